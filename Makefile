@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make` prints the targets. Only Python (3.10 or newer), pip and git are needed, and a C++ compiler
+# where pip has to compile pybullet.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+# Which interpreter .venv is made from; empty: see tools/setup.sh.
+PYTHON ?=
+# More arguments for pip, and an extra index for torch. From PyPI torch brings CUDA on Linux; without
+# a GPU, TORCH_INDEX=https://download.pytorch.org/whl/cpu saves some gigabytes.
+PIP_ARGS ?=
+TORCH_INDEX ?=
+# More arguments for the command that a target runs, e.g. make train ARGS="-p seed:=1".
+ARGS ?=
+
+# A stamp for each kind of environment: sourcing a ROS 2 (or no longer) makes a new one.
+STAMP := $(VENV)/.setup-$(or $(ROS_DISTRO),no-ros)
+
+# One machine unless told otherwise, and the package findable where ROS looks things up.
+export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+export AMENT_PREFIX_PATH := $(CURDIR)/$(VENV)$(if $(AMENT_PREFIX_PATH),:$(AMENT_PREFIX_PATH))
+
+.PHONY: help
+help: ## print this list
+	@echo 'make TARGET [ARGS="..."]'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+.PHONY: setup
+setup: $(STAMP) ## make .venv with everything in it (does nothing when nothing changed)
+
+$(STAMP): setup.py package.xml constraints.txt tools/setup.sh
+	@PYTHON='$(PYTHON)' PIP_ARGS='$(PIP_ARGS)' TORCH_INDEX='$(TORCH_INDEX)' tools/setup.sh $(VENV)
+	@rm -f $(VENV)/.setup-*
+	@touch $@
+
+.PHONY: train
+train: setup ## train a policy with config/train.yaml; ARGS="-p seed:=1 -p name:=mine" sets parameters
+	@$(VENV)/bin/train_node --ros-args --params-file config/train.yaml $(ARGS)
+
+.PHONY: demo
+demo: setup ## drive a simulated arm to goals with the shipped policy; ARGS="--goals 20 --seed 7"
+	@$(VENV)/bin/reach_demo $(ARGS)
+
+.PHONY: test
+test: setup ## run the tests; ARGS="-k safety" selects some
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: setup ## ruff and mypy on the whole package
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/mypy
+
+.PHONY: format
+format: setup ## let ruff format the code and fix what it can
+	@$(VENV)/bin/ruff check --fix --exit-zero --quiet
+	@$(VENV)/bin/ruff format
+
+.PHONY: build
+build: ## colcon build in a workspace of its own, and check what was installed
+	@PYTHON='$(PYTHON)' PIP_ARGS='$(PIP_ARGS)' tools/check_colcon_build.sh
+
+.PHONY: clean
+clean: ## remove .venv and everything that builds and tools left (runs/ stays)
+	rm -rf $(VENV) build install log dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

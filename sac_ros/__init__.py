@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Torque control of robot arms with soft actor-critic, ROS 2 and PyBullet."""
+
+from __future__ import annotations
+
+
+def __getattr__(name: str) -> str:
+    """`sac_ros.__version__`, read from the installed metadata when it is first asked for.
+
+    Lazy, because a robot's start-up should not pay for a search through its installed packages.
+    """
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("sac_ros")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

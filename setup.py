@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ament_python package sac_ros: one setup.py for colcon and for pip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from setuptools import find_packages, setup
+
+PACKAGE = "sac_ros"
+SHARED_DIRECTORIES = ("config", "launch", "models", "rviz", "urdf")
+ROOT = Path(__file__).parent
+
+
+def version() -> str:
+    """The version of package.xml, the only place where it stands."""
+    found = ElementTree.parse(ROOT / "package.xml").findtext("version")
+    if found is None:
+        raise ValueError("package.xml has no <version>")
+    return found.strip()
+
+
+def shared_files() -> list[tuple[str, list[str]]]:
+    """(install directory, files) of everything that belongs in share/sac_ros.
+
+    Found by walking, so that a new arm or model is installed without a change here, and a
+    directory that does not exist yet is no error.  Paths are relative, as setuptools demands.
+    """
+    by_directory: dict[Path, list[str]] = {}
+    for top in SHARED_DIRECTORIES:
+        for file in sorted((ROOT / top).rglob("*")):
+            relative = file.relative_to(ROOT)
+            hidden = any(part.startswith((".", "__")) for part in relative.parts)
+            if file.is_file() and not hidden:
+                by_directory.setdefault(relative.parent, []).append(relative.as_posix())
+    return [
+        (f"share/{PACKAGE}/{directory.as_posix()}", files)
+        for directory, files in sorted(by_directory.items())
+    ]
+
+
+setup(
+    name=PACKAGE,
+    version=version(),
+    description="Torque control of robot arms with soft actor-critic, ROS 2 and PyBullet",
+    license="Apache-2.0",
+    maintainer="Seed 3895892b maintainers",
+    maintainer_email="maintainers@users.noreply.r-seed-3895892b.example",
+    packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
+    package_data={PACKAGE: ["py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+        *shared_files(),
+    ],
+    zip_safe=False,
+    python_requires=">=3.10",
+    # Lower bounds only where something older is known not to work; constraints.txt pins what CI runs.
+    install_requires=[
+        "setuptools",
+        "gymnasium>=1.0",
+        "matplotlib",
+        "numpy",
+        "onnx",
+        "onnxruntime",
+        "pillow",
+        "pybullet",
+        "pyyaml",
+        "rosbags",
+        "tensorboard",
+        "torch>=2.4",
+        "tqdm",
+    ],
+    extras_require={
+        # ROS 2 Kilted from PyPI, for a machine without ROS 2 (wheels: CPython 3.10 to 3.14, x86_64).
+        # Not in install_requires: a machine with ROS 2 must use its own.
+        "ros": [
+            "ros-rclpy",
+            "ros-rmw-fastrtps-cpp",
+            "ros-diagnostic-msgs",
+            "ros-geometry-msgs",
+            "ros-lifecycle-msgs",
+            "ros-sensor-msgs",
+            "ros-std-msgs",
+            "ros-std-srvs",
+        ],
+        "test": ["hypothesis", "mypy", "pytest", "pytest-timeout", "ruff", "types-PyYAML"],
+        "benchmark": ["stable-baselines3"],
+        "cluster": ["ray"],
+    },
+    entry_points={
+        "console_scripts": [
+            "evaluate_policy = sac_ros.training.evaluate_policy:main",
+            "policy_node = sac_ros.nodes.policy_node:main",
+            "reach_demo = sac_ros.nodes.reach_demo:main",
+            "sim_node = sac_ros.nodes.sim_node:main",
+            "train_node = sac_ros.nodes.train_node:main",
+        ],
+    },
+)
