@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every error that a user can cause, and the one place that turns it into an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+EXIT_DONE = 0
+EXIT_BAD_ANSWER = 1
+EXIT_COULD_NOT_RUN = 2
+
+
+class SacRosError(Exception):
+    """Root of the package's errors: ``str(error)`` is one sentence that the user can act on.
+
+    The sentence names the value, what would have been valid, and the file, parameter or topic
+    it came from. Anything that is not a `SacRosError` is a bug and keeps its traceback.
+    """
+
+
+class ConfigurationError(SacRosError):
+    """A parameter, a command line argument or a YAML key has no usable value."""
+
+
+class PolicyFileError(SacRosError):
+    """A policy file is refused; the sentence names the file, the field and what was expected."""
+
+
+class JointStateError(SacRosError):
+    """A ``joint_states`` message cannot be used; the sentence names the joint or the field."""
+
+
+def run_command(main: Callable[[], int]) -> int:
+    """Run the body of a console script and return its exit code.
+
+    This is the only place that catches `SacRosError`: it becomes ``<prog>: error: <sentence>`` on
+    stderr and exit code 2, without a traceback.
+
+    Args:
+        main: the command; returns 0 (done) or 1 (it ran, and the answer is bad).
+
+    Returns:
+        What ``main`` returned, or 2 when it could not run.
+    """
+    try:
+        return main()
+    except SacRosError as error:
+        sys.stderr.write(f"{Path(sys.argv[0]).name}: error: {error}\n")
+        return EXIT_COULD_NOT_RUN

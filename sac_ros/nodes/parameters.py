@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ROS parameters from a configuration dataclass, read once: YAML → parameters → frozen object."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import MISSING
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from sac_ros.errors import ConfigurationError
+from sac_ros.settings import Leaf, build, leaves
+
+ConfigT = TypeVar("ConfigT")
+
+_TYPES = {
+    (bool, False): Parameter.Type.BOOL,
+    (int, False): Parameter.Type.INTEGER,
+    (float, False): Parameter.Type.DOUBLE,
+    (str, False): Parameter.Type.STRING,
+    (bool, True): Parameter.Type.BOOL_ARRAY,
+    (int, True): Parameter.Type.INTEGER_ARRAY,
+    (float, True): Parameter.Type.DOUBLE_ARRAY,
+    (str, True): Parameter.Type.STRING_ARRAY,
+}
+
+# Parameters that rclpy itself reads; a launch file may set them on any node.
+_BUILT_IN = ("use_sim_time", "start_type_description_service", "enable_logger_service")
+_BUILT_IN_GROUPS = ("qos_overrides.", "diagnostic_updater.")
+
+_INT64_MAX = 2**63 - 1
+
+
+def declare(node: Node, config_class: type[ConfigT], prefix: str = "") -> ConfigT:
+    """Declare every setting of a configuration class as a ROS parameter and read them once.
+
+    A nested class becomes a dotted group. Descriptions, units and ranges go into the parameter
+    descriptors, so that ``ros2 param describe`` shows them; what is not ``live`` is read-only.
+
+    rclpy keeps overrides that no one declares without a word, so a misspelt key in a YAML file
+    would silently leave its default: here it is refused. A node with several configuration
+    classes declares the prefixed ones first and the one without a prefix last.
+
+    Args:
+        node: the node; its overrides come from ``--params-file`` and ``-p name:=value``.
+        config_class: a frozen dataclass of `sac_ros.settings.setting` fields.
+        prefix: put before every name, such as ``"sac."``.
+
+    Returns:
+        The configuration object.
+
+    Raises:
+        ConfigurationError: an override is unknown, of the wrong type or outside its valid set, or
+            a parameter without a default was not given. The sentence names the parameter.
+    """
+    declared = list(leaves(config_class))
+    overrides = node._parameter_overrides  # rclpy has no public way to see the undeclared ones
+    _refuse_unknown(node, [prefix + leaf.name for leaf in declared], prefix)
+    values: dict[str, Any] = {}
+    for leaf in declared:
+        name = prefix + leaf.name
+        value = leaf.default
+        if name in overrides:
+            value = _checked(leaf, name, overrides[name].value)
+        elif value is MISSING:
+            raise ConfigurationError(f"parameter {name} must be given: {leaf.expected()}")
+        _declare_one(node, name, leaf, value)
+        values[leaf.name] = value
+    config: ConfigT = build(config_class, values)
+    return config
+
+
+def _checked(leaf: Leaf, name: str, value: Any) -> Any:
+    """Convert an override to the setting's own type, naming the parameter where that fails."""
+    # rclpy gives an empty YAML list as None, and arrays of numbers as array.array.
+    if leaf.length is not None:
+        value = [] if value is None else list(value) if hasattr(value, "__iter__") else value
+    try:
+        return leaf.check(value)
+    except ConfigurationError:
+        sentence = f"parameter {name} must be {leaf.expected()}; got {value!r}"
+        raise ConfigurationError(sentence) from None
+
+
+def _declare_one(node: Node, name: str, leaf: Leaf, value: Any) -> None:
+    """Declare one parameter with its already checked value."""
+    kind = _TYPES[leaf.type, leaf.length is not None]
+    descriptor = _descriptor(leaf)
+    if value == ():
+        # rclpy takes the type from the value and would read an empty list as bytes: declare it
+        # by type alone, which leaves it "not set" for ros2 param get.
+        node.declare_parameter(name, kind, descriptor, ignore_override=True)
+        return
+    ros_value = list(value) if isinstance(value, tuple) else value
+    node.declare_parameter(name, ros_value, descriptor, ignore_override=True)
+
+
+def _descriptor(leaf: Leaf) -> ParameterDescriptor:
+    """Say in ROS terms what a setting is: description, unit, range, read-only."""
+    rule = leaf.rule
+    descriptor = ParameterDescriptor(
+        description=f"{rule.description} [{rule.unit}]" if rule.unit else rule.description,
+        additional_constraints=f"must be {leaf.expected()}",
+        read_only=not rule.live,
+    )
+    low = rule.minimum if rule.minimum is not None else rule.above
+    if leaf.length is not None or (low is None and rule.maximum is None):
+        return descriptor
+    if leaf.type is int:
+        first = -_INT64_MAX if low is None else int(low) + (rule.minimum is None)
+        last = _INT64_MAX if rule.maximum is None else int(rule.maximum)
+        descriptor.integer_range = [IntegerRange(from_value=first, to_value=last, step=0)]
+    elif leaf.type is float:
+        start = -math.inf if low is None else float(low)
+        end = math.inf if rule.maximum is None else float(rule.maximum)
+        descriptor.floating_point_range = [FloatingPointRange(from_value=start, to_value=end)]
+    return descriptor
+
+
+def _refuse_unknown(node: Node, declared: list[str], prefix: str) -> None:
+    """Raise on the first override under ``prefix`` that no parameter has."""
+    for name in sorted(node._parameter_overrides):
+        if not name.startswith(prefix) or name in declared or node.has_parameter(name):
+            continue
+        if name in _BUILT_IN or name.startswith(_BUILT_IN_GROUPS):
+            continue
+        close = difflib.get_close_matches(name, declared, n=1)
+        hint = f", did you mean {close[0]}?" if close else ""
+        raise ConfigurationError(
+            f"parameter {name} is unknown to node {node.get_name()}{hint} "
+            f"(valid parameters: {', '.join(sorted(declared))})"
+        )

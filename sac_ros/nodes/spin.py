@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The main function that every node shares: init, signals, spin, stop, exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Protocol, runtime_checkable
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+
+from sac_ros.errors import EXIT_DONE, ConfigurationError, run_command
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class NodeDone(Exception):  # noqa: N818 - good news, not an error
+    """Raised in a callback by a node whose work is finished; carries the exit code."""
+
+    def __init__(self, exit_code: int = EXIT_DONE) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """A node that has something to do before it goes, whatever the reason it goes for."""
+
+    def stop(self) -> None:
+        """Leave the world safe: a last command, a checkpoint. The ROS context is still valid."""
+
+
+def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
+    """Run one node until SIGINT, SIGTERM, `NodeDone` or an error, and return the exit code.
+
+    rclpy's own signal handlers invalidate the context at once, and with it every publisher: a
+    last command could not be sent any more. So rclpy installs none, a signal only ends the
+    spinning, and ``node.stop()`` (where the node has one) runs with everything still alive, after
+    an exception in a callback too. A second signal does not cut the stop short.
+
+    Args:
+        make_node: constructs the node; called once ROS is initialised.
+        args: ROS arguments; ``sys.argv`` when None.
+
+    Returns:
+        0 after a signal, the code of `NodeDone`, or 2 after a `SacRosError` (its sentence is on
+        stderr). Any other exception is a bug and passes through, after ``stop()``.
+    """
+    return run_command(lambda: _run(make_node, args))
+
+
+def _run(make_node: Callable[[], Node], args: list[str] | None) -> int:
+    with _initialised(args), _stop_on_signal() as stop:
+        node = make_node()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        try:
+            executor.spin_until_future_complete(stop)
+        except NodeDone as done:
+            return done.exit_code
+        except ExternalShutdownException:
+            pass  # someone else shut the context down: nothing can be published any more
+        finally:
+            if isinstance(node, Stoppable):
+                node.stop()
+            executor.shutdown()
+            node.destroy_node()
+    return EXIT_DONE
+
+
+@contextlib.contextmanager
+def _initialised(args: list[str] | None) -> Iterator[None]:
+    """Hold an initialised default ROS context, or say why ROS refuses its arguments."""
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # rclpy raises RCLError, UnknownROSArgsError, ValueError here
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(f"ROS refuses the arguments: {reason}") from error
+    try:
+        yield
+    finally:
+        rclpy.try_shutdown()
+
+
+@contextlib.contextmanager
+def _stop_on_signal() -> Iterator[Future[int]]:
+    """Yield a future that SIGINT or SIGTERM completes with the signal's number.
+
+    The executor waits in C++, where a Python signal handler cannot run. The interpreter's C-level
+    handler does write the number to the wake-up socket at once, though; a thread reads it there
+    and completes the future, which wakes the executor.
+    """
+    stop: Future[int] = Future()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may handle signals; a test may run a node elsewhere
+        return
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+
+    def wait_for_signal() -> None:
+        while number := reader.recv(1):
+            if number[0] in _SIGNALS and not stop.done():
+                stop.set_result(number[0])
+
+    thread = threading.Thread(target=wait_for_signal, name="signals", daemon=True)
+    previous_fd = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    previous = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
+    thread.start()
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(previous_fd)
+        writer.close()
+        thread.join()
+        reader.close()
