@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs on the robot: the policy file, its runtime and the safety filter (numpy, onnxruntime)."""
+"""What runs on the robot: policy file, its runtime, safety filter; numpy and onnxruntime only."""

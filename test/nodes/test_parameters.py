@@ -20,7 +20,7 @@ from sac_ros.settings import setting, validate
 @dataclass(frozen=True)
 class Inner:
     learning_rate: float = setting(3e-3, "step size", above=0.0, maximum=1.0)
-    layers: tuple[int, ...] = setting((64, 64), "widths", minimum=1)
+    size: tuple[int, ...] = setting((64, 64), "widths", minimum=1)
 
     def __post_init__(self) -> None:
         validate(self)
@@ -63,13 +63,13 @@ def test_overrides_reach_nested_settings_and_whole_numbers_count_as_floats(
     context: Context,
 ) -> None:
     node = node_with(
-        context, "sac.learning_rate:=1", "watchdog_s:=2", "sac.layers:=[32]", "joints:=[a, b]"
+        context, "sac.learning_rate:=1", "watchdog_s:=2", "sac.size:=[32]", "joints:=[a, b]"
     )
     config = declare(node, Config)
     assert config.sac.learning_rate == 1.0
     assert isinstance(config.sac.learning_rate, float)
     assert config.watchdog_s == 2.0
-    assert config.sac.layers == (32,)
+    assert config.sac.size == (32,)
     assert config.joints == ("a", "b")
 
 
@@ -78,8 +78,8 @@ def test_whole_numbers_in_a_list_of_floats_are_accepted(context: Context) -> Non
 
 
 def test_an_empty_list_can_be_given(context: Context) -> None:
-    node = Node("empty", context=context, parameter_overrides=[Parameter("sac.layers", value=[])])
-    assert declare(node, Config).sac.layers == ()
+    node = Node("empty", context=context, parameter_overrides=[Parameter("sac.size", value=[])])
+    assert declare(node, Config).sac.size == ()
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ def test_an_empty_list_can_be_given(context: Context) -> None:
             "parameter sac.learning_rate must be a number above 0 and at most 1; got 2.0",
         ),
         (
-            "sac.layers:=[0]",
-            "parameter sac.layers must be a list of values, each a whole number at least 1; got [0]",
+            "sac.size:=[0]",
+            "parameter sac.size must be a list of values, each a whole number at least 1; got [0]",
         ),
         ("box:=[1.0]", "parameter box must be a list of 2 values, each a number; got [1.0]"),
     ],
@@ -128,14 +128,14 @@ def test_parameters_that_rclpy_reads_itself_are_not_unknown(context: Context) ->
 
 
 def test_two_classes_share_a_node_when_the_prefixed_one_comes_first(context: Context) -> None:
-    node = node_with(context, "inner.layers:=[5]", "steps:=4")
-    assert declare(node, Inner, prefix="inner.").layers == (5,)
+    node = node_with(context, "inner.size:=[5]", "steps:=4")
+    assert declare(node, Inner, prefix="inner.").size == (5,)
     assert declare(node, Config).steps == 4
 
 
 def test_a_wrong_value_under_a_prefix_is_named_with_it(context: Context) -> None:
-    with pytest.raises(ConfigurationError, match=r"parameter inner\.layers must be"):
-        declare(node_with(context, "inner.layers:=[0]"), Inner, prefix="inner.")
+    with pytest.raises(ConfigurationError, match=r"parameter inner\.size must be"):
+        declare(node_with(context, "inner.size:=[0]"), Inner, prefix="inner.")
 
 
 def test_descriptors_hold_description_unit_range_and_read_only(context: Context) -> None:

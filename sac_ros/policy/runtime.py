@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy file at work: loaded through every gate, then called with states for torques."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import ArrayLike, NDArray
+
+from sac_ros.errors import PolicyFileError
+from sac_ros.policy.onnx_scan import refuse_unsafe
+from sac_ros.policy.spec import OUTPUTS, PREVIOUS_ACTION, SPEC_KEY, PolicySpec
+
+MAXIMUM_FILE_BYTES = 64 * 2**20
+"""A policy file is well below 1 MB; the bound keeps an untrusted one from filling the memory."""
+
+_LIMIT_SLACK = 1e-5  # share of the limit that float32 rounding may add to a saturated torque
+
+FloatArray = NDArray[np.float32]
+
+
+class Policy:
+    """One policy file, verified, in an onnxruntime session of one thread.
+
+    Attributes:
+        spec: what the file says about itself.
+        path: where it was loaded from.
+        sha256: of the whole file, in hex.
+        uses_previous_action: whether the graph takes ``previous_action``.
+    """
+
+    spec: PolicySpec
+    path: Path
+    sha256: str
+    uses_previous_action: bool
+
+    def __init__(
+        self, session: onnxruntime.InferenceSession, spec: PolicySpec, path: Path, sha256: str
+    ) -> None:
+        self._session = session
+        self.spec = spec
+        self.path = path
+        self.sha256 = sha256
+        self.uses_previous_action = any(i.name == PREVIOUS_ACTION for i in session.get_inputs())
+        self._sizes = spec.input_sizes(self.uses_previous_action)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Policy:
+        """Load a policy file and verify it before it gives its first torque.
+
+        Checked in this order: size, a self-contained ONNX model of standard operators, one that
+        onnxruntime accepts, the spec, names and shapes of inputs and outputs, the self test.
+
+        Raises:
+            PolicyFileError: the first check that failed, naming file, field and expectation.
+        """
+        path = Path(path)
+        source = f"policy file {path}"
+        data = _read(path, source)
+        refuse_unsafe(data, source)
+        session = _open(data, source)
+        metadata = session.get_modelmeta().custom_metadata_map
+        if SPEC_KEY not in metadata:
+            raise PolicyFileError(
+                f"{source}: metadata {SPEC_KEY} is missing, it must hold the policy spec "
+                "(was the file written by sac_ros?)"
+            )
+        spec = PolicySpec.from_json(metadata[SPEC_KEY], source)
+        policy = cls(session, spec, path, hashlib.sha256(data).hexdigest())
+        policy._check_graph(source)
+        policy._check_self_test(source)
+        return policy
+
+    def __call__(
+        self,
+        joint_position: ArrayLike,
+        joint_velocity: ArrayLike,
+        goal: ArrayLike,
+        previous_action: ArrayLike | None = None,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Infer torques for one state or for a batch of states.
+
+        Args:
+            joint_position: [n] or [batch, n] rad (m if prismatic), in the order of the spec.
+            joint_velocity: [n] or [batch, n] rad/s.
+            goal: [k] or [batch, k], see ``spec.goal``.
+            previous_action: [n] or [batch, n] in −1..1; needed where `uses_previous_action`,
+                ignored elsewhere.
+
+        Returns:
+            ``(torque, action)``, each float32 [n] or [batch, n]: N·m, and −1..1.
+
+        Raises:
+            ValueError: an array has the wrong shape, or ``previous_action`` is missing.
+        """
+        given = (joint_position, joint_velocity, goal, previous_action)
+        feeds = {
+            name: _rows(name, value, size)
+            for (name, size), value in zip(self._sizes.items(), given, strict=False)
+        }
+        torque, action = self._session.run(OUTPUTS, feeds)
+        if np.ndim(joint_position) == 1:
+            return torque[0], action[0]
+        return torque, action
+
+    def _check_graph(self, source: str) -> None:
+        """Refuse a graph whose inputs or outputs are not those of the contract."""
+        spec = self.spec
+        expected = {
+            "input": self._sizes,
+            "output": dict.fromkeys(OUTPUTS, spec.joints),
+        }
+        found = {"input": self._session.get_inputs(), "output": self._session.get_outputs()}
+        for kind, sizes in expected.items():
+            names = [port.name for port in found[kind]]
+            if sorted(names) != sorted(sizes):
+                raise PolicyFileError(
+                    f"{source}: the graph's {kind}s must be {', '.join(sizes)}; "
+                    f"got {', '.join(names)}"
+                )
+            for port in found[kind]:
+                _check_port(port, sizes[port.name], f"{source}: graph {kind} {port.name}")
+
+    def _check_self_test(self, source: str) -> None:
+        """Refuse a graph that does not give the torques which its own self test records."""
+        test = self.spec.self_test
+        if set(test.inputs) != set(self._sizes):
+            raise PolicyFileError(
+                f"{source}: field self_test.inputs must have the graph's inputs "
+                f"{', '.join(self._sizes)}; got {', '.join(test.inputs)}"
+            )
+        limit = np.asarray(self.spec.torque_limit)
+        expected = np.asarray(test.torque)
+        try:
+            torque, action = self(*(np.asarray(test.inputs[name]) for name in self._sizes))
+            first, _ = self(*(np.asarray(test.inputs[name][0]) for name in self._sizes))
+        except Exception as error:  # onnxruntime raises its own kinds; none is a SacRosError
+            raise PolicyFileError(f"{source}: the self test fails: {_one_line(error)}") from error
+        if torque.shape != expected.shape or action.shape != expected.shape:
+            raise PolicyFileError(
+                f"{source}: the graph's outputs must have shape {list(expected.shape)}; "
+                f"got torque {list(torque.shape)} and action {list(action.shape)}"
+            )
+        if not (np.isfinite(torque).all() and np.isfinite(action).all()):
+            raise PolicyFileError(f"{source}: the self test gives a torque that is not finite")
+        if np.any(np.abs(torque) > limit * (1 + _LIMIT_SLACK)):
+            row, joint = np.unravel_index(np.argmax(np.abs(torque) / limit), torque.shape)
+            raise PolicyFileError(
+                f"{source}: the torque of {self.spec.joint_names[joint]} must stay within "
+                f"±{limit[joint]:g} N·m; the self test gives {torque[row, joint]:g}"
+            )
+        worst = np.maximum(np.abs(torque - expected), 0) / limit
+        worst[0] = np.maximum(worst[0], np.abs(first - expected[0]) / limit)
+        if worst.max() > test.tolerance:
+            row, joint = np.unravel_index(np.argmax(worst), worst.shape)
+            raise PolicyFileError(
+                f"{source}: the self test fails, {self.spec.joint_names[joint]} must get "
+                f"{expected[row, joint]:g} N·m in state {row}; got {torque[row, joint]:g}"
+            )
+
+
+def _read(path: Path, source: str) -> bytes:
+    """Read a whole file of bounded size."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAXIMUM_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise PolicyFileError(f"{source} does not exist") from None
+    except OSError as error:
+        raise PolicyFileError(f"{source} cannot be read: {error.strerror}") from error
+    if len(data) > MAXIMUM_FILE_BYTES:
+        raise PolicyFileError(
+            f"{source} must be at most {MAXIMUM_FILE_BYTES // 2**20} MiB; it is larger"
+        )
+    if not data:
+        raise PolicyFileError(f"{source} must be an ONNX model; it is empty")
+    return data
+
+
+def _open(data: bytes, source: str) -> onnxruntime.InferenceSession:
+    """Open a session of one thread: a small network gains nothing from more, and they jitter."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 4  # failures come as exceptions; nothing else is for the user
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises a dozen kinds without a common base
+        raise PolicyFileError(f"{source} is refused by onnxruntime: {_one_line(error)}") from error
+
+
+def _check_port(port: Any, size: int, where: str) -> None:
+    """Refuse a graph input or output that is not float32 [batch, size]."""
+    if port.type != "tensor(float)":
+        raise PolicyFileError(f"{where} must be float32; got {port.type}")
+    shape = list(port.shape)
+    if len(shape) != 2 or isinstance(shape[0], int) or shape[1] != size:
+        raise PolicyFileError(f"{where} must have shape [batch, {size}]; got {shape}")
+
+
+def _rows(name: str, value: ArrayLike | None, size: int) -> FloatArray:
+    """Return an input as float32 [batch, size]."""
+    if value is None:
+        raise ValueError(f"this policy needs {name}")
+    array = np.ascontiguousarray(value, dtype=np.float32)
+    rows = array[np.newaxis] if array.ndim == 1 else array
+    if rows.ndim != 2 or rows.shape[1] != size:
+        raise ValueError(f"{name} must have shape [{size}] or [batch, {size}]; got {array.shape}")
+    return rows
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy spec: what a policy file says about itself, as JSON in the ONNX metadata."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sac_ros.policy.json_fields import JsonFields, parse_object
+
+SPEC_KEY = "sac_ros.policy_spec"
+"""Key of the spec in the ONNX file's metadata."""
+
+SCHEMA_VERSION = 1
+"""Version of the spec's fields; a file of another version is refused."""
+
+GRAVITY = ("external", "included")
+"""``external``: the robot adds g(q) itself; ``included``: the graph's torque holds g(q)."""
+
+STATE_INPUTS = ("joint_position", "joint_velocity", "goal")
+"""Graph inputs that every policy has, in order."""
+
+PREVIOUS_ACTION = "previous_action"
+"""Graph input that only some policies have."""
+
+OUTPUTS = ("torque", "action")
+"""Graph outputs, in order."""
+
+
+@dataclass(frozen=True)
+class GoalSpec:
+    """What a goal is: k numbers in one frame, and the box that training drew them from.
+
+    Attributes:
+        fields: name of each number, such as ``("x", "y", "z")``.
+        unit: unit of every number, such as ``"m"``.
+        frame: the frame that the goal is given in, such as the arm's base link.
+        low, high: [k] the trained range; goals outside it are refused on the robot.
+    """
+
+    fields: tuple[str, ...]
+    unit: str
+    frame: str
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ObservationTerm:
+    """One term of the observation that the graph builds inside: its name and its size."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class TrainingRange:
+    """Joint states seen in training, between two percentiles, for coverage checks.
+
+    Attributes:
+        percentiles: the two percentiles, in percent.
+        joint_position: [n][2] rad (m if prismatic).
+        joint_velocity: [n][2] rad/s.
+    """
+
+    percentiles: tuple[float, float]
+    joint_position: tuple[tuple[float, float], ...]
+    joint_velocity: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """A few real states and the torques that the graph must give for them.
+
+    Attributes:
+        inputs: graph input name to rows [m][size of that input].
+        torque: [m][n] N·m.
+        tolerance: largest |Δtorque| allowed, as a share of each joint's torque limit.
+    """
+
+    inputs: dict[str, tuple[tuple[float, ...], ...]]
+    torque: tuple[tuple[float, ...], ...]
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """Everything that a robot, a bag or a person must know about a policy file.
+
+    Attributes:
+        name: the policy's own name.
+        arm: the arm that it was trained on, as in ``config/arms``.
+        package_version: version of sac_ros that wrote it.
+        joint_names: [n] the order of every per-joint array.
+        torque_limit: [n] N·m, of the graph's torque output.
+        position_limit: [n][2] rad (m if prismatic).
+        velocity_limit: [n] rad/s.
+        action_scale: [n] N·m per unit of action.
+        control_rate_hz: the rate it was trained at.
+        gravity: one of `GRAVITY`.
+        task: such as ``"reach"``.
+        goal: see `GoalSpec`.
+        observation: the terms that the graph builds inside.
+        training_range: see `TrainingRange`.
+        training: algorithm, hyperparameters, seed, env_steps, and so on; free.
+        evaluation: episodes, seeds, success_rate, and so on; free.
+        self_test: see `SelfTest`.
+        schema_version: always `SCHEMA_VERSION` in memory.
+    """
+
+    name: str
+    arm: str
+    package_version: str
+    joint_names: tuple[str, ...]
+    torque_limit: tuple[float, ...]
+    position_limit: tuple[tuple[float, float], ...]
+    velocity_limit: tuple[float, ...]
+    action_scale: tuple[float, ...]
+    control_rate_hz: float
+    gravity: str
+    task: str
+    goal: GoalSpec
+    observation: tuple[ObservationTerm, ...]
+    training_range: TrainingRange
+    training: dict[str, Any]
+    evaluation: dict[str, Any]
+    self_test: SelfTest
+    schema_version: int = field(default=SCHEMA_VERSION)
+
+    @property
+    def joints(self) -> int:
+        """Number of joints, n."""
+        return len(self.joint_names)
+
+    def input_sizes(self, uses_previous_action: bool) -> dict[str, int]:
+        """Return the width of every graph input, in order."""
+        return _input_sizes(self.joints, len(self.goal.fields), uses_previous_action)
+
+    def to_json(self) -> str:
+        """Write the spec as one JSON object in full precision (floats round-trip exactly).
+
+        Raises:
+            PolicyFileError: the spec is not valid, so that no file is written which no one reads.
+        """
+        values = dataclasses.asdict(self)
+        ordered = {"schema_version": values.pop("schema_version"), **values}
+        text = json.dumps(ordered, ensure_ascii=False)
+        PolicySpec.from_json(text, source=f"spec of policy {self.name!r}")
+        return text
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> PolicySpec:
+        """Read a spec, strictly.
+
+        Args:
+            text: the JSON text.
+            source: where it came from, such as ``policy file /tmp/a.onnx``, for the errors.
+
+        Raises:
+            PolicyFileError: a field is missing, unknown, of the wrong type, size or range.
+        """
+        fields = parse_object(text, source)
+        if fields.integer("schema_version", minimum=0) != SCHEMA_VERSION:
+            fields.refuse("schema_version", f"{SCHEMA_VERSION}, the one that this version reads")
+        names = fields.texts("joint_names")
+        n = len(names)
+        goal = _read_goal(fields.nested("goal"))
+        spec = cls(
+            name=fields.text("name"),
+            arm=fields.text("arm"),
+            package_version=fields.text("package_version"),
+            joint_names=names,
+            torque_limit=fields.numbers("torque_limit", n, positive=True),
+            position_limit=fields.pairs("position_limit", n),
+            velocity_limit=fields.numbers("velocity_limit", n, positive=True),
+            action_scale=fields.numbers("action_scale", n, positive=True),
+            control_rate_hz=fields.positive("control_rate_hz"),
+            gravity=fields.text("gravity", choices=GRAVITY),
+            task=fields.text("task"),
+            goal=goal,
+            observation=tuple(_read_term(term) for term in fields.objects("observation")),
+            training_range=_read_range(fields.nested("training_range"), n),
+            training=fields.mapping("training"),
+            evaluation=fields.mapping("evaluation"),
+            self_test=_read_self_test(fields.nested("self_test"), n, len(goal.fields)),
+        )
+        fields.refuse_unread()
+        return spec
+
+    def plain_metadata(self, default_joint_pos: Sequence[float] | None = None) -> dict[str, str]:
+        """Return the plain keys that other tools read (mjlab's loaders among them).
+
+        Lists are joined by commas; numbers keep full precision.
+
+        Args:
+            default_joint_pos: [n] rad, the arm's home; the middle of the limits when None.
+        """
+        middle = [(low + high) / 2 for low, high in self.position_limit]
+        home = middle if default_joint_pos is None else default_joint_pos
+        return {
+            "joint_names": ",".join(self.joint_names),
+            "observation_names": ",".join(term.name for term in self.observation),
+            "action_scale": ",".join(repr(float(scale)) for scale in self.action_scale),
+            "default_joint_pos": ",".join(repr(float(position)) for position in home),
+        }
+
+
+def _input_sizes(n: int, k: int, uses_previous_action: bool) -> dict[str, int]:
+    sizes = dict(zip(STATE_INPUTS, (n, n, k), strict=True))
+    return {**sizes, PREVIOUS_ACTION: n} if uses_previous_action else sizes
+
+
+def _read_goal(fields: JsonFields) -> GoalSpec:
+    names = fields.texts("fields")
+    goal = GoalSpec(
+        fields=names,
+        unit=fields.text("unit"),
+        frame=fields.text("frame"),
+        low=fields.numbers("low", len(names)),
+        high=fields.numbers("high", len(names)),
+    )
+    if any(low >= high for low, high in zip(goal.low, goal.high, strict=True)):
+        fields.refuse("high", f"above low, which is {list(goal.low)}")
+    fields.refuse_unread()
+    return goal
+
+
+def _read_term(fields: JsonFields) -> ObservationTerm:
+    term = ObservationTerm(fields.text("name"), fields.integer("size", minimum=1))
+    fields.refuse_unread()
+    return term
+
+
+def _read_range(fields: JsonFields, n: int) -> TrainingRange:
+    low, high = fields.numbers("percentiles", 2)
+    if not 0 <= low < high <= 100:
+        fields.refuse("percentiles", "two percentages [low, high] with 0 <= low < high <= 100")
+    result = TrainingRange(
+        percentiles=(low, high),
+        joint_position=fields.pairs("joint_position", n),
+        joint_velocity=fields.pairs("joint_velocity", n),
+    )
+    fields.refuse_unread()
+    return result
+
+
+def _read_self_test(fields: JsonFields, n: int, k: int) -> SelfTest:
+    inputs = fields.nested("inputs")
+    widths = _input_sizes(n, k, PREVIOUS_ACTION in inputs)
+    rows = {name: inputs.rows(name, width) for name, width in widths.items()}
+    inputs.refuse_unread()
+    test = SelfTest(rows, fields.rows("torque", n), fields.positive("tolerance"))
+    for name, values in rows.items():
+        if len(values) != len(test.torque):
+            fields.refuse("inputs", f"as many rows of {name} as of torque ({len(test.torque)})")
+    fields.refuse_unread()
+    return test
