@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A PyBullet arm that behaves like a robot driver: torque commands in, joint states out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.time import Time
+from rosgraph_msgs.msg import Clock as ClockMessage
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray, String
+from std_srvs.srv import Trigger
+
+from sac_ros.errors import ConfigurationError
+from sac_ros.nodes.parameters import declare
+from sac_ros.nodes.spin import run_node
+from sac_ros.settings import setting
+from sac_ros.sim.arm_model import load_arm
+from sac_ros.sim.command_inbox import CommandRefusedError
+from sac_ros.sim.description import ros_description
+from sac_ros.sim.driver import DriverConfig, SimDriver
+
+_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+_WARN_EVERY = 2.0  # s
+_BEHIND = 0.1  # s lost since the last report that are worth a warning
+
+
+@dataclass(frozen=True)
+class SimNodeConfig(DriverConfig):
+    """Parameters of `sim_node`."""
+
+    publish_clock: bool = setting(
+        False,
+        "publish simulated time on /clock and stamp joint states with it; it never turns back",
+    )
+
+
+class SimNode(Node):
+    """Subscribes `commands`, publishes `joint_states` and `robot_description`, offers `~/reset`.
+
+    It runs in real time whatever the state of the rest of the graph, as a robot does.
+    """
+
+    def __init__(self) -> None:
+        """Declares the parameters and starts the simulation.
+
+        Raises:
+            ConfigurationError: a parameter is unknown or invalid.
+        """
+        super().__init__("sim_node")
+        self._config = declare(self, SimNodeConfig)
+        arm = load_arm(self._config.arm)
+        if self._config.gui:
+            _require_display()
+        self._driver = SimDriver(arm, self._config, time.monotonic())
+        self._refused = 0
+        self._reported_lost = 0.0
+        self._message = JointState(name=list(arm.joint_names))
+
+        self._joint_states = self.create_publisher(JointState, "joint_states", 10)
+        self._description = self.create_publisher(String, "robot_description", _LATCHED)
+        self._description.publish(String(data=ros_description(arm)))
+        self._clock_publisher = (
+            self.create_publisher(ClockMessage, "/clock", qos_profile_sensor_data)
+            if self._config.publish_clock
+            else None
+        )
+        self.create_subscription(Float64MultiArray, "commands", self._on_command, 1)
+        self.create_service(Trigger, "~/reset", self._on_reset)
+        # By the steady clock: with use_sim_time the node's own clock may be the one made here.
+        self.create_timer(
+            1.0 / self._config.rate,
+            self._on_timer,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+        self.get_logger().info(
+            f"simulating {arm.name} at {self._config.rate:g} Hz, gravity {self._config.gravity}, "
+            f"commands time out after {self._config.command_timeout:g} s"
+        )
+
+    def stop(self) -> None:
+        """Ends the simulation; called by `run_node` before the node is destroyed."""
+        self._driver.close()
+
+    def _on_command(self, message: Float64MultiArray) -> None:
+        try:
+            self._driver.command(message.data, time.monotonic())
+        except CommandRefusedError as refusal:
+            self._refused += 1
+            self.get_logger().warning(
+                f"refused ({self._refused} so far): {refusal}", throttle_duration_sec=_WARN_EVERY
+            )
+
+    def _on_timer(self) -> None:
+        if not self._driver.advance(time.monotonic()):
+            return
+        measured = self._driver.measure()
+        if self._clock_publisher is not None:
+            stamp = Time(nanoseconds=round(measured.time * 1e9)).to_msg()
+            self._clock_publisher.publish(ClockMessage(clock=stamp))
+        else:
+            stamp = self.get_clock().now().to_msg()
+        self._message.header.stamp = stamp
+        self._message.position = measured.position.tolist()
+        self._message.velocity = measured.velocity.tolist()
+        self._message.effort = measured.effort.tolist()
+        self._joint_states.publish(self._message)
+        self._report_lost_time()
+
+    def _report_lost_time(self) -> None:
+        if self._driver.lost - self._reported_lost > _BEHIND:
+            self._reported_lost = self._driver.lost
+            self.get_logger().warning(
+                f"this machine is too slow for {self._config.rate:g} Hz: the simulation is "
+                f"{self._driver.lost:.1f} s behind real time",
+                throttle_duration_sec=_WARN_EVERY,
+            )
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._driver.reset()
+        response.success = True
+        response.message = "the arm is at its home posture, at rest"
+        return response
+
+
+def _require_display() -> None:
+    """Bullet ends the whole process where it cannot open its window."""
+    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+        raise ConfigurationError(
+            "parameter gui must be false here: Bullet's window needs an X display, and DISPLAY "
+            "is not set"
+        )
+
+
+def main(args: list[str] | None = None) -> int:
+    """Console script `sim_node`; returns the exit code."""
+    return run_node(SimNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a robot driver does with torque commands: check, delay, time out."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.errors import SacRosError
+
+Array = NDArray[np.float64]
+
+
+class CommandRefusedError(SacRosError):
+    """A command that cannot be applied; the sentence says what is wrong with it."""
+
+
+class CommandInbox:
+    """Torque commands on their way to the motors, for n joints.
+
+    A command takes effect `latency` s after its arrival and holds until the next one, but for no
+    longer than `timeout` s: a robot that is no longer spoken to lets go. Time is an argument
+    everywhere (s, any monotonic clock).
+    """
+
+    def __init__(self, joint_names: Sequence[str], *, latency: float, timeout: float) -> None:
+        """Expects one torque per joint name, in that order."""
+        self._names = tuple(joint_names)
+        self._latency = latency
+        self._timeout = timeout
+        self._waiting: deque[tuple[float, Array]] = deque()
+        self._zero = np.zeros(len(self._names))
+        self._current = self._zero
+        self._expires = -math.inf
+
+    def put(self, torque: Sequence[float], now: float) -> None:
+        """Takes a command of n torques, N·m, that arrived at `now`.
+
+        Raises:
+            CommandRefusedError: wrong number of values, or one that is not finite. The command
+                before it goes on until its timeout.
+        """
+        values = np.array(torque, dtype=np.float64)
+        if values.shape != self._zero.shape:
+            raise CommandRefusedError(
+                f"a command must hold {len(self._names)} torques, one for each of "
+                f"{', '.join(self._names)}; got {values.size} values"
+            )
+        if not np.isfinite(values).all():
+            joint = int(np.argmin(np.isfinite(values)))
+            raise CommandRefusedError(
+                f"a command must hold finite torques; got {values[joint]} N·m "
+                f"for {self._names[joint]}"
+            )
+        self._waiting.append((now + self._latency, values))
+
+    def torque(self, now: float) -> Array:
+        """The commanded torque [n], N·m, at `now`; zero where no command is in force."""
+        while self._waiting and self._waiting[0][0] <= now:
+            effective, self._current = self._waiting.popleft()
+            self._expires = effective + self._timeout
+        return self._current if now <= self._expires else self._zero
+
+    def clear(self) -> None:
+        """Forgets every command, the one in force and those on their way."""
+        self._waiting.clear()
+        self._current = self._zero
+        self._expires = -math.inf
