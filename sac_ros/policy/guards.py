@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guards of the safety filter, one pure function each: torque in, safer torque out.
+
+All arrays are [n], N·m, rad, rad/s. None of them changes its arguments.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sac_ros.policy.safety_config import Array, JointLimits
+
+
+def damping_torque(velocity: Array, limits: JointLimits) -> Array:
+    """Return −k_d · q̇ within the torque limits, which takes energy out and never adds any."""
+    return np.clip(-limits.damping * velocity, -limits.torque, limits.torque)
+
+
+def clamp(torque: Array, limits: JointLimits) -> Array:
+    """Clip to the torque limits."""
+    return np.clip(torque, -limits.torque, limits.torque)
+
+
+def fade_at_position_limits(
+    torque: Array, position: Array, limits: JointLimits, margin: float
+) -> Array:
+    """Scale torque towards a position limit from full at ``margin`` to zero at the limit.
+
+    Torque away from the limit stays, beyond the limit too, so that the joint can come back.
+    """
+    low, high = limits.position[:, 0], limits.position[:, 1]
+    room = np.where(torque > 0.0, high - position, position - low)
+    return torque * np.clip(room / margin, 0.0, 1.0)
+
+
+def brake_at_velocity_limits(torque: Array, velocity: Array, limits: JointLimits) -> Array:
+    """Remove torque that drives a joint further where it is over its velocity limit."""
+    drives = (np.abs(velocity) > limits.velocity) & (torque * np.sign(velocity) > 0.0)
+    return np.where(drives, 0.0, torque)
+
+
+def limit_slew(torque: Array, last: Array, elapsed: float, limits: JointLimits) -> Array:
+    """Keep each joint within slew limit × elapsed seconds of the last published torque."""
+    step = limits.slew * elapsed
+    return np.clip(torque, last - step, last + step)

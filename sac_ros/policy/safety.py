@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The safety filter: state in, torque in, time in → a torque that may be published.
+
+A pure state machine without ROS and without a clock of its own, so that every sequence of events
+can be tested. Of every torque that it returns, this holds: finite, within the limits, within the
+slew limit of the torque before, and in *tracking* and *damping* an answer to a state that arrived
+no longer ago than the watchdog.
+
+    tracking   the policy's torque, through the guards
+    damping    a fault with fresh states: −k_d · q̇
+    stopped    stale states or an emergency stop: ramp to the safe torque and keep publishing it
+
+Faults latch: only `SafetyFilter.clear_fault` (or a new activation) leads back to tracking.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from sac_ros.policy import guards
+from sac_ros.policy.safety_config import Array, JointLimits, SafetyConfig
+from sac_ros.policy.safety_events import Command, Fault, Intervention, Mode
+from sac_ros.policy.schedule import ArrivalRate
+
+IN_A_ROW = 3
+"""Refused messages of one kind in a row that make a fault."""
+
+SLOW_WARNING = 0.8
+"""Share of the control rate below which the states' rate deserves a warning."""
+
+SLOW_FAULT = 0.5
+"""Share of the control rate below which the policy cannot be trusted any more."""
+_STOPPING = frozenset({Fault.WATCHDOG, Fault.EMERGENCY_STOP})
+
+
+class SafetyFilter:
+    """Decides every torque that the policy node publishes.
+
+    Call order for each joint state: `accept` and, if it was accepted, `command` with the policy's
+    torque; for each refused message and each tick of a timer: `tick`. Times are seconds of one
+    steady clock.
+
+    Attributes:
+        limits: what a torque must respect.
+        faults: the latched faults, each with the sentence that explains it.
+        rate: the rate at which states arrive.
+        interventions: how often each kind acted since activation.
+        refusals: how many messages of each kind were refused since activation.
+    """
+
+    def __init__(self, limits: JointLimits, config: SafetyConfig, control_rate_hz: float) -> None:
+        self._config = config
+        self._control_rate_hz = control_rate_hz
+        n = len(limits.torque)
+        self.limits = limits
+        self.faults: dict[Fault, str] = {}
+        self.rate = ArrivalRate()
+        self.interventions: Counter[Intervention] = Counter()
+        self.refusals: Counter[Fault] = Counter()
+        self._in_a_row: Counter[Fault] = Counter()
+        self._emergency = False
+        self._active = False
+        self._position = np.zeros(n)
+        self._velocity = np.zeros(n)
+        self._state_time = -np.inf
+        self._stamp_ns = 0
+        self._last = np.zeros(n)
+        self._last_time = -np.inf
+        self._tracking_since: float | None = None
+        self._over_speed_since: float | None = None
+
+    @property
+    def mode(self) -> Mode:
+        """What decides the torque now."""
+        if not self.faults:
+            return Mode.TRACKING
+        return Mode.STOPPED if _STOPPING & self.faults.keys() else Mode.DAMPING
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the last torque is the safe torque."""
+        return bool(np.array_equal(self._last, self.limits.safe_torque))
+
+    def is_fresh(self, now: float) -> bool:
+        """Tell whether the last accepted state is no older than the watchdog."""
+        return now - self._state_time <= self._config.watchdog_s
+
+    def activate(self, now: float) -> None:
+        """Start a new activation: faults forgotten, except an emergency stop that still holds."""
+        self._active = True
+        self.faults.clear()
+        if self._emergency:
+            self.fault(Fault.EMERGENCY_STOP, "the emergency stop is engaged")
+        self.interventions.clear()
+        self.refusals.clear()
+        self._in_a_row.clear()
+        self.rate.reset()
+        self._last_time = now
+        self._restart()
+
+    def deactivate(self) -> None:
+        """End the activation: states are still taken, but nothing is a fault any more."""
+        self._active = False
+
+    def replace_limits(self, limits: JointLimits, control_rate_hz: float) -> None:
+        """Take the limits of another policy for the same joints, and soft-start into it.
+
+        Where the new torque limit is below the torque that stands, the slew limit decides how
+        fast the torque comes down to it.
+        """
+        self.limits = limits
+        self._control_rate_hz = control_rate_hz
+        self._restart()
+
+    def accept(self, now: float, position: Array, velocity: Array, stamp_ns: int = 0) -> bool:
+        """Take one joint state, or refuse it.
+
+        Args:
+            now: when it arrived, s.
+            position: [n] rad.
+            velocity: [n] rad/s.
+            stamp_ns: its header stamp; 0 where the driver sets none.
+
+        Returns:
+            False when it is not finite or its stamp does not advance: the state before it stays.
+        """
+        self._check_watchdog(now)
+        if not (np.isfinite(position).all() and np.isfinite(velocity).all()):
+            self.refuse(Fault.NON_FINITE_STATE, "joint states are not finite")
+            return False
+        self._in_a_row[Fault.NON_FINITE_STATE] = 0
+        if not self._stamp_advances(stamp_ns):
+            return False
+        self._in_a_row[Fault.JOINT_STATE] = 0
+        self._position[:] = position
+        self._velocity[:] = velocity
+        self._state_time = now
+        self.rate.arrived(now)
+        self._check_speed(now)
+        self._check_rate()
+        return True
+
+    def command(self, now: float, torque: Array | None) -> Command:
+        """Return the torque that answers the state accepted last.
+
+        Args:
+            now: s.
+            torque: [n] N·m, what the policy asks; None while there is no goal.
+        """
+        self._check_watchdog(now)
+        if torque is not None and not np.isfinite(torque).all():
+            self.fault(Fault.POLICY_OUTPUT, "the policy's torque is not finite")
+            torque = None  # even where nothing latches, it must go no further
+        acted: dict[Intervention, tuple[int, ...]] = {}
+        if self.mode is Mode.STOPPED:
+            acted[Intervention.STOPPED] = ()
+            return self._publishable(now, self.limits.safe_torque, acted)
+        wanted = self._wanted(now, torque, acted)
+        for kind, guarded in (
+            (Intervention.POSITION_LIMIT, self._fade_at_position_limits),
+            (Intervention.VELOCITY_LIMIT, self._brake_at_velocity_limits),
+            (Intervention.CLAMP, self._clamp),
+        ):
+            wanted = _note(acted, kind, wanted, guarded(wanted))
+        return self._publishable(now, wanted, acted)
+
+    def tick(self, now: float) -> Command | None:
+        """Return the torque that is due without a new state, or None while the last one may stand.
+
+        In *stopped* that is every time, so that the ramp goes on and the topic is never quiet; in
+        *damping* too, so that a fault acts at once and not with the next good state.
+        """
+        self._check_watchdog(now)
+        return None if self.mode is Mode.TRACKING else self.command(now, None)
+
+    def rest(self, now: float) -> Command:
+        """Return the next torque on the ramp to the safe torque, whatever the mode is."""
+        return self._publishable(now, self.limits.safe_torque, {Intervention.STOPPED: ()})
+
+    def refuse(self, kind: Fault, sentence: str) -> None:
+        """Count a refused message; the third of a kind in a row is a fault."""
+        self.refusals[kind] += 1
+        self._in_a_row[kind] += 1
+        if self._in_a_row[kind] >= IN_A_ROW:
+            self.fault(kind, f"{sentence} ({IN_A_ROW} in a row)")
+
+    def goal_accepted(self) -> None:
+        """Note a usable goal: refused ones are not in a row any more."""
+        self._in_a_row[Fault.NON_FINITE_GOAL] = 0
+
+    def refuse_state(self, sentence: str) -> None:
+        """Count a joint state message that cannot be read; a fault at once while active."""
+        self.refusals[Fault.JOINT_STATE] += 1
+        self._in_a_row[Fault.JOINT_STATE] += 1
+        self.fault(Fault.JOINT_STATE, sentence)
+
+    def fault(self, kind: Fault, sentence: str) -> None:
+        """Latch a fault; the first sentence of a kind stays. Nothing latches while inactive."""
+        if self._active:
+            self.faults.setdefault(kind, sentence)
+
+    def emergency_stop(self, engaged: bool) -> None:
+        """Engage or release the emergency stop; released, its fault still wants clearing."""
+        self._emergency = engaged
+        if engaged:
+            self.fault(Fault.EMERGENCY_STOP, "the emergency stop was engaged")
+
+    def clear_fault(self, now: float) -> str:
+        """Return to tracking through the soft start, unless a cause still stands.
+
+        Returns:
+            An empty text when cleared, else one sentence with the cause.
+        """
+        cause = self._standing_cause(now)
+        if not cause:
+            self.faults.clear()
+            self._restart()
+        return cause
+
+    def _standing_cause(self, now: float) -> str:
+        """Say what still stands in the way of tracking; empty when nothing does."""
+        if self._emergency:
+            return "the emergency stop is engaged"
+        if not self.is_fresh(now):
+            return f"no joint state arrived within {self._config.watchdog_s:g} s"
+        for kind, count in self._in_a_row.items():
+            if count and kind in self.faults:
+                return f"the last message was refused: {self.faults[kind]}"
+        if self._over_speed_since is not None:
+            return "a joint is over its velocity limit"
+        if self._is_slow():
+            return f"joint states arrive at {self.rate.hz:.1f} Hz"
+        return ""
+
+    def _wanted(
+        self, now: float, torque: Array | None, acted: dict[Intervention, tuple[int, ...]]
+    ) -> Array:
+        """Return the torque before the guards: damping, the policy's, or the blend of both."""
+        damping = guards.damping_torque(self._velocity, self.limits)
+        if self.mode is Mode.DAMPING:
+            acted[Intervention.DAMPING] = ()
+            return damping
+        if torque is None:
+            acted[Intervention.NO_GOAL] = ()
+            self._tracking_since = None
+            return damping
+        if self._tracking_since is None:
+            self._tracking_since = now
+        # Clamped before the blend: an absurd torque must not shorten the soft start.
+        scaled = _note(acted, Intervention.CLAMP, torque, self._clamp(torque))
+        scaled = scaled * self._config.torque_scale
+        elapsed = now - self._tracking_since
+        if elapsed >= self._config.soft_start_s:
+            return scaled
+        acted[Intervention.SOFT_START] = ()
+        share = elapsed / self._config.soft_start_s
+        return (1.0 - share) * damping + share * scaled
+
+    def _publishable(
+        self, now: float, wanted: Array, acted: dict[Intervention, tuple[int, ...]]
+    ) -> Command:
+        """Apply the slew limit and remember the torque as published.
+
+        The elapsed time is capped at the watchdog: a pause must not buy a jump.
+        """
+        elapsed = min(max(now - self._last_time, 0.0), self._config.watchdog_s)
+        torque = guards.limit_slew(wanted, self._last, elapsed, self.limits)
+        _note(acted, Intervention.SLEW, wanted, torque)
+        self._last = torque
+        self._last_time = max(now, self._last_time)
+        self.interventions.update(acted.keys())
+        return Command(torque, self.mode, acted)
+
+    def _restart(self) -> None:
+        """Forget what led to a fault, so that tracking starts softly."""
+        self._tracking_since = None
+        self._over_speed_since = None
+
+    def _check_watchdog(self, now: float) -> None:
+        if not self.is_fresh(now):
+            self.fault(
+                Fault.WATCHDOG, f"no joint state arrived within {self._config.watchdog_s:g} s"
+            )
+
+    def _stamp_advances(self, stamp_ns: int) -> bool:
+        if stamp_ns and stamp_ns <= self._stamp_ns:
+            self.refuse(Fault.STAMP, "joint state stamps do not advance")
+            if self._in_a_row[Fault.STAMP] >= IN_A_ROW:
+                self._stamp_ns = stamp_ns  # the clock stepped back for good: follow it from here
+            return False
+        self._in_a_row[Fault.STAMP] = 0
+        self._stamp_ns = stamp_ns
+        return True
+
+    def _check_speed(self, now: float) -> None:
+        if not np.any(np.abs(self._velocity) > self.limits.velocity):
+            self._over_speed_since = None
+        elif self._over_speed_since is None:
+            self._over_speed_since = now
+        elif now - self._over_speed_since >= self._config.over_speed_s:
+            self.fault(Fault.OVER_SPEED, "a joint stays over its velocity limit")
+
+    def _is_slow(self) -> bool:
+        return self.rate.settled and self.rate.hz < SLOW_FAULT * self._control_rate_hz
+
+    def _check_rate(self) -> None:
+        if self._is_slow():
+            self.fault(
+                Fault.SLOW_STATES,
+                f"joint states arrive at {self.rate.hz:.1f} Hz, below half of the policy's "
+                f"{self._control_rate_hz:g} Hz",
+            )
+
+    def _clamp(self, torque: Array) -> Array:
+        return guards.clamp(torque, self.limits)
+
+    def _fade_at_position_limits(self, torque: Array) -> Array:
+        margin = self._config.position_margin
+        return guards.fade_at_position_limits(torque, self._position, self.limits, margin)
+
+    def _brake_at_velocity_limits(self, torque: Array) -> Array:
+        return guards.brake_at_velocity_limits(torque, self._velocity, self.limits)
+
+
+def _note(
+    acted: dict[Intervention, tuple[int, ...]], kind: Intervention, before: Array, after: Array
+) -> Array:
+    """Record the joints that a guard changed, and return what it made of them."""
+    changed = before != after
+    if changed.any():
+        acted[kind] = tuple(np.flatnonzero(changed).tolist())
+    return after

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The words of the safety filter: its modes, its faults, its interventions, and a command."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from sac_ros.policy.safety_config import Array
+
+
+class Mode(enum.Enum):
+    """What decides the torque at this moment."""
+
+    TRACKING = "tracking"
+    DAMPING = "damping"
+    STOPPED = "stopped"
+
+
+class Fault(str, enum.Enum):
+    """The kinds of fault, by the row of the safety table that they come from."""
+
+    WATCHDOG = "watchdog"
+    EMERGENCY_STOP = "emergency_stop"
+    NON_FINITE_STATE = "non_finite_state"
+    NON_FINITE_GOAL = "non_finite_goal"
+    JOINT_STATE = "joint_state"
+    STAMP = "stamp"
+    POLICY_OUTPUT = "policy_output"
+    OVER_SPEED = "over_speed"
+    SLOW_STATES = "slow_states"
+
+
+class Intervention(str, enum.Enum):
+    """The ways in which a published torque may differ from the policy's."""
+
+    NO_GOAL = "no_goal"
+    SOFT_START = "soft_start"
+    DAMPING = "damping"
+    STOPPED = "stopped"
+    POSITION_LIMIT = "position_limit"
+    VELOCITY_LIMIT = "velocity_limit"
+    CLAMP = "clamp"
+    SLEW = "slew"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One torque that may be published.
+
+    Attributes:
+        torque: [n] N·m, in the policy's joint order; the filter never changes it afterwards.
+        mode: what decided it.
+        interventions: each kind that acted, with the joints (by index) it acted on.
+    """
+
+    torque: Array
+    mode: Mode
+    interventions: dict[Intervention, tuple[int, ...]]

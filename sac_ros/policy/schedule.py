@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When to infer: how fast states arrive, and which of them the policy answers."""
+
+from __future__ import annotations
+
+
+class ArrivalRate:
+    """A running estimate of the rate at which states arrive.
+
+    An exponential average of the intervals over about twenty of them: quick enough to see a
+    driver slow down, slow enough to ignore the jitter of one message.
+    """
+
+    SETTLED = 20
+    """Arrivals after which the estimate is worth acting upon."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+        self._count = 0
+        self.interval_s = 0.0
+
+    def arrived(self, now: float) -> None:
+        """Note one arrival at ``now`` seconds of any clock that never steps back."""
+        if self._last is not None:
+            self._count += 1
+            weight = max(1.0 / self._count, 1.0 / self.SETTLED)
+            self.interval_s += weight * (now - self._last - self.interval_s)
+        self._last = now
+
+    def reset(self) -> None:
+        """Forget everything, after a pause that says nothing about the rate."""
+        self._last, self._count, self.interval_s = None, 0, 0.0
+
+    @property
+    def settled(self) -> bool:
+        """Whether enough has arrived to judge the rate."""
+        return self._count >= self.SETTLED
+
+    @property
+    def hz(self) -> float:
+        """The rate in Hz; 0 while unknown."""
+        return 1.0 / self.interval_s if self.interval_s > 0.0 else 0.0
+
+
+class Decimator:
+    """Picks the states that a policy answers, so that it runs at the rate it was trained at.
+
+    Due times lie on a grid, so the mean rate is exact whatever the states' own rate. A state
+    counts as on time up to half a state interval early: states that come at the policy's own
+    rate with jitter would otherwise be skipped every other time.
+    """
+
+    def __init__(self, rate_hz: float) -> None:
+        self._period_s = 1.0 / rate_hz
+        self._next: float | None = None
+
+    def reset(self) -> None:
+        """Make the next state due."""
+        self._next = None
+
+    def due(self, time_s: float, state_interval_s: float) -> bool:
+        """Tell whether the policy answers the state at ``time_s`` (its stamp, or its arrival)."""
+        if self._next is None or abs(time_s - self._next) > 2.0 * self._period_s:
+            self._next = time_s + self._period_s  # first state, a gap, or a clock that stepped
+            return True
+        if time_s < self._next - 0.5 * min(state_interval_s, self._period_s):
+            return False
+        self._next += self._period_s
+        return True

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The load gate: a policy file runs exactly as recorded, or is refused with one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+from tiny_policy import tiny_action, tiny_model, tiny_spec, write_tiny_policy
+
+from sac_ros.errors import PolicyFileError
+from sac_ros.policy import runtime
+from sac_ros.policy.onnx_scan import refuse_unsafe
+from sac_ros.policy.runtime import Policy
+from sac_ros.policy.spec import SPEC_KEY
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "policy.onnx"
+
+
+def refusal(path: Path, model: onnx.ModelProto | bytes) -> str:
+    """Write a model, load it, and return the sentence that refuses it."""
+    path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
+    with pytest.raises(PolicyFileError) as error:
+        Policy.load(path)
+    sentence = str(error.value)
+    assert sentence.startswith(f"policy file {path}")
+    assert "\n" not in sentence
+    return sentence
+
+
+@pytest.mark.parametrize("uses_previous_action", [False, True])
+def test_a_policy_gives_the_torque_of_its_graph(path: Path, uses_previous_action: bool) -> None:
+    policy = Policy.load(write_tiny_policy(path, uses_previous_action=uses_previous_action))
+    assert policy.uses_previous_action is uses_previous_action
+    state = ([0.1, -0.2, 0.3], [1.0, 0.0, -1.0], [0.5, 0.0, 0.0])
+    previous = [0.5, -0.5, 1.0]
+    torque, action = policy(*state, previous)
+    expected = tiny_action(*map(np.array, state), previous if uses_previous_action else None)
+    np.testing.assert_allclose(action, expected, rtol=1e-6)
+    np.testing.assert_allclose(torque, expected * policy.spec.action_scale, rtol=1e-6)
+    assert torque.shape == (3,)
+
+
+def test_a_batch_gives_the_same_torques_as_single_states(path: Path) -> None:
+    policy = Policy.load(write_tiny_policy(path))
+    generator = np.random.default_rng(1)
+    states = [generator.uniform(-1, 1, (16, 3)) for _ in range(3)]
+    torque, action = policy(*states)
+    assert torque.shape == action.shape == (16, 3)
+    for row in range(16):
+        single, _ = policy(*(state[row] for state in states))
+        np.testing.assert_allclose(single, torque[row], rtol=1e-6)
+
+
+def test_the_policy_knows_its_file(path: Path) -> None:
+    policy = Policy.load(str(write_tiny_policy(path)))
+    assert policy.path == path
+    assert policy.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert policy.spec == tiny_spec()
+
+
+def test_a_wrong_shape_at_run_time_is_refused(path: Path) -> None:
+    policy = Policy.load(write_tiny_policy(path))
+    with pytest.raises(ValueError, match=r"joint_velocity must have shape \[3\] or \[batch, 3\]"):
+        policy(np.zeros(3), np.zeros(2), np.zeros(3))
+
+
+def test_a_missing_previous_action_is_refused(path: Path) -> None:
+    policy = Policy.load(write_tiny_policy(path, uses_previous_action=True))
+    with pytest.raises(ValueError, match="needs previous_action"):
+        policy(np.zeros(3), np.zeros(3), np.zeros(3))
+
+
+def test_a_missing_file_is_refused(path: Path) -> None:
+    with pytest.raises(PolicyFileError, match=r"policy\.onnx does not exist"):
+        Policy.load(path)
+
+
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PolicyFileError, match="cannot be read: Is a directory"):
+        Policy.load(tmp_path)
+
+
+def test_a_huge_file_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "MAXIMUM_FILE_BYTES", 1000)
+    assert "must be at most" in refusal(path, tiny_model(tiny_spec()))
+
+
+@pytest.mark.parametrize("content", [b"", b"just a text file\n", b"\x00" * 64, b"PK\x03\x04zip"])
+def test_what_is_not_onnx_is_refused(path: Path, content: bytes) -> None:
+    assert "must be an ONNX model" in refusal(path, content)
+
+
+def test_every_truncated_file_is_refused(path: Path) -> None:
+    content = tiny_model(tiny_spec()).SerializeToString()
+    for size in range(0, len(content) - 1, 97):
+        refusal(path, content[:size])
+
+
+def test_external_data_is_refused_even_where_the_file_exists(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(path.parent)  # onnxruntime looks there for a model given as bytes
+    onnx.save(
+        tiny_model(tiny_spec()), path, save_as_external_data=True, location="w", size_threshold=0
+    )
+    assert "must be one single file; it refers to external data" in refusal(
+        path, path.read_bytes()
+    )
+
+
+def test_a_custom_operator_is_refused_by_name(path: Path) -> None:
+    model = tiny_model(tiny_spec())
+    model.graph.node[-1].domain = "com.microsoft"
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    assert "got Mul of domain com.microsoft" in refusal(path, model)
+
+
+def test_a_custom_operator_inside_a_subgraph_is_refused(path: Path) -> None:
+    model = tiny_model(tiny_spec())
+    inner = helper.make_node("Gelu", ["action"], ["y"], domain="com.microsoft")
+    branch = helper.make_graph([inner], "b", [], [helper.make_empty_tensor_value_info("y")])
+    node = helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)
+    model.graph.node.append(node)
+    assert "got Gelu of domain com.microsoft" in refusal(path, model)
+
+
+def test_a_model_that_defines_its_own_operators_is_refused(path: Path) -> None:
+    model = tiny_model(tiny_spec())
+    model.functions.append(
+        helper.make_function(
+            "own", "F", ["x"], ["y"], [helper.make_node("Tanh", ["x"], ["y"])], model.opset_import
+        )
+    )
+    assert "it defines its own" in refusal(path, model)
+
+
+def test_an_old_opset_is_refused(path: Path) -> None:
+    model = tiny_model(tiny_spec())
+    model.opset_import[0].version = 13
+    assert "must use ONNX opset 17 or newer; got 13" in refusal(path, model)
+
+
+def test_a_broken_graph_is_refused(path: Path) -> None:
+    model = tiny_model(tiny_spec())
+    model.graph.node[-1].op_type = "NoSuchOperator"
+    assert "is refused by onnxruntime" in refusal(path, model)
+
+
+def test_a_model_without_a_spec_is_refused(path: Path) -> None:
+    model = tiny_model(tiny_spec())
+    del model.metadata_props[:]
+    assert f"metadata {SPEC_KEY} is missing" in refusal(path, model)
+
+
+def test_a_broken_spec_is_refused(path: Path) -> None:
+    model = tiny_model(tiny_spec(), spec_json='{"schema_version": 1}')
+    assert "field joint_names is missing" in refusal(path, model)
+
+
+def test_a_renamed_input_is_refused(path: Path) -> None:
+    model = tiny_model(tiny_spec())
+    model.graph.input[1].name = model.graph.node[3].input[0] = "velocity"
+    assert "inputs must be joint_position, joint_velocity, goal; got" in refusal(path, model)
+
+
+def test_a_missing_output_is_refused(path: Path) -> None:
+    model = tiny_model(tiny_spec())
+    del model.graph.output[1]
+    assert "outputs must be torque, action; got torque" in refusal(path, model)
+
+
+@pytest.mark.parametrize("shape", [[1, 3], ["batch", 4], ["batch", "n"], [3]])
+def test_a_wrong_input_shape_is_refused(path: Path, shape: list[int | str]) -> None:
+    model = tiny_model(tiny_spec())
+    model.graph.input[1].CopyFrom(
+        helper.make_tensor_value_info("joint_velocity", TensorProto.FLOAT, shape)
+    )
+    sentence = refusal(path, model)
+    assert "joint_velocity must have shape [batch, 3]" in sentence or "refused" in sentence
+
+
+def test_a_double_input_is_refused(path: Path) -> None:
+    model = tiny_model(tiny_spec())
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.DOUBLE
+    sentence = refusal(path, model)
+    assert "must be float32" in sentence or "is refused by onnxruntime" in sentence
+
+
+def test_a_spec_of_another_arm_does_not_fit_the_graph(path: Path) -> None:
+    model = tiny_model(tiny_spec(), spec_json=tiny_spec(("a", "b")).to_json())
+    assert "joint_position must have shape [batch, 2]; got ['batch', 3]" in refusal(path, model)
+
+
+def test_a_graph_that_fails_its_self_test_is_refused(path: Path) -> None:
+    sentence = refusal(path, tiny_model(tiny_spec(gain=1.0), gain=1.01))
+    assert "the self test fails, " in sentence
+    assert "N·m in state" in sentence
+
+
+def test_a_self_test_without_the_graphs_inputs_is_refused(path: Path) -> None:
+    sentence = refusal(path, tiny_model(tiny_spec(), uses_previous_action=True))
+    assert "field self_test.inputs must have the graph's inputs" in sentence
+
+
+def test_a_torque_that_is_not_finite_is_refused(path: Path) -> None:
+    model = tiny_model(tiny_spec(), gain=float("nan"))
+    assert "gives a torque that is not finite" in refusal(path, model)
+
+
+def test_a_torque_beyond_the_limit_is_refused(path: Path) -> None:
+    spec = dataclasses.replace(tiny_spec(), torque_limit=(0.01, 20.0, 10.0))
+    assert "the torque of shoulder must stay within ±0.01 N·m" in refusal(path, tiny_model(spec))
+
+
+def test_loading_needs_numpy_and_onnxruntime_alone(path: Path) -> None:
+    write_tiny_policy(path)
+    code = (
+        "import sys\n"
+        "from sac_ros.policy.runtime import Policy\n"
+        f"Policy.load({str(path)!r})([0.0] * 3, [0.0] * 3, [0.0] * 3)\n"
+        "heavy = {'torch', 'pybullet', 'gymnasium', 'onnx', 'rclpy', 'yaml'} & set(sys.modules)\n"
+        "print(sorted(heavy))\n"
+    )
+    root = Path(runtime.__file__).parents[2]
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+@given(st.binary(max_size=300))
+def test_arbitrary_bytes_are_refused_without_a_crash(content: bytes) -> None:
+    with pytest.raises(PolicyFileError):
+        refuse_unsafe(content, "policy file x")

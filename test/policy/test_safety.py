@@ -1,0 +1,477 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The safety filter: always-true list over arbitrary sequences, then every row of its table."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from tiny_policy import tiny_spec
+
+from sac_ros.errors import ConfigurationError
+from sac_ros.policy.safety import SafetyFilter
+from sac_ros.policy.safety_config import JointLimits, SafetyConfig
+from sac_ros.policy.safety_events import Command, Fault, Intervention, Mode
+
+SPEC = tiny_spec()  # torque limits 30, 20, 10 N·m; scale 15, 10, 5; ±2.9 rad; 4 rad/s; 100 Hz
+N = SPEC.joints
+DT = 0.002
+
+
+def make(**config: Any) -> SafetyFilter:
+    settings = SafetyConfig(**{"soft_start_s": 0.0, **config})
+    return SafetyFilter(JointLimits.of(SPEC, settings), settings, SPEC.control_rate_hz)
+
+
+class Robot:
+    """A filter with a clock of its own, fed with one state every 2 ms."""
+
+    def __init__(self, **config: Any) -> None:
+        self.filter = make(**config)
+        self.now = 10.0
+        self.filter.accept(self.now, np.zeros(N), np.zeros(N))
+        self.filter.activate(self.now)
+
+    def state(
+        self, position: Any = 0.0, velocity: Any = 0.0, torque: Any = 0.0, stamp_ns: int = 0
+    ) -> Command | None:
+        """One state 2 ms later; the command that answers it, or None when it was refused."""
+        self.now += DT
+        arrays = (np.broadcast_to(value, N).astype(float) for value in (position, velocity))
+        if not self.filter.accept(self.now, *arrays, stamp_ns):
+            return self.filter.tick(self.now)
+        asked = None if torque is None else np.broadcast_to(torque, N).astype(float)
+        return self.filter.command(self.now, asked)
+
+    def states(self, count: int, **state: Any) -> Command:
+        for _ in range(count):
+            command = self.state(**state)
+        assert command is not None
+        return command
+
+    def silence(self, seconds: float) -> list[Command]:
+        """Let time pass with only the timer ticking, every 10 ms."""
+        commands = []
+        for _ in range(round(seconds / 0.01)):
+            self.now += 0.01
+            commands.append(self.filter.tick(self.now))
+        return [command for command in commands if command is not None]
+
+
+# ---- always true ---------------------------------------------------------------------------
+
+anything = st.floats(allow_nan=True, allow_infinity=True)
+plausible = st.floats(-5, 5)
+vectors = st.one_of(st.tuples(*[plausible] * N), st.tuples(*[anything] * N))
+events = st.one_of(
+    st.tuples(st.just("state"), vectors, vectors, st.integers(0, 5)),
+    st.tuples(st.just("command"), st.one_of(st.none(), st.tuples(*[plausible] * N), vectors)),
+    st.tuples(st.just("tick")),
+    st.tuples(st.just("rest")),
+    st.tuples(st.just("emergency"), st.booleans()),
+    st.tuples(st.just("clear")),
+    st.tuples(st.just("activate")),
+    st.tuples(st.just("deactivate")),
+    st.tuples(st.just("unreadable")),
+    st.tuples(st.just("goal")),
+)
+configs = st.builds(
+    dict,
+    soft_start_s=st.sampled_from([0.0, 0.1]),
+    torque_limit=st.sampled_from([(), (5.0, 100.0, 1.0)]),
+    safe_torque=st.sampled_from([(), (1.0, -2.0, 0.5)]),
+    torque_scale=st.sampled_from([0.1, 1.0]),
+    damping=st.sampled_from([0.0, 0.5, 100.0]),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(configs, st.lists(st.tuples(st.sampled_from([0.0, 1e-6, 0.002, 0.04, 0.2]), events)))
+@example({}, [(0.0, ("command", (math.nan,) * N))])
+def test_whatever_happens_a_command_is_finite_limited_slewed_and_fresh(
+    config: dict[str, Any], sequence: list[tuple[float, tuple[Any, ...]]]
+) -> None:
+    safety = make(**config)
+    bound = np.minimum(SPEC.torque_limit, config.get("torque_limit") or np.inf)
+    now, last, last_time = 100.0, np.zeros(N), 100.0
+    accepted = -np.inf
+    safety.activate(now)
+    with np.errstate(all="ignore"):
+        for delay, (kind, *arguments) in sequence:
+            now += delay
+            command: Command | None = None
+            if kind == "state":
+                position, velocity, stamp = arguments
+                if safety.accept(now, np.array(position), np.array(velocity), stamp):
+                    assert np.isfinite(position).all()
+                    assert np.isfinite(velocity).all()
+                    accepted = now
+            elif kind == "command":
+                command = safety.command(now, arguments[0] and np.array(arguments[0]))
+            elif kind == "tick":
+                command = safety.tick(now)
+            elif kind == "rest":
+                command = safety.rest(now)
+            elif kind == "emergency":
+                safety.emergency_stop(arguments[0])
+            elif kind == "clear":
+                safety.clear_fault(now)
+            elif kind == "activate":
+                safety.activate(now)
+            elif kind == "deactivate":
+                safety.deactivate()
+            elif kind == "unreadable":
+                safety.refuse_state("joint wrist is missing")
+            elif kind == "goal":
+                safety.refuse(Fault.NON_FINITE_GOAL, "goals are not finite")
+            if command is None:
+                continue
+            assert np.isfinite(command.torque).all()
+            assert (np.abs(command.torque) <= bound).all()
+            step = safety.limits.slew * (now - last_time)
+            assert (np.abs(command.torque - last) <= step + 1e-9).all()
+            if kind == "tick" or (kind == "command" and safety._active):
+                assert command.mode is Mode.STOPPED or now - accepted <= 0.05
+            last, last_time = command.torque, now
+
+
+@given(st.lists(st.one_of(st.none(), st.sampled_from([0.0, 1.0, math.nan])), max_size=40))
+def test_a_fault_latches_until_it_is_cleared(torques: list[float | None]) -> None:
+    robot = Robot()
+    robot.filter.fault(Fault.POLICY_OUTPUT, "once")
+    for torque in torques:
+        command = robot.state(torque=torque)
+        assert command is not None
+        assert command.mode is Mode.DAMPING
+
+
+# ---- tracking ------------------------------------------------------------------------------
+
+
+def test_the_policys_torque_passes_where_nothing_is_wrong() -> None:
+    command = Robot().states(50, torque=[3.0, -2.0, 1.0])
+    np.testing.assert_array_equal(command.torque, [3.0, -2.0, 1.0])
+    assert command.interventions == {}
+
+
+def test_a_torque_beyond_the_limit_is_clamped() -> None:
+    command = Robot().states(100, torque=[1e6, -1e6, 9.0])
+    np.testing.assert_array_equal(command.torque, [30.0, -20.0, 9.0])
+    assert command.interventions == {Intervention.CLAMP: (0, 1)}
+
+
+def test_the_smaller_of_policys_and_parameters_limit_holds() -> None:
+    command = Robot(torque_limit=(5.0, 100.0, 1.0)).states(100, torque=1e6)
+    np.testing.assert_array_equal(command.torque, [5.0, 20.0, 1.0])
+
+
+def test_torque_scale_scales_the_policys_torque() -> None:
+    command = Robot(torque_scale=0.1).states(50, torque=[3.0, -2.0, 1.0])
+    np.testing.assert_allclose(command.torque, [0.3, -0.2, 0.1])
+
+
+def test_the_slew_limit_goes_with_each_joints_own_torque_limit() -> None:
+    command = Robot().state(torque=1e6)
+    assert command is not None
+    np.testing.assert_allclose(command.torque, np.array([1000.0, 2000 / 3, 1000 / 3]) * DT)
+    assert Intervention.SLEW in command.interventions
+
+
+def test_a_pause_buys_no_jump() -> None:
+    robot = Robot(watchdog_s=0.05)
+    robot.silence(0.04)
+    command = robot.state(torque=1e6)
+    assert command is not None
+    assert command.torque[0] <= 1000.0 * 0.05
+
+
+def test_without_a_goal_there_is_damping_only() -> None:
+    command = Robot().states(50, velocity=[2.0, -2.0, 0.0], torque=None)
+    np.testing.assert_allclose(command.torque, [-15 * 0.25, 10 * 0.25, 0.0])
+    assert Intervention.NO_GOAL in command.interventions
+    assert command.mode is Mode.TRACKING
+
+
+def test_soft_start_blends_from_damping_to_the_policy() -> None:
+    robot = Robot(soft_start_s=1.0)
+    torque = [robot.states(50, torque=10.0).torque[0] for _ in range(12)]
+    np.testing.assert_allclose(torque[4], 5.0, atol=0.2)
+    assert torque == sorted(torque)
+    assert torque[-1] == 10.0
+
+
+def test_soft_start_begins_with_the_first_goal() -> None:
+    robot = Robot(soft_start_s=1.0)
+    robot.states(1000, torque=None)
+    assert robot.states(1, torque=10.0).torque[0] < 0.1
+
+
+def test_soft_start_begins_again_after_a_fault() -> None:
+    robot = Robot(soft_start_s=1.0)
+    robot.states(1000, torque=10.0)
+    robot.filter.fault(Fault.POLICY_OUTPUT, "once")
+    robot.states(100, torque=10.0)
+    assert robot.filter.clear_fault(robot.now) == ""
+    assert robot.states(50, torque=10.0).torque[0] < 2.0
+
+
+# ---- guards --------------------------------------------------------------------------------
+
+
+def test_torque_towards_a_position_limit_fades_to_zero_across_the_margin() -> None:
+    margin = 0.05
+    for room, share in ((0.1, 1.0), (0.05, 1.0), (0.025, 0.5), (0.0, 0.0), (-0.1, 0.0)):
+        command = Robot(position_margin=margin).states(50, position=2.9 - room, torque=4.0)
+        np.testing.assert_allclose(command.torque, 4.0 * share, atol=1e-9)
+        command = Robot(position_margin=margin).states(50, position=room - 2.9, torque=-4.0)
+        np.testing.assert_allclose(command.torque, -4.0 * share, atol=1e-9)
+
+
+def test_torque_away_from_a_position_limit_stays() -> None:
+    command = Robot().states(50, position=3.0, torque=-4.0)
+    np.testing.assert_array_equal(command.torque, -4.0)
+
+
+def test_over_the_velocity_limit_driving_torque_is_removed_and_braking_stays() -> None:
+    command = Robot(over_speed_s=10.0).states(50, velocity=[4.1, -4.1, 3.9], torque=4.0)
+    np.testing.assert_array_equal(command.torque, [0.0, 4.0, 4.0])
+    assert command.interventions == {Intervention.VELOCITY_LIMIT: (0,)}
+
+
+def test_persistent_over_speed_is_a_fault() -> None:
+    robot = Robot(over_speed_s=0.1)
+    assert robot.states(49, velocity=5.0).mode is Mode.TRACKING
+    assert robot.states(3, velocity=5.0).mode is Mode.DAMPING
+    assert "velocity limit" in robot.filter.clear_fault(robot.now)
+    robot.state(velocity=0.0)
+    assert robot.filter.clear_fault(robot.now) == ""
+
+
+def test_over_speed_that_ends_in_time_is_no_fault() -> None:
+    robot = Robot(over_speed_s=0.1)
+    for _ in range(5):
+        robot.states(40, velocity=5.0)
+        assert robot.states(1, velocity=0.0).mode is Mode.TRACKING
+
+
+# ---- faults --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("where", ["position", "velocity"])
+def test_a_state_that_is_not_finite_is_refused_and_the_third_in_a_row_is_a_fault(
+    where: str, wrong: float
+) -> None:
+    robot = Robot()
+    robot.states(50, torque=5.0)
+    for _ in range(3):
+        assert robot.state(**{where: [0.0, wrong, 0.0]}) is None
+        assert robot.state(**{where: [0.0, wrong, 0.0]}) is None
+        assert robot.states(1, torque=5.0).mode is Mode.TRACKING
+    assert robot.state(**{where: wrong}) is None
+    assert robot.state(**{where: wrong}) is None
+    third = robot.state(**{where: wrong})
+    assert third is not None
+    assert third.mode is Mode.DAMPING
+    assert "not finite" in robot.filter.clear_fault(robot.now)
+
+
+def test_damping_is_minus_kd_times_velocity_within_the_limits() -> None:
+    robot = Robot(damping=0.5, over_speed_s=100.0)
+    robot.filter.fault(Fault.POLICY_OUTPUT, "once")
+    command = robot.states(200, velocity=[2.0, -4.0, 1e3], torque=9.0)
+    np.testing.assert_allclose(command.torque, [-3.75, 5.0, -10.0])
+    assert Intervention.DAMPING in command.interventions
+
+
+def test_a_policy_output_that_is_not_finite_is_a_fault_at_once() -> None:
+    robot = Robot()
+    robot.states(50, torque=5.0)
+    assert robot.states(1, torque=[1.0, math.nan, 1.0]).mode is Mode.DAMPING
+    assert robot.states(1, torque=1.0).mode is Mode.DAMPING
+
+
+def test_an_unreadable_state_is_a_fault_at_once() -> None:
+    robot = Robot()
+    robot.filter.refuse_state("joint wrist is missing")
+    assert robot.filter.mode is Mode.DAMPING
+    assert "joint wrist is missing" in robot.filter.clear_fault(robot.now)
+    robot.state()
+    assert robot.filter.clear_fault(robot.now) == ""
+
+
+def test_silence_ramps_to_the_safe_torque_and_keeps_publishing_it() -> None:
+    robot = Robot()
+    robot.states(100, torque=[30.0, 20.0, 10.0])
+    commands = robot.silence(0.2)
+    assert robot.filter.mode is Mode.STOPPED
+    assert commands[0].torque[0] < 30.0
+    np.testing.assert_array_equal(commands[-1].torque, 0.0)
+    resting = [command for command in commands if not command.torque.any()]
+    assert len(resting) > 5
+    assert robot.filter.at_rest
+    # 50 ms of watchdog, one tick of the timer, 30 N·m at 1000 N·m/s
+    assert len(commands) - len(resting) <= 4
+
+
+def test_after_silence_new_states_change_nothing_until_the_fault_is_cleared() -> None:
+    robot = Robot()
+    robot.states(100, torque=5.0)
+    robot.silence(0.1)
+    assert "no joint state" in robot.filter.clear_fault(robot.now)
+    assert robot.states(100, torque=5.0).mode is Mode.STOPPED
+    assert robot.filter.clear_fault(robot.now) == ""
+    assert robot.states(100, torque=5.0).torque[0] == 5.0
+
+
+def test_a_state_that_comes_too_late_is_a_fault_even_if_no_timer_ticked() -> None:
+    robot = Robot()
+    robot.states(10, torque=5.0)
+    robot.now += 0.06
+    assert robot.states(1, torque=5.0).mode is Mode.STOPPED
+
+
+def test_the_safe_torque_need_not_be_zero() -> None:
+    robot = Robot(safe_torque=(1.0, -2.0, 0.5))
+    robot.states(100, torque=5.0)
+    np.testing.assert_array_equal(robot.silence(0.3)[-1].torque, [1.0, -2.0, 0.5])
+
+
+def test_an_emergency_stop_ramps_with_fresh_states_and_holds_until_released_and_cleared() -> None:
+    robot = Robot()
+    robot.states(100, torque=10.0)
+    robot.filter.emergency_stop(True)
+    command = robot.states(50, torque=10.0)
+    assert command.mode is Mode.STOPPED
+    np.testing.assert_array_equal(command.torque, 0.0)
+    assert robot.filter.clear_fault(robot.now) == "the emergency stop is engaged"
+    robot.filter.emergency_stop(False)
+    assert robot.states(50, torque=10.0).mode is Mode.STOPPED
+    assert robot.filter.clear_fault(robot.now) == ""
+    assert robot.states(100, torque=10.0).torque[0] == 10.0
+
+
+def test_an_emergency_stop_survives_a_new_activation() -> None:
+    robot = Robot()
+    robot.filter.emergency_stop(True)
+    robot.filter.deactivate()
+    robot.filter.activate(robot.now)
+    assert robot.states(1, torque=10.0).mode is Mode.STOPPED
+
+
+def test_an_emergency_stop_while_inactive_holds_at_activation() -> None:
+    robot = Robot()
+    robot.filter.deactivate()
+    robot.filter.emergency_stop(True)
+    robot.filter.activate(robot.now)
+    assert robot.states(1, torque=10.0).mode is Mode.STOPPED
+
+
+def test_activation_forgets_other_faults() -> None:
+    robot = Robot()
+    robot.filter.fault(Fault.POLICY_OUTPUT, "once")
+    robot.filter.deactivate()
+    robot.filter.activate(robot.now)
+    assert robot.states(1, torque=1.0).mode is Mode.TRACKING
+
+
+def test_nothing_is_a_fault_while_inactive() -> None:
+    robot = Robot()
+    robot.filter.deactivate()
+    robot.filter.refuse_state("joint wrist is missing")
+    robot.silence(1.0)
+    assert robot.filter.faults == {}
+
+
+def test_stamps_that_do_not_advance_are_dropped_and_persistent_ones_are_a_fault() -> None:
+    robot = Robot()
+    assert robot.state(stamp_ns=100, torque=1.0) is not None
+    assert robot.state(stamp_ns=100, torque=1.0) is None
+    assert robot.state(stamp_ns=90, torque=1.0) is None
+    assert robot.states(1, stamp_ns=101).mode is Mode.TRACKING
+    for stamp in (50, 50, 50):
+        robot.state(stamp_ns=stamp)
+    assert robot.filter.mode is Mode.DAMPING
+    assert robot.filter.refusals[Fault.STAMP] == 5
+
+
+def test_a_clock_that_stepped_back_for_good_can_be_cleared() -> None:
+    robot = Robot()
+    robot.state(stamp_ns=1000)
+    for stamp in range(1, 6):
+        robot.state(stamp_ns=stamp)
+    assert robot.filter.mode is Mode.DAMPING
+    assert robot.filter.clear_fault(robot.now) == ""
+    assert robot.states(1, stamp_ns=7).mode is Mode.TRACKING
+
+
+def test_states_without_stamps_are_taken() -> None:
+    assert Robot().states(50, stamp_ns=0, torque=1.0).mode is Mode.TRACKING
+
+
+def test_states_slower_than_half_the_policys_rate_are_a_fault() -> None:
+    robot = Robot()
+    for _ in range(25):
+        robot.now += 0.023  # 40 Hz for a policy of 100 Hz
+        command = robot.state()
+    assert command is not None
+    assert command.mode is Mode.DAMPING
+    assert "Hz" in robot.filter.clear_fault(robot.now)
+
+
+def test_states_at_more_than_half_the_policys_rate_are_no_fault() -> None:
+    robot = Robot()
+    for _ in range(50):
+        robot.now += 0.013
+        assert robot.states(1).mode is Mode.TRACKING
+
+
+def test_goals_that_are_not_finite_are_a_fault_at_the_third_in_a_row() -> None:
+    robot = Robot()
+    for _ in range(2):
+        robot.filter.refuse(Fault.NON_FINITE_GOAL, "goals are not finite")
+    robot.filter.goal_accepted()
+    for _ in range(2):
+        robot.filter.refuse(Fault.NON_FINITE_GOAL, "goals are not finite")
+    assert robot.filter.mode is Mode.TRACKING
+    robot.filter.refuse(Fault.NON_FINITE_GOAL, "goals are not finite")
+    assert robot.filter.mode is Mode.DAMPING
+    assert "goals" in robot.filter.clear_fault(robot.now)
+
+
+def test_another_policys_lower_limits_are_reached_within_the_slew_limit() -> None:
+    robot = Robot()
+    robot.states(100, torque=30.0)
+    lower = dataclasses.replace(SPEC, torque_limit=(3.0, 2.0, 1.0))
+    before = robot.states(1, torque=30.0).torque
+    robot.filter.replace_limits(JointLimits.of(lower, SafetyConfig()), 100.0)
+    after = robot.states(1, torque=30.0).torque
+    assert (np.abs(after - before) <= 1000.0 * DT + 1e-9).all()
+    np.testing.assert_array_equal(robot.states(100, torque=30.0).torque, [3.0, 2.0, 1.0])
+
+
+def test_interventions_are_counted() -> None:
+    robot = Robot()
+    robot.states(5, torque=None)
+    assert robot.filter.interventions[Intervention.NO_GOAL] == 5
+
+
+# ---- configuration -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["torque_limit", "safe_torque"])
+def test_a_per_joint_parameter_of_another_length_is_refused(name: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=rf"parameter {name} must have one value for each"
+    ):
+        JointLimits.of(SPEC, SafetyConfig(**{name: (1.0, 2.0)}))
+
+
+def test_a_safe_torque_beyond_the_limit_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="parameter safe_torque must stay within"):
+        JointLimits.of(SPEC, SafetyConfig(safe_torque=(0.0, 0.0, 11.0)))

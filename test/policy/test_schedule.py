@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy runs at the rate it was trained at, whatever the rate of the states."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sac_ros.policy.schedule import ArrivalRate, Decimator
+
+
+@pytest.mark.parametrize("state_hz", [60, 75, 100, 125, 500, 1000])
+@pytest.mark.parametrize("jitter", [0.0, 0.3])
+def test_the_mean_rate_is_the_policys(state_hz: float, jitter: float) -> None:
+    decimator, rate = Decimator(60.0), ArrivalRate()
+    noise = np.random.default_rng(0).uniform(-jitter, jitter, 10 * state_hz) / state_hz
+    times = np.arange(10 * state_hz) / state_hz + noise
+    count = 0
+    for time in times:
+        rate.arrived(time)
+        count += decimator.due(time, rate.interval_s)
+    assert count == pytest.approx(600, rel=0.01)
+
+
+def test_slower_states_are_all_answered() -> None:
+    decimator = Decimator(100.0)
+    assert all(decimator.due(i / 70.0, 1 / 70.0) for i in range(200))
+
+
+def test_a_gap_is_not_caught_up_with_a_burst() -> None:
+    decimator = Decimator(100.0)
+    answered = [decimator.due(t, 0.002) for t in (0.0, 5.0, 5.002, 5.004, 5.006, 5.008, 5.01)]
+    assert answered == [True, True, False, False, False, False, True]
+
+
+def test_a_clock_that_steps_back_makes_the_next_state_due() -> None:
+    decimator = Decimator(100.0)
+    decimator.due(1000.0, 0.002)
+    assert decimator.due(1.0, 0.002)
+
+
+def test_the_arrival_rate_follows_the_states() -> None:
+    rate = ArrivalRate()
+    for i in range(30):
+        rate.arrived(i / 500)
+    assert rate.settled
+    assert rate.hz == pytest.approx(500)
+    rate.reset()
+    assert not rate.settled
+    assert rate.hz == 0.0

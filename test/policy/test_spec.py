@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy spec: exact round trips, and every field refused by name when it is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_policy import tiny_spec
+
+from sac_ros.errors import PolicyFileError
+from sac_ros.policy.spec import GoalSpec, PolicySpec
+
+SOURCE = "policy file /tmp/a.onnx"
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+positive = st.floats(min_value=1e-300, allow_infinity=False)
+text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+pair = st.tuples(finite, finite).filter(lambda p: p[0] < p[1])
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> PolicySpec:
+    n = draw(st.integers(1, 8))
+    per_joint = st.tuples(*[positive] * n)
+    names = draw(st.lists(text, min_size=n, max_size=n, unique=True))
+    low_high = draw(st.tuples(pair, pair, pair))
+    return dataclasses.replace(
+        tiny_spec(tuple(names)),
+        name=draw(text),
+        torque_limit=draw(per_joint),
+        velocity_limit=draw(per_joint),
+        action_scale=draw(per_joint),
+        position_limit=draw(st.tuples(*[pair] * n)),
+        control_rate_hz=draw(positive),
+        gravity=draw(st.sampled_from(["external", "included"])),
+        goal=GoalSpec(
+            ("x", "y", "z"),
+            "m",
+            draw(text),
+            tuple(low for low, _ in low_high),
+            tuple(high for _, high in low_high),
+        ),
+        training=draw(st.dictionaries(text, st.one_of(finite, text, st.booleans(), st.none()))),
+    )
+
+
+def changed(path: str, value: Any) -> str:
+    """The tiny spec as JSON with one field replaced; ``...`` removes it."""
+    fields = json.loads(tiny_spec().to_json())
+    *parents, last = path.split(".")
+    owner = fields
+    for parent in parents:
+        owner = owner[int(parent)] if isinstance(owner, list) else owner[parent]
+    if value is ...:
+        del owner[last]
+    else:
+        owner[last] = value
+    return json.dumps(fields)
+
+
+@given(specs())
+def test_json_round_trips_exactly(spec: PolicySpec) -> None:
+    assert PolicySpec.from_json(spec.to_json(), SOURCE) == spec
+
+
+def test_the_json_starts_with_the_schema_version_and_follows_the_contract() -> None:
+    names = list(json.loads(tiny_spec().to_json()))
+    assert names[:4] == ["schema_version", "name", "arm", "package_version"]
+    assert names[-1] == "self_test"
+
+
+@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(PolicySpec)])
+def test_a_missing_field_is_refused_by_name(field: str) -> None:
+    with pytest.raises(PolicyFileError) as error:
+        PolicySpec.from_json(changed(field, ...), SOURCE)
+    assert str(error.value).startswith(f"{SOURCE}: field {field} is missing, it must be ")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("schema_version", 2, "1, the one that this version reads; got 2"),
+        ("schema_version", "1", "a whole number"),
+        ("name", "", "a text that is not empty; got ''"),
+        ("name", 3, "a text"),
+        ("joint_names", [], "a list of different texts"),
+        ("joint_names", ["a", "b", "a"], "a list of different texts"),
+        ("joint_names", "abc", "a list of different texts"),
+        ("torque_limit", [1.0, 2.0], "a list of 3 numbers above 0; got [1.0, 2.0]"),
+        ("torque_limit", [1.0, 2.0, 0.0], "a list of 3 numbers above 0"),
+        ("torque_limit", [1.0, 2.0, -1.0], "a list of 3 numbers above 0"),
+        ("torque_limit", [1.0, 2.0, True], "a list of 3 numbers above 0"),
+        ("torque_limit", [1, 2, 10**400], "a list of 3 numbers above 0"),
+        ("velocity_limit", [[1.0], 2.0, 3.0], "a list of 3 numbers above 0"),
+        ("action_scale", None, "a list of 3 numbers above 0; got None"),
+        ("position_limit", [[0, 1]] * 2, "a list of 3 pairs"),
+        ("position_limit", [[0, 1], [0, 1], [1, 1]], "low < high"),
+        ("position_limit", [[0, 1], [0, 1], [0]], "a list of rows of 2 numbers"),
+        ("control_rate_hz", 0, "a number above 0; got 0"),
+        ("control_rate_hz", "60", "a number above 0; got '60'"),
+        ("gravity", "none", "one of external, included; got 'none'"),
+        ("goal", 3, "an object; got 3"),
+        ("goal.fields", [], "a list of different texts"),
+        ("goal.low", [0.0], "a list of 3 numbers"),
+        ("goal.high", [-1.0, 1.0, 1.0], "above low"),
+        ("observation", [], "a list of objects"),
+        ("observation.0.size", 0, "a whole number of at least 1; got 0"),
+        ("training_range.percentiles", [99, 1], "low < high"),
+        ("training_range.joint_velocity", [[0, 1]], "a list of 3 pairs"),
+        ("training", [], "an object"),
+        ("self_test.tolerance", 0, "a number above 0"),
+        ("self_test.torque", [[0, 0]], "rows of 3 numbers"),
+        ("self_test.torque", [[0, 0, 0]], "as many rows of joint_position as of torque (1)"),
+        ("self_test.inputs.goal", ..., "is missing"),
+    ],
+)
+def test_a_wrong_field_is_refused_with_what_was_expected(
+    path: str, value: Any, expected: str
+) -> None:
+    with pytest.raises(PolicyFileError) as error:
+        PolicySpec.from_json(changed(path, value), SOURCE)
+    sentence = str(error.value)
+    assert sentence.startswith(f"{SOURCE}: field ")
+    assert path.split(".")[0] in sentence
+    assert expected in sentence
+
+
+@pytest.mark.parametrize("path", ["torqe_limit", "goal.size", "self_test.inputs.effort"])
+def test_an_unknown_field_is_refused_with_the_known_ones(path: str) -> None:
+    with pytest.raises(PolicyFileError, match=r"is unknown \(fields: "):
+        PolicySpec.from_json(changed(path, 1), SOURCE)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"name": NaN}', '{"a": 1e999}'])
+def test_what_is_not_a_finite_json_object_is_refused(text: str) -> None:
+    with pytest.raises(PolicyFileError, match="must hold one JSON object"):
+        PolicySpec.from_json(text, SOURCE)
+
+
+def test_a_deeply_nested_text_is_refused_and_not_a_crash() -> None:
+    with pytest.raises(PolicyFileError):
+        PolicySpec.from_json("[" * 100_000, SOURCE)
+
+
+@pytest.mark.parametrize(
+    "change", [{"torque_limit": (1.0,)}, {"training": {"loss": math.nan}}, {"gravity": "mars"}]
+)
+def test_an_invalid_spec_cannot_be_written(change: dict[str, Any]) -> None:
+    with pytest.raises(PolicyFileError):
+        dataclasses.replace(tiny_spec(), **change).to_json()
+
+
+def test_plain_keys_keep_full_precision() -> None:
+    spec = dataclasses.replace(tiny_spec(), action_scale=(0.1, 1 / 3, 2e-7))
+    plain = spec.plain_metadata(default_joint_pos=(0.0, 1 / 3, -1.0))
+    assert plain["joint_names"] == "shoulder,elbow,wrist"
+    assert plain["observation_names"] == "joint_position,goal"
+    assert tuple(map(float, plain["action_scale"].split(","))) == spec.action_scale
+    assert float(plain["default_joint_pos"].split(",")[1]) == 1 / 3
