@@ -45,7 +45,7 @@ git ls-files -z --cached --others --exclude-standard |
 
 cd "$workspace"
 rm -rf build install log
-"$colcon" build --packages-select sac_ros --event-handlers console_direct+
+"$colcon" build --base-paths src
 cd "$workspace/install/sac_ros"
 
 # Everything in these directories is installed, file by file.

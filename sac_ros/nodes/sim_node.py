@@ -58,7 +58,7 @@ class SimNode(Node):
         arm = load_arm(self._config.arm)
         if self._config.gui:
             _require_display()
-        self._driver = SimDriver(arm, self._config, time.monotonic())
+        self._driver = SimDriver(arm, self._config)
         self._refused = 0
         self._reported_lost = 0.0
         self._message = JointState(name=list(arm.joint_names))

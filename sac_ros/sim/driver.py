@@ -85,11 +85,11 @@ class SimDriver:
     """A simulated arm that runs in real time and obeys torque commands.
 
     The caller brings the clock: `now` is in seconds of any monotonic clock, the same for all
-    calls.
+    calls. Simulated time starts with the first `advance`.
     """
 
-    def __init__(self, arm: ArmModel, config: DriverConfig, now: float) -> None:
-        """Puts `arm` at its home posture, to be advanced from `now` on."""
+    def __init__(self, arm: ArmModel, config: DriverConfig) -> None:
+        """Puts `arm` at its home posture."""
         period = 1.0 / config.rate
         self._arm = arm
         self._config = config
@@ -100,7 +100,7 @@ class SimDriver:
         self._inbox = CommandInbox(
             arm.joint_names, latency=config.latency, timeout=config.command_timeout
         )
-        self._pacer = Pacer(period, now)
+        self._pacer = Pacer(period)
         self._rng = np.random.default_rng(config.seed)
         self._effort = np.zeros(arm.joints)
         self._periods = 0

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trained policy on an arm: the simulated one, or a real one with `sim:=false`."""
+
+from __future__ import annotations
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, Shutdown
+from launch.conditions import IfCondition
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from sac_ros.nodes.launch_support import bring_up, show_in_rviz
+from sac_ros.share import share_path
+
+STEP_TIMEOUT = 30.0  # s, for the node to start, the robot to be heard, a transition to end
+
+
+def generate_launch_description() -> LaunchDescription:
+    """`ros2 launch sac_ros deploy.launch.py --show-args` lists the arguments."""
+    policy_node = Node(
+        package="sac_ros",
+        executable="policy_node",
+        name="policy_node",
+        namespace=LaunchConfiguration("namespace"),
+        output="screen",
+        parameters=[
+            LaunchConfiguration("params_file"),
+            {
+                "model_path": LaunchConfiguration("model"),
+                "shadow": LaunchConfiguration("shadow"),
+            },
+        ],
+        remappings=[
+            ("commands", LaunchConfiguration("command_topic")),
+            ("joint_states", LaunchConfiguration("joint_states_topic")),
+        ],
+        on_exit=Shutdown(reason="policy_node ended"),
+    )
+    return LaunchDescription(
+        [
+            *_arguments(),
+            _simulated_arm(),
+            policy_node,
+            bring_up(
+                policy_node, LaunchConfiguration("joint_states_topic"), timeout=STEP_TIMEOUT
+            ),
+            # A real robot's own launch files publish its frames.
+            show_in_rviz(
+                LaunchConfiguration("joint_states_topic"),
+                publish_frames=LaunchConfiguration("sim"),
+            ),
+        ]
+    )
+
+
+def _simulated_arm() -> GroupAction:
+    simulate = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(share_path("launch", "simulate.launch.py"))),
+        launch_arguments={
+            "params_file": LaunchConfiguration("sim_params_file"),
+            "rviz": "false",  # shown once, by this file
+        }.items(),
+    )
+    # A scope of its own: the arguments of an included file would stay set for what follows.
+    return GroupAction([simulate], condition=IfCondition(LaunchConfiguration("sim")))
+
+
+def _arguments() -> list[DeclareLaunchArgument]:
+    return [
+        DeclareLaunchArgument(
+            "sim",
+            default_value="true",
+            choices=["true", "false"],
+            description="true: drive the simulated arm; false: a real robot whose driver runs.",
+        ),
+        DeclareLaunchArgument(
+            "model",
+            default_value=str(share_path("models", "iiwa_reach.onnx")),
+            description="Policy file (.onnx).",
+        ),
+        DeclareLaunchArgument(
+            "arm", default_value="iiwa", description="Arm to simulate, a file in config/arms."
+        ),
+        DeclareLaunchArgument(
+            "command_topic",
+            default_value="commands",
+            description="Topic that takes the torques, for ros2_control "
+            "/CONTROLLER/commands, such as /forward_effort_controller/commands.",
+        ),
+        DeclareLaunchArgument(
+            "joint_states_topic",
+            default_value="joint_states",
+            description="Topic of the robot's joint states.",
+        ),
+        DeclareLaunchArgument(
+            "shadow",
+            default_value="false",
+            choices=["true", "false"],
+            description="true: publish everything but the torque commands.",
+        ),
+        DeclareLaunchArgument(
+            "namespace", default_value="", description="Namespace of every node."
+        ),
+        DeclareLaunchArgument(
+            "rviz",
+            default_value="false",
+            choices=["true", "false"],
+            description="Show the arm and its goal in RViz.",
+        ),
+        DeclareLaunchArgument(
+            "params_file",
+            default_value=str(share_path("config", "policy.yaml")),
+            description="Parameters of policy_node; model and shadow override it.",
+        ),
+        DeclareLaunchArgument(
+            "sim_params_file",
+            default_value=str(share_path("config", "sim.yaml")),
+            description="Parameters of sim_node; arm overrides it.",
+        ),
+    ]

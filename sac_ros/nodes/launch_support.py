@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the launch files share: bringing the policy node up, and showing the robot in RViz.
+
+Imports `launch`, which comes with ROS 2 but not from PyPI: only launch files import this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchContext, SomeSubstitutionsType
+from launch.action import Action
+from launch.actions import LogInfo, OpaqueCoroutine, OpaqueFunction, RegisterEventHandler, Shutdown
+from launch.conditions import IfCondition
+from launch.event_handlers import OnProcessStart
+from launch.logging import get_logger
+from launch.substitutions import LaunchConfiguration
+from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.ros_adapters import get_ros_node
+
+from sac_ros.nodes.bring_up import BringUp, BringUpError
+from sac_ros.share import share_path
+
+
+def bring_up(policy: Node, joint_states: SomeSubstitutionsType, *, timeout: float) -> Action:
+    """Configures and activates the policy node once its process runs and its robot is heard.
+
+    A step that fails shuts the launch down with one sentence.
+
+    Args:
+        policy: the policy node's action.
+        joint_states: topic of the robot, relative to the node's namespace.
+        timeout: s allowed for each step.
+    """
+
+    async def coroutine(context: LaunchContext) -> None:
+        topic = perform_substitutions(context, normalize_to_list_of_substitutions(joint_states))
+        name = policy.node_name
+        steps = BringUp(
+            get_ros_node(context),
+            name,
+            topic if topic.startswith("/") else f"{name.rpartition('/')[0]}/{topic}",
+            timeout=timeout,
+            given_up=lambda: "the launch is shutting down" if context.is_shutdown else "",
+        )
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, steps.run)
+        except BringUpError as error:
+            if not context.is_shutdown:
+                get_logger("launch").error(str(error))
+                Shutdown(reason=str(error)).visit(context)
+        else:
+            get_logger("launch").info(f"{name} is active")
+
+    return RegisterEventHandler(
+        OnProcessStart(target_action=policy, on_start=[OpaqueCoroutine(coroutine=coroutine)])
+    )
+
+
+def show_in_rviz(
+    joint_states: SomeSubstitutionsType, *, publish_frames: SomeSubstitutionsType = "true"
+) -> Action:
+    """RViz with the arm, its frames and its goal, where the launch argument `rviz` is true.
+
+    Uses the launch arguments `rviz`, `arm` and `namespace`. What is not installed is named in
+    one sentence, and the launch goes on without it.
+
+    Args:
+        joint_states: topic of the robot.
+        publish_frames: whether to start a robot_state_publisher; `false` for a real robot, whose
+            own launch files do that.
+    """
+
+    def actions(context: LaunchContext) -> list[Action]:
+        started: list[Action] = []
+        if is_true(publish_frames, context):
+            started += _robot_state_publisher(context, joint_states)
+        return started + _rviz()
+
+    return OpaqueFunction(function=actions, condition=IfCondition(LaunchConfiguration("rviz")))
+
+
+def is_true(value: SomeSubstitutionsType, context: LaunchContext) -> bool:
+    """Whether a substitution says true, by the rules of `IfCondition`."""
+    return IfCondition(value).evaluate(context)
+
+
+def _robot_state_publisher(
+    context: LaunchContext, joint_states: SomeSubstitutionsType
+) -> list[Action]:
+    if missing := _missing("robot_state_publisher"):
+        return [missing]
+    # pybullet_data holds the URDF; a robot without pybullet has a description of its own.
+    from sac_ros.sim.arm_model import load_arm
+    from sac_ros.sim.description import ros_description
+
+    arm = load_arm(LaunchConfiguration("arm").perform(context))
+    return [
+        Node(
+            package="robot_state_publisher",
+            executable="robot_state_publisher",
+            namespace=LaunchConfiguration("namespace"),
+            # A ParameterValue of type str: launch would otherwise read the URDF as YAML.
+            parameters=[
+                {"robot_description": ParameterValue(ros_description(arm), value_type=str)}
+            ],
+            remappings=[("joint_states", joint_states)],
+        )
+    ]
+
+
+def _rviz() -> list[Action]:
+    if missing := _missing("rviz2"):
+        return [missing]
+    # The RViz file names absolute topics; these make them relative, and so namespaced.
+    topics = ("robot_description", "goal_pose")
+    return [
+        Node(
+            package="rviz2",
+            executable="rviz2",
+            namespace=LaunchConfiguration("namespace"),
+            arguments=["--display-config", str(share_path("rviz", "sac_ros.rviz"))],
+            remappings=[(f"/{topic}", topic) for topic in topics],
+        )
+    ]
+
+
+def _missing(package: str) -> Action | None:
+    """The sentence about a package that is not installed; None where it is."""
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return LogInfo(
+            msg=f"rviz:=true needs the package {package}, which is not installed: going on "
+            f"without it (sudo apt install ros-$ROS_DISTRO-{package.replace('_', '-')})"
+        )
+    return None
