@@ -32,6 +32,14 @@ class JointStateError(SacRosError):
     """A ``joint_states`` message cannot be used; the sentence names the joint or the field."""
 
 
+class GoalError(SacRosError):
+    """A goal is refused and the one before it stays; the sentence names the value."""
+
+
+class NonFiniteGoalError(GoalError):
+    """A goal holds NaN or Inf, which is a fault of its sender and not a wish."""
+
+
 def run_command(main: Callable[[], int]) -> int:
     """Run the body of a console script and return its exit code.
 

@@ -179,6 +179,15 @@ class SafetyFilter:
         """Return the next torque on the ramp to the safe torque, whatever the mode is."""
         return self._publishable(now, self.limits.safe_torque, {Intervention.STOPPED: ()})
 
+    def last_word(self, now: float) -> Command:
+        """Return the safe torque itself, to be published once when nothing else will follow.
+
+        The only torque without a slew limit; after `rest` has come `at_rest` it is no step.
+        """
+        self._last = self.limits.safe_torque
+        self._last_time = max(now, self._last_time)
+        return Command(self._last, self.mode, {Intervention.STOPPED: ()})
+
     def refuse(self, kind: Fault, sentence: str) -> None:
         """Count a refused message; the third of a kind in a row is a fault."""
         self.refusals[kind] += 1

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters of `policy_node`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sac_ros.errors import ConfigurationError
+from sac_ros.policy.safety_config import SafetyConfig
+from sac_ros.policy.spec import PolicySpec
+from sac_ros.settings import setting
+
+ROBOT_GRAVITY = {
+    "external": ("external", "adds g(q) itself"),
+    "none": ("included", "does not add g(q)"),
+}
+"""Parameter ``robot_gravity`` → the policy's ``gravity`` that fits it, and what the robot does."""
+
+
+@dataclass(frozen=True)
+class PolicyNodeConfig(SafetyConfig):
+    """Parameters of `policy_node`; those of the safety filter are among them."""
+
+    model_path: str = setting(
+        "",
+        "policy file (.onnx) to run; set while active, it is verified and swapped in",
+        live=True,
+    )
+    shadow: bool = setting(False, "run and publish everything but the commands")
+    autostart: bool = setting(
+        False, "configure and activate at start without a lifecycle manager, or exit with code 2"
+    )
+    robot_gravity: str = setting(
+        "external",
+        "external: the robot adds g(q) to the command itself; none: it does not",
+        choices=tuple(ROBOT_GRAVITY),
+    )
+    command_joints: tuple[str, ...] = setting(
+        (), "order of the joints in a command; empty: the policy's own order"
+    )
+    state_timeout_s: float = setting(
+        5.0, "longest wait for the first joint state at activation", above=0.0, unit="s"
+    )
+    diagnostics_period_s: float = setting(
+        1.0, "time from one /diagnostics message to the next", above=0.0, unit="s"
+    )
+
+    def check_gravity(self, spec: PolicySpec, path: object) -> None:
+        """Refuse a policy that would add gravity a second time, or leave it out.
+
+        Raises:
+            ConfigurationError: policy and parameter do not fit.
+        """
+        wanted, does = ROBOT_GRAVITY[self.robot_gravity]
+        if spec.gravity != wanted:
+            raise ConfigurationError(
+                f"parameter robot_gravity is {self.robot_gravity} (the robot {does}), so the "
+                f"policy's gravity must be {wanted}; policy file {path} has {spec.gravity}"
+            )
+
+    def command_order(self, spec: PolicySpec) -> list[int]:
+        """Return, for each place in a command, the index of its joint in the policy's order.
+
+        Raises:
+            ConfigurationError: ``command_joints`` are not the policy's joints, each once.
+        """
+        names = self.command_joints or spec.joint_names
+        if sorted(names) != sorted(spec.joint_names):
+            raise ConfigurationError(
+                f"parameter command_joints must hold each of the policy's joints once "
+                f"({', '.join(spec.joint_names)}); got {', '.join(names)}"
+            )
+        return [spec.joint_names.index(name) for name in names]

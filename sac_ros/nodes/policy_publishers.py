@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What policy_node publishes: commands, the two torque topics, and the policy's spec."""
+
+from __future__ import annotations
+
+import array
+
+import numpy as np
+from builtin_interfaces.msg import Time as TimeMessage
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray, String
+
+from sac_ros.policy.safety_config import Array
+from sac_ros.policy.safety_events import Command
+from sac_ros.policy.spec import PolicySpec
+
+_LATEST = QoSProfile(depth=1)  # reliable and volatile, which are the defaults
+_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class PolicyPublishers:
+    """Publishers whose messages are made once and written in place.
+
+    They are plain publishers: a lifecycle publisher would swallow the last command, which is sent
+    while the node is already on its way out of *active*.
+
+    Attributes:
+        commands: the publisher of the commands; None in shadow mode.
+        sent: how many commands were published.
+    """
+
+    def __init__(self, node: Node, spec: PolicySpec, order: list[int], shadow: bool) -> None:
+        self._node = node
+        self.commands: Publisher | None = None
+        if not shadow:
+            self.commands = node.create_publisher(Float64MultiArray, "commands", _LATEST)
+        self._policy_torque = node.create_publisher(JointState, "~/policy_torque", 10)
+        self._applied_torque = node.create_publisher(JointState, "~/applied_torque", 10)
+        self._spec = node.create_publisher(String, "~/policy_spec", _LATCHED)
+        self._order = np.array(order)
+        # A message keeps the array.array that it is given; numpy writes through a view of it.
+        data = array.array("d", [0.0] * len(order))
+        self._command_message = Float64MultiArray(data=data)
+        self._command_view = np.frombuffer(self._command_message.data)
+        names = list(spec.joint_names)
+        self._torque_message = JointState(name=names, effort=array.array("d", data))
+        self._torque_view = np.frombuffer(self._torque_message.effort)
+        self.sent = 0
+        self.publish_spec(spec)
+
+    def publish_spec(self, spec: PolicySpec) -> None:
+        """Publish the spec of the policy that runs now."""
+        self._spec.publish(String(data=spec.to_json()))
+
+    def publish(self, command: Command) -> None:
+        """Publish a command, except in shadow mode."""
+        if self.commands is None:
+            return
+        np.take(command.torque, self._order, out=self._command_view)
+        self.commands.publish(self._command_message)
+        self.sent += 1
+
+    def publish_torques(self, asked: Array | None, command: Command, stamp: TimeMessage) -> None:
+        """Publish what the policy asked and what was applied, stamped with the state they answer.
+
+        Call it after `publish`: the command comes first, its explanation can wait.
+        """
+        if asked is not None:
+            self._publish_torque(self._policy_torque, asked, stamp)
+        self._publish_torque(self._applied_torque, command.torque, stamp)
+
+    def wait_until_acknowledged(self, timeout_s: float) -> bool:
+        """Wait until every subscriber has the last command; False when one does not answer."""
+        if self.commands is None:
+            return True
+        return bool(self.commands.wait_for_all_acked(Duration(seconds=timeout_s)))
+
+    def other_publishers(self) -> list[str]:
+        """Return the full names of other nodes that publish on the command topic."""
+        if self.commands is None:
+            return []
+        infos = self._node.get_publishers_info_by_topic(self.commands.topic_name)
+        names = [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos]
+        own = self._node.get_fully_qualified_name()
+        if own in names:
+            names.remove(own)  # once: a second node of the same name is another publisher
+        return names
+
+    def destroy(self) -> None:
+        """Take the publishers off the node."""
+        for publisher in (self.commands, self._policy_torque, self._applied_torque, self._spec):
+            if publisher is not None:
+                self._node.destroy_publisher(publisher)
+
+    def _publish_torque(self, publisher: Publisher, torque: Array, stamp: TimeMessage) -> None:
+        if publisher.get_subscription_count() == 0:
+            return
+        self._torque_message.header.stamp = stamp
+        self._torque_view[:] = torque
+        publisher.publish(self._torque_message)

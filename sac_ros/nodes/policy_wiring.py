@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What policy_node holds between configure and cleanup: the controller and its ROS connections."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from geometry_msgs.msg import PoseStamped
+from rclpy.clock import Clock
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from sensor_msgs.msg import JointState
+
+from sac_ros.errors import ConfigurationError, JointStateError
+from sac_ros.nodes.goal_reader import GoalReader, tf2_lookup
+from sac_ros.nodes.joint_state_reader import JointStateReader
+from sac_ros.nodes.policy_config import PolicyNodeConfig
+from sac_ros.nodes.policy_publishers import PolicyPublishers
+from sac_ros.policy.controller import PolicyController
+from sac_ros.policy.runtime import Policy
+
+_TICKS_PER_WATCHDOG = 5
+_POLL_S = 0.0005
+_RAMP_PERIOD_S = 0.002
+_LONGEST_RAMP_S = 3.0  # ros2 launch sends SIGKILL ten seconds after SIGINT
+_ACKNOWLEDGE_S = 1.0
+
+
+class Callbacks(NamedTuple):
+    """What the node does when a message arrives or the watchdog's timer ticks."""
+
+    joint_state: Callable[[JointState], None]
+    goal: Callable[[PoseStamped], None]
+    watchdog: Callable[[], None]
+
+
+class PolicyWiring:
+    """A controller with its readers, publishers, subscriptions and watchdog timer.
+
+    Attributes:
+        controller: decides every torque.
+        reader: reads the joint states.
+        goal_reader: reads the goals.
+        publishers: publish the commands.
+        states: the subscription of the joint states.
+        problem: why the last joint state could not be read; empty when it could.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        controller: PolicyController,
+        config: PolicyNodeConfig,
+        callbacks: Callbacks,
+        steady: Clock,
+    ) -> None:
+        """Connects to the graph.
+
+        Raises:
+            ConfigurationError: a parameter does not fit the policy.
+        """
+        spec = controller.policy.spec
+        self._node = node
+        self._reported: set[str] = set()
+        self.problem = ""
+        self._callbacks = callbacks
+        self.controller = controller
+        self.reader = JointStateReader(spec.joint_names)
+        order = config.command_order(spec)  # what may be refused comes before what must be undone
+        self._lookup = tf2_lookup(node)
+        self.goal_reader = GoalReader(spec.goal, self._lookup)
+        self.publishers = PolicyPublishers(node, spec, order, config.shadow)
+        self.states = node.create_subscription(
+            JointState, "joint_states", callbacks.joint_state, qos_profile_sensor_data
+        )
+        self._goals = node.create_subscription(
+            PoseStamped, "goal_pose", callbacks.goal, QoSProfile(depth=1)
+        )
+        period = config.watchdog_s / _TICKS_PER_WATCHDOG
+        self._watchdog = node.create_timer(period, callbacks.watchdog, clock=steady)
+
+    def heard(self) -> bool:
+        """Tell whether a joint state has come: a fresh one, or one that cannot be used."""
+        return bool(self.problem) or self.controller.safety.is_fresh(time.monotonic())
+
+    def answer_states_until(self, done: Callable[[], bool], timeout_s: float) -> None:
+        """Keep answering joint states inside a callback that must wait for something.
+
+        The executor runs one callback at a time, so without this a swap would leave the robot
+        without commands for as long as the file takes to load.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not done() and time.monotonic() < deadline:
+            with self.states.handle:
+                taken = self.states.handle.take_message(self.states.msg_type, self.states.raw)
+            if taken is not None:
+                self._callbacks.joint_state(taken[0])
+            else:
+                self._callbacks.watchdog()
+                time.sleep(_POLL_S)
+
+    def come_to_rest(self) -> bool:
+        """Ramp to the safe torque within the slew limit; True when its receipt is acknowledged.
+
+        A slew limit that would take longer than `_LONGEST_RAMP_S` is not waited for: the rest goes
+        in one step, since a torque that stands for ever is the worse end.
+        """
+        safety = self.controller.safety
+        deadline = time.monotonic() + _LONGEST_RAMP_S
+        while not safety.at_rest and time.monotonic() < deadline:
+            self.publishers.publish(safety.rest(time.monotonic()))
+            time.sleep(_RAMP_PERIOD_S)
+        self.publishers.publish(safety.last_word(time.monotonic()))
+        acknowledged = self.publishers.wait_until_acknowledged(_ACKNOWLEDGE_S)
+        self.controller.deactivate()
+        return acknowledged
+
+    def refuse_bad_start(self, waited_s: float) -> None:
+        """Raise unless the robot can be read and nobody else commands it.
+
+        Raises:
+            JointStateError: joint states cannot be used.
+            ConfigurationError: there are none, or another node publishes commands.
+        """
+        if self.problem:
+            raise JointStateError(self.problem)
+        if not self.controller.safety.is_fresh(time.monotonic()):
+            raise ConfigurationError(
+                f"no usable joint state arrived on {self.states.topic_name} within {waited_s:g} s"
+            )
+        others = self.publishers.other_publishers()
+        if others:
+            raise ConfigurationError(
+                f"another node publishes on {self._node.resolve_topic_name('commands')}: "
+                f"{', '.join(others)}"
+            )
+
+    def swap(self, policy: Policy) -> None:
+        """Let another policy answer from the next state on."""
+        goal_reader = GoalReader(policy.spec.goal, self._lookup)
+        self.controller.swap(policy)
+        self.goal_reader = goal_reader
+        self.publishers.publish_spec(policy.spec)
+
+    def new_faults(self) -> list[tuple[str, str]]:
+        """Return the faults that were latched since the last call."""
+        faults = self.controller.safety.faults
+        if len(faults) == len(self._reported):
+            return []
+        new = [(k.value, s) for k, s in faults.items() if k.value not in self._reported]
+        self._reported = {kind.value for kind in faults}
+        return new
+
+    def destroy(self) -> None:
+        """Take everything off the node."""
+        self._node.destroy_timer(self._watchdog)
+        self._node.destroy_subscription(self.states)
+        self._node.destroy_subscription(self._goals)
+        self.publishers.destroy()

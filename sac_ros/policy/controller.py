@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The deployed control law: policy at its own rate, safety filter at every state. Without ROS."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sac_ros.errors import ConfigurationError, GoalError, NonFiniteGoalError
+from sac_ros.policy.goal import check_goal
+from sac_ros.policy.runtime import Policy
+from sac_ros.policy.safety import SafetyFilter
+from sac_ros.policy.safety_config import Array, JointLimits, SafetyConfig
+from sac_ros.policy.safety_events import Command, Fault
+from sac_ros.policy.schedule import Decimator
+
+
+class PolicyController:
+    """One policy and its safety filter: joint states and goals in, commands out.
+
+    Attributes:
+        policy: the policy that runs now.
+        safety: the filter that every torque goes through.
+        goal: [k] the goal that stands, or None.
+        asked: [n] N·m, the policy's own torque for the state answered last; None without a goal.
+        inferences: how often the policy ran since activation.
+    """
+
+    def __init__(self, policy: Policy, config: SafetyConfig) -> None:
+        self._config = config
+        spec = policy.spec
+        limits = JointLimits.of(spec, config)
+        self.policy = policy
+        self.safety = SafetyFilter(limits, config, spec.control_rate_hz)
+        self.goal: Array | None = None
+        self.asked: Array | None = None
+        self.inferences = 0
+        self._decimator = Decimator(spec.control_rate_hz)
+        self._previous_action = np.zeros(spec.joints, dtype=np.float32)
+
+    def activate(self, now: float) -> None:
+        """Start answering states at ``now`` s of the steady clock."""
+        self.inferences = 0
+        self.safety.activate(now)
+        self._forget_past()
+
+    def deactivate(self) -> None:
+        """Stop answering; a goal must be given again after the next activation."""
+        self.safety.deactivate()
+        self.goal = None
+        self._forget_past()
+
+    def state(
+        self, now: float, position: Array, velocity: Array, stamp_ns: int = 0
+    ) -> Command | None:
+        """Answer one joint state; see `SafetyFilter.accept` for the arguments.
+
+        Returns:
+            The torque to publish, or None when the state was refused and the last command may
+            stand.
+        """
+        if not self.safety.accept(now, position, velocity, stamp_ns):
+            return self.safety.tick(now)
+        return self.safety.command(now, self._infer(now, position, velocity, stamp_ns))
+
+    def set_goal(self, frame: str, values: Array) -> None:
+        """Take a goal, or refuse it and keep the one before; see `check_goal`.
+
+        Raises:
+            GoalError: the goal is refused.
+        """
+        try:
+            self.goal = check_goal(self.policy.spec.goal, frame, values)
+        except NonFiniteGoalError as error:
+            self.safety.refuse(Fault.NON_FINITE_GOAL, str(error))
+            raise
+        self.safety.goal_accepted()
+
+    def clear_fault(self, now: float) -> str:
+        """Return to tracking; see `SafetyFilter.clear_fault`."""
+        cause = self.safety.clear_fault(now)
+        if not cause:
+            self._forget_past()
+        return cause
+
+    def swap(self, policy: Policy) -> None:
+        """Let another policy answer from the next state on, through the soft start.
+
+        A goal outside the new policy's range is dropped.
+
+        Raises:
+            ConfigurationError: the policy drives other joints, or does not fit the parameters.
+        """
+        spec = policy.spec
+        if spec.joint_names != self.policy.spec.joint_names:
+            raise ConfigurationError(
+                f"policy file {policy.path} must drive the joints "
+                f"{', '.join(self.policy.spec.joint_names)}; got {', '.join(spec.joint_names)}"
+            )
+        limits = JointLimits.of(spec, self._config)
+        if self.goal is not None:
+            try:
+                check_goal(spec.goal, self.policy.spec.goal.frame, self.goal)
+            except GoalError:
+                self.goal = None
+        self.policy = policy
+        self.safety.replace_limits(limits, spec.control_rate_hz)
+        self._decimator = Decimator(spec.control_rate_hz)
+        self._forget_past()
+
+    def _infer(self, now: float, position: Array, velocity: Array, stamp_ns: int) -> Array | None:
+        """Return the policy's torque: fresh when it is due, held in between."""
+        if self.goal is None:
+            self.asked = None
+            return None
+        # By the state's own stamp where it has one: then a replay decimates as the robot did.
+        time_s = stamp_ns * 1e-9 if stamp_ns else now
+        if self._decimator.due(time_s, self.safety.rate.interval_s) or self.asked is None:
+            torque, action = self.policy(position, velocity, self.goal, self._previous_action)
+            self.asked = torque.astype(np.float64)
+            self._previous_action = action
+            self.inferences += 1
+        return self.asked
+
+    def _forget_past(self) -> None:
+        """Start inference anew: a torque or an action from before must not act again."""
+        self._decimator.reset()
+        self._previous_action = np.zeros_like(self._previous_action)
+        self.asked = None
