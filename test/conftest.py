@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every test session has a ROS domain of its own, and reaches no other machine."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from sac_ros.nodes.private_domain import PrivateDomain
+
+try:
+    import rclpy
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.node import Node
+    from rclpy.signals import SignalHandlerOptions
+except ModuleNotFoundError:  # what needs no ROS is tested without it
+    rclpy = None
+
+# Even where ROS_DOMAIN_ID is set: a robot may be listening there, and tests publish torques.
+_DOMAIN = PrivateDomain()
+os.environ["ROS_DOMAIN_ID"] = str(_DOMAIN.id)
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+
+class RosThread:
+    """An initialised default context, and an executor that spins its nodes in a thread."""
+
+    def __init__(self, *args: str) -> None:
+        rclpy.init(
+            args=["--ros-args", *args] if args else [],
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
+        self.executor = SingleThreadedExecutor()
+        self._nodes: list[Node] = []
+        self._thread = threading.Thread(target=self._spin, name="executor", daemon=True)
+        self._thread.start()
+
+    def _spin(self) -> None:
+        try:
+            self.executor.spin()
+        except ExternalShutdownException:
+            pass
+
+    def add(self, node: Node) -> Node:
+        """Spin ``node`` from now on, and destroy it at the end."""
+        self._nodes.append(node)
+        self.executor.add_node(node)
+        return node
+
+    def node(self, name: str = "test_node", **options: object) -> Node:
+        """A new plain node that is spun."""
+        return self.add(Node(name, **options))
+
+    def close(self) -> None:
+        self.executor.shutdown()
+        self._thread.join(10.0)
+        for node in self._nodes:
+            node.destroy_node()
+        rclpy.try_shutdown()
+
+
+@pytest.fixture
+def ros_with() -> Iterator[Callable[..., RosThread]]:
+    """Initialises ROS with arguments, such as ``ros_with("-p", "rate:=250.0")``; once a test."""
+    if rclpy is None:
+        pytest.skip("rclpy is not installed: `make setup` brings it")
+    threads: list[RosThread] = []
+
+    def start(*args: str) -> RosThread:
+        threads.append(RosThread(*args))
+        return threads[-1]
+
+    yield start
+    for thread in threads:
+        thread.close()
+
+
+@pytest.fixture
+def ros(ros_with: Callable[..., RosThread]) -> RosThread:
+    """ROS, initialised for one test."""
+    return ros_with()
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """Waits for a condition instead of sleeping for a guessed time."""
+
+    def wait(condition: Callable[[], object], what: str = "", timeout: float = 20.0) -> None:
+        waiting = threading.Event()
+        for _ in range(int(timeout / 0.01)):
+            if condition():
+                return
+            waiting.wait(0.01)
+        pytest.fail(f"did not happen within {timeout:g} s: {what or condition}")
+
+    return wait
