@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drives a simulated arm to goals over ROS, with the policy in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import rclpy
+from numpy.typing import NDArray
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from sac_ros.errors import EXIT_BAD_ANSWER, EXIT_DONE, ConfigurationError, SacRosError, run_command
+from sac_ros.nodes.bring_up import BringUp
+from sac_ros.nodes.child_processes import ChildProcesses
+from sac_ros.nodes.private_domain import PrivateDomain
+from sac_ros.nodes.reach_watch import CLOSE, Reach, ReachWatch
+from sac_ros.policy.runtime import Policy
+from sac_ros.policy.spec import PolicySpec
+from sac_ros.share import share_path
+from sac_ros.sim.arm_model import ArmModel, load_arm
+from sac_ros.sim.kinematics import chain_of
+from sac_ros.sim.posture_sampler import PostureSampler
+from sac_ros.sim.sim_arm import SimArm
+
+Array = NDArray[np.float64]
+
+# A namespace of its own: where ROS_DOMAIN_ID is set, that domain may hold a real robot.
+NAMESPACE = "/reach_demo"
+_STEP_TIMEOUT = 30.0  # s, for each step of bringing the policy node up
+
+
+class DemoEndedError(SacRosError):
+    """A signal ended the demo early; the sentence names it."""
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Runs the demo; see `parse`.
+
+    Returns:
+        0 when every goal was reached, 1 when one was missed.
+
+    Raises:
+        SacRosError: it could not run.
+    """
+    spec = Policy.load(options.model).spec
+    arm = load_arm(spec.arm)
+    goals = draw_goals(arm, spec, options.goals, options.seed)
+    with ros_environment() as environment, ChildProcesses() as nodes, spinning_node() as node:
+        start_nodes(nodes, options.model, spec, environment)
+        BringUp(
+            node,
+            f"{NAMESPACE}/policy_node",
+            "joint_states",
+            timeout=_STEP_TIMEOUT,
+            given_up=nodes.ended,
+        ).run()
+        watch = ReachWatch(node, arm, nodes.ended)
+        print(f"{options.model}: {len(goals)} goals for {arm.name}, seed {options.seed}")
+        print(HEADER, flush=True)
+        reaches = []
+        for number, goal in enumerate(goals, start=1):
+            reaches.append(watch.send(goal, options.seconds))
+            print(row(number, goal, reaches[-1]), flush=True)
+    reached = sum(reach.reached for reach in reaches)
+    print(f"{reached} of {len(reaches)} goals reached within {CLOSE * 100:.0f} cm")
+    return EXIT_DONE if reached == len(reaches) else EXIT_BAD_ANSWER
+
+
+HEADER = "goal       x       y       z   distance   reached after"
+
+
+def row(number: int, goal: Array, reach: Reach) -> str:
+    """One line of the table: the goal in m, the distance at the end, the time to get close."""
+    x, y, z = goal
+    after = f"{reach.seconds:11.2f} s" if reach.seconds is not None else "       missed"
+    return f"{number:4d} {x:7.3f} {y:7.3f} {z:7.3f} {reach.distance * 100:7.2f} cm {after}"
+
+
+def draw_goals(arm: ArmModel, spec: PolicySpec, number: int, seed: int) -> Array:
+    """Goals [number, 3] m: tips of postures without self-collision, in the policy's goal range."""
+    rng = np.random.default_rng(seed)
+    sim_arm = SimArm(arm)
+    try:
+        sampler = PostureSampler(sim_arm, chain_of(arm))
+        goals: list[Array] = []
+        while len(goals) < number:
+            _, tips = sampler.draw(rng, number - len(goals))
+            inside = np.all((tips >= spec.goal.low) & (tips <= spec.goal.high), axis=1)
+            goals.extend(tips[inside])
+    finally:
+        sim_arm.close()
+    return np.array(goals)
+
+
+def start_nodes(
+    nodes: ChildProcesses, model: Path, spec: PolicySpec, environment: dict[str, str]
+) -> None:
+    """Starts a simulated robot as the policy expects it, and the policy node."""
+    common = ["--ros-args", "--log-level", "warn", "-r", f"__ns:={NAMESPACE}"]
+    gravity = "external" if spec.gravity == "external" else "none"
+    nodes.start(
+        "sim_node",
+        "sac_ros.nodes.sim_node",
+        [
+            *common,
+            *("--params-file", str(share_path("config", "sim.yaml"))),
+            *("-p", f"arm:={spec.arm}", "-p", f"gravity:={gravity}"),
+        ],
+        environment,
+    )
+    nodes.start(
+        "policy_node",
+        "sac_ros.nodes.policy_node",
+        [
+            *common,
+            *("--params-file", str(share_path("config", "policy.yaml"))),
+            *("-p", f"model_path:={model.resolve()}"),
+        ],
+        environment,
+    )
+
+
+@contextlib.contextmanager
+def ros_environment() -> Iterator[dict[str, str]]:
+    """The environment for ROS: this machine only, and a domain of its own unless one is set."""
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    if os.environ.get("ROS_DOMAIN_ID"):
+        yield dict(os.environ)
+        return
+    domain = PrivateDomain()
+    os.environ["ROS_DOMAIN_ID"] = str(domain.id)
+    try:
+        yield dict(os.environ)
+    finally:
+        del os.environ["ROS_DOMAIN_ID"]
+        domain.release()
+
+
+@contextlib.contextmanager
+def spinning_node() -> Iterator[Node]:
+    """The demo's node, spinning in a thread until the context is left."""
+    rclpy.init(args=["--ros-args", "--log-level", "warn"], signal_handler_options=SignalHandlerOptions.NO)
+    node = Node("reach_demo", namespace=NAMESPACE)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+
+    def spin() -> None:
+        with contextlib.suppress(ExternalShutdownException):
+            executor.spin()
+
+    thread = threading.Thread(target=spin, name="executor", daemon=True)
+    thread.start()
+    try:
+        yield node
+    finally:
+        executor.shutdown()
+        thread.join()
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Reads the command line.
+
+    Raises:
+        ConfigurationError: a value is outside its valid set.
+    """
+    parser = argparse.ArgumentParser(
+        prog="reach_demo",
+        description="Drive a simulated arm to goals over ROS. Exit code 0: every goal was "
+        "reached; 1: one was missed; 2: the demo could not run.",
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=share_path("models", "iiwa_reach.onnx"),
+        help="policy file (default: the shipped %(default)s)",
+    )
+    parser.add_argument("--goals", type=int, default=10, help="how many (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the goals (default: %(default)s)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=5.0,
+        help="allowed for each goal (default: %(default)s)",
+    )
+    options = parser.parse_args(arguments)
+    for name, value, valid, words in (
+        ("--goals", options.goals, options.goals >= 1, "at least 1"),
+        ("--seed", options.seed, options.seed >= 0, "at least 0"),
+        ("--seconds", options.seconds, 0.0 < options.seconds < math.inf, "above 0"),
+    ):
+        if not valid:
+            raise ConfigurationError(f"{name} must be {words}; got {value}")
+    return options
+
+
+def _interrupt(number: int, _: FrameType | None) -> None:
+    raise DemoEndedError(f"ended by {signal.Signals(number).name} before the last goal")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Console script `reach_demo`; returns the exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    return run_command(lambda: demo(parse(arguments)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
