@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, Shutdown
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
 from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from sac_ros.nodes.launch_support import bring_up, show_in_rviz
+from sac_ros.nodes.launch_support import bring_up, show_in_rviz, shut_down
 from sac_ros.share import share_path
 
 STEP_TIMEOUT = 30.0  # s, for the node to start, the robot to be heard, a transition to end
@@ -35,7 +35,7 @@ def generate_launch_description() -> LaunchDescription:
             ("commands", LaunchConfiguration("command_topic")),
             ("joint_states", LaunchConfiguration("joint_states_topic")),
         ],
-        on_exit=Shutdown(reason="policy_node ended"),
+        on_exit=shut_down("policy_node ended"),
     )
     return LaunchDescription(
         [

@@ -14,6 +14,7 @@ from launch.action import Action
 from launch.actions import LogInfo, OpaqueCoroutine, OpaqueFunction, RegisterEventHandler, Shutdown
 from launch.conditions import IfCondition
 from launch.event_handlers import OnProcessStart
+from launch.events import Shutdown as ShutdownEvent
 from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
 from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions
@@ -51,13 +52,22 @@ def bring_up(policy: Node, joint_states: SomeSubstitutionsType, *, timeout: floa
         except BringUpError as error:
             if not context.is_shutdown:
                 get_logger("launch").error(str(error))
-                Shutdown(reason=str(error)).visit(context)
+                await context.emit_event(ShutdownEvent(reason=str(error)))
         else:
             get_logger("launch").info(f"{name} is active")
 
     return RegisterEventHandler(
         OnProcessStart(target_action=policy, on_start=[OpaqueCoroutine(coroutine=coroutine)])
     )
+
+
+def shut_down(reason: str) -> Action:
+    """Shuts the launch down, unless that is under way: a second event is an error in launch_ros."""
+
+    def action(context: LaunchContext) -> list[Action]:
+        return [] if context.is_shutdown else [Shutdown(reason=reason)]
+
+    return OpaqueFunction(function=action)
 
 
 def show_in_rviz(
