@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -300,3 +301,7 @@ class PolicyNode(LifecycleNode):
 def main(args: list[str] | None = None) -> int:
     """Run policy_node; see `sac_ros.nodes.spin.run_node` for the exit codes."""
     return run_node(PolicyNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -18,6 +18,10 @@ from sac_ros.policy.safety_config import Array
 from sac_ros.policy.safety_events import Command
 from sac_ros.policy.spec import PolicySpec
 
+UNNAMED = "a node whose name is not known yet"
+"""Stands for a publisher that DDS has not named."""
+
+_UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"  # what rmw says for it
 _LATEST = QoSProfile(depth=1)  # reliable and volatile, which are the defaults
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -80,11 +84,19 @@ class PolicyPublishers:
         return bool(self.commands.wait_for_all_acked(Duration(seconds=timeout_s)))
 
     def other_publishers(self) -> list[str]:
-        """Return the full names of other nodes that publish on the command topic."""
+        """Return the full names of other nodes that publish on the command topic.
+
+        DDS tells of a publisher before it tells whose it is: until then its name is `UNNAMED`.
+        """
         if self.commands is None:
             return []
         infos = self._node.get_publishers_info_by_topic(self.commands.topic_name)
-        names = [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos]
+        names = [
+            UNNAMED
+            if info.node_name == _UNKNOWN_NODE
+            else f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+            for info in infos
+        ]
         own = self._node.get_fully_qualified_name()
         if own in names:
             names.remove(own)  # once: a second node of the same name is another publisher

@@ -17,7 +17,7 @@ from sac_ros.errors import ConfigurationError, JointStateError
 from sac_ros.nodes.goal_reader import GoalReader, tf2_lookup
 from sac_ros.nodes.joint_state_reader import JointStateReader
 from sac_ros.nodes.policy_config import PolicyNodeConfig
-from sac_ros.nodes.policy_publishers import PolicyPublishers
+from sac_ros.nodes.policy_publishers import UNNAMED, PolicyPublishers
 from sac_ros.policy.controller import PolicyController
 from sac_ros.policy.runtime import Policy
 
@@ -26,6 +26,7 @@ _POLL_S = 0.0005
 _RAMP_PERIOD_S = 0.002
 _LONGEST_RAMP_S = 3.0  # ros2 launch sends SIGKILL ten seconds after SIGINT
 _ACKNOWLEDGE_S = 1.0
+_NAMING_S = 2.0  # in which DDS tells the name of a node that it has found
 
 
 class Callbacks(NamedTuple):
@@ -130,11 +131,12 @@ class PolicyWiring:
             raise ConfigurationError(
                 f"no usable joint state arrived on {self.states.topic_name} within {waited_s:g} s"
             )
-        others = self.publishers.other_publishers()
-        if others:
+        others = self.publishers.other_publishers
+        self.answer_states_until(lambda: UNNAMED not in others(), _NAMING_S)
+        if others():
             raise ConfigurationError(
                 f"another node publishes on {self._node.resolve_topic_name('commands')}: "
-                f"{', '.join(others)}"
+                f"{', '.join(others())}"
             )
 
     def swap(self, policy: Policy) -> None:

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Goals come in the policy's frame, or are transformed into it, or are refused."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
+
+from geometry_msgs.msg import PoseStamped, Transform
+
+from sac_ros.errors import ConfigurationError, GoalError
+from sac_ros.nodes.goal_reader import GoalReader
+from sac_ros.policy.spec import GoalSpec
+
+SPEC = GoalSpec(("x", "y", "z"), "m", "base", (-1.0,) * 3, (1.0,) * 3)
+
+
+def goal(frame: str) -> PoseStamped:
+    message = PoseStamped()
+    message.header.frame_id = frame
+    position = message.pose.position
+    position.x, position.y, position.z = 1.0, 2.0, 3.0
+    return message
+
+
+def test_a_goal_in_the_policys_frame_is_taken_as_it_is() -> None:
+    frame, values = GoalReader(SPEC, None).read(goal("base"))
+    assert frame == "base"
+    np.testing.assert_array_equal(values, [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("frame", ["camera", "", "/base"])
+def test_without_tf2_another_frame_is_refused_by_name(frame: str) -> None:
+    with pytest.raises(GoalError, match=f"frame 'base', tf2_ros is not.*got frame '{frame}'"):
+        GoalReader(SPEC, None).read(goal(frame))
+
+
+def test_with_tf2_another_frame_is_rotated_and_shifted() -> None:
+    def lookup(target: str, source: str) -> Transform:
+        assert (target, source) == ("base", "camera")
+        transform = Transform()
+        transform.rotation.z = transform.rotation.w = math.sqrt(0.5)  # 90 degrees about z
+        transform.translation.z = 10.0
+        return transform
+
+    frame, values = GoalReader(SPEC, lookup).read(goal("camera"))
+    assert frame == "base"
+    np.testing.assert_allclose(values, [-2.0, 1.0, 13.0])
+
+
+def test_a_policy_whose_goal_is_not_a_position_is_refused() -> None:
+    spec = GoalSpec(("q1", "q2"), "rad", "base", (-1.0,) * 2, (1.0,) * 2)
+    with pytest.raises(ConfigurationError, match="the policy's goal has q1, q2"):
+        GoalReader(spec, None)

@@ -1,0 +1,407 @@
+# SPDX-License-Identifier: Apache-2.0
+"""policy_node over real DDS: what it publishes, whatever happens, is what a robot may execute."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
+
+from diagnostic_msgs.msg import DiagnosticArray
+from policy_harness import ACTIVATE, CONFIGURE, DEACTIVATE, SLEW, SPEC, WATCHDOG, Robot
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray, String
+from tiny_policy import write_tiny_policy
+
+from sac_ros.policy.spec import PolicySpec
+
+GOAL = 0.9
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_tiny_policy(tmp_path / "policy.onnx")
+
+
+@pytest.fixture
+def robot(ros: Any, eventually: Callable[..., None]) -> Iterator[Robot]:
+    robot = Robot(ros, eventually)
+    yield robot
+    robot.close()
+
+
+@pytest.fixture
+def tracking(robot: Robot, model: Path) -> Robot:
+    """A robot whose policy_node is active and follows a goal."""
+    robot.start_active(model)
+    robot.set_goal(GOAL)
+    robot.commands_become(robot.policy_torque(GOAL))
+    return robot
+
+
+# ---- tracking ------------------------------------------------------------------------------
+
+
+def test_without_a_goal_there_is_damping_and_with_one_the_policys_torque(
+    robot: Robot, model: Path
+) -> None:
+    robot.start_active(model)
+    robot.commands_become(robot.damping_torque())
+    robot.set_goal(GOAL)
+    robot.commands_become(robot.policy_torque(GOAL))
+    robot.assert_always_true()
+
+
+def test_joints_are_matched_by_name_and_others_ignored(tracking: Robot) -> None:
+    before = tracking.policy_torque(GOAL)
+    order = [2, 0, 1]
+    # One assignment each could be published half way: stop the states while the driver changes.
+    tracking.silent.set()
+    tracking.names = ["gripper", *(tracking.names[i] for i in order)]
+    tracking.position = [9.0, *(tracking.position[i] for i in order)]
+    tracking.velocity = [9.0, *(tracking.velocity[i] for i in order)]
+    tracking.silent.clear()
+    tracking.commands_become(before)
+    tracking.assert_always_true()
+
+
+def test_commands_have_the_order_of_command_joints(robot: Robot, model: Path) -> None:
+    robot.start_active(model, "command_joints:=[wrist, shoulder, elbow]")
+    robot.set_goal(GOAL)
+    robot.commands_become(robot.policy_torque(GOAL)[[2, 0, 1]])
+
+
+def test_a_refused_goal_leaves_the_old_one(tracking: Robot) -> None:
+    for goal, sentence in (
+        ({"x": -0.5, "frame": "camera"}, "goal must be in frame 'base'"),
+        ({"x": 1.5}, "goal x must be within -1 to 1 m, the range of the policy's training"),
+        ({"x": -0.5, "y": math.nan}, "goal must be finite"),
+    ):
+        tracking.set_goal(**goal)
+        tracking.eventually(lambda: sentence in tracking.log, sentence)  # noqa: B023
+        tracking.commands_become(tracking.policy_torque(GOAL))
+    tracking.set_goal(0.5)
+    tracking.commands_become(tracking.policy_torque(0.5))
+
+
+# ---- coming to rest ------------------------------------------------------------------------
+
+
+def test_when_the_states_stop_the_torque_ramps_to_zero_and_stays_published(
+    tracking: Robot, eventually: Callable[..., None]
+) -> None:
+    tracking.silent.set()
+    last_tracking = tracking.commands[-1].time
+    tracking.commands_become(np.zeros(3))
+    first_zero = next(c.time for c in tracking.commands if not c.torque.any())
+    # The watchdog, one period of its timer, the ramp, and what a loaded machine adds.
+    ramp = np.abs(tracking.policy_torque(GOAL)).max() / SLEW
+    assert first_zero - last_tracking < WATCHDOG * 1.2 + ramp + 0.5
+    count = len(tracking.commands)
+    eventually(lambda: len(tracking.commands) > count + 20, "zero torque goes on")
+    assert not any(command.torque.any() for command in tracking.commands[count:])
+    tracking.assert_always_true()
+
+
+def test_after_silence_nothing_moves_until_the_fault_is_cleared(tracking: Robot) -> None:
+    tracking.silent.set()
+    tracking.commands_become(np.zeros(3))
+    assert "no joint state" in tracking.clear_fault()
+    tracking.silent.clear()
+    tracking.eventually(lambda: tracking.clear_fault() == "", "the fault is cleared")
+    tracking.commands_become(tracking.policy_torque(GOAL))
+    tracking.assert_always_true()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_with_zero_torque_and_exit_code_0(
+    tracking: Robot, how: signal.Signals
+) -> None:
+    assert tracking.end(how) == 0
+    np.testing.assert_array_equal(tracking.commands[-1].torque, 0.0)
+    tracking.assert_always_true()
+
+
+def test_a_signal_ends_with_zero_torque_even_without_states(tracking: Robot) -> None:
+    tracking.silent.set()
+    assert tracking.end(signal.SIGTERM) == 0
+    np.testing.assert_array_equal(tracking.commands[-1].torque, 0.0)
+
+
+def test_deactivation_ends_with_zero_torque_and_then_silence(tracking: Robot) -> None:
+    assert tracking.change_state(DEACTIVATE)
+    assert tracking.state() == "inactive"
+    tracking.eventually(lambda: not tracking.commands[-1].torque.any(), "zero torque")
+    count = len(tracking.commands)
+    assert tracking.state() == "inactive"  # some more round trips through the executor
+    assert tracking.change_state(ACTIVATE)
+    tracking.eventually(lambda: len(tracking.commands) > count, "commands again")
+    gap = tracking.commands[count].time - tracking.commands[count - 1].time
+    assert gap > 0.0
+    tracking.commands_become(tracking.damping_torque())  # the goal is forgotten
+    tracking.assert_always_true()
+
+
+def test_an_exception_in_a_callback_ends_with_zero_torque(robot: Robot, model: Path) -> None:
+    program = (
+        "import sys\n"
+        "from sac_ros.nodes import policy_node\n"
+        "from sac_ros.policy.controller import PolicyController\n"
+        "answer = PolicyController.state\n"
+        "def fail(self, *state):\n"
+        "    if self.inferences > 50:\n"
+        "        raise RuntimeError('a bug')\n"
+        "    return answer(self, *state)\n"
+        "PolicyController.state = fail\n"
+        "sys.exit(policy_node.main())\n"
+    )
+    robot.start_active(model, program=program)
+    robot.set_goal(GOAL)
+    robot.commands_become(np.zeros(3))
+    assert robot.wait() == 1
+    assert "RuntimeError: a bug" in robot.log
+    np.testing.assert_array_equal(robot.commands[-1].torque, 0.0)
+    robot.assert_always_true()
+
+
+def test_an_emergency_stop_ramps_to_zero_and_latches(tracking: Robot) -> None:
+    tracking.emergency_stop(True)
+    tracking.commands_become(np.zeros(3))
+    assert tracking.clear_fault() == "the emergency stop is engaged"
+    tracking.emergency_stop(False)
+    tracking.commands_become(np.zeros(3))
+    assert tracking.clear_fault() == ""
+    tracking.commands_become(tracking.policy_torque(GOAL))
+    tracking.assert_always_true()
+
+
+# ---- faulty states -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_states_that_are_not_finite_lead_to_damping_and_never_into_a_command(
+    tracking: Robot, wrong: float
+) -> None:
+    damping = tracking.damping_torque()
+    good = tracking.position
+    tracking.position = [0.1, wrong, 0.3]
+    tracking.commands_become(damping)
+    assert "not finite" in tracking.clear_fault()
+    tracking.position = good
+    tracking.eventually(lambda: tracking.clear_fault() == "", "the fault is cleared")
+    tracking.commands_become(tracking.policy_torque(GOAL))
+    tracking.assert_always_true()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"names": ["shoulder", "elbow", "finger"]}, "joint wrist is missing"),
+        ({"names": ["shoulder", "elbow", "elbow"]}, "joint elbow stands 2 times"),
+        ({"position": [0.1, 0.2]}, "position must have 3 values"),
+        ({"velocity": []}, "velocity must have 3 values, one for each name; got 0"),
+    ],
+)
+def test_unreadable_states_lead_to_damping_while_active(
+    tracking: Robot, change: dict[str, Any], sentence: str
+) -> None:
+    damping = tracking.damping_torque()
+    for field, value in change.items():
+        setattr(tracking, field, value)
+    tracking.commands_become(damping)
+    assert sentence in tracking.clear_fault()
+    tracking.assert_always_true()
+
+
+# ---- activation ----------------------------------------------------------------------------
+
+
+def test_it_is_a_plain_lifecycle_node_without_autostart(robot: Robot, model: Path) -> None:
+    robot.start_node(model)
+    assert robot.state() == "unconfigured"
+    assert robot.change_state(CONFIGURE)
+    assert robot.commands == []
+    assert robot.change_state(ACTIVATE)
+    robot.commands_become(robot.damping_torque())
+
+
+def test_activation_is_refused_while_a_joint_is_missing(robot: Robot, model: Path) -> None:
+    robot.names = ["shoulder", "elbow", "finger"]
+    robot.start_node(model)
+    assert robot.change_state(CONFIGURE)
+    assert not robot.change_state(ACTIVATE)
+    assert robot.state() == "inactive"
+    assert robot.commands == []
+    robot.names = ["shoulder", "elbow", "wrist"]
+    robot.eventually(lambda: robot.change_state(ACTIVATE), "activation")
+    robot.end()
+    assert "cannot activate: joint wrist is missing" in robot.log
+
+
+def test_activation_is_refused_while_another_node_commands(robot: Robot, model: Path) -> None:
+    robot.node.create_publisher(Float64MultiArray, "commands", 1)
+    robot.start_node(model, "autostart:=true")
+    assert "another node publishes on /commands: /robot" in robot.refused()
+    assert robot.commands == []
+
+
+def test_a_wrong_model_keeps_a_lifecycle_node_unconfigured(robot: Robot, tmp_path: Path) -> None:
+    robot.start_node(tmp_path / "none.onnx")
+    assert not robot.change_state(CONFIGURE)
+    assert robot.state() == "unconfigured"
+
+
+@pytest.mark.parametrize(
+    ("setup", "sentence"),
+    [
+        ("missing", "none.onnx does not exist"),
+        ("text", "must be an ONNX model"),
+        ("empty", "parameter model_path must name a policy file"),
+        ("other_arm", "joint j1 is missing from the joint states"),
+        ("gravity", "the policy's gravity must be included"),
+        ("order", "parameter command_joints must hold each of the policy's joints once"),
+        ("silent", "no usable joint state arrived on /joint_states within 0.5 s"),
+        ("no_velocity", "the robot's driver must fill it"),
+        ("unknown", "parameter watchdog is unknown to node policy_node, did you mean watchdog_s?"),
+        ("negative", "parameter damping must be a number at least 0; got -1.0"),
+        ("limits", "parameter torque_limit must have one value for each of the policy's 3 joints"),
+    ],
+)
+def test_what_cannot_run_exits_with_code_2_and_one_sentence(
+    robot: Robot, model: Path, tmp_path: Path, setup: str, sentence: str
+) -> None:
+    parameters: tuple[str, ...] = ()
+    path: Path | None = model
+    if setup == "missing":
+        path = tmp_path / "none.onnx"
+    elif setup == "text":
+        model.write_text("Dear robot,\nplease move.\n")
+    elif setup == "empty":
+        path = None
+    elif setup == "other_arm":
+        write_tiny_policy(model, ("j1", "j2"))
+    elif setup == "silent":
+        robot.silent.set()
+        parameters = ("state_timeout_s:=0.5",)
+    elif setup == "no_velocity":
+        robot.velocity = []
+    else:
+        parameters = {
+            "gravity": ("robot_gravity:=none",),
+            "order": ("command_joints:=[shoulder, elbow]",),
+            "unknown": ("watchdog:=0.1",),
+            "negative": ("damping:=-1.0",),
+            "limits": ("torque_limit:=[1.0]",),
+        }[setup]
+    robot.start_node(path, "autostart:=true", *parameters)
+    assert sentence in robot.refused()
+    assert robot.commands == []
+
+
+# ---- swap, shadow, topics ------------------------------------------------------------------
+
+
+def test_a_policy_is_swapped_while_active_without_a_jump(tracking: Robot, tmp_path: Path) -> None:
+    stiffer = write_tiny_policy(tmp_path / "stiffer.onnx", gain=2.0)
+    assert tracking.set_model(stiffer) == (True, "")
+    tracking.commands_become(tracking.policy_torque(GOAL, gain=2.0))
+    assert tracking.clear_fault() == ""
+    tracking.assert_always_true()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ("text", "must be an ONNX model"),
+        ("joints", "must drive the joints shoulder, elbow, wrist; got a, b, c"),
+        ("gravity", "the policy's gravity must be external"),
+    ],
+)
+def test_a_bad_policy_leaves_the_old_one_running(
+    tracking: Robot, tmp_path: Path, wrong: str, reason: str
+) -> None:
+    path = tmp_path / "wrong.onnx"
+    if wrong == "text":
+        path.write_text("not a model")
+    elif wrong == "joints":
+        write_tiny_policy(path, ("a", "b", "c"))
+    else:
+        write_tiny_policy(path, gravity="included")
+    successful, why = tracking.set_model(path)
+    assert not successful
+    assert reason in why
+    tracking.commands_become(tracking.policy_torque(GOAL))
+    tracking.assert_always_true()
+
+
+def test_in_shadow_mode_everything_but_commands_is_published(robot: Robot, model: Path) -> None:
+    asked: list[JointState] = []
+    applied: list[JointState] = []
+    robot.node.create_subscription(JointState, "policy_node/policy_torque", asked.append, 10)
+    robot.node.create_subscription(JointState, "policy_node/applied_torque", applied.append, 10)
+    robot.start_node(model, "autostart:=true", "shadow:=true")
+    robot.eventually(lambda: applied, "an applied torque")
+    robot.set_goal(GOAL)
+    wanted = robot.policy_torque(GOAL)
+    robot.eventually(
+        lambda: asked and np.allclose(asked[-1].effort, wanted), "the policy's torque"
+    )
+    robot.eventually(lambda: np.allclose(applied[-1].effort, wanted), "the applied torque")
+    assert asked[-1].name == list(SPEC.joint_names)
+    assert asked[-1].header.stamp.sec > 0
+    assert robot.node.count_publishers("commands") == 0
+    assert robot.commands == []
+
+
+def test_the_spec_is_latched_and_diagnostics_say_what_happens(
+    robot: Robot, model: Path, eventually: Callable[..., None]
+) -> None:
+    robot.start_active(model, "diagnostics_period_s:=0.1")
+    specs: list[String] = []
+    reports: list[DiagnosticArray] = []
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    robot.node.create_subscription(String, "policy_node/policy_spec", specs.append, latched)
+    robot.node.create_subscription(DiagnosticArray, "/diagnostics", reports.append, 10)
+    eventually(lambda: specs, "the latched spec")
+    assert PolicySpec.from_json(specs[0].data, "topic") == SPEC
+
+    def values() -> dict[str, str]:
+        status = reports[-1].status[0]
+        return {"message": status.message, **{pair.key: pair.value for pair in status.values}}
+
+    eventually(lambda: reports and "latency_p99_ms" in values(), "diagnostics")
+    assert values()["message"] == "waiting for a goal"
+    assert int(values()["interventions.no_goal"]) > 0
+    robot.set_goal(5.0)
+    eventually(lambda: "within -1 to 1 m" in values()["last_refused_goal"], "the refused goal")
+    robot.emergency_stop(True)
+    eventually(lambda: values()["mode"] == "stopped", "the fault in the diagnostics")
+    assert "emergency_stop" in values()["last_fault"]
+
+
+def test_a_running_node_holds_numpy_and_onnxruntime_and_nothing_heavier(
+    robot: Robot, model: Path, tmp_path: Path
+) -> None:
+    dump = tmp_path / "modules.txt"
+    program = (
+        "import atexit, pathlib, sys\n"
+        "from sac_ros.nodes import policy_node\n"
+        f"path = pathlib.Path({str(dump)!r})\n"
+        "atexit.register(lambda: path.write_text(' '.join(sys.modules)))\n"
+        "sys.exit(policy_node.main())\n"
+    )
+    robot.start_active(model, program=program)
+    robot.set_goal(GOAL)
+    robot.commands_become(robot.policy_torque(GOAL))
+    assert robot.end() == 0
+    modules = {name.split(".")[0] for name in dump.read_text().split()}
+    assert {"onnxruntime", "numpy", "rclpy"} <= modules
+    assert not modules & {"torch", "pybullet", "gymnasium", "onnx", "ray", "matplotlib"}

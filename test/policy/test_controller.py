@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The controller: the policy at its own rate, its last torque held in between."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_policy import tiny_action, write_tiny_policy
+
+from sac_ros.errors import ConfigurationError, GoalError, NonFiniteGoalError
+from sac_ros.policy.controller import PolicyController
+from sac_ros.policy.runtime import Policy
+from sac_ros.policy.safety_config import SafetyConfig
+from sac_ros.policy.safety_events import Command, Mode
+
+GOAL = np.array([0.9, 0.0, 0.0])
+CONFIG = SafetyConfig(soft_start_s=0.0, slew_limit=1e6)
+
+
+class Robot:
+    """States every 2 ms for a policy of 100 Hz."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.now, self.position, self.velocity = 1.0, np.zeros(3), np.zeros(3)
+        self.controller = PolicyController(policy, CONFIG)
+        self.controller.safety.accept(self.now, self.position, self.velocity)
+        self.controller.activate(self.now)
+
+    def states(self, count: int) -> Command:
+        for _ in range(count):
+            self.now += 0.002
+            command = self.controller.state(self.now, self.position, self.velocity)
+        assert command is not None
+        return command
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_tiny_policy(tmp_path / "policy.onnx")
+
+
+@pytest.fixture
+def robot(path: Path) -> Robot:
+    return Robot(Policy.load(path))
+
+
+def test_the_policy_runs_at_its_own_rate(robot: Robot) -> None:
+    robot.controller.set_goal("base", GOAL)
+    robot.states(500)
+    assert robot.controller.inferences == pytest.approx(100, abs=2)
+
+
+def test_between_inferences_the_torque_is_held(robot: Robot) -> None:
+    robot.controller.set_goal("base", GOAL)
+    before = robot.states(1).torque
+    robot.position = np.array([0.5, 0.5, 0.5])
+    np.testing.assert_array_equal(robot.states(1).torque, before)
+    assert not np.array_equal(robot.states(5).torque, before)
+
+
+def test_states_with_stamps_are_decimated_by_their_stamps(path: Path) -> None:
+    counts = []
+    for arrival_s in (0.002, 0.004):  # the same recording, played at two speeds
+        controller = PolicyController(Policy.load(path), CONFIG)
+        controller.safety.accept(0.0, np.zeros(3), np.zeros(3))
+        controller.activate(0.0)
+        controller.set_goal("base", GOAL)
+        for i in range(1, 501):
+            controller.state(i * arrival_s, np.zeros(3), np.zeros(3), stamp_ns=i * 2_000_000)
+        counts.append(controller.inferences)
+    assert counts[0] == pytest.approx(100, abs=2)
+    assert counts[1] == pytest.approx(100, abs=2)
+
+
+def test_the_previous_action_is_fed_back(tmp_path: Path) -> None:
+    path = write_tiny_policy(tmp_path / "previous.onnx", uses_previous_action=True)
+    robot = Robot(Policy.load(path))
+    robot.controller.set_goal("base", GOAL)
+    state = (robot.position, robot.velocity, GOAL)
+    first = tiny_action(*state, np.zeros(3))
+    second = tiny_action(*state, first)
+    scale = np.array(robot.controller.policy.spec.action_scale)
+    np.testing.assert_allclose(robot.states(1).torque, first * scale, rtol=1e-5)
+    np.testing.assert_allclose(robot.states(5).torque, second * scale, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("frame", "values", "sentence"),
+    [
+        ("camera", [0.0, 0.0, 0.0], "goal must be in frame 'base'; got frame 'camera'"),
+        ("base", [0.0, 1.01, 0.0], "goal y must be within -1 to 1 m"),
+        ("base", [0.0, math.nan, 0.0], "goal must be finite"),
+    ],
+)
+def test_a_refused_goal_leaves_the_old_one(
+    robot: Robot, frame: str, values: list[float], sentence: str
+) -> None:
+    robot.controller.set_goal("base", GOAL)
+    with pytest.raises(GoalError, match=sentence):
+        robot.controller.set_goal(frame, np.array(values))
+    np.testing.assert_array_equal(robot.controller.goal, GOAL)
+
+
+def test_the_third_goal_in_a_row_that_is_not_finite_is_a_fault(robot: Robot) -> None:
+    for _ in range(3):
+        with pytest.raises(NonFiniteGoalError):
+            robot.controller.set_goal("base", np.full(3, math.nan))
+    assert robot.states(1).mode is Mode.DAMPING
+    assert robot.controller.clear_fault(robot.now)
+    robot.controller.set_goal("base", GOAL)
+    assert robot.controller.clear_fault(robot.now) == ""
+
+
+def test_a_goal_is_forgotten_with_the_activation(robot: Robot) -> None:
+    robot.controller.set_goal("base", GOAL)
+    robot.controller.deactivate()
+    assert robot.controller.goal is None
+
+
+def test_another_policy_answers_from_the_next_state_on(robot: Robot, tmp_path: Path) -> None:
+    robot.controller.set_goal("base", GOAL)
+    robot.states(1)
+    robot.controller.swap(Policy.load(write_tiny_policy(tmp_path / "b.onnx", gain=0.5)))
+    expected = tiny_action(robot.position, robot.velocity, GOAL, gain=0.5) * [15.0, 10.0, 5.0]
+    np.testing.assert_allclose(robot.states(1).torque, expected, rtol=1e-5)
+
+
+def test_a_policy_for_other_joints_is_refused_and_the_old_one_stays(
+    robot: Robot, tmp_path: Path
+) -> None:
+    other = Policy.load(write_tiny_policy(tmp_path / "b.onnx", ("a", "b", "c")))
+    before = robot.controller.policy
+    with pytest.raises(ConfigurationError, match="must drive the joints shoulder, elbow, wrist"):
+        robot.controller.swap(other)
+    assert robot.controller.policy is before
+
+
+def test_a_goal_outside_the_new_policys_range_is_dropped(robot: Robot, tmp_path: Path) -> None:
+    robot.controller.set_goal("base", GOAL)
+    spec = robot.controller.policy.spec
+    near = type(spec.goal)(("x", "y", "z"), "m", "base", (-0.5,) * 3, (0.5,) * 3)
+    robot.controller.swap(Policy.load(write_tiny_policy(tmp_path / "b.onnx", goal=near)))
+    assert robot.controller.goal is None
