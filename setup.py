@@ -56,7 +56,7 @@ setup(
     ],
     zip_safe=False,
     python_requires=">=3.10",
-    # Lower bounds only where something older is known not to work; constraints.txt pins what CI runs.
+    # Lower bounds only where something older is known to fail; constraints.txt pins what CI runs.
     install_requires=[
         "setuptools",
         "gymnasium>=1.0",
@@ -73,7 +73,7 @@ setup(
         "tqdm",
     ],
     extras_require={
-        # ROS 2 Kilted from PyPI, for a machine without ROS 2 (wheels: CPython 3.10 to 3.14, x86_64).
+        # ROS 2 Kilted from PyPI, for a machine without ROS 2 (x86_64, CPython 3.10 to 3.14).
         # Not in install_requires: a machine with ROS 2 must use its own.
         "ros": [
             "ros-rclpy",
@@ -85,7 +85,16 @@ setup(
             "ros-std-msgs",
             "ros-std-srvs",
         ],
-        "test": ["hypothesis", "mypy", "pytest", "pytest-timeout", "ruff", "types-PyYAML"],
+        "test": [
+            "coverage",
+            "hypothesis",
+            "mypy",
+            "pytest",
+            "pytest-timeout",
+            "ruff",
+            "stable-baselines3",  # for its check_env
+            "types-PyYAML",
+        ],
         "benchmark": ["stable-baselines3"],
         "cluster": ["ray"],
     },

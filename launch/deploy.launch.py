@@ -42,9 +42,7 @@ def generate_launch_description() -> LaunchDescription:
             *_arguments(),
             _simulated_arm(),
             policy_node,
-            bring_up(
-                policy_node, LaunchConfiguration("joint_states_topic"), timeout=STEP_TIMEOUT
-            ),
+            bring_up(policy_node, LaunchConfiguration("joint_states_topic"), timeout=STEP_TIMEOUT),
             # A real robot's own launch files publish its frames.
             show_in_rviz(
                 LaunchConfiguration("joint_states_topic"),

@@ -10,7 +10,7 @@ def __getattr__(name: str) -> str:
     Lazy, because a robot's start-up should not pay for a search through its installed packages.
     """
     if name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import version  # noqa: PLC0415 - see above
 
         return version("sac_ros")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -71,7 +71,9 @@ class BringUp:
             BringUpError: a transition was refused, or a step took longer than the timeout.
         """
         try:
-            self._wait(self._client.service_is_ready, f"{self._target} offers no lifecycle services")
+            self._wait(
+                self._client.service_is_ready, f"{self._target} offers no lifecycle services"
+            )
             self._change_state(Transition.TRANSITION_CONFIGURE)
             self._wait(self._heard.is_set, f"no joint states on {self._subscription.topic_name}")
             self._change_state(Transition.TRANSITION_ACTIVATE)

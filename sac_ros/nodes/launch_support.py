@@ -62,7 +62,7 @@ def bring_up(policy: Node, joint_states: SomeSubstitutionsType, *, timeout: floa
 
 
 def shut_down(reason: str) -> Action:
-    """Shuts the launch down, unless that is under way: a second event is an error in launch_ros."""
+    """Shuts the launch down, unless that is under way: launch_ros bears no second event."""
 
     def action(context: LaunchContext) -> list[Action]:
         return [] if context.is_shutdown else [Shutdown(reason=reason)]
@@ -103,9 +103,9 @@ def _robot_state_publisher(
 ) -> list[Action]:
     if missing := _missing("robot_state_publisher"):
         return [missing]
-    # pybullet_data holds the URDF; a robot without pybullet has a description of its own.
-    from sac_ros.sim.arm_model import load_arm
-    from sac_ros.sim.description import ros_description
+    # Here, since the machine of a real robot need not have pybullet (whose data hold the URDF).
+    from sac_ros.sim.arm_model import load_arm  # noqa: PLC0415
+    from sac_ros.sim.description import ros_description  # noqa: PLC0415
 
     arm = load_arm(LaunchConfiguration("arm").perform(context))
     return [

@@ -151,7 +151,9 @@ def ros_environment() -> Iterator[dict[str, str]]:
 @contextlib.contextmanager
 def spinning_node() -> Iterator[Node]:
     """The demo's node, spinning in a thread until the context is left."""
-    rclpy.init(args=["--ros-args", "--log-level", "warn"], signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(
+        args=["--ros-args", "--log-level", "warn"], signal_handler_options=SignalHandlerOptions.NO
+    )
     node = Node("reach_demo", namespace=NAMESPACE)
     executor = SingleThreadedExecutor()
     executor.add_node(node)

@@ -32,9 +32,7 @@ class DriverConfig:
         "adds nothing",
         choices=GRAVITY_MODES,
     )
-    rate: float = setting(
-        500.0, "joint states per second", minimum=1.0, maximum=2000.0, unit="Hz"
-    )
+    rate: float = setting(500.0, "joint states per second", minimum=1.0, maximum=2000.0, unit="Hz")
     position_noise: float = setting(
         0.0, "standard deviation of the measured joint positions", minimum=0.0, unit="rad"
     )

@@ -9,10 +9,10 @@ import math
 class Pacer:
     """Says how many steps are due, so that step k happens at start + k · period.
 
-    It starts with the first question. Counting from one start means that rounding and late calls do not add up to a drift. A caller
-    that was held up catches up by at most `max_catch_up` steps at once; what is beyond is given up
-    and counted in `lost`, since a simulation slower than real time would otherwise fall behind
-    for ever, doing ever more at each call.
+    It starts with the first question. Counting from one start means that rounding and late calls
+    do not add up to a drift. A caller that was held up catches up by at most `max_catch_up` steps
+    at once; what is beyond is given up and counted in `lost`, since a simulation slower than real
+    time would otherwise fall behind for ever, doing ever more at each call.
     """
 
     def __init__(self, period: float, *, max_catch_up: int = 25) -> None:

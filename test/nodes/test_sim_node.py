@@ -161,9 +161,7 @@ def test_reset_brings_the_arm_home_and_never_turns_the_clock_back(
     answer = client.call_async(Trigger.Request())
     eventually(answer.done, "the answer to reset")
     assert answer.result().success
-    eventually(
-        lambda: abs(sim.states[-1].position[0]) < 1e-6, "the arm is home and stands still"
-    )
+    eventually(lambda: abs(sim.states[-1].position[0]) < 1e-6, "the arm is home and stands still")
     eventually(lambda: len(clock) > 10, "/clock")
     times = [message.clock.sec + 1e-9 * message.clock.nanosec for message in clock]
     assert all(np.diff(times) > 0.0)
@@ -205,7 +203,8 @@ def test_a_wrong_parameter_is_one_sentence_and_exit_code_2(parameter: str, words
 
 def test_the_shipped_parameter_file_sets_every_parameter_to_its_default() -> None:
     (section,) = yaml.safe_load(share_path("config", "sim.yaml").read_text()).values()
-    assert section["ros__parameters"] == {leaf.name: leaf.default for leaf in leaves(SimNodeConfig)}
+    defaults = {leaf.name: leaf.default for leaf in leaves(SimNodeConfig)}
+    assert section["ros__parameters"] == defaults
 
 
 def test_the_shipped_parameter_file_reaches_a_node_in_a_namespace(ros_with, tmp_path) -> None:

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains a policy; RViz may watch the arm that learns."""
+
+from __future__ import annotations
+
+from launch import LaunchContext, LaunchDescription
+from launch.action import Action
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from sac_ros.nodes.launch_support import show_in_rviz, shut_down
+from sac_ros.share import share_path
+
+# Launch arguments that override a parameter of the file where they are given, and its type.
+OVERRIDES = {"arm": str, "seed": int, "total_steps": int, "name": str, "directory": str}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """`ros2 launch sac_ros train.launch.py --show-args` lists the arguments."""
+    return LaunchDescription(
+        [
+            *_arguments(),
+            OpaqueFunction(function=_train_node),
+            show_in_rviz("joint_states"),
+        ]
+    )
+
+
+def _train_node(context: LaunchContext) -> list[Action]:
+    given = {name: LaunchConfiguration(name).perform(context) for name in OVERRIDES}
+    overrides = {
+        name: ParameterValue(text, value_type=OVERRIDES[name])
+        for name, text in given.items()
+        if text
+    }
+    resume = ParameterValue(LaunchConfiguration("resume"), value_type=bool)
+    return [
+        Node(
+            package="sac_ros",
+            executable="train_node",
+            name="train_node",
+            namespace=LaunchConfiguration("namespace"),
+            output="screen",
+            emulate_tty=True,  # for the progress bar
+            parameters=[LaunchConfiguration("params_file"), {"resume": resume, **overrides}],
+            # A checkpoint is written after the signal: longer than the 5 s that launch grants.
+            sigterm_timeout="60",
+            sigkill_timeout="60",
+            on_exit=shut_down("train_node ended"),
+        )
+    ]
+
+
+def _arguments() -> list[DeclareLaunchArgument]:
+    return [
+        DeclareLaunchArgument(
+            "params_file",
+            default_value=str(share_path("config", "train.yaml")),
+            description="Parameters of train_node; the arguments below override it.",
+        ),
+        DeclareLaunchArgument(
+            "arm", default_value="iiwa", description="Arm to train, a file in config/arms."
+        ),
+        DeclareLaunchArgument(
+            "seed", default_value="", description="Seed of the run; empty: as in params_file."
+        ),
+        DeclareLaunchArgument(
+            "total_steps",
+            default_value="",
+            description="Environment steps until the end; empty: as in params_file.",
+        ),
+        DeclareLaunchArgument(
+            "name",
+            default_value="",
+            description="Name of the run's directory; empty: as in params_file.",
+        ),
+        DeclareLaunchArgument(
+            "directory",
+            default_value="",
+            description="Where run directories are made; empty: as in params_file.",
+        ),
+        DeclareLaunchArgument(
+            "resume",
+            default_value="false",
+            choices=["true", "false"],
+            description="Go on from the checkpoint of the run called name, or of the latest.",
+        ),
+        DeclareLaunchArgument(
+            "namespace", default_value="", description="Namespace of every node."
+        ),
+        DeclareLaunchArgument(
+            "rviz",
+            default_value="false",
+            choices=["true", "false"],
+            description="Show the arm that is being trained in RViz.",
+        ),
+    ]
