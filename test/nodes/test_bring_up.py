@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lifecycle node is brought up step by step, and a step that fails is named."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
+
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import JointState
+
+from sac_ros.nodes.bring_up import BringUp, BringUpError
+
+
+class Target(LifecycleNode):
+    """A lifecycle node that notes its transitions, and refuses one of them."""
+
+    def __init__(self, refuses: str = "") -> None:
+        super().__init__("target")
+        self._refuses = refuses
+        self.steps: list[str] = []
+
+    def _step(self, name: str) -> TransitionCallbackReturn:
+        self.steps.append(name)
+        refused = name == self._refuses
+        return TransitionCallbackReturn.FAILURE if refused else TransitionCallbackReturn.SUCCESS
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._step("configure")
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        super().on_activate(state)
+        return self._step("activate")
+
+
+@pytest.fixture
+def speaking_robot(ros):
+    publisher = ros.node("robot").create_publisher(
+        JointState, "joint_states", qos_profile_sensor_data
+    )
+    stop = threading.Event()
+
+    def speak() -> None:
+        while not stop.wait(0.02):
+            publisher.publish(JointState())
+
+    thread = threading.Thread(target=speak)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+def bring_up(ros, timeout: float = 20.0, given_up=str) -> None:
+    BringUp(ros.node(), "/target", "joint_states", timeout=timeout, given_up=given_up).run()
+
+
+@pytest.mark.usefixtures("speaking_robot")
+def test_a_node_is_configured_and_activated(ros) -> None:
+    target = ros.add(Target())
+    bring_up(ros)
+    assert target.steps == ["configure", "activate"]
+
+
+@pytest.mark.usefixtures("speaking_robot")
+@pytest.mark.parametrize("step", ["configure", "activate"])
+def test_a_refused_step_is_named_and_the_next_is_not_tried(ros, step: str) -> None:
+    target = ros.add(Target(refuses=step))
+    with pytest.raises(BringUpError, match=f"/target refused to {step}"):
+        bring_up(ros)
+    assert target.steps[-1] == step
+
+
+def test_a_silent_robot_is_named_by_its_topic_and_the_node_is_not_activated(ros) -> None:
+    target = ros.add(Target())
+    with pytest.raises(BringUpError, match=r"no joint states on /joint_states \(waited 1 s\)"):
+        bring_up(ros, timeout=1.0)
+    assert target.steps == ["configure"]
+
+
+def test_a_node_that_is_not_there_is_named(ros) -> None:
+    with pytest.raises(BringUpError, match=r"/target offers no lifecycle services \(waited"):
+        bring_up(ros, timeout=0.3)
+
+
+def test_a_reason_to_give_up_ends_the_wait_at_once(ros) -> None:
+    with pytest.raises(BringUpError, match="lifecycle services: target ended with exit code 2"):
+        bring_up(ros, timeout=1000.0, given_up=lambda: "target ended with exit code 2")
