@@ -55,10 +55,15 @@ def test_leaving_ends_the_last_one_first(tmp_path: Path, environment, eventually
 
 def test_leaving_by_an_error_ends_them_too(tmp_path: Path, environment, eventually) -> None:
     log = tmp_path / "log"
-    with pytest.raises(RuntimeError, match="mid-way"), ChildProcesses() as children:
-        children.start("robot", "child_script", [str(log), "hears"], environment)
-        eventually(lambda: lines(log), "started")
-        raise RuntimeError("mid-way")
+
+    def fail_midway() -> None:
+        with ChildProcesses() as children:
+            children.start("robot", "child_script", [str(log), "hears"], environment)
+            eventually(lambda: lines(log), "started")
+            raise RuntimeError("mid-way")
+
+    with pytest.raises(RuntimeError, match="mid-way"):
+        fail_midway()
     assert lines(log) == ["robot started", "robot SIGINT"]
 
 
