@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Gymnasium environment: an arm, a task, a control rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.errors import ConfigurationError
+from sac_ros.sim.arm_model import load_arm
+from sac_ros.sim.kinematics import chain_of
+from sac_ros.sim.observation import ReachEncoding
+from sac_ros.sim.posture_sampler import PostureSampler
+from sac_ros.sim.reach_task import ReachReward, ReachTask
+from sac_ros.sim.rendering import Camera
+from sac_ros.sim.sim_arm import SimArm
+
+PHYSICS_RATE = 500  # Hz
+START_SPREAD = 0.4  # rad, how far from home each joint may start
+
+Observation = NDArray[np.float32]
+
+
+class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+    """A torque-controlled arm that learns to reach; `sac_ros/ArmReach-v0`.
+
+    Action: [n] in −1..1; the torque is `action_scale · a`, held for one control period. With
+    gravity `external` the robot adds g(q), so that a = 0 stands still.
+    Observation: float32, see `ReachEncoding`.
+    Reward: see `ReachTask.reward`.
+    An episode never terminates; it is truncated after `episode_seconds`.
+
+    `info` holds `distance` (m), `is_success` (within 5 cm), `joint_position` [n] rad,
+    `joint_velocity` [n] rad/s, `goal` [3] m and `torque` [n] N·m.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012  the type that Gymnasium declares
+        "render_modes": ["human", "rgb_array"],
+        "render_fps": 50,
+    }
+
+    success_distance = 0.05  # m
+
+    def __init__(
+        self,
+        arm: str = "iiwa",
+        *,
+        control_rate_hz: int = 50,
+        episode_seconds: float = 3.0,
+        gravity: str = "external",
+        reward: Mapping[str, float] | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        """Makes the environment of one arm, in a Bullet client of its own.
+
+        Args:
+            arm: name of the arm, see `config/arms/`.
+            control_rate_hz: actions per second; must divide 500 Hz, the physics rate.
+            episode_seconds: s until truncation.
+            gravity: `external` (the robot adds g(q)) or `none` (the action carries the arm; its
+                scale is then larger by what gravity can pull).
+            reward: weights of the reward by name, see `ReachReward`; others keep their default.
+            render_mode: `human` (Bullet's window), `rgb_array` (no display needed) or None.
+
+        Raises:
+            ConfigurationError: an argument that is not in its valid set.
+        """
+        if control_rate_hz <= 0 or PHYSICS_RATE % control_rate_hz:
+            raise ConfigurationError(
+                f"control_rate_hz must divide the physics rate of {PHYSICS_RATE} Hz; "
+                f"got {control_rate_hz}"
+            )
+        if not episode_seconds * control_rate_hz >= 1:
+            raise ConfigurationError(
+                f"episode_seconds must hold one control period of {1 / control_rate_hz} s or "
+                f"more; got {episode_seconds}"
+            )
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            modes = ", ".join(self.metadata["render_modes"])
+            raise ConfigurationError(f"render_mode must be one of {modes}; got {render_mode!r}")
+        self.arm = load_arm(arm)
+        self.control_rate_hz = control_rate_hz
+        self.render_mode = render_mode
+        self.metadata = {**self.metadata, "render_fps": control_rate_hz}
+        self.substeps = PHYSICS_RATE // control_rate_hz
+        self.episode_steps = round(episode_seconds * control_rate_hz)
+        self.chain = chain_of(self.arm)
+        self.encoding = ReachEncoding.for_arm(self.arm)
+        self.task = ReachTask(self.encoding, ReachReward(**(reward or {})))
+        self.sim_arm = SimArm(
+            self.arm, gravity=gravity, timestep=1.0 / PHYSICS_RATE, gui=render_mode == "human"
+        )
+        self.postures = PostureSampler(self.sim_arm, self.chain)
+        self.action_scale = self.arm.action_scale
+        if gravity == "none":
+            self.action_scale = self.action_scale + self._gravity_bound()
+
+        n = self.arm.joints
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (n,), np.float32)
+        self.observation_space = gymnasium.spaces.Box(
+            -np.inf, np.inf, (self.encoding.size,), np.float32
+        )
+        self._camera = Camera(self.sim_arm) if render_mode == "rgb_array" else None
+        self._goal = self.arm.goal_low
+        self._action = np.zeros(n, dtype=np.float32)
+        self._step = 0
+        self._observation = np.zeros(self.encoding.size, dtype=np.float32)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Starts an episode: at rest, in a posture drawn around home, with a drawn goal.
+
+        Args:
+            seed: makes the episode, and those that follow, repeatable.
+            options: `goal` [3] m and `joint_position` [n] rad take the place of drawn ones.
+        """
+        super().reset(seed=seed)
+        given = options or {}
+        _, tips = self.postures.draw(self.np_random, 1)
+        posture = self.postures.draw_near(self.arm.home, START_SPREAD, self.np_random)
+        self._goal = np.asarray(given.get("goal", tips[0]), dtype=np.float64)
+        self.sim_arm.reset(given.get("joint_position", posture))
+        self._action = np.zeros_like(self._action)
+        self._step = 0
+        if self._camera is not None:
+            self._camera.show_goal(self._goal)
+        self._observation, info = self._observe(np.zeros(self.arm.joints))
+        return self._observation, info
+
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Holds `action_scale · action` for one control period; actions are clipped to −1..1."""
+        return self.apply(action)
+
+    def apply(
+        self, action: NDArray[np.float32], torque: NDArray[np.float64] | None = None
+    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Like `step`, but with the torque [n] N·m that a controller computed of its action.
+
+        So a policy file is evaluated with its own scaling, not with this environment's.
+        """
+        clipped = np.clip(np.asarray(action, dtype=np.float32), -1.0, 1.0)
+        if torque is None:
+            torque = self.action_scale * clipped
+        self.sim_arm.step(torque, self.substeps)
+        self._action = clipped
+        self._step += 1
+        before = self._observation
+        self._observation, info = self._observe(torque)
+        reward = self.task.reward(before, clipped, self._observation)
+        truncated = self._step >= self.episode_steps
+        return self._observation, float(reward), False, truncated, info
+
+    def render(self) -> Any:
+        """An RGB frame [height, width, 3] uint8 with render mode `rgb_array`."""
+        return self._camera.frame() if self._camera is not None else None
+
+    def close(self) -> None:
+        """Ends the Bullet client."""
+        self.sim_arm.close()
+
+    def _observe(self, torque: NDArray[np.float64]) -> tuple[Observation, dict[str, Any]]:
+        position, velocity = self.sim_arm.state()
+        tip = self.sim_arm.tip_position()
+        observation = self.encoding.encode(position, velocity, self._goal, tip, self._action)
+        distance = float(np.linalg.norm(self._goal - tip))
+        info = {
+            "distance": distance,
+            "is_success": distance < self.success_distance,
+            "joint_position": position,
+            "joint_velocity": velocity,
+            "goal": self._goal,
+            "torque": torque,
+        }
+        return observation, info
+
+    def _gravity_bound(self) -> NDArray[np.float64]:
+        """[n] N·m, the most that gravity was seen to pull in 500 drawn postures."""
+        rng = np.random.default_rng(0)
+        low, high = self.arm.position_limit.T
+        postures = rng.uniform(low, high, size=(500, self.arm.joints))
+        return np.max([np.abs(self.sim_arm.gravity_torque(q)) for q in postures], axis=0)
+
+
+gymnasium.register(
+    id="sac_ros/ArmReach-v0",
+    entry_point="sac_ros.sim.arm_env:ArmEnv",
+)

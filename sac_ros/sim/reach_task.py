@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reach task: bring the tip to a goal point and stay there, gently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.settings import setting, validate
+from sac_ros.sim.observation import ReachEncoding
+
+
+@dataclass(frozen=True)
+class ReachReward:
+    """Weights of the reach reward; see `ReachTask.reward`."""
+
+    distance: float = setting(1.0, "weight of the distance to the goal, per m", minimum=0.0)
+    closeness: float = setting(2.0, "bonus at the goal itself", minimum=0.0)
+    closeness_scale: float = setting(
+        0.05, "distance at which the bonus falls to one half", minimum=1e-4, unit="m"
+    )
+    velocity: float = setting(0.01, "weight of the squared, scaled joint velocities", minimum=0.0)
+    overspeed: float = setting(
+        0.2, "weight of the squared excess over 80 % of a velocity limit", minimum=0.0
+    )
+    action_change: float = setting(0.02, "weight of the squared change of the action", minimum=0.0)
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@dataclass(frozen=True, eq=False)
+class ReachTask:
+    """Reward of the reach task and its change of goal, both over batches of transitions.
+
+    Both are pure functions of arrays, so that the environment, the replay and a test use the same.
+    """
+
+    encoding: ReachEncoding
+    weights: ReachReward = ReachReward()
+
+    def distance(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Distance of the tip to the goal, [...] m, for observations [..., size]."""
+        offset = observation[..., self.encoding.columns("goal_offset")]
+        return np.sqrt(np.square(offset).sum(axis=-1))
+
+    def reward(
+        self,
+        observation: NDArray[np.float32],
+        action: NDArray[np.float32],
+        next_observation: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Reward [...] of transitions: observations [..., size], actions [..., n] in −1..1.
+
+        With d the distance after the step, v the velocities after it over their limits, and Δa the
+        change of action, each weight w as in `ReachReward`:
+
+            r = −w_d d + w_c / (1 + (d/σ)²) − w_v mean v² − w_o Σ max(0, |v| − 0.8)² − w_a mean Δa²
+        """
+        w = self.weights
+        d = self.distance(next_observation)
+        v = next_observation[..., self.encoding.columns("joint_velocity")]
+        change = action - observation[..., self.encoding.columns("previous_action")]
+        excess = np.maximum(np.abs(v) - 0.8, 0.0)
+        return (
+            w.closeness / (1.0 + np.square(d / w.closeness_scale))
+            - w.distance * d
+            - w.velocity * np.square(v).mean(axis=-1)
+            - w.overspeed * np.square(excess).sum(axis=-1)
+            - w.action_change * np.square(change).mean(axis=-1)
+        )
+
+    def with_goal(
+        self, observation: NDArray[np.float32], goal: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """A copy of observations [..., size] as they would be with other goals [..., 3].
+
+        Exact, since a goal moves nothing: neither the dynamics nor the tip depend on it.
+        """
+        columns = self.encoding.columns("goal")
+        offset = self.encoding.columns("goal_offset")
+        changed = observation.copy()
+        changed[..., offset] += goal - observation[..., columns]
+        changed[..., columns] = goal
+        return changed
