@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SAC agent: its networks, its optimisers and one update function per loss."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sac_ros.sac.config import SacConfig
+from sac_ros.sac.flat import FlatParameters
+from sac_ros.sac.losses import (
+    policy_loss,
+    q_loss,
+    soft_bellman_target,
+    temperature_loss,
+    value_loss,
+)
+from sac_ros.sac.networks import SquashedGaussianActor, TwinCritic, ValueFunction
+
+
+class Batch(NamedTuple):
+    """B transitions."""
+
+    observation: Tensor  # [B, size]
+    action: Tensor  # [B, n] in −1..1
+    reward: Tensor  # [B]
+    next_observation: Tensor  # [B, size]
+    terminated: Tensor  # [B], 1 where the episode ended in the world; a time limit counts as 0
+
+
+class Metrics(NamedTuple):
+    """What an update saw, as scalar tensors: reading one synchronises, so read them rarely."""
+
+    q_loss: Tensor
+    policy_loss: Tensor
+    value_loss: Tensor
+    temperature: Tensor
+    entropy: Tensor
+    q_mean: Tensor
+
+
+class SacAgent:
+    """Soft Actor-Critic with twin critics and a learned temperature.
+
+    `config.value_function` chooses the variant: a value network with its target (Haarnoja et al.
+    2018a) or target critics (2018b). The order of `update` is the papers': Q (or V and Q), π, α,
+    targets.
+    """
+
+    def __init__(self, observation_size: int, action_size: int, config: SacConfig) -> None:
+        """Makes the networks with torch's present random state; targets start as copies."""
+        self.config = config
+        self.action_size = action_size
+        self.target_entropy = config.target_entropy_per_joint * action_size
+        sizes = config.hidden_sizes
+        self.actor = SquashedGaussianActor(
+            observation_size,
+            action_size,
+            sizes,
+            (config.log_std_min, config.log_std_max),
+            config.actor_output_scale,
+        )
+        self.critic = TwinCritic(observation_size, action_size, sizes)
+        self.value: ValueFunction | None = None
+        bootstrap: nn.Module = self.critic
+        if config.value_function:
+            self.value = bootstrap = ValueFunction(observation_size, sizes)
+        # What next states are valued with: V̄ or the twin Q̄, by the variant.
+        self.target = copy.deepcopy(bootstrap).requires_grad_(False)
+        self.averaged_actor = copy.deepcopy(self.actor).requires_grad_(False)
+        self.log_alpha = nn.Parameter(torch.tensor(config.initial_temperature).log())
+
+        self.actor_parameters = FlatParameters(self.actor)
+        self.critic_parameters = FlatParameters(self.critic)
+        self.value_parameters = FlatParameters(self.value) if self.value is not None else None
+        self.target_parameters = FlatParameters(self.target)
+        self.averaged_parameters = FlatParameters(self.averaged_actor)
+        self.optimisers = {
+            "actor": self._adam(self.actor_parameters.as_parameter()),
+            "critic": self._adam(self.critic_parameters.as_parameter()),
+            "temperature": self._adam(self.log_alpha),
+        }
+        if self.value_parameters is not None:
+            self.optimisers["value"] = self._adam(self.value_parameters.as_parameter())
+
+    def update(self, batch: Batch) -> Metrics:
+        """One gradient step of every loss on `batch`."""
+        alpha = self.log_alpha.detach().exp()
+        q_loss_value, q_mean = self._update_critic(batch, alpha)
+        policy_loss_value, action_q, log_prob = self._update_actor(batch, alpha)
+        value_loss_value = self._update_value(batch, action_q, log_prob, alpha)
+        if self.config.learn_temperature:
+            self._update_temperature(log_prob)
+        self._update_targets()
+        return Metrics(
+            q_loss_value, policy_loss_value, value_loss_value, alpha, -log_prob.mean(), q_mean
+        )
+
+    @torch.no_grad()
+    def next_value(self, batch: Batch, alpha: Tensor) -> Tensor:
+        """Soft value of the next states [B]: V̄(s′), or min Q̄(s′, ã′) − α log π(ã′|s′)."""
+        if self.value is not None:
+            value: Tensor = self.target(batch.next_observation)
+            return value
+        # ã′ comes from the current policy, not from the replay.
+        next_action, next_log_prob = self.actor.sample(batch.next_observation)
+        return torch.min(*self.target(batch.next_observation, next_action)) - alpha * next_log_prob
+
+    def _update_critic(self, batch: Batch, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        target = soft_bellman_target(
+            batch.reward, batch.terminated, self.next_value(batch, alpha), self.config.gamma
+        )
+        q1, q2 = self.critic(batch.observation, batch.action)
+        loss = q_loss(q1, q2, target)
+        self._descend("critic", loss, self.critic_parameters)
+        return loss.detach(), q1.detach().mean()
+
+    def _update_actor(self, batch: Batch, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the loss, min Q(s, ã) [B] and log π(ã|s) [B] of the fresh sample."""
+        action, log_prob = self.actor.sample(batch.observation)
+        # The gradient passes through the critics to ã; their own is not even computed.
+        self.critic_parameters.requires_grad(False)
+        q = torch.min(*self.critic(batch.observation, action))
+        loss = policy_loss(log_prob, q, alpha)
+        self._descend("actor", loss, self.actor_parameters)
+        self.critic_parameters.requires_grad(True)
+        return loss.detach(), q.detach(), log_prob.detach()
+
+    def _update_value(
+        self, batch: Batch, action_q: Tensor, log_prob: Tensor, alpha: Tensor
+    ) -> Tensor:
+        """V follows the same fresh sample that the actor was updated with."""
+        if self.value is None or self.value_parameters is None:
+            return torch.zeros(())
+        loss = value_loss(self.value(batch.observation), action_q, log_prob, alpha)
+        self._descend("value", loss, self.value_parameters)
+        return loss.detach()
+
+    def _update_temperature(self, log_prob: Tensor) -> None:
+        self.log_alpha.grad = None
+        temperature_loss(self.log_alpha, log_prob, self.target_entropy).backward()
+        self.optimisers["temperature"].step()
+
+    def _update_targets(self) -> None:
+        source = self.value_parameters or self.critic_parameters
+        self.target_parameters.move_towards(source, self.config.tau)
+        self.averaged_parameters.move_towards(
+            self.actor_parameters, 1.0 - self.config.actor_average
+        )
+
+    def _descend(self, name: str, loss: Tensor, parameters: FlatParameters) -> None:
+        parameters.zero_gradients()
+        loss.backward()
+        self.optimisers[name].step()
+
+    def _adam(self, parameter: nn.Parameter) -> torch.optim.Adam:
+        return torch.optim.Adam([parameter], lr=self.config.learning_rate, fused=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that learning changes: networks, targets, log α, optimisers."""
+        state: dict[str, Any] = {
+            "actor": self.actor_parameters.values,
+            "critic": self.critic_parameters.values,
+            "target": self.target_parameters.values,
+            "averaged_actor": self.averaged_parameters.values,
+            "log_alpha": self.log_alpha.detach(),
+            "optimisers": {name: opt.state_dict() for name, opt in self.optimisers.items()},
+        }
+        if self.value_parameters is not None:
+            state["value"] = self.value_parameters.values
+        return state
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` gave, in place."""
+        self.actor_parameters.values.copy_(state["actor"])
+        self.critic_parameters.values.copy_(state["critic"])
+        self.target_parameters.values.copy_(state["target"])
+        self.averaged_parameters.values.copy_(state["averaged_actor"])
+        self.log_alpha.copy_(state["log_alpha"])
+        if self.value_parameters is not None:
+            self.value_parameters.values.copy_(state["value"])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoint files: written whole or not at all, read without running what is in them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sac_ros.errors import ConfigurationError
+
+FORMAT = 1
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Writes `content` (tensors, numbers, texts, lists, dicts) to `path`.
+
+    It goes to a temporary name beside it and is renamed, so that `path` always holds a whole
+    checkpoint: the old one or the new one.
+    """
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        torch.save({"format": FORMAT, **content}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Reads what `save_checkpoint` wrote, with `weights_only`: no code in the file is run.
+
+    Raises:
+        ConfigurationError: no such file, or not a checkpoint of this format.
+    """
+    if not path.is_file():
+        raise ConfigurationError(f"no checkpoint at {path}, so there is nothing to resume")
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise ConfigurationError(
+            f"{path} is not a whole checkpoint: {str(error).splitlines()[0]}"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise ConfigurationError(f"{path}: checkpoint format must be {FORMAT}; got {found!r}")
+    return content

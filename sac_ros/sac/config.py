@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hyperparameters of SAC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sac_ros.errors import ConfigurationError
+from sac_ros.settings import setting, validate
+
+
+@dataclass(frozen=True)
+class SacConfig:
+    """Hyperparameters; the names are those of the papers and of stable-baselines3."""
+
+    value_function: bool = setting(
+        False, "Learn a value network (Haarnoja et al. 2018a) instead of target critics (2018b)"
+    )
+    hidden_sizes: tuple[int, ...] = setting(
+        (64, 64), "Widths of the hidden layers of every network", minimum=1, maximum=4096
+    )
+    learning_rate: float = setting(3e-3, "Step size of Adam", above=0.0, maximum=1.0)
+    batch_size: int = setting(256, "Transitions per update", minimum=1, maximum=65536)
+    gamma: float = setting(0.92, "Discount per control step", minimum=0.0, maximum=1.0)
+    tau: float = setting(
+        0.01, "Share of the network that its target takes over per update", above=0.0, maximum=1.0
+    )
+    updates_per_step: float = setting(0.2, "Updates per environment step", above=0.0, maximum=64.0)
+    learning_starts: int = setting(
+        1000, "Environment steps with random actions before the first update", minimum=1
+    )
+    replay_capacity: int = setting(
+        1_000_000, "Transitions that the replay holds at most", minimum=1000, maximum=100_000_000
+    )
+    initial_temperature: float = setting(0.1, "Entropy temperature at the start", above=0.0)
+    learn_temperature: bool = setting(True, "Adapt the temperature to the target entropy")
+    target_entropy_per_joint: float = setting(
+        -1.0, "Target entropy of the normalised action per joint", unit="nat"
+    )
+    log_std_min: float = setting(-6.0, "Lowest log standard deviation", minimum=-20.0, maximum=2.0)
+    log_std_max: float = setting(1.0, "Highest log standard deviation", minimum=-20.0, maximum=2.0)
+    actor_output_scale: float = setting(
+        0.1, "Factor on the actor's initial output weights", above=0.0, maximum=1.0
+    )
+    actor_average: float = setting(
+        0.995,
+        "Decay per update of the averaged actor that is evaluated and exported",
+        minimum=0.0,
+        maximum=0.999999,
+    )
+
+    def __post_init__(self) -> None:
+        """Checks every value and the pairs that belong together."""
+        validate(self)
+        if not self.log_std_min < self.log_std_max:
+            raise ConfigurationError(
+                f"log_std_min must be below log_std_max = {self.log_std_max}; "
+                f"got {self.log_std_min}"
+            )
+        if self.learning_starts > self.replay_capacity:
+            raise ConfigurationError(
+                f"learning_starts must be at most replay_capacity = {self.replay_capacity}; "
+                f"got {self.learning_starts}"
+            )

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes a policy file, or nothing: the export is a gate."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from sac_ros.errors import PolicyFileError
+from sac_ros.policy.runtime import Policy
+from sac_ros.policy.spec import (
+    OUTPUTS,
+    PREVIOUS_ACTION,
+    SPEC_KEY,
+    STATE_INPUTS,
+    PolicySpec,
+    SelfTest,
+)
+from sac_ros.sac.policy_graph import ReachPolicyGraph
+
+OPSET = 17
+TOLERANCE = 1e-4  # of the torque limit
+SELF_TEST_STATES = 8
+
+
+@dataclass(frozen=True)
+class GateStates:
+    """States that the exported graph must answer as the actor does, m of them.
+
+    Attributes:
+        inputs: graph input name to [m, size], sensor units.
+        observation: [m, size] what the simulator's own encoding makes of them.
+    """
+
+    inputs: dict[str, NDArray[np.float32]]
+    observation: NDArray[np.float32]
+
+
+def export_policy(
+    path: Path,
+    graph: ReachPolicyGraph,
+    spec: PolicySpec,
+    states: GateStates,
+    home: Sequence[float] | None = None,
+) -> Policy:
+    """Writes `graph` with `spec` to `path`, and returns it as loaded from there.
+
+    The file appears under its name only after the load gate, and only if the graph run by
+    onnxruntime gives the same torques as the torch actor fed by the simulator's own observations:
+    max |Δtorque| ≤ 1e-4 of each joint's limit over all `states`. Its self test is filled in here.
+
+    Args:
+        path: where the file shall be, ending in `.onnx`.
+        graph: the whole controller.
+        spec: what the file says about itself.
+        states: what the gate asks.
+        home: [n] rad for the plain key `default_joint_pos`; the middle of the limits if None.
+
+    Raises:
+        PolicyFileError: the gate refused; no file is left.
+    """
+    with torch.no_grad():
+        action = graph.actor.deterministic(torch.from_numpy(states.observation)).numpy()
+    limit = np.array(spec.torque_limit)
+    torque = np.clip(action * np.array(spec.action_scale), -limit, limit)
+    spec = dataclasses.replace(spec, self_test=_self_test(states, torque))
+    partial = path.with_name(f".{path.stem}.partial.onnx")
+    try:
+        _write(partial, graph, spec, home)
+        answered = Policy.load(partial)(**states.inputs)[0]
+        worst = float(np.max(np.abs(answered - torque) / limit))
+        if not worst <= TOLERANCE:
+            raise PolicyFileError(
+                f"policy file {path} is not written: over {len(torque)} states the graph's torque "
+                f"differs from the actor's by up to {worst:.2g} of the limit; at most {TOLERANCE} "
+                "is allowed"
+            )
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return Policy.load(path)
+
+
+def _self_test(states: GateStates, torque: NDArray[np.float64]) -> SelfTest:
+    """The first few states; rounding to float32 is exact, so full precision costs nothing."""
+    rows = slice(0, SELF_TEST_STATES)
+    return SelfTest(
+        inputs={
+            name: tuple(tuple(row) for row in values[rows].tolist())
+            for name, values in states.inputs.items()
+        },
+        torque=tuple(tuple(row) for row in torque[rows].tolist()),
+        tolerance=TOLERANCE,
+    )
+
+
+def _write(
+    path: Path, graph: ReachPolicyGraph, spec: PolicySpec, home: Sequence[float] | None
+) -> None:
+    names = [*STATE_INPUTS, PREVIOUS_ACTION]
+    n = spec.joints
+    widths = {"joint_position": n, "joint_velocity": n, "goal": len(spec.goal.fields)}
+    example = tuple(torch.zeros(2, widths.get(name, n)) for name in names)
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as directory:
+        # The TorchScript exporter is chosen on purpose: the dynamo one needs onnxscript and may
+        # write weights to a second file. torch calls the former deprecated at every use.
+        warnings.simplefilter("ignore")
+        file = Path(directory, "graph.onnx")
+        torch.onnx.export(
+            graph.eval(),
+            example,
+            file,
+            input_names=names,
+            output_names=list(OUTPUTS),
+            dynamic_axes={name: {0: "batch"} for name in [*names, *OUTPUTS]},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        written = sorted(path.name for path in Path(directory).iterdir())
+        if written != [file.name]:
+            raise PolicyFileError(f"torch must export one file; it wrote {', '.join(written)}")
+        model = onnx.load_model(file)
+    # The exporter loses the width of the action; the contract states it.
+    for output in model.graph.output:
+        output.type.tensor_type.shape.dim[1].dim_value = n
+    model.producer_name = "sac_ros"
+    model.producer_version = spec.package_version
+    metadata = {SPEC_KEY: spec.to_json(), **spec.plain_metadata(home)}
+    onnx.helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString())
