@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps environments with the current actor and writes what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from sac_ros.collect.experience import Experience
+from sac_ros.collect.numpy_actor import ActorShape, NumpyActor
+
+
+class Collector:
+    """Steps a few environments in turn, with one actor call for all of them.
+
+    The first `random_steps` actions are drawn uniformly.
+    """
+
+    def __init__(
+        self,
+        environments: Sequence[gymnasium.Env[Any, Any]],
+        experience: Experience,
+        actor_shape: ActorShape,
+        *,
+        random_steps: int,
+        seed: int,
+    ) -> None:
+        """Resets every environment, with seeds that follow from `seed`."""
+        self._environments = environments
+        self._experience = experience
+        self._actor = NumpyActor(actor_shape)
+        self._actor_version = 0
+        self._random_steps = random_steps
+        self._rng = np.random.default_rng([seed, 1])
+        self._returns = np.zeros(len(environments))
+        seeds = np.random.SeedSequence([seed, 2]).generate_state(len(environments))
+        self._observations = np.stack(
+            [
+                env.reset(seed=int(number))[0]
+                for env, number in zip(environments, seeds, strict=True)
+            ]
+        )
+
+    def step(self) -> None:
+        """One step of every environment."""
+        actions = self._actions()
+        for index, env in enumerate(self._environments):
+            observation, reward, terminated, truncated, info = env.step(actions[index])
+            self._write(index, actions[index], float(reward), observation, terminated)
+            self._returns[index] += reward
+            self._observations[index] = observation
+            if terminated or truncated:
+                self._experience.add_episode(self._returns[index], info["distance"])
+                self._returns[index] = 0.0
+                self._observations[index] = env.reset()[0]
+
+    def _actions(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        n = self._experience.shape.action
+        size = (len(self._environments), n)
+        if self._experience.env_steps < self._random_steps:
+            return self._rng.uniform(-1.0, 1.0, size).astype(np.float32)
+        fresh = self._experience.read_actor(self._actor_version)
+        if fresh is not None:
+            flat, self._actor_version = fresh
+            self._actor.load(flat)
+        noise = self._rng.standard_normal(size, dtype=np.float32)
+        return self._actor.sample(self._observations, noise)
+
+    def _write(
+        self, index: int, action: Any, reward: float, next_observation: Any, terminated: bool
+    ) -> None:
+        experience = self._experience
+        row = experience.env_steps % experience.shape.capacity
+        experience.observation[row] = self._observations[index]
+        experience.action[row] = action
+        experience.reward[row] = reward
+        experience.next_observation[row] = next_observation
+        experience.terminated[row] = terminated
+        experience.env_steps += 1

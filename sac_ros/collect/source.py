@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sources of experience: in this process, or from a worker process."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+
+from sac_ros.collect.collector import Collector
+from sac_ros.collect.experience import Experience
+from sac_ros.collect.numpy_actor import ActorShape
+from sac_ros.errors import SacRosError
+
+_POLL = 0.0005  # s
+
+
+@dataclasses.dataclass(frozen=True)
+class CollectorSetup:
+    """What a collector needs to know; plain values, since it may cross to another process."""
+
+    environment_id: str
+    environment_arguments: dict[str, Any]
+    environments: int
+    actor_shape: ActorShape
+    random_steps: int
+    seed: int
+
+    def make(self, experience: Experience) -> Collector:
+        """Makes the environments and a collector over them."""
+        made = [
+            gymnasium.make(
+                self.environment_id, disable_env_checker=True, **self.environment_arguments
+            ).unwrapped
+            for _ in range(self.environments)
+        ]
+        return Collector(
+            made,
+            experience,
+            self.actor_shape,
+            random_steps=self.random_steps,
+            seed=self.seed,
+        )
+
+
+class InProcessSource:
+    """Collects in the learner's own process, in lock-step: repeatable bit for bit."""
+
+    def __init__(self, setup: CollectorSetup, experience: Experience) -> None:
+        """Makes the environments here."""
+        self.experience = experience
+        self._collector = setup.make(experience)
+
+    def advance(self, step: int, interrupted: Callable[[], bool]) -> bool:
+        """Collects until `step` transitions are there; False when interrupted before."""
+        while self.experience.env_steps < step:
+            if interrupted():
+                return False
+            self._collector.step()
+        return True
+
+    def pause(self) -> None:
+        """Nothing to do: it stands still whenever `advance` is not running."""
+
+    def resume(self) -> None:
+        """Nothing to do, as with `pause`."""
+
+    def close(self) -> None:
+        """Nothing to do: the environments die with the process."""
+
+
+class WorkerSource:
+    """Collects in a worker process that writes into shared memory beside the learner.
+
+    The worker may run ahead of what the learner asked for by `lead` transitions, so that neither
+    waits for the other while both keep their pace.
+    """
+
+    def __init__(self, setup: CollectorSetup, experience: Experience, *, lead: int = 400) -> None:
+        """Starts the worker; it inherits the experience's file, nothing is pickled."""
+        self.experience = experience
+        self._lead = lead
+        message = {
+            "experience": dataclasses.asdict(experience.shape),
+            "file_descriptor": experience.file_descriptor,
+            "setup": dataclasses.asdict(setup),
+            "parent": os.getpid(),
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "sac_ros.collect.worker"],
+            stdin=subprocess.PIPE,
+            pass_fds=[experience.file_descriptor],
+            # A terminal's Ctrl-C goes to the whole group; the learner alone decides when to end.
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(message).encode())
+        self._process.stdin.close()
+
+    def advance(self, step: int, interrupted: Callable[[], bool]) -> bool:
+        """Waits until `step` transitions are there; False when interrupted before.
+
+        Raises:
+            SacRosError: the worker ended.
+        """
+        experience = self.experience
+        experience.allowed_steps = max(step + self._lead, experience.allowed_steps)
+        while experience.env_steps < step:
+            if interrupted():
+                return False
+            self._check_alive()
+            time.sleep(_POLL)
+        return True
+
+    def pause(self) -> None:
+        """Makes the worker stand still; returns when it does."""
+        self.experience.paused = 1
+        while not self.experience.standing:
+            self._check_alive()
+            time.sleep(_POLL)
+
+    def resume(self) -> None:
+        """Lets the worker go on."""
+        self.experience.paused = 0
+
+    def close(self) -> None:
+        """Ends the worker; kills it when it does not end by itself."""
+        self.experience.stopped = 1
+        try:
+            self._process.wait(timeout=5.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _check_alive(self) -> None:
+        code = self._process.poll()
+        if code is not None:
+            raise SacRosError(
+                f"the collector process ended with exit code {code}; its own message is above"
+            )

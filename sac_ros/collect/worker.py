@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The collector process: `python -m sac_ros.collect.worker`, started by `WorkerSource`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from sac_ros.collect.experience import Experience, ExperienceShape
+from sac_ros.collect.numpy_actor import ActorShape
+from sac_ros.collect.source import CollectorSetup
+
+_POLL = 0.0005  # s
+
+
+def main() -> int:
+    """Collects into the shared memory that stdin's message names, until told to stop."""
+    message: dict[str, Any] = json.load(sys.stdin)
+    experience = Experience(ExperienceShape(**message["experience"]), message["file_descriptor"])
+    keys = dict(message["setup"])
+    keys["actor_shape"] = ActorShape.from_json(keys["actor_shape"])
+    import sac_ros.sim.arm_env  # noqa: F401, PLC0415  registers the environments
+
+    collector = CollectorSetup(**keys).make(experience)
+    # A learner that was killed cannot say stop; an orphan gets another parent.
+    while not experience.stopped and os.getppid() == message["parent"]:
+        may_step = not experience.paused and experience.env_steps < experience.allowed_steps
+        experience.standing = int(bool(experience.paused))
+        if may_step:
+            collector.step()
+        else:
+            time.sleep(_POLL)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
