@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a training run can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sac_ros.errors import ConfigurationError
+from sac_ros.sac.config import SacConfig
+from sac_ros.settings import setting, validate
+from sac_ros.sim.arm_model import arm_names
+from sac_ros.sim.reach_task import ReachReward
+from sac_ros.sim.sim_arm import GRAVITY_MODES
+
+
+@dataclass(frozen=True)
+class EnvironmentConfig:
+    """The simulated arm and its task; the arguments of `ArmEnv`."""
+
+    control_rate_hz: int = setting(
+        50, "Actions per second; must divide 500", minimum=1, maximum=500, unit="Hz"
+    )
+    episode_seconds: float = setting(3.0, "Length of an episode", above=0.0, unit="s")
+    gravity: str = setting(
+        "external",
+        "Whether the robot itself adds the torque that holds it up",
+        choices=GRAVITY_MODES,
+    )
+    reward: ReachReward = field(default_factory=ReachReward)
+
+    def __post_init__(self) -> None:
+        """Checks every value."""
+        validate(self)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training run."""
+
+    arm: str = setting("iiwa", "Arm to train, a file in config/arms")
+    seed: int = setting(0, "Seed of every random draw", minimum=0, maximum=2**31 - 1)
+    total_steps: int = setting(120_000, "Environment steps until the end", minimum=1)
+    name: str = setting("", "Name of the run's directory; empty: arm, task and time")
+    directory: str = setting("runs", "Where run directories are made")
+    resume: bool = setting(
+        False, "Go on from the checkpoint of the run called name; of the latest if name is empty"
+    )
+    worker: bool = setting(True, "Collect in a process beside the learner")
+    environments: int = setting(4, "Environments in the collector", minimum=1, maximum=256)
+    relabel_share: float = setting(
+        0.8, "Share of replayed transitions that get another goal", minimum=0.0, maximum=1.0
+    )
+    evaluation_interval: int = setting(
+        5_000,
+        "Environment steps between evaluations until the task is solved; then five times",
+        minimum=1,
+    )
+    evaluation_episodes: int = setting(50, "Held-out goals per evaluation", minimum=1)
+    checkpoint_interval: int = setting(25_000, "Environment steps between checkpoints", minimum=1)
+    record_video: bool = setting(True, "Draw a short GIF of the arm reaching at the end")
+    env: EnvironmentConfig = field(default_factory=EnvironmentConfig)
+    sac: SacConfig = field(default_factory=SacConfig)
+
+    def __post_init__(self) -> None:
+        """Checks every value, and that the arm exists."""
+        validate(self)
+        if self.arm not in arm_names():
+            raise ConfigurationError(
+                f"arm must be one of {', '.join(arm_names())}; got {self.arm!r}"
+            )
+        if "/" in self.name or self.name.startswith("."):
+            raise ConfigurationError(
+                f"name must be a plain directory name, without / and no leading dot; "
+                f"got {self.name!r}"
+            )

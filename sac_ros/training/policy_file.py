@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a trained agent to its policy file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import subprocess
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import sac_ros
+from sac_ros.policy.runtime import Policy
+from sac_ros.policy.spec import GoalSpec, PolicySpec, SelfTest, TrainingRange
+from sac_ros.sac.agent import SacAgent
+from sac_ros.sac.export import GateStates, export_policy
+from sac_ros.sac.policy_graph import ReachPolicyGraph
+from sac_ros.sim.arm_env import ArmEnv
+from sac_ros.training.config import TrainConfig
+from sac_ros.training.evaluation import Evaluation
+
+GATE_STATES = 1000
+PERCENTILES = (1.0, 99.0)
+
+
+def write_policy(
+    path: Path,
+    *,
+    agent: SacAgent,
+    env: ArmEnv,
+    config: TrainConfig,
+    observations: NDArray[np.float32],
+    env_steps: int,
+    learning_seconds: float,
+    evaluation: Evaluation,
+) -> Policy:
+    """Exports the averaged actor of `agent` to `path` through the export gate.
+
+    Args:
+        path: the policy file.
+        agent: the trained agent.
+        env: the environment that it was trained in.
+        config: the run's configuration.
+        observations: [m, size] seen in training, for the training range.
+        env_steps: length of the training.
+        learning_seconds: s, its duration without evaluations.
+        evaluation: how the actor did.
+
+    Raises:
+        PolicyFileError: the gate refused.
+    """
+    arm = env.arm
+    graph = ReachPolicyGraph(
+        agent.averaged_actor,
+        env.chain,
+        velocity_limit=arm.velocity_limit,
+        action_scale=env.action_scale,
+        torque_limit=arm.torque_limit,
+    )
+    spec = PolicySpec(
+        name=f"{arm.name}_reach",
+        arm=arm.name,
+        package_version=sac_ros.__version__,
+        joint_names=arm.joint_names,
+        torque_limit=_numbers(arm.torque_limit),
+        position_limit=_pairs(arm.position_limit),
+        velocity_limit=_numbers(arm.velocity_limit),
+        action_scale=_numbers(env.action_scale),
+        control_rate_hz=float(env.control_rate_hz),
+        gravity="external" if config.env.gravity == "external" else "included",
+        task="reach",
+        goal=GoalSpec(
+            ("x", "y", "z"), "m", arm.base_link, _numbers(arm.goal_low), _numbers(arm.goal_high)
+        ),
+        observation=env.encoding.terms,
+        training_range=_training_range(env, observations),
+        training={
+            "algorithm": "SAC",
+            "hyperparameters": dataclasses.asdict(config.sac),
+            "reward": dataclasses.asdict(config.env.reward),
+            "relabel_share": config.relabel_share,
+            "seed": config.seed,
+            "env_steps": env_steps,
+            "wall_seconds": learning_seconds,
+            "urdf_sha256": hashlib.sha256(arm.urdf.read_bytes()).hexdigest(),
+            "git_revision": _git_revision(),
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        },
+        evaluation={
+            "episodes": evaluation.episodes,
+            "seeds": [evaluation.seed, evaluation.seed + evaluation.episodes - 1],
+            "success_rate": evaluation.success_5cm,
+            "success_rate_2cm": evaluation.success_2cm,
+            "median_error_m": evaluation.median_error_m,
+            "p95_error_m": evaluation.p95_error_m,
+        },
+        self_test=SelfTest({}, (), 1.0),  # the export fills it in
+    )
+    return export_policy(path, graph, spec, gate_states(env), home=arm.home.tolist())
+
+
+def gate_states(env: ArmEnv, number: int = GATE_STATES) -> GateStates:
+    """States for the export gate, with the observations that the simulator makes of them.
+
+    Positions to the joint limits, velocities to twice and goals to beyond their ranges, actions
+    saturated in a quarter of the rows.
+    """
+    rng = np.random.default_rng(0)
+    arm, n = env.arm, env.arm.joints
+    low, high = arm.position_limit.T
+    margin = 0.3 * (arm.goal_high - arm.goal_low)
+    position = rng.uniform(low, high, size=(number, n)).astype(np.float32)
+    velocity = (2.0 * arm.velocity_limit * rng.uniform(-1, 1, (number, n))).astype(np.float32)
+    goal = rng.uniform(arm.goal_low - margin, arm.goal_high + margin, (number, 3))
+    goal = goal.astype(np.float32)
+    action = rng.uniform(-1.0, 1.0, (number, n)).astype(np.float32)
+    action[::4] = np.sign(action[::4])
+    tips = np.empty((number, 3))
+    for row, posture in enumerate(position):
+        env.sim_arm.reset(posture)
+        tips[row] = env.sim_arm.tip_position()
+    inputs = {
+        "joint_position": position,
+        "joint_velocity": velocity,
+        "goal": goal,
+        "previous_action": action,
+    }
+    return GateStates(inputs, env.encoding.encode(position, velocity, goal, tips, action))
+
+
+def _training_range(env: ArmEnv, observations: NDArray[np.float32]) -> TrainingRange:
+    sine = observations[:, env.encoding.columns("joint_position_sin")]
+    cosine = observations[:, env.encoding.columns("joint_position_cos")]
+    scaled = observations[:, env.encoding.columns("joint_velocity")]
+    position = np.percentile(np.arctan2(sine, cosine), PERCENTILES, axis=0).T
+    velocity = np.percentile(scaled * env.arm.velocity_limit, PERCENTILES, axis=0).T
+    return TrainingRange(PERCENTILES, _pairs(position), _pairs(velocity))
+
+
+def _numbers(values: Any) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
+
+
+def _pairs(values: Any) -> tuple[tuple[float, float], ...]:
+    return tuple((float(low), float(high)) for low, high in values)
+
+
+def _git_revision() -> str:
+    """The source's revision, with `+` where the tree was changed since; `unknown` without git."""
+    here = Path(__file__).parent
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return described.stdout.strip()

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a run is doing: for the terminal, for TensorBoard, for a CSV file, for ROS."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from sac_ros.sac.agent import Metrics
+from sac_ros.training.evaluation import Evaluation
+
+SUSTAINED = 3  # evaluations in a row that must reach a threshold
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A moment of a training run."""
+
+    env_steps: int = 0
+    total_steps: int = 0
+    updates: int = 0
+    learning_seconds: float = 0.0
+    steps_per_second: float = 0.0
+    updates_per_second: float = 0.0
+    seconds_left: float = 0.0
+    episode_return: float = 0.0  # mean of the latest training episodes
+    episode_success: float = 0.0  # share of them that ended within 5 cm
+    held_out_success: float = 0.0  # of the latest evaluation, 5 cm
+    phase: str = "starting"
+
+
+@dataclass(frozen=True)
+class EvaluationPoint:
+    """One point of the learning curve."""
+
+    env_steps: int
+    learning_seconds: float
+    success_5cm: float
+    success_2cm: float
+    median_error_m: float
+    p95_error_m: float
+    mean_return: float
+
+    @classmethod
+    def of(cls, env_steps: int, learning_seconds: float, result: Evaluation) -> EvaluationPoint:
+        """The point that an evaluation adds."""
+        return cls(
+            env_steps,
+            learning_seconds,
+            result.success_5cm,
+            result.success_2cm,
+            result.median_error_m,
+            result.p95_error_m,
+            result.mean_return,
+        )
+
+
+class ProgressBar:
+    """A line on stderr: steps, success, return and time left."""
+
+    def __init__(self, total_steps: int, first_step: int = 0) -> None:
+        """Starts at `first_step`; in a log file it writes a line every ten seconds."""
+        self._bar = tqdm(
+            total=total_steps,
+            initial=first_step,
+            unit="step",
+            unit_scale=True,
+            mininterval=0.2 if sys.stderr.isatty() else 10.0,
+            dynamic_ncols=True,
+            bar_format="{desc}{percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt} steps "
+            "[{elapsed}<{remaining}] {postfix}",
+        )
+
+    def show(self, progress: Progress) -> None:
+        """Moves the bar to `progress`."""
+        self._bar.set_postfix_str(
+            f"held-out success {progress.held_out_success:4.0%}, "
+            f"training {progress.episode_success:4.0%}, return {progress.episode_return:7.1f}",
+            refresh=False,
+        )
+        self._bar.update(min(progress.env_steps, progress.total_steps) - self._bar.n)
+
+    def say(self, line: str) -> None:
+        """Prints a line above the bar."""
+        tqdm.write(line, file=sys.stderr)
+
+    def close(self) -> None:
+        """Leaves the bar as it stands."""
+        self._bar.close()
+
+
+class Records:
+    """Writes a run's figures to TensorBoard and its learning curve to `evaluations.csv`.
+
+    Tags are those of stable-baselines3, so that runs of both compare in one TensorBoard.
+    """
+
+    def __init__(self, directory: Path, points: list[EvaluationPoint]) -> None:
+        """Goes on after `points`, those of a resumed run."""
+        self._csv = directory / "evaluations.csv"
+        self._writer = SummaryWriter(str(directory), flush_secs=10)
+        self.points = points
+
+    def add_progress(self, progress: Progress, metrics: Metrics | None) -> None:
+        """Scalars of training episodes, of speed and of the last update."""
+        scalars = {
+            "rollout/ep_rew_mean": progress.episode_return,
+            "rollout/success_rate": progress.episode_success,
+            "time/fps": progress.steps_per_second,
+            "time/updates_per_second": progress.updates_per_second,
+        }
+        if metrics is not None:
+            scalars |= {
+                "train/critic_loss": metrics.q_loss.item(),
+                "train/actor_loss": metrics.policy_loss.item(),
+                "train/value_loss": metrics.value_loss.item(),
+                "train/ent_coef": metrics.temperature.item(),
+                "train/entropy": metrics.entropy.item(),
+                "train/q_mean": metrics.q_mean.item(),
+            }
+        for tag, value in scalars.items():
+            self._writer.add_scalar(tag, value, progress.env_steps)
+
+    def add_evaluation(self, point: EvaluationPoint) -> None:
+        """A point of the learning curve."""
+        self.points.append(point)
+        scalars = {
+            "eval/success_rate": point.success_5cm,
+            "eval/success_rate_2cm": point.success_2cm,
+            "eval/median_error_m": point.median_error_m,
+            "eval/mean_reward": point.mean_return,
+        }
+        for tag, value in scalars.items():
+            self._writer.add_scalar(tag, value, point.env_steps)
+        self._write_csv()
+
+    def seconds_to(self, success: float) -> float | None:
+        """Learning seconds until `success` within 5 cm was reached and sustained, None if never.
+
+        Sustained: the two evaluations that follow reach it too. Dips are real, so a single lucky
+        evaluation does not count.
+        """
+        reached = [point.success_5cm >= success for point in self.points]
+        for index, point in enumerate(self.points):
+            if all(reached[index : index + SUSTAINED]):
+                return point.learning_seconds
+        return None
+
+    @property
+    def solved(self) -> bool:
+        """Whether the last evaluations all reached 95 %."""
+        latest = self.points[-SUSTAINED:]
+        return len(latest) == SUSTAINED and all(point.success_5cm >= 0.95 for point in latest)
+
+    def close(self) -> None:
+        """Flushes what is still buffered."""
+        self._writer.close()
+
+    def _write_csv(self) -> None:
+        partial = self._csv.with_suffix(".partial")
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(asdict(self.points[0])))
+            writer.writeheader()
+            writer.writerows(asdict(point) for point in self.points)
+        partial.replace(self._csv)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run leaves to look at: a table, a learning curve, the arm reaching."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sac_ros.sim.arm_env import ArmEnv
+from sac_ros.sim.rendering import Frame, save_gif
+from sac_ros.training.evaluation import Controller, Evaluation
+from sac_ros.training.progress import EvaluationPoint
+
+
+def evaluation_table(result: Evaluation, extra: Sequence[tuple[str, str]] = ()) -> str:
+    """The figures of an evaluation, a line each; `extra` rows follow."""
+    rows = [
+        ("held-out goals", f"{result.episodes} (seeds {result.seed} and on)"),
+        ("within 5 cm", f"{result.success_5cm:.1%}"),
+        ("within 2 cm", f"{result.success_2cm:.1%}"),
+        ("median error", f"{1e3 * result.median_error_m:.1f} mm"),
+        ("95th percentile", f"{1e3 * result.p95_error_m:.1f} mm"),
+        ("mean return", f"{result.mean_return:.1f}"),
+        ("RMS torque step", f"{result.rms_torque_step:.2f} N·m"),
+        ("above velocity limit", f"{result.overspeed_share:.1%} of joint samples"),
+        *extra,
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
+
+
+def save_learning_curve(points: Sequence[EvaluationPoint], path: Path, title: str) -> None:
+    """Success and error over learning time, as a PNG."""
+    # Imported here: pyplot takes half a second that a run does not need before its end.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(7.0, 5.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    success, error = figure.subplots(2, 1, sharex=True)
+    seconds = [point.learning_seconds for point in points]
+    success.plot(seconds, [100 * point.success_5cm for point in points], label="within 5 cm")
+    success.plot(seconds, [100 * point.success_2cm for point in points], label="within 2 cm")
+    success.axhline(95, color="grey", linewidth=0.8, linestyle=":")
+    success.set(ylabel="held-out goals reached (%)", ylim=(-3, 103), title=title)
+    success.legend(loc="lower right")
+    error.semilogy(seconds, [1e3 * point.median_error_m for point in points], label="median")
+    error.semilogy(seconds, [1e3 * point.p95_error_m for point in points], label="95th percentile")
+    error.set(xlabel="learning time, evaluation excluded (s)", ylabel="final distance (mm)")
+    error.legend(loc="upper right")
+    for axes in (success, error):
+        axes.grid(alpha=0.3)
+    partial = path.with_suffix(".partial")
+    figure.savefig(partial, dpi=120, format="png")
+    partial.replace(path)
+
+
+def save_reaching(
+    env: ArmEnv, controller: Controller, path: Path, *, goals: int = 4, seed: int = 7
+) -> None:
+    """A GIF of the arm reaching `goals` goals one after another, without a reset between.
+
+    Args:
+        env: an environment with render mode `rgb_array`.
+        controller: what moves the arm.
+        path: the GIF.
+        goals: number of goals.
+        seed: draws them.
+    """
+    frames: list[Frame] = []
+    every = max(1, env.control_rate_hz // 12)
+    _, tips = env.postures.draw(np.random.default_rng(seed), goals)
+    posture = env.arm.home
+    for tip in tips:
+        observation, info = env.reset(seed=seed, options={"goal": tip, "joint_position": posture})
+        for step in range(round(1.8 * env.control_rate_hz)):
+            torque, action = controller(observation, info)
+            observation, _, _, _, info = env.apply(action, torque)
+            if step % every == 0:
+                frames.append(env.render())
+        posture = info["joint_position"]
+    save_gif(frames, path, env.control_rate_hz / every)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The directory of a training run and the files in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sac_ros.errors import ConfigurationError
+from sac_ros.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """`<directory>/<name>/` with the names of what a run leaves there."""
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """Everything that `resume` needs."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def configuration(self) -> Path:
+        """The run's parameters, as a ROS parameter file."""
+        return self.path / "train.yaml"
+
+    @property
+    def policy(self) -> Path:
+        """The exported controller."""
+        return self.path / "policy.onnx"
+
+    @property
+    def evaluation(self) -> Path:
+        """Figures of the exported controller."""
+        return self.path / "evaluation.json"
+
+    @property
+    def learning_curve(self) -> Path:
+        """Success and error over time."""
+        return self.path / "learning_curve.png"
+
+    @property
+    def video(self) -> Path:
+        """The arm reaching."""
+        return self.path / "reaching.gif"
+
+
+def open_run_directory(config: TrainConfig) -> RunDirectory:
+    """Makes the directory of a new run, or finds that of the run to resume.
+
+    Raises:
+        ConfigurationError: a new run's name is taken, or there is nothing to resume.
+    """
+    root = Path(config.directory)
+    if config.resume:
+        return RunDirectory(_existing(root, config.name))
+    name = config.name or f"{config.arm}_reach_{datetime.now():%Y%m%d-%H%M%S}"
+    run = RunDirectory(root / name)
+    if run.path.exists() and any(run.path.iterdir()):
+        raise ConfigurationError(
+            f"name {name!r} is taken, {run.path} is not empty: "
+            "choose another, or go on from its checkpoint with resume:=true"
+        )
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"directory {str(root)!r} cannot take the run: {error.strerror}"
+        ) from error
+    return run
+
+
+def _existing(root: Path, name: str) -> Path:
+    checkpoints = sorted(root.glob("*/checkpoint.pt"), key=lambda path: path.stat().st_mtime)
+    if name:
+        if root / name / "checkpoint.pt" not in checkpoints:
+            found = ", ".join(path.parent.name for path in checkpoints) or "none"
+            raise ConfigurationError(
+                f"name {name!r} has no checkpoint to resume in {root}/; "
+                f"runs that have one: {found}"
+            )
+        return root / name
+    if not checkpoints:
+        raise ConfigurationError(f"resume:=true finds no run with a checkpoint in {root}/")
+    return checkpoints[-1].parent
