@@ -31,10 +31,11 @@ SPEC = tiny_spec()
 SLEW = 100.0  # N·m/s: slow enough that the jitter of a loaded machine is small beside it
 WATCHDOG = 0.5  # s: long enough that a loaded machine never trips it by accident
 JITTER = 0.03  # s between deciding a torque and publishing it
-CONFIGURE, ACTIVATE, DEACTIVATE = (
+CONFIGURE, ACTIVATE, DEACTIVATE, SHUTDOWN = (
     Transition.TRANSITION_CONFIGURE,
     Transition.TRANSITION_ACTIVATE,
     Transition.TRANSITION_DEACTIVATE,
+    Transition.TRANSITION_ACTIVE_SHUTDOWN,
 )
 
 

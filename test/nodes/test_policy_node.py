@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
 from diagnostic_msgs.msg import DiagnosticArray
-from policy_harness import ACTIVATE, CONFIGURE, DEACTIVATE, SLEW, SPEC, WATCHDOG, Robot
+from policy_harness import ACTIVATE, CONFIGURE, DEACTIVATE, SHUTDOWN, SLEW, SPEC, WATCHDOG, Robot
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
@@ -147,6 +147,14 @@ def test_deactivation_ends_with_zero_torque_and_then_silence(tracking: Robot) ->
     gap = tracking.commands[count].time - tracking.commands[count - 1].time
     assert gap > 0.0
     tracking.commands_become(tracking.damping_torque())  # the goal is forgotten
+    tracking.assert_always_true()
+
+
+def test_a_lifecycle_shutdown_ends_with_zero_torque(tracking: Robot) -> None:
+    assert tracking.change_state(SHUTDOWN)
+    tracking.eventually(lambda: not tracking.commands[-1].torque.any(), "zero torque")
+    assert tracking.state() == "finalized"
+    assert tracking.end() == 0
     tracking.assert_always_true()
 
 

@@ -92,7 +92,7 @@ configs = st.builds(
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(configs, st.lists(st.tuples(st.sampled_from([0.0, 1e-6, 0.002, 0.04, 0.2]), events)))
-@example({}, [(0.0, ("command", (math.nan,) * N))])
+@example({}, [(0.0, ("deactivate",)), (0.002, ("command", (math.nan,) * N))])
 def test_whatever_happens_a_command_is_finite_limited_slewed_and_fresh(
     config: dict[str, Any], sequence: list[tuple[float, tuple[Any, ...]]]
 ) -> None:
@@ -218,6 +218,18 @@ def test_soft_start_begins_again_after_a_fault() -> None:
     robot.states(100, torque=10.0)
     assert robot.filter.clear_fault(robot.now) == ""
     assert robot.states(50, torque=10.0).torque[0] < 2.0
+
+
+def test_an_absurd_torque_does_not_shorten_the_soft_start() -> None:
+    robot = Robot(soft_start_s=1.0)
+    command = robot.states(100, torque=1e6)
+    np.testing.assert_allclose(command.torque, 0.2 * np.array(SPEC.torque_limit), rtol=0.05)
+
+
+def test_an_absurd_velocity_does_not_outweigh_the_policy_in_the_soft_start() -> None:
+    robot = Robot(soft_start_s=1.0, over_speed_s=10.0)
+    command = robot.states(450, velocity=-1e3, torque=0.0)
+    np.testing.assert_allclose(command.torque, 0.1 * np.array(SPEC.torque_limit), rtol=0.1)
 
 
 # ---- guards --------------------------------------------------------------------------------
