@@ -50,18 +50,18 @@ test: setup ## run the tests; ARGS="-k safety" selects some
 
 .PHONY: lint
 lint: setup ## ruff and mypy on the whole package
-	@$(VENV)/bin/ruff check
-	@$(VENV)/bin/ruff format --check
-	@$(VENV)/bin/mypy
+	@$(VENV)/bin/python -m ruff check
+	@$(VENV)/bin/python -m ruff format --check
+	@$(VENV)/bin/python -m mypy
 
 .PHONY: format
 format: setup ## let ruff format the code and fix what it can
-	@$(VENV)/bin/ruff check --fix --exit-zero --quiet
-	@$(VENV)/bin/ruff format
+	@$(VENV)/bin/python -m ruff check --fix --exit-zero --quiet
+	@$(VENV)/bin/python -m ruff format
 
 .PHONY: build
-build: ## colcon build in a workspace of its own, and check what was installed
-	@PYTHON='$(PYTHON)' PIP_ARGS='$(PIP_ARGS)' tools/check_colcon_build.sh
+build: setup ## colcon build in a workspace of its own, and check what was installed
+	@PYTHON=$(CURDIR)/$(VENV)/bin/python PIP_ARGS='$(PIP_ARGS)' tools/check_colcon_build.sh
 
 .PHONY: clean
 clean: ## remove .venv and everything that builds and tools left (runs/ stays)

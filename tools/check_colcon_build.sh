@@ -23,7 +23,7 @@ fail() {
   exit 1
 }
 
-# Prefer the interpreter of .venv, which has what the installed nodes import.
+# The interpreter of .venv has what the installed nodes import.
 python=${PYTHON:-$root/.venv/bin/python}
 [[ -x $(command -v "$python") ]] || python=python3
 
