@@ -70,7 +70,7 @@ class ReachEncoding:
         tip: ArrayLike,
         previous_action: ArrayLike,
     ) -> NDArray[np.float32]:
-        """The observation [..., size] of raw values [..., n], [..., n], [..., 3], [..., 3], [..., n].
+        """The observation [..., size] of raw values, each [..., n] or, goal and tip, [..., 3].
 
         Units: rad, rad/s, m, m, −1..1.
         """

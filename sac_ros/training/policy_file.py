@@ -115,15 +115,15 @@ def gate_states(env: ArmEnv, number: int = GATE_STATES) -> GateStates:
     margin = 0.3 * (arm.goal_high - arm.goal_low)
     position = rng.uniform(low, high, size=(number, n)).astype(np.float32)
     velocity = (2.0 * arm.velocity_limit * rng.uniform(-1, 1, (number, n))).astype(np.float32)
-    goal = rng.uniform(arm.goal_low - margin, arm.goal_high + margin, (number, 3))
-    goal = goal.astype(np.float32)
+    reach = rng.uniform(arm.goal_low - margin, arm.goal_high + margin, (number, 3))
+    goal = reach.astype(np.float32)
     action = rng.uniform(-1.0, 1.0, (number, n)).astype(np.float32)
     action[::4] = np.sign(action[::4])
     tips = np.empty((number, 3))
     for row, posture in enumerate(position):
         env.sim_arm.reset(posture)
         tips[row] = env.sim_arm.tip_position()
-    inputs = {
+    inputs: dict[str, NDArray[np.float32]] = {
         "joint_position": position,
         "joint_velocity": velocity,
         "goal": goal,

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains a policy and shows over ROS how it is doing; ROS never paces the training."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from std_srvs.srv import SetBool, Trigger
+
+from sac_ros.errors import EXIT_DONE
+from sac_ros.nodes.parameters import declare
+from sac_ros.nodes.spin import NodeDone, run_node
+from sac_ros.nodes.training_diagnostics import training_status
+from sac_ros.training.config import TrainConfig
+from sac_ros.training.run_directory import open_run_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sac_ros.training.session import TrainingSession
+
+_STATE_RATE = 20.0  # Hz, of the joint states and goals that RViz shows
+_DIAGNOSTICS_RATE = 1.0  # Hz
+_SERVICE_TIMEOUT = 120.0  # s, an evaluation may be under way
+
+
+class TrainNode(Node):
+    """Runs a `TrainingSession` in a thread of its own beside the executor.
+
+    Publishes `joint_states` and `goal_pose` of one arm in training, decimated, and `/diagnostics`.
+    Services: `~/pause`, `~/save_checkpoint`, `~/export_policy`, `~/evaluate`.
+    """
+
+    def __init__(self) -> None:
+        """Declares the parameters, opens the run's directory and starts to train.
+
+        Raises:
+            ConfigurationError: a parameter is unknown or invalid, the name is taken, or there is
+                nothing to resume.
+        """
+        super().__init__("train_node")
+        config = declare(self, TrainConfig)
+        run = open_run_directory(config)
+        # torch takes seconds to import: by now wrong parameters are refused, and a Ctrl-C finds
+        # its handler.
+        from sac_ros.training.session import TrainingSession  # noqa: PLC0415
+
+        self._session: TrainingSession = TrainingSession(config, run)
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._train, name="training")
+
+        arm = self._session.env.arm
+        self._joint_states = self.create_publisher(JointState, "joint_states", 10)
+        self._goals = self.create_publisher(PoseStamped, "goal_pose", 1)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._state_message = JointState(name=list(arm.joint_names))
+        self._goal_message = PoseStamped()
+        self._goal_message.header.frame_id = arm.base_link
+        self._goal_message.pose.orientation.w = 1.0
+        self.create_timer(1.0 / _STATE_RATE, self._publish_state)
+        self.create_timer(1.0 / _DIAGNOSTICS_RATE, self._publish_diagnostics)
+        self.create_service(SetBool, "~/pause", self._on_pause)
+        for name, action, done in (
+            ("save_checkpoint", self._session.save_checkpoint, "saved {}"),
+            ("export_policy", self._session.export_policy, "exported {}"),
+            ("evaluate", self._session.evaluate, "{}"),
+        ):
+            self.create_service(Trigger, f"~/{name}", self._trigger(action, done))
+        self.get_logger().info(f"training {arm.name}, seed {config.seed}, in {run.path}/")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the training with a checkpoint; called by `run_node` on a signal or an error."""
+        self._session.stop()
+        self._thread.join()
+
+    def _train(self) -> None:
+        try:
+            self._session.run()
+        except BaseException as error:  # handed over to the executor's thread, which raises it
+            self._failure = error
+
+    def _publish_state(self) -> None:
+        if not self._thread.is_alive():
+            if self._failure is not None:
+                raise self._failure
+            raise NodeDone(EXIT_DONE)
+        state = self._session.latest_state()
+        if state is None:
+            return
+        position, velocity, goal = state
+        now = self.get_clock().now().to_msg()
+        self._state_message.header.stamp = now
+        self._state_message.position = position.tolist()
+        self._state_message.velocity = velocity.tolist()
+        self._joint_states.publish(self._state_message)
+        self._goal_message.header.stamp = now
+        point = self._goal_message.pose.position
+        point.x, point.y, point.z = goal.tolist()
+        self._goals.publish(self._goal_message)
+
+    def _publish_diagnostics(self) -> None:
+        message = DiagnosticArray(status=[training_status(self.get_name(), self._session)])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+    def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._session.pause(request.data)
+        response.success = True
+        response.message = "paused" if request.data else "training"
+        return response
+
+    def _trigger(
+        self, action: Callable[[], Any], done: str
+    ) -> Callable[[Trigger.Request, Trigger.Response], Trigger.Response]:
+        """A service callback that has the training thread call `action` between two blocks."""
+
+        def callback(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+            try:
+                result = self._session.request(action).result(timeout=_SERVICE_TIMEOUT)
+                response.success = result is not None
+                response.message = done.format(result)
+            except Exception as error:  # the caller of the service gets the reason
+                response.success = False
+                response.message = str(error) or type(error).__name__
+            return response
+
+        return callback
+
+
+def main(args: list[str] | None = None) -> int:
+    """Console script `train_node`; returns the exit code."""
+    return run_node(TrainNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
