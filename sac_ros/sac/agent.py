@@ -99,6 +99,11 @@ class SacAgent:
             q_loss_value, policy_loss_value, value_loss_value, alpha, -log_prob.mean(), q_mean
         )
 
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Changes the step size of every optimiser."""
+        for optimiser in self.optimisers.values():
+            optimiser.param_groups[0]["lr"] = learning_rate
+
     @torch.no_grad()
     def next_value(self, batch: Batch, alpha: Tensor) -> Tensor:
         """Soft value of the next states [B]: V̄(s′), or min Q̄(s′, ã′) − α log π(ã′|s′)."""

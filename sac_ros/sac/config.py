@@ -20,6 +20,9 @@ class SacConfig:
         (64, 64), "Widths of the hidden layers of every network", minimum=1, maximum=4096
     )
     learning_rate: float = setting(3e-3, "Step size of Adam", above=0.0, maximum=1.0)
+    learning_rate_end: float = setting(
+        3e-4, "Step size of Adam at the end of the run; in between it falls linearly", above=0.0
+    )
     batch_size: int = setting(256, "Transitions per update", minimum=1, maximum=65536)
     gamma: float = setting(0.92, "Discount per control step", minimum=0.0, maximum=1.0)
     tau: float = setting(

@@ -57,11 +57,26 @@ class TrainingLoop:
     """
 
     def __init__(
-        self, agent: SacAgent, replay: Replay, source: Source, state: LoopState | None = None
+        self,
+        agent: SacAgent,
+        replay: Replay,
+        source: Source,
+        *,
+        total_steps: int,
+        state: LoopState | None = None,
     ) -> None:
-        """Connects the parts; `state` goes on from a checkpoint."""
+        """Connects the parts.
+
+        Args:
+            agent: what learns.
+            replay: where batches are drawn.
+            source: where transitions come from.
+            total_steps: environment steps of the whole run, for the learning rate's schedule.
+            state: where a resumed run goes on.
+        """
         self.agent = agent
         self.state = state or LoopState()
+        self._total_steps = total_steps
         self._replay = replay
         self._source = source
 
@@ -84,7 +99,14 @@ class TrainingLoop:
         done = self.state.updates + UPDATES_PER_BLOCK
         return config.learning_starts + round(done / config.updates_per_step)
 
+    def _learning_rate(self) -> float:
+        """Falls linearly over the run: large steps first, small ones for the last millimetres."""
+        config = self.agent.config
+        left = max(0.0, 1.0 - self.state.env_steps / self._total_steps)
+        return config.learning_rate_end + left * (config.learning_rate - config.learning_rate_end)
+
     def _update(self) -> None:
+        self.agent.set_learning_rate(self._learning_rate())
         for batch in self._replay.batches(UPDATES_PER_BLOCK, self.agent.config.batch_size):
             self.state.metrics = self.agent.update(batch)
         self.state.updates += UPDATES_PER_BLOCK

@@ -105,7 +105,9 @@ class TrainingSession:
         )
         self._rng = rng
         self._source = self._start_source(actor_shape, state.env_steps)
-        self.loop = TrainingLoop(self.agent, replay, self._source, state)
+        self.loop = TrainingLoop(
+            self.agent, replay, self._source, total_steps=config.total_steps, state=state
+        )
         self.loop.publish_actor()
         self.records = Records(run.path, points)
         self._latest: Evaluation | None = None
