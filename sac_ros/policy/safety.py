@@ -103,6 +103,7 @@ class SafetyFilter:
     def deactivate(self) -> None:
         """End the activation: states are still taken, but nothing is a fault any more."""
         self._active = False
+        self.faults.clear()
 
     def replace_limits(self, limits: JointLimits, control_rate_hz: float) -> None:
         """Take the limits of another policy for the same joints, and soft-start into it.

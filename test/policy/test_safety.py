@@ -92,6 +92,7 @@ configs = st.builds(
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(configs, st.lists(st.tuples(st.sampled_from([0.0, 1e-6, 0.002, 0.04, 0.2]), events)))
+@example({}, [(0.0, ("unreadable",)), (0.0, ("deactivate",)), (0.0, ("tick",))])
 @example({}, [(0.0, ("deactivate",)), (0.002, ("command", (math.nan,) * N))])
 def test_whatever_happens_a_command_is_finite_limited_slewed_and_fresh(
     config: dict[str, Any], sequence: list[tuple[float, tuple[Any, ...]]]
