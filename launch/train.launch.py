@@ -29,11 +29,10 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _train_node(context: LaunchContext) -> list[Action]:
-    given = {name: LaunchConfiguration(name).perform(context) for name in OVERRIDES}
     overrides = {
-        name: ParameterValue(text, value_type=OVERRIDES[name])
-        for name, text in given.items()
-        if text
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, kind in OVERRIDES.items()
+        if LaunchConfiguration(name).perform(context)
     }
     resume = ParameterValue(LaunchConfiguration("resume"), value_type=bool)
     return [
