@@ -64,7 +64,7 @@ class GoalReader:
 def tf2_lookup(node: Node) -> Lookup | None:
     """Return a lookup by tf2, or None where ``tf2_ros`` is not installed."""
     try:
-        import tf2_ros
+        import tf2_ros  # noqa: PLC0415 - optional, and only policy_node needs it
     except ImportError:
         return None
     buffer = tf2_ros.Buffer()
