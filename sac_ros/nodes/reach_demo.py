@@ -38,6 +38,9 @@ Array = NDArray[np.float64]
 
 # A namespace of its own: where ROS_DOMAIN_ID is set, that domain may hold a real robot.
 NAMESPACE = "/reach_demo"
+# A desktop that does other work beside the demo is no real-time machine: it may hold up the robot,
+# which here does no harm. config/policy.yaml has what a real one wants.
+WATCHDOG = 0.3  # s
 _STEP_TIMEOUT = 30.0  # s, for each step of bringing the policy node up
 
 
@@ -73,6 +76,8 @@ def demo(options: argparse.Namespace) -> int:
         for number, goal in enumerate(goals, start=1):
             reaches.append(watch.send(goal, options.seconds))
             print(row(number, goal, reaches[-1]), flush=True)
+            if not reaches[-1].reached:
+                watch.clear_fault()
     reached = sum(reach.reached for reach in reaches)
     print(f"{reached} of {len(reaches)} goals reached within {CLOSE * 100:.0f} cm")
     return EXIT_DONE if reached == len(reaches) else EXIT_BAD_ANSWER
@@ -127,6 +132,7 @@ def start_nodes(
             *common,
             *("--params-file", str(share_path("config", "policy.yaml"))),
             *("-p", f"model_path:={model.resolve()}"),
+            *("-p", f"watchdog_s:={WATCHDOG}"),
         ],
         environment,
     )

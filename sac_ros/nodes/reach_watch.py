@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
 
 from sac_ros.errors import SacRosError
 from sac_ros.sim.arm_model import ArmModel
@@ -23,6 +24,7 @@ Array = NDArray[np.float64]
 CLOSE = 0.05  # m, a goal within this distance counts as reached
 _HOLD = 1.0  # s that the tip must stay close before the next goal is sent
 _POLL = 0.02  # s
+_ANSWER = 2.0  # s to wait for a service of the policy node
 
 
 class GoalNotServedError(SacRosError):
@@ -58,6 +60,7 @@ class ReachWatch:
         self._ended = ended
         self._latest: JointState | None = None
         self._goals = node.create_publisher(PoseStamped, "goal_pose", 1)
+        self._clear_fault = node.create_client(Trigger, "policy_node/clear_fault")
         node.create_subscription(
             JointState, "joint_states", self._on_joint_states, qos_profile_sensor_data
         )
@@ -99,6 +102,16 @@ class ReachWatch:
                 return Reach(distance, None)
             elif now - close_since >= _HOLD:
                 return Reach(distance, close_since - started)
+
+    def clear_fault(self) -> None:
+        """Lets the policy node go on after a fault that it has latched, if it has one.
+
+        Without this a fault on the way to one goal would be held against all that follow.
+        """
+        answer = self._clear_fault.call_async(Trigger.Request())
+        deadline = time.monotonic() + _ANSWER
+        while not answer.done() and time.monotonic() < deadline:
+            time.sleep(_POLL)
 
     def _wait_for_subscriber(self, allowed: float) -> None:
         """A goal sent before the policy node is discovered would be lost."""
