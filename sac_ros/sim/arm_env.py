@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import gymnasium
@@ -69,16 +71,23 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         Raises:
             ConfigurationError: an argument that is not in its valid set.
         """
-        if control_rate_hz <= 0 or PHYSICS_RATE % control_rate_hz:
+        whole = isinstance(control_rate_hz, int) and control_rate_hz > 0
+        if not whole or PHYSICS_RATE % control_rate_hz:
             raise ConfigurationError(
                 f"control_rate_hz must divide the physics rate of {PHYSICS_RATE} Hz; "
                 f"got {control_rate_hz}"
             )
-        if not episode_seconds * control_rate_hz >= 1:
+        if not 1 <= episode_seconds * control_rate_hz < math.inf:
             raise ConfigurationError(
                 f"episode_seconds must hold one control period of {1 / control_rate_hz} s or "
-                f"more; got {episode_seconds}"
+                f"more and be finite; got {episode_seconds}"
             )
+        weights = [field.name for field in fields(ReachReward)]
+        for name in reward or {}:
+            if name not in weights:
+                raise ConfigurationError(
+                    f"reward must have keys among {', '.join(weights)}; got {name!r}"
+                )
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             modes = ", ".join(self.metadata["render_modes"])
             raise ConfigurationError(f"render_mode must be one of {modes}; got {render_mode!r}")
@@ -118,12 +127,15 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         Args:
             seed: makes the episode, and those that follow, repeatable.
             options: `goal` [3] m and `joint_position` [n] rad take the place of drawn ones.
+
+        Raises:
+            ConfigurationError: an option is unknown, of the wrong length or not finite.
         """
         super().reset(seed=seed)
-        given = options or {}
+        given = self._checked(options or {})
         _, tips = self.postures.draw(self.np_random, 1)
         posture = self.postures.draw_near(self.arm.home, START_SPREAD, self.np_random)
-        self._goal = np.asarray(given.get("goal", tips[0]), dtype=np.float64)
+        self._goal = given.get("goal", tips[0])
         self.sim_arm.reset(given.get("joint_position", posture))
         self._action = np.zeros_like(self._action)
         self._step = 0
@@ -175,10 +187,26 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             "is_success": distance < self.success_distance,
             "joint_position": position,
             "joint_velocity": velocity,
-            "goal": self._goal,
-            "torque": torque,
+            # Copies: what a user keeps or changes must not be the environment's own.
+            "goal": self._goal.copy(),
+            "torque": np.array(torque),
         }
         return observation, info
+
+    def _checked(self, options: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+        sizes = {"goal": 3, "joint_position": self.arm.joints}
+        given = {}
+        for name, value in options.items():
+            if name not in sizes:
+                raise ConfigurationError(
+                    f"options must have keys among {', '.join(sizes)}; got {name!r}"
+                )
+            given[name] = np.array(value, dtype=np.float64)
+            if given[name].shape != (sizes[name],) or not np.all(np.isfinite(given[name])):
+                raise ConfigurationError(
+                    f"option {name} must be {sizes[name]} finite numbers; got {value!r}"
+                )
+        return given
 
     def _gravity_bound(self) -> NDArray[np.float64]:
         """[n] N·m, the most that gravity was seen to pull in 500 drawn postures."""
