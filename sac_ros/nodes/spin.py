@@ -43,7 +43,10 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
     rclpy's own signal handlers invalidate the context at once, and with it every publisher: a
     last command could not be sent any more. So rclpy installs none, a signal only ends the
     spinning, and ``node.stop()`` (where the node has one) runs with everything still alive, after
-    an exception in a callback too. A second signal does not cut the stop short.
+    an exception in a callback too.
+
+    This is the last thing that a process does: a second signal neither cuts the stop short nor
+    disturbs the end of the process, since both signals stay ignored afterwards.
 
     Args:
         make_node: constructs the node; called once ROS is initialised.
@@ -57,7 +60,7 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
 
 
 def _run(make_node: Callable[[], Node], args: list[str] | None) -> int:
-    with _initialised(args), _stop_on_signal() as stop:
+    with _stop_on_signal() as stop, _initialised(args):
         node = make_node()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
@@ -96,6 +99,9 @@ def _stop_on_signal() -> Iterator[Future[int]]:
     The executor waits in C++, where a Python signal handler cannot run. The interpreter's C-level
     handler does write the number to the wake-up socket at once, though; a thread reads it there
     and completes the future, which wakes the executor.
+
+    Afterwards both signals are ignored, by the kernel and not by a Python handler: the interpreter
+    takes its handlers down before it has ended, and Python's default one raises KeyboardInterrupt.
     """
     stop: Future[int] = Future()
     if threading.current_thread() is not threading.main_thread():
@@ -111,13 +117,14 @@ def _stop_on_signal() -> Iterator[Future[int]]:
 
     thread = threading.Thread(target=wait_for_signal, name="signals", daemon=True)
     previous_fd = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    previous = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: None)
     thread.start()
     try:
         yield stop
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(previous_fd)
         writer.close()
         thread.join()

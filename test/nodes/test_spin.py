@@ -27,15 +27,23 @@ class Example(Node):
         {act}
 
     def stop(self):
+        say("stopping")
         print("stopped, context", self.context.ok(), flush=True)
 
-sys.exit(run_node(Example))
+def say(what):
+    print(what, flush=True)
+    sys.stdin.readline()  # a test that talks back goes on when it likes; the others send nothing
+
+code = run_node(Example)
+say("returned")
+sys.exit(code)
 """
 
 
 def run(act: str, how: signal.Signals | None = None, *arguments: str) -> tuple[int, str, str]:
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(act=act), *arguments],
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -53,6 +61,28 @@ def test_a_signal_stops_the_node_with_a_valid_context_and_exit_code_0(how: signa
     code, out, err = run("pass", how)
     assert (code, err) == (0, "")
     assert "stopped, context True" in out
+
+
+@pytest.mark.parametrize("again", [signal.SIGINT, signal.SIGTERM])
+def test_more_signals_change_nothing_until_the_process_has_ended(again: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(act="pass")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for line in process.stdout:
+        process.send_signal(again)
+        if line in ("stopping\n", "returned\n"):
+            process.stdin.write("\n")
+            process.stdin.flush()
+        if line == "returned\n":
+            break
+    out, err = process.communicate(timeout=30.0)
+    assert (process.returncode, out, err) == (0, "", "")
 
 
 @pytest.mark.parametrize("code", [0, 1])
