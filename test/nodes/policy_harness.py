@@ -57,7 +57,7 @@ class Robot:
         self.velocity = [0.2, 0.0, -0.1]
         self.commands: list[Recorded] = []
         self.silent = threading.Event()
-        self.process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[str] | None = None
         self.log = ""
         self._states = self.node.create_publisher(JointState, "joint_states", 10)
         self._goals = self.node.create_publisher(PoseStamped, "goal_pose", QoSProfile(depth=1))
@@ -68,13 +68,19 @@ class Robot:
 
     # ---- the policy node ---------------------------------------------------------------------
 
+    @property
+    def process(self) -> subprocess.Popen[str]:
+        """The policy_node started last."""
+        assert self._process is not None, "start_node comes first"
+        return self._process
+
     def start_node(self, model: Path | None, *parameters: str, program: str = "") -> None:
         """Start a policy_node; ``program`` replaces the plain one."""
         node = ("-c", program) if program else ("-m", "sac_ros.nodes.policy_node")
         given = [f"slew_limit:={SLEW}", f"watchdog_s:={WATCHDOG}", "soft_start_s:=0.1"]
         given += [] if model is None else [f"model_path:={model}"]
         arguments = [part for each in (*given, *parameters) for part in ("-p", each)]
-        self.process = subprocess.Popen(
+        self._process = subprocess.Popen(
             [sys.executable, *node, "--ros-args", *arguments], stderr=subprocess.PIPE, text=True
         )
         self._reader = threading.Thread(target=self._read_log, args=(self.process,), daemon=True)
@@ -185,11 +191,12 @@ class Robot:
     def close(self) -> None:
         self._closed.set()
         self._thread.join()
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
             self.wait()
 
     def _read_log(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
         for line in process.stderr:
             self.log += line
         process.stderr.close()

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -38,7 +40,7 @@ class Target(LifecycleNode):
 
 
 @pytest.fixture
-def speaking_robot(ros):
+def speaking_robot(ros: Any) -> Iterator[None]:
     publisher = ros.node("robot").create_publisher(
         JointState, "joint_states", qos_profile_sensor_data
     )
@@ -55,12 +57,12 @@ def speaking_robot(ros):
     thread.join()
 
 
-def bring_up(ros, timeout: float = 20.0) -> None:
+def bring_up(ros: Any, timeout: float = 20.0) -> None:
     BringUp(ros.node(), "/target", "joint_states", timeout=timeout).run()
 
 
 @pytest.mark.usefixtures("speaking_robot")
-def test_a_node_is_configured_and_activated(ros) -> None:
+def test_a_node_is_configured_and_activated(ros: Any) -> None:
     target = ros.add(Target())
     bring_up(ros)
     assert target.steps == ["configure", "activate"]
@@ -68,28 +70,28 @@ def test_a_node_is_configured_and_activated(ros) -> None:
 
 @pytest.mark.usefixtures("speaking_robot")
 @pytest.mark.parametrize("step", ["configure", "activate"])
-def test_a_refused_step_is_named_and_the_next_is_not_tried(ros, step: str) -> None:
+def test_a_refused_step_is_named_and_the_next_is_not_tried(ros: Any, step: str) -> None:
     target = ros.add(Target(refuses=step))
     with pytest.raises(BringUpError, match=f"/target refused to {step}"):
         bring_up(ros)
     assert target.steps[-1] == step
 
 
-def test_a_silent_robot_is_named_by_its_topic_and_the_node_is_not_activated(ros) -> None:
+def test_a_silent_robot_is_named_by_its_topic_and_the_node_is_not_activated(ros: Any) -> None:
     target = ros.add(Target())
     with pytest.raises(BringUpError, match=r"no joint states on /joint_states \(waited 1 s\)"):
         bring_up(ros, timeout=1.0)
     assert target.steps == ["configure"]
 
 
-def test_a_node_that_is_not_there_is_named(ros) -> None:
+def test_a_node_that_is_not_there_is_named(ros: Any) -> None:
     # Not /target: the graph may still hold that of the test before this one.
     absent = BringUp(ros.node(), "/absent", "joint_states", timeout=0.3)
     with pytest.raises(BringUpError, match=r"/absent offers no lifecycle services \(waited"):
         absent.run()
 
 
-def test_a_reason_to_give_up_ends_the_wait_at_once(ros) -> None:
+def test_a_reason_to_give_up_ends_the_wait_at_once(ros: Any) -> None:
     reason = "absent ended with exit code 2"
     absent = BringUp(
         ros.node(), "/absent", "joint_states", timeout=1000.0, given_up=lambda: reason

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sac_ros.nodes import child_processes
 from sac_ros.nodes.child_processes import ChildProcesses
+
+Environment = dict[str, str]
+Eventually = Callable[..., None]
 
 SCRIPT = """
 import pathlib, signal, sys, threading, time
@@ -33,7 +37,7 @@ def main():
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def environment(tmp_path: Path) -> Environment:
     (tmp_path / "child_script.py").write_text(SCRIPT)
     (tmp_path / "failing_script.py").write_text("def main():\n    return 3\n")
     return {**os.environ, "PYTHONPATH": str(tmp_path)}
@@ -43,7 +47,9 @@ def lines(log: Path) -> list[str]:
     return log.read_text().splitlines() if log.exists() else []
 
 
-def test_leaving_ends_the_last_one_first(tmp_path: Path, environment, eventually) -> None:
+def test_leaving_ends_the_last_one_first(
+    tmp_path: Path, environment: Environment, eventually: Eventually
+) -> None:
     log = tmp_path / "log"
     with ChildProcesses() as children:
         for name in ("robot", "policy"):
@@ -53,7 +59,9 @@ def test_leaving_ends_the_last_one_first(tmp_path: Path, environment, eventually
     assert lines(log)[2:] == ["policy SIGINT", "robot SIGINT"]
 
 
-def test_leaving_by_an_error_ends_them_too(tmp_path: Path, environment, eventually) -> None:
+def test_leaving_by_an_error_ends_them_too(
+    tmp_path: Path, environment: Environment, eventually: Eventually
+) -> None:
     log = tmp_path / "log"
 
     def fail_midway() -> None:
@@ -68,7 +76,10 @@ def test_leaving_by_an_error_ends_them_too(tmp_path: Path, environment, eventual
 
 
 def test_one_that_does_not_listen_is_killed(
-    tmp_path: Path, environment, eventually, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    environment: Environment,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(child_processes, "_GRACE", 0.2)
     log = tmp_path / "log"
@@ -79,7 +90,9 @@ def test_one_that_does_not_listen_is_killed(
     assert "robot ended" in children.ended()
 
 
-def test_one_that_ended_is_named_with_its_exit_code(environment, eventually) -> None:
+def test_one_that_ended_is_named_with_its_exit_code(
+    environment: Environment, eventually: Eventually
+) -> None:
     with ChildProcesses() as children:
         children.start("robot", "failing_script", [], environment)
         eventually(children.ended, "the end")

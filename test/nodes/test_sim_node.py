@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +40,7 @@ def stamp_of(message: JointState) -> float:
 class Robot:
     """A sim_node and what a controller sees of it."""
 
-    def __init__(self, ros, eventually: Eventually, parameters: tuple[str, ...] = ()) -> None:
+    def __init__(self, ros: Any, eventually: Eventually, parameters: tuple[str, ...] = ()) -> None:
         self.eventually = eventually
         self.process = subprocess.Popen(
             [
@@ -61,6 +63,15 @@ class Robot:
         torques = [first_joint] + [0.0] * (ARM.joints - 1)
         self.commands.publish(Float64MultiArray(data=torques))
 
+    def command_until(
+        self, first_joint: float, condition: Callable[[], object], what: str
+    ) -> None:
+        def attempt() -> object:
+            self.command(first_joint)
+            return condition()
+
+        self.eventually(attempt, what)
+
     def stop(self) -> str:
         """End the node as Ctrl-C does; returns what it wrote on stderr."""
         self.process.send_signal(signal.SIGINT)
@@ -68,8 +79,11 @@ class Robot:
         return log
 
 
+StartRobot = Callable[..., Robot]
+
+
 @pytest.fixture
-def robot(ros, eventually: Eventually) -> Iterator[Callable[..., Robot]]:
+def robot(ros: Any, eventually: Eventually) -> Iterator[StartRobot]:
     started: list[Robot] = []
 
     def start(*parameters: str) -> Robot:
@@ -83,7 +97,7 @@ def robot(ros, eventually: Eventually) -> Iterator[Callable[..., Robot]]:
             each.process.communicate()
 
 
-def test_joint_states_hold_every_joint_by_name_with_stamps_that_rise(robot) -> None:
+def test_joint_states_hold_every_joint_by_name_with_stamps_that_rise(robot: StartRobot) -> None:
     sim = robot()
     sim.eventually(lambda: len(sim.states) > 200, "200 joint states")
     message = sim.states[-1]
@@ -94,7 +108,7 @@ def test_joint_states_hold_every_joint_by_name_with_stamps_that_rise(robot) -> N
     np.testing.assert_allclose(message.position, ARM.home, atol=1e-6)
 
 
-def test_joint_states_come_at_the_rate_asked_for_and_do_not_drift(robot) -> None:
+def test_joint_states_come_at_the_rate_asked_for_and_do_not_drift(robot: StartRobot) -> None:
     sim = robot("rate:=100.0")
     sim.eventually(lambda: len(sim.states) > 300, "300 joint states")
     stamps = [stamp_of(message) for message in sim.states]
@@ -103,7 +117,7 @@ def test_joint_states_come_at_the_rate_asked_for_and_do_not_drift(robot) -> None
 
 
 def test_the_description_is_there_for_who_comes_late_and_its_meshes_exist(
-    ros, robot, eventually: Eventually
+    ros: Any, robot: StartRobot, eventually: Eventually
 ) -> None:
     robot()
     received: list[String] = []
@@ -115,17 +129,17 @@ def test_the_description_is_there_for_who_comes_late_and_its_meshes_exist(
     assert "file:///" in text
 
 
-def test_a_torque_moves_its_joint_and_silence_ends_it(robot) -> None:
+def test_a_torque_moves_its_joint_and_silence_ends_it(robot: StartRobot) -> None:
     sim = robot("command_timeout:=0.2")
-    sim.eventually(lambda: sim.command(5.0) or sim.states[-1].effort[0] == 5.0, "torque in force")
+    sim.command_until(5.0, lambda: sim.states[-1].effort[0] == 5.0, "torque in force")
     sim.eventually(lambda: sim.states[-1].effort[0] == 0.0, "the command timeout")
     assert sim.states[-1].position[0] > ARM.home[0]
 
 
-def test_a_torque_beyond_the_limit_is_clipped(robot) -> None:
+def test_a_torque_beyond_the_limit_is_clipped(robot: StartRobot) -> None:
     sim = robot()
     limit = ARM.torque_limit[0]
-    sim.eventually(lambda: sim.command(1e6) or sim.states[-1].effort[0] == limit, "clipped")
+    sim.command_until(1e6, lambda: sim.states[-1].effort[0] == limit, "clipped")
     assert max(abs(message.effort[0]) for message in sim.states) <= limit
 
 
@@ -135,7 +149,7 @@ def test_a_torque_beyond_the_limit_is_clipped(robot) -> None:
     ids=["wrong length", "not finite"],
 )
 def test_a_command_that_cannot_be_applied_is_refused_with_a_warning(
-    robot, data: list[float], words: str
+    robot: StartRobot, data: list[float], words: str
 ) -> None:
     sim = robot()
     seen = len(sim.states)
@@ -148,16 +162,14 @@ def test_a_command_that_cannot_be_applied_is_refused_with_a_warning(
 
 
 def test_reset_brings_the_arm_home_and_never_turns_the_clock_back(
-    ros, robot, eventually: Eventually
+    ros: Any, robot: StartRobot, eventually: Eventually
 ) -> None:
     sim = robot("publish_clock:=true")
     clock: list[Clock] = []
     sim.node.create_subscription(Clock, "/clock", clock.append, qos_profile_sensor_data)
     client = sim.node.create_client(Trigger, "/sim_node/reset")
     eventually(client.service_is_ready, "the reset service")
-    eventually(
-        lambda: sim.command(20.0) or abs(sim.states[-1].position[0]) > 0.05, "the arm moved"
-    )
+    sim.command_until(20.0, lambda: abs(sim.states[-1].position[0]) > 0.05, "the arm moved")
     answer = client.call_async(Trigger.Request())
     eventually(answer.done, "the answer to reset")
     assert answer.result().success
@@ -169,7 +181,7 @@ def test_reset_brings_the_arm_home_and_never_turns_the_clock_back(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_with_exit_code_0(robot, number: signal.Signals) -> None:
+def test_a_signal_ends_it_with_exit_code_0(robot: StartRobot, number: signal.Signals) -> None:
     sim = robot()
     sim.process.send_signal(number)
     _, log = sim.process.communicate(timeout=20.0)
@@ -207,7 +219,9 @@ def test_the_shipped_parameter_file_sets_every_parameter_to_its_default() -> Non
     assert section["ros__parameters"] == defaults
 
 
-def test_the_shipped_parameter_file_reaches_a_node_in_a_namespace(ros_with, tmp_path) -> None:
+def test_the_shipped_parameter_file_reaches_a_node_in_a_namespace(
+    ros_with: Callable[..., Any], tmp_path: Path
+) -> None:
     text = share_path("config", "sim.yaml").read_text()
     file = tmp_path / "sim.yaml"
     file.write_text(text.replace("rate: 500.0", "rate: 250.0"))
