@@ -72,8 +72,8 @@ class Experience:
     env_steps = _counter(0)  # transitions written so far; by the collector
     allowed_steps = _counter(1)  # up to where the collector may go; by the learner
     actor_version = _counter(2)  # odd while the weights are being written; by the learner
-    paused = _counter(3)  # 1: the collector shall stand still; by the learner
-    standing = _counter(4)  # 1: it does; by the collector
+    paused = _counter(3)  # number of the pause that the collector shall make, 0: none; by learner
+    standing = _counter(4)  # number of the pause that it makes; by the collector
     stopped = _counter(5)  # 1: the collector shall end; by the learner
     episodes_done = _counter(6)  # finished episodes; by the collector
 

@@ -87,6 +87,7 @@ class WorkerSource:
         """Starts the worker; it inherits the experience's file, nothing is pickled."""
         self.experience = experience
         self._lead = lead
+        self._pauses = 0
         message = {
             "experience": dataclasses.asdict(experience.shape),
             "file_descriptor": experience.file_descriptor,
@@ -121,8 +122,11 @@ class WorkerSource:
 
     def pause(self) -> None:
         """Makes the worker stand still; returns when it does."""
-        self.experience.paused = 1
-        while not self.experience.standing:
+        if not self.experience.paused:
+            # A new number each time: the worker may not have noticed yet that the last one ended.
+            self._pauses += 1
+            self.experience.paused = self._pauses
+        while self.experience.standing != self._pauses:
             self._check_alive()
             time.sleep(_POLL)
 

@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Any
 
+from sac_ros.collect.collector import Collector
 from sac_ros.collect.experience import Experience, ExperienceShape
 from sac_ros.collect.numpy_actor import ActorShape
 from sac_ros.collect.source import CollectorSetup
@@ -27,13 +28,20 @@ def main() -> int:
     collector = CollectorSetup(**keys).make(experience)
     # A learner that was killed cannot say stop; an orphan gets another parent.
     while not experience.stopped and os.getppid() == message["parent"]:
-        may_step = not experience.paused and experience.env_steps < experience.allowed_steps
-        experience.standing = int(bool(experience.paused))
-        if may_step:
-            collector.step()
-        else:
+        if not step_if_allowed(collector, experience):
             time.sleep(_POLL)
     return 0
+
+
+def step_if_allowed(collector: Collector, experience: Experience) -> bool:
+    """Steps unless paused or ahead of the learner; says whether it did."""
+    # Read once: a pause that came between two readings would be answered and not kept.
+    pause = experience.paused
+    experience.standing = pause
+    if pause or experience.env_steps >= experience.allowed_steps:
+        return False
+    collector.step()
+    return True
 
 
 if __name__ == "__main__":
