@@ -35,12 +35,13 @@ def pack(
     points: list[EvaluationPoint],
 ) -> dict[str, Any]:
     """The content of a checkpoint: tensors, numbers and texts only."""
-    rows = experience.size
+    env_steps = experience.env_steps
+    rows = min(env_steps, experience.shape.capacity)
     return {
         "config": json.dumps(dataclasses.asdict(config)),
         "agent": agent.state_dict(),
         "replay": {name: torch.from_numpy(getattr(experience, name)[:rows]) for name in _COLUMNS},
-        "env_steps": experience.env_steps,
+        "env_steps": env_steps,
         "episodes_done": experience.episodes_done,
         "episodes": torch.from_numpy(experience.episodes),
         "updates": state.updates,

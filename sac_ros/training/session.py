@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import threading
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from sac_ros.collect.experience import Experience, ExperienceShape
 from sac_ros.collect.numpy_actor import ActorShape, NumpyActor
 from sac_ros.collect.source import CollectorSetup, InProcessSource, WorkerSource
+from sac_ros.errors import SacRosError
 from sac_ros.policy.runtime import Policy
 from sac_ros.sac.agent import SacAgent
 from sac_ros.sac.checkpoint import load_checkpoint, save_checkpoint
@@ -110,7 +112,7 @@ class TrainingSession:
         )
         self.loop.publish_actor()
         self.records = Records(run.path, points)
-        self._latest: Evaluation | None = None
+        self._ended = threading.Event()
 
     # ---- for other threads -------------------------------------------------------------------
 
@@ -126,9 +128,14 @@ class TrainingSession:
             self._pause_wanted.clear()
 
     def request(self, action: Callable[[], Any]) -> Future[Any]:
-        """Has `run` call `action` between two blocks; gives a future of its result."""
+        """Has `run` call `action` between two blocks; gives a future of its result.
+
+        Once the learning has ended the future holds a SacRosError instead.
+        """
         future: Future[Any] = Future()
         self._requests.put((action, future))
+        if self._ended.is_set():
+            self._end_requests()
         return future
 
     def latest_state(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:
@@ -154,7 +161,10 @@ class TrainingSession:
         bar = ProgressBar(self.config.total_steps, self.loop.state.env_steps)
         try:
             finished = self._learn(bar)
+            self._end_requests()
             self._set_phase("saving")
+            # The collector goes on until told otherwise, and would write into what is being saved.
+            self._source.pause()
             self.save_checkpoint()
             if finished:
                 self._set_phase("reporting")
@@ -162,6 +172,7 @@ class TrainingSession:
             bar.say(f"stopped; the checkpoint is {self.directory.checkpoint}")
             return None
         finally:
+            self._end_requests()
             bar.close()
             self.close()
 
@@ -186,7 +197,7 @@ class TrainingSession:
 
     def export_policy(self) -> Path:
         """Evaluates the averaged actor and writes it as the run's policy file; returns where."""
-        result = self._latest or self._evaluate(lambda: False)
+        result = self._evaluate(lambda: False)
         assert result is not None, "an evaluation that nothing interrupts has a result"
         self._write_policy(result)
         return self.directory.policy
@@ -223,7 +234,6 @@ class TrainingSession:
 
     def _report(self, bar: ProgressBar) -> Outcome | None:
         state = self.loop.state
-        self._source.pause()
         averaged = self._evaluate(self._stopped.is_set)
         if averaged is None:
             bar.say(f"stopped; the checkpoint is {self.directory.checkpoint}")
@@ -339,6 +349,14 @@ class TrainingSession:
             except Exception as error:  # the caller waits for it in another thread
                 future.set_exception(error)
 
+    def _end_requests(self) -> None:
+        """Answers what nobody will serve any more, so that no caller waits for it."""
+        self._ended.set()
+        with contextlib.suppress(Empty):
+            while True:
+                _, future = self._requests.get_nowait()
+                future.set_exception(SacRosError("the training has ended"))
+
     def _wait_while_paused(self) -> None:
         if not self._pause_wanted.is_set():
             return
@@ -377,14 +395,13 @@ class TrainingSession:
 
     def _evaluate(self, interrupted: Callable[[], bool]) -> Evaluation | None:
         self._actor.load(self.agent.averaged_parameters.values.cpu().numpy())
-        self._latest = evaluate(
+        return evaluate(
             self.env,
             lambda observation, _: (None, self._actor.deterministic(observation[None])[0]),
             episodes=self.config.evaluation_episodes,
             seed=HELD_OUT_SEED,
             interrupted=interrupted,
         )
-        return self._latest
 
     def _update_progress(self, elapsed: float, steps: int) -> None:
         state = self.loop.state
