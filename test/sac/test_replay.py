@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is replayed is what was experienced, under another goal where that was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sac_ros.sac.replay import Replay
+from sac_ros.sim.arm_env import ArmEnv
+
+CAPACITY, SIZE, ACTION = 50, 4, 2
+
+
+@dataclass
+class Rows:
+    """Transitions whose every number tells its row."""
+
+    size: int = CAPACITY
+
+    def __post_init__(self) -> None:
+        row = np.arange(CAPACITY, dtype=np.float32)
+        self.observation = np.tile(row[:, None], (1, SIZE))
+        self.action = np.tile(100 + row[:, None], (1, ACTION))
+        self.reward = 200 + row
+        self.next_observation = np.tile(300 + row[:, None], (1, SIZE))
+        self.terminated = (row % 3 == 0).astype(np.float32)
+
+
+class LastColumnTask:
+    """The goal is the last column; the reward is its sum over both observations."""
+
+    def with_goal(self, observation: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        changed = observation.copy()
+        changed[:, -1:] = goal
+        return changed
+
+    def reward(self, observation: np.ndarray, action: np.ndarray, after: np.ndarray) -> np.ndarray:
+        return observation[:, -1] + after[:, -1]
+
+
+def replay(rows: Rows, **arguments: Any) -> Replay:
+    return Replay(rows, np.random.default_rng(0), **arguments)
+
+
+GOALS = np.array([[1000.0], [2000.0]], dtype=np.float32)
+
+
+def test_a_batch_holds_whole_transitions() -> None:
+    (batch,) = replay(Rows()).batches(1, 32)
+    row = batch.observation[:, 0]
+    assert batch.observation.shape == (32, SIZE)
+    assert batch.action.shape == (32, ACTION)
+    assert batch.reward.shape == batch.terminated.shape == (32,)
+    assert (batch.action == 100 + row[:, None]).all()
+    assert (batch.reward == 200 + row).all()
+    assert (batch.next_observation == 300 + row[:, None]).all()
+    assert (batch.terminated == (row % 3 == 0)).all()
+
+
+def test_every_gradient_step_draws_its_own_batch() -> None:
+    drawn = [tuple(batch.reward.tolist()) for batch in replay(Rows()).batches(16, 32)]
+    assert len(drawn) == 16
+    assert len(set(drawn)) == 16
+
+
+def test_all_valid_rows_are_drawn_alike_and_no_other() -> None:
+    batches = replay(Rows(size=20)).batches(50, 400)
+    row = np.concatenate([batch.observation[:, 0].numpy() for batch in batches]).astype(int)
+    counts = np.bincount(row)
+    assert len(counts) == 20
+    assert counts.min() > 800  # of 1000 expected, six standard deviations away
+    assert counts.max() < 1200
+
+
+def test_with_a_share_of_one_every_transition_has_a_drawn_goal_and_its_reward() -> None:
+    rows = Rows()
+    (batch,) = replay(rows, task=LastColumnTask(), goals=GOALS, share=1.0).batches(1, 200)
+    goal = batch.observation[:, -1]
+    assert set(goal.tolist()) == {1000.0, 2000.0}
+    assert (batch.next_observation[:, -1] == goal).all()  # one goal per transition
+    assert (batch.reward == 2 * goal).all()
+    row = batch.observation[:, 0]
+    assert (batch.next_observation[:, :-1] == 300 + row[:, None]).all()
+    assert (batch.action == 100 + row[:, None]).all()
+    assert (batch.terminated == (row % 3 == 0)).all()
+    np.testing.assert_array_equal(rows.observation, Rows().observation)  # the memory stays
+    np.testing.assert_array_equal(rows.reward, Rows().reward)
+
+
+def test_the_share_of_changed_goals_is_what_was_asked_for() -> None:
+    source = replay(Rows(), task=LastColumnTask(), goals=GOALS, share=0.8)
+    (batch,) = source.batches(1, 20_000)
+    changed = batch.observation[:, -1] >= 1000.0
+    assert changed.float().mean().item() == pytest.approx(0.8, abs=0.02)
+    assert (batch.reward[~changed] == 200 + batch.observation[~changed][:, 0]).all()
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"share": 0.0, "task": LastColumnTask(), "goals": GOALS}, {"share": 0.8}]
+)
+def test_without_a_share_or_a_task_every_goal_stays(arguments: dict[str, Any]) -> None:
+    (batch,) = replay(Rows(), **arguments).batches(1, 200)
+    assert (batch.observation[:, -1] == batch.observation[:, 0]).all()
+
+
+def test_the_same_generator_draws_the_same_batches() -> None:
+    drawn = [
+        [batch.reward.tolist() for batch in replay(Rows(), share=0.5).batches(3, 16)]
+        for _ in range(2)
+    ]
+    assert drawn[0] == drawn[1]
+
+
+# ---- of the real task --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def recorded() -> tuple[ArmEnv, Rows]:
+    """An environment and 200 transitions of random actions in it."""
+    env = ArmEnv(episode_seconds=0.5)
+    env.action_space.seed(0)
+    columns: list[tuple[Any, ...]] = []
+    observation, _ = env.reset(seed=0)
+    for _ in range(200):
+        action = env.action_space.sample()
+        following, reward, terminated, truncated, _ = env.step(action)
+        columns.append((observation, action, reward, following, terminated))
+        observation = env.reset()[0] if truncated else following
+    names = ("observation", "action", "reward", "next_observation", "terminated")
+    rows = Rows(size=200)
+    for name, column in zip(names, zip(*columns, strict=True), strict=True):
+        setattr(rows, name, np.array(column, dtype=np.float32))
+    env.close()
+    return env, rows
+
+
+@settings(deadline=None, max_examples=20)
+@given(goal=st.tuples(*[st.floats(-1.0, 1.0, width=32)] * 3), seed=st.integers(0, 1000))
+def test_a_relabelled_transition_is_the_environments_own_under_that_goal(
+    recorded: tuple[ArmEnv, Rows], goal: tuple[float, ...], seed: int
+) -> None:
+    env, rows = recorded
+    goals = np.array([goal], dtype=np.float32)
+    source = Replay(rows, np.random.default_rng(seed), task=env.task, goals=goals, share=1.0)
+    (batch,) = source.batches(1, 16)
+    sine = batch.observation[:, env.encoding.columns("joint_position_sin")].numpy()
+    cosine = batch.observation[:, env.encoding.columns("joint_position_cos")].numpy()
+    position = np.arctan2(sine, cosine)
+    velocity = batch.observation[:, env.encoding.columns("joint_velocity")].numpy()
+    expected = env.encoding.encode(
+        position,
+        velocity * env.arm.velocity_limit,
+        np.tile(goal, (16, 1)),
+        env.chain.forward(position),
+        batch.observation[:, env.encoding.columns("previous_action")].numpy(),
+    )
+    np.testing.assert_allclose(batch.observation.numpy(), expected, atol=2e-6)
+    reward = env.task.reward(*(column.numpy() for column in (batch[0], batch[1], batch[3])))
+    np.testing.assert_array_equal(batch.reward.numpy(), reward.astype(np.float32))
+
+
+def test_the_recorded_reward_is_the_recomputed_one(
+    recorded: tuple[ArmEnv, Rows],
+) -> None:
+    env, rows = recorded
+    recomputed = env.task.reward(rows.observation, rows.action, rows.next_observation)
+    np.testing.assert_allclose(rows.reward, recomputed.astype(np.float32), rtol=1e-6, atol=1e-7)
