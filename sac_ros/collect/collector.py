@@ -26,14 +26,26 @@ class Collector:
         actor_shape: ActorShape,
         *,
         random_steps: int,
+        continue_share: float,
         seed: int,
     ) -> None:
-        """Resets every environment, with seeds that follow from `seed`."""
+        """Resets every environment, with seeds that follow from `seed`.
+
+        Args:
+            environments: what is stepped.
+            experience: where transitions go.
+            actor_shape: of the actor whose weights the experience holds.
+            random_steps: transitions with uniformly drawn actions at the start.
+            continue_share: probability that an episode starts in the posture where the one before
+                it ended, as on a robot that is sent from goal to goal.
+            seed: of every draw.
+        """
         self._environments = environments
         self._experience = experience
         self._actor = NumpyActor(actor_shape)
         self._actor_version = 0
         self._random_steps = random_steps
+        self._continue_share = continue_share
         self._rng = np.random.default_rng([seed, 1])
         self._returns = np.zeros(len(environments))
         seeds = np.random.SeedSequence([seed, 2]).generate_state(len(environments))
@@ -55,7 +67,10 @@ class Collector:
             if terminated or truncated:
                 self._experience.add_episode(self._returns[index], info["distance"])
                 self._returns[index] = 0.0
-                self._observations[index] = env.reset()[0]
+                options = {}
+                if self._rng.random() < self._continue_share:
+                    options["joint_position"] = info["joint_position"]
+                self._observations[index] = env.reset(options=options)[0]
 
     def _actions(self) -> np.ndarray[Any, np.dtype[np.float32]]:
         n = self._experience.shape.action

@@ -31,6 +31,7 @@ class CollectorSetup:
     environments: int
     actor_shape: ActorShape
     random_steps: int
+    continue_share: float
     seed: int
 
     def make(self, experience: Experience) -> Collector:
@@ -46,6 +47,7 @@ class CollectorSetup:
             experience,
             self.actor_shape,
             random_steps=self.random_steps,
+            continue_share=self.continue_share,
             seed=self.seed,
         )
 

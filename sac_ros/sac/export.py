@@ -7,7 +7,7 @@ import dataclasses
 import os
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +40,12 @@ class GateStates:
     Attributes:
         inputs: graph input name to [m, size], sensor units.
         observation: [m, size] what the simulator's own encoding makes of them.
+        torque: gives the simulator's own torques [m, n] N·m for actions [m, n] in these states.
     """
 
     inputs: dict[str, NDArray[np.float32]]
     observation: NDArray[np.float32]
+    torque: Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
 
 def export_policy(
@@ -72,7 +74,7 @@ def export_policy(
     with torch.no_grad():
         action = graph.actor.deterministic(torch.from_numpy(states.observation)).numpy()
     limit = np.array(spec.torque_limit)
-    torque = np.clip(action * np.array(spec.action_scale), -limit, limit)
+    torque = states.torque(action)
     spec = dataclasses.replace(spec, self_test=_self_test(states, torque))
     partial = path.with_name(f".{path.stem}.partial.onnx")
     try:

@@ -91,10 +91,22 @@ class ReachPolicyGraph(nn.Module):
         velocity_limit: Array,
         action_scale: Array,
         torque_limit: Array,
+        velocity_barrier: tuple[float, float],
     ) -> None:
-        """Joins the parts; limits and scales are [n] in rad/s and N·m."""
+        """Joins the parts.
+
+        Args:
+            actor: the network.
+            chain: the arm's kinematics.
+            velocity_limit: [n] rad/s.
+            action_scale: [n] N·m at action 1.
+            torque_limit: [n] N·m.
+            velocity_barrier: where no accelerating torque is left and over what width it falls,
+                as shares of the velocity limit; see `sac_ros.sim.velocity_barrier`.
+        """
         super().__init__()
         self.actor = actor
+        self.barrier_zero, self.barrier_width = velocity_barrier
         self.kinematics = ForwardKinematics(chain)
         self.register_buffer("velocity_limit", torch.tensor(velocity_limit, dtype=torch.float32))
         self.register_buffer("action_scale", torch.tensor(action_scale, dtype=torch.float32))
@@ -108,12 +120,13 @@ class ReachPolicyGraph(nn.Module):
         previous_action: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Torque [batch, n] N·m and action [batch, n], as the contract of the policy file says."""
+        velocity = joint_velocity / self.velocity_limit
         sine, cosine = torch.sin(joint_position), torch.cos(joint_position)
         observation = torch.cat(
             [
                 sine,
                 cosine,
-                joint_velocity / self.velocity_limit,
+                velocity,
                 goal,
                 goal - self.kinematics(sine, cosine),
                 previous_action,
@@ -121,7 +134,10 @@ class ReachPolicyGraph(nn.Module):
             dim=-1,
         )
         action = self.actor.deterministic(observation)
-        torque = torch.clamp(
-            action * self.action_scale, min=-self.torque_limit, max=self.torque_limit
-        )
-        return torque, action
+        highest = self._barrier_share(self.barrier_zero - velocity)
+        lowest = -self._barrier_share(self.barrier_zero + velocity)
+        bounded = torch.minimum(torch.maximum(action, lowest), highest) * self.action_scale
+        return torch.clamp(bounded, -self.torque_limit, self.torque_limit), action
+
+    def _barrier_share(self, room: Tensor) -> Tensor:
+        return torch.clamp(torch.maximum(room / self.barrier_width, room), -1.0, 1.0)

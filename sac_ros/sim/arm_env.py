@@ -20,6 +20,7 @@ from sac_ros.sim.posture_sampler import PostureSampler
 from sac_ros.sim.reach_task import ReachReward, ReachTask
 from sac_ros.sim.rendering import Camera
 from sac_ros.sim.sim_arm import SimArm
+from sac_ros.sim.velocity_barrier import within_velocity
 
 PHYSICS_RATE = 500  # Hz
 START_SPREAD = 0.4  # rad, how far from home each joint may start
@@ -30,8 +31,9 @@ Observation = NDArray[np.float32]
 class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     """A torque-controlled arm that learns to reach; `sac_ros/ArmReach-v0`.
 
-    Action: [n] in −1..1; the torque is `action_scale · a`, held for one control period. With
-    gravity `external` the robot adds g(q), so that a = 0 stands still.
+    Action: [n] in −1..1; the torque is `action_scale · a`, held for one control period, and less
+    near a joint's velocity limit (see `within_velocity`). With gravity `external` the robot adds
+    g(q), so that a = 0 stands still.
     Observation: float32, see `ReachEncoding`.
     Reward: see `ReachTask.reward`.
     An episode never terminates; it is truncated after `episode_seconds`.
@@ -99,7 +101,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.episode_steps = round(episode_seconds * control_rate_hz)
         self.chain = chain_of(self.arm)
         self.encoding = ReachEncoding.for_arm(self.arm)
-        self.task = ReachTask(self.encoding, ReachReward(**(reward or {})))
+        self.task = ReachTask(self.encoding, self.arm.home, ReachReward(**(reward or {})))
         self.sim_arm = SimArm(
             self.arm, gravity=gravity, timestep=1.0 / PHYSICS_RATE, gui=render_mode == "human"
         )
@@ -116,6 +118,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._camera = Camera(self.sim_arm) if render_mode == "rgb_array" else None
         self._goal = self.arm.goal_low
         self._action = np.zeros(n, dtype=np.float32)
+        self._velocity = np.zeros(n)
         self._step = 0
         self._observation = np.zeros(self.encoding.size, dtype=np.float32)
 
@@ -147,7 +150,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def step(
         self, action: NDArray[np.float32]
     ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Holds `action_scale · action` for one control period; actions are clipped to −1..1."""
+        """Holds the torque of `action`, clipped to −1..1, for one control period."""
         return self.apply(action)
 
     def apply(
@@ -159,7 +162,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """
         clipped = np.clip(np.asarray(action, dtype=np.float32), -1.0, 1.0)
         if torque is None:
-            torque = self.action_scale * clipped
+            torque = self.torque(clipped, self._velocity)
         self.sim_arm.step(torque, self.substeps)
         self._action = clipped
         self._step += 1
@@ -168,6 +171,21 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         reward = self.task.reward(before, clipped, self._observation)
         truncated = self._step >= self.episode_steps
         return self._observation, float(reward), False, truncated, info
+
+    def torque(
+        self, action: NDArray[np.float32], velocity: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The torque [..., n] N·m of actions [..., n] at joint velocities [..., n] rad/s.
+
+        `action_scale · a`, bounded near the velocity limits and by the torque limits.
+        """
+        bounded = within_velocity(
+            self.action_scale * action,
+            velocity,
+            torque_scale=self.action_scale,
+            velocity_limit=self.arm.velocity_limit,
+        )
+        return np.clip(bounded, -self.arm.torque_limit, self.arm.torque_limit)
 
     def render(self) -> Any:
         """An RGB frame [height, width, 3] uint8 with render mode `rgb_array`."""
@@ -179,6 +197,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def _observe(self, torque: NDArray[np.float64]) -> tuple[Observation, dict[str, Any]]:
         position, velocity = self.sim_arm.state()
+        self._velocity = velocity
         tip = self.sim_arm.tip_position()
         observation = self.encoding.encode(position, velocity, self._goal, tip, self._action)
         distance = float(np.linalg.norm(self._goal - tip))

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,7 +37,7 @@ class ReachEncoding:
         """The encoding of `arm`."""
         return cls(arm.velocity_limit)
 
-    @property
+    @cached_property
     def terms(self) -> tuple[ObservationTerm, ...]:
         """Names and sizes of the terms, in their order."""
         n = len(self.velocity_limit)
@@ -48,19 +50,22 @@ class ReachEncoding:
             ObservationTerm("previous_action", n),
         )
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Length of the observation."""
         return sum(term.size for term in self.terms)
 
     def columns(self, name: str) -> slice:
         """Where the term `name` stands in the observation."""
-        start = 0
-        for term in self.terms:
-            if term.name == name:
-                return slice(start, start + term.size)
-            start += term.size
-        raise KeyError(name)
+        return self._columns[name]
+
+    @cached_property
+    def _columns(self) -> dict[str, slice]:
+        ends = accumulate(term.size for term in self.terms)
+        return {
+            term.name: slice(end - term.size, end)
+            for term, end in zip(self.terms, ends, strict=True)
+        }
 
     def encode(
         self,

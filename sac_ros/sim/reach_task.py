@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,16 @@ class ReachReward:
     """Weights of the reach reward; see `ReachTask.reward`."""
 
     distance: float = setting(1.0, "weight of the distance to the goal, per m", minimum=0.0)
-    closeness: float = setting(2.0, "bonus at the goal itself", minimum=0.0)
+    closeness: float = setting(3.0, "bonus at the goal itself", minimum=0.0)
     closeness_scale: float = setting(
         0.05, "distance at which the bonus falls to one half", minimum=1e-4, unit="m"
     )
-    velocity: float = setting(0.01, "weight of the squared, scaled joint velocities", minimum=0.0)
+    velocity: float = setting(0.7, "weight of the squared, scaled joint velocities", minimum=0.0)
     overspeed: float = setting(
-        0.2, "weight of the squared excess over 80 % of a velocity limit", minimum=0.0
+        1.5, "weight of the squared excess over 80 % of a velocity limit", minimum=0.0
+    )
+    posture: float = setting(
+        1.5, "weight of the distance of the joints from home, 1 − cos", minimum=0.0
     )
     action_change: float = setting(0.02, "weight of the squared change of the action", minimum=0.0)
 
@@ -39,6 +43,7 @@ class ReachTask:
     """
 
     encoding: ReachEncoding
+    home: NDArray[np.float64]
     weights: ReachReward = ReachReward()
 
     def distance(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -57,20 +62,37 @@ class ReachTask:
         With d the distance after the step, v the velocities after it over their limits, and Δa the
         change of action, each weight w as in `ReachReward`:
 
-            r = −w_d d + w_c / (1 + (d/σ)²) − w_v mean v² − w_o Σ max(0, |v| − 0.8)² − w_a mean Δa²
+            r = w_c / (1 + (d/σ)²) − w_d d − w_v mean v² − w_o Σ max(0, |v| − 0.8)²
+                − w_p mean(1 − cos(q − home)) − w_a mean Δa²
+
+        The posture term chooses among the many postures that reach a goal; without it a redundant
+        arm drifts into its joint limits from goal to goal.
         """
         w = self.weights
         d = self.distance(next_observation)
         v = next_observation[..., self.encoding.columns("joint_velocity")]
         change = action - observation[..., self.encoding.columns("previous_action")]
         excess = np.maximum(np.abs(v) - 0.8, 0.0)
+        sine = next_observation[..., self.encoding.columns("joint_position_sin")]
+        cosine = next_observation[..., self.encoding.columns("joint_position_cos")]
+        # cos(q − home), without the angle itself
+        aligned = cosine * self._home_cosine + sine * self._home_sine
         return (
             w.closeness / (1.0 + np.square(d / w.closeness_scale))
             - w.distance * d
             - w.velocity * np.square(v).mean(axis=-1)
             - w.overspeed * np.square(excess).sum(axis=-1)
+            - w.posture * (1.0 - aligned).mean(axis=-1)
             - w.action_change * np.square(change).mean(axis=-1)
         )
+
+    @cached_property
+    def _home_sine(self) -> NDArray[np.float32]:
+        return np.sin(self.home).astype(np.float32)
+
+    @cached_property
+    def _home_cosine(self) -> NDArray[np.float32]:
+        return np.cos(self.home).astype(np.float32)
 
     def with_goal(
         self, observation: NDArray[np.float32], goal: NDArray[np.float32]

@@ -86,11 +86,13 @@ class SimArm:
         """Holds `torque` [n] N·m, clipped to the arm's limits, for `substeps` physics steps."""
         limit = self.arm.torque_limit
         forces = np.clip(torque, -limit, limit).tolist()
-        client, body, joints = self.client, self.body, self._joints
+        body, joints, mode = self.body, self._joints, pybullet.TORQUE_CONTROL
+        # Looked up once: each look-up in a client costs a good part of the call itself.
+        set_torque, step = self.client.setJointMotorControlArray, self.client.stepSimulation
         for _ in range(substeps):
             # Bullet forgets a torque after one step.
-            client.setJointMotorControlArray(body, joints, pybullet.TORQUE_CONTROL, forces=forces)
-            client.stepSimulation()
+            set_torque(body, joints, mode, forces=forces)
+            step()
 
     def state(self) -> tuple[Array, Array]:
         """Joint positions [n] rad and velocities [n] rad/s."""

@@ -47,6 +47,12 @@ class TrainConfig:
     )
     worker: bool = setting(True, "Collect in a process beside the learner")
     environments: int = setting(4, "Environments in the collector", minimum=1, maximum=256)
+    continue_share: float = setting(
+        0.7,
+        "Share of training episodes that start where the one before ended",
+        minimum=0.0,
+        maximum=1.0,
+    )
     relabel_share: float = setting(
         0.8, "Share of replayed transitions that get another goal", minimum=0.0, maximum=1.0
     )

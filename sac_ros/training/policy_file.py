@@ -20,6 +20,7 @@ from sac_ros.sac.agent import SacAgent
 from sac_ros.sac.export import GateStates, export_policy
 from sac_ros.sac.policy_graph import ReachPolicyGraph
 from sac_ros.sim.arm_env import ArmEnv
+from sac_ros.sim.velocity_barrier import WIDTH, ZERO_AT
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.evaluation import Evaluation
 
@@ -60,6 +61,7 @@ def write_policy(
         velocity_limit=arm.velocity_limit,
         action_scale=env.action_scale,
         torque_limit=arm.torque_limit,
+        velocity_barrier=(ZERO_AT, WIDTH),
     )
     spec = PolicySpec(
         name=f"{arm.name}_reach",
@@ -129,7 +131,11 @@ def gate_states(env: ArmEnv, number: int = GATE_STATES) -> GateStates:
         "goal": goal,
         "previous_action": action,
     }
-    return GateStates(inputs, env.encoding.encode(position, velocity, goal, tips, action))
+    return GateStates(
+        inputs,
+        env.encoding.encode(position, velocity, goal, tips, action),
+        torque=lambda actions: env.torque(actions, velocity.astype(np.float64)),
+    )
 
 
 def _training_range(env: ArmEnv, observations: NDArray[np.float32]) -> TrainingRange:

@@ -332,6 +332,7 @@ class TrainingSession:
             environments=self.config.environments,
             actor_shape=shape,
             random_steps=self.config.sac.learning_starts,
+            continue_share=self.config.continue_share,
             # A resumed run must not meet the episodes of its beginning again.
             seed=self.config.seed + 7919 * steps,
         )
