@@ -61,7 +61,7 @@ class SafetyConfig:
         unit="rad",
     )
     over_speed_s: float = setting(
-        0.1, "time over the velocity limit that counts as persistent", minimum=0.0, unit="s"
+        0.2, "time over the velocity limit that counts as persistent", minimum=0.0, unit="s"
     )
 
     def __post_init__(self) -> None:
