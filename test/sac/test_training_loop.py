@@ -52,7 +52,8 @@ class FakeSource:
 def loop_over(source: FakeSource, **arguments: Any) -> TrainingLoop:
     torch.manual_seed(0)
     agent = SacAgent(3, 2, CONFIG)
-    return TrainingLoop(agent, Replay(source, np.random.default_rng(0)), source, **arguments)
+    replay = Replay(source, np.random.default_rng(0))
+    return TrainingLoop(agent, replay, source, **{"total_steps": 1000, **arguments})
 
 
 @pytest.mark.parametrize("overshoot", [0, 37])
@@ -111,3 +112,18 @@ def test_it_goes_on_from_a_given_state() -> None:
     assert loop.state.updates == 11 * UPDATES_PER_BLOCK
     assert loop.state.learning_seconds > 5.0
     assert loop.state.metrics is not None
+
+
+def test_the_learning_rate_falls_with_the_steps_and_never_below_its_end() -> None:
+    source = FakeSource()
+    loop = loop_over(source, total_steps=200)
+    rates = []
+    for _ in range(6):
+        loop.run_block(lambda: False)
+        rates.append({opt.param_groups[0]["lr"] for opt in loop.agent.optimisers.values()})
+    assert all(len(each) == 1 for each in rates)  # one rate for all networks
+    found = [each.pop() for each in rates]
+    # Blocks begin at 0, 132, 164, 196, 228, ... environment steps of 200.
+    span = CONFIG.learning_rate - CONFIG.learning_rate_end
+    expected = [CONFIG.learning_rate_end + span * left for left in (1.0, 0.34, 0.18, 0.02, 0.0)]
+    assert found == pytest.approx([*expected, CONFIG.learning_rate_end])

@@ -17,6 +17,7 @@ from gymnasium.utils.env_checker import check_env
 
 from sac_ros.errors import ConfigurationError
 from sac_ros.sim.arm_env import PHYSICS_RATE, START_SPREAD, ArmEnv
+from sac_ros.sim.reach_task import ReachReward
 
 MakeEnv = Callable[..., ArmEnv]
 
@@ -151,7 +152,7 @@ def test_the_reward_is_the_tasks_own_of_what_was_observed(arm_env: MakeEnv) -> N
         assert reward == float(env.task.reward(before, action, after))
         before = after
     assert env.task.weights.distance == 3.0
-    assert env.task.weights.closeness == 2.0  # what is not named keeps its default
+    assert env.task.weights.closeness == ReachReward().closeness  # what is not named stays
 
 
 # ---- starts and goals --------------------------------------------------------------------------

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a training run refuses to be told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_run import tiny_config
+
+from sac_ros.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"arm": "ur99"}, r"arm must be one of .*iiwa.*; got 'ur99'"),
+        ({"total_steps": -5}, r"total_steps must be a whole number at least 1; got -5"),
+        ({"seed": -1}, r"seed must be .*at least 0.*; got -1"),
+        ({"environments": 0}, r"environments must be .*; got 0"),
+        ({"relabel_share": 1.5}, r"relabel_share must be .*at most 1; got 1.5"),
+        ({"evaluation_episodes": 0}, r"evaluation_episodes must be .*; got 0"),
+        ({"env": {"gravity": "moon"}}, r"gravity must be one of external, none.*; got 'moon'"),
+        ({"env": {"episode_seconds": 0.0}}, r"episode_seconds must be .*above 0.*; got 0.0"),
+        ({"sac": {"gamma": 2.0}}, r"gamma must be .*; got 2.0"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_name_and_valid_set(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        tiny_config(tmp_path, **changes)

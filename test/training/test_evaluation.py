@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An evaluation is decided by its seed, and its figures are what happened."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_run import TinyRun
+
+from sac_ros.errors import ConfigurationError, PolicyFileError
+from sac_ros.policy.runtime import Policy
+from sac_ros.sim.arm_env import ArmEnv
+from sac_ros.training.evaluation import (
+    Evaluation,
+    environment_of,
+    evaluate,
+    policy_controller,
+)
+
+
+@pytest.fixture
+def env() -> Iterator[ArmEnv]:
+    made = ArmEnv(episode_seconds=0.3)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def policy(tiny_run: TinyRun) -> Policy:
+    return Policy.load(tiny_run.outcome.policy)
+
+
+def still(observation: np.ndarray, info: dict[str, Any]) -> tuple[None, np.ndarray]:
+    return None, np.zeros(7, dtype=np.float32)
+
+
+def push(observation: np.ndarray, info: dict[str, Any]) -> tuple[None, np.ndarray]:
+    return None, np.full(7, 0.4, dtype=np.float32)
+
+
+def without_time(result: Evaluation | None) -> dict[str, Any]:
+    assert result is not None
+    return {**dataclasses.asdict(result), "wall_seconds": None}
+
+
+def test_the_figures_are_those_of_the_episodes(env: ArmEnv) -> None:
+    result = evaluate(env, still, episodes=6, seed=40)
+    assert result is not None
+    distances = [env.reset(seed=40 + episode)[1]["distance"] for episode in range(6)]
+    assert (result.episodes, result.seed) == (6, 40)
+    assert result.median_error_m == pytest.approx(np.median(distances), abs=1e-6)
+    assert result.p95_error_m == pytest.approx(np.percentile(distances, 95), abs=1e-6)
+    assert result.success_5cm == np.mean(np.array(distances) < 0.05)
+    assert result.rms_torque_step == 0.0
+    assert result.overspeed_share == 0.0
+    assert result.wall_seconds > 0.0
+
+
+def test_a_controller_that_is_at_the_goal_succeeds(
+    env: ArmEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reset = env.reset
+
+    def reset_at_goal(*, seed: int | None = None, options: Any = None) -> Any:
+        tip = env.chain.forward(env.arm.home)
+        return reset(seed=seed, options={"goal": tip, "joint_position": env.arm.home})
+
+    monkeypatch.setattr(env, "reset", reset_at_goal)
+    result = evaluate(env, still, episodes=2, seed=0)
+    assert result is not None
+    assert result.success_5cm == result.success_2cm == 1.0
+
+
+def test_it_is_the_same_for_the_same_seed_whatever_ran_before(env: ArmEnv) -> None:
+    first = evaluate(env, push, episodes=3, seed=7)
+    evaluate(env, push, episodes=2, seed=900)
+    env.reset(seed=1)
+    env.step(np.ones(7, dtype=np.float32))
+    again = evaluate(env, push, episodes=3, seed=7)
+    other = evaluate(env, push, episodes=3, seed=8)
+    assert without_time(first) == without_time(again)
+    assert without_time(first) != without_time(other)
+
+
+def test_episode_i_is_that_of_the_seed_plus_i(env: ArmEnv) -> None:
+    singles = [evaluate(env, push, episodes=1, seed=seed) for seed in (7, 8, 9)]
+    together = evaluate(env, push, episodes=3, seed=7)
+    assert together is not None
+    returns = [single.mean_return for single in singles if single is not None]
+    assert together.mean_return == pytest.approx(np.mean(returns), rel=1e-12)
+
+
+def test_an_interrupted_evaluation_has_no_result(env: ArmEnv) -> None:
+    asked = iter([False] * 20 + [True])
+    assert evaluate(env, still, episodes=9, seed=0, interrupted=lambda: next(asked)) is None
+
+
+def test_overspeed_and_torque_steps_are_counted(env: ArmEnv) -> None:
+    sign = 1.0
+
+    def shake(observation: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal sign
+        sign = -sign
+        return sign * env.arm.torque_limit, np.zeros(7, dtype=np.float32)
+
+    result = evaluate(env, shake, episodes=1, seed=0)
+    assert result is not None
+    expected = np.sqrt(np.mean(np.square(2 * env.arm.torque_limit)))
+    assert result.rms_torque_step == pytest.approx(expected)
+    assert 0.0 < result.overspeed_share <= 1.0
+
+
+# ---- of a policy file --------------------------------------------------------------------------
+
+
+def test_the_controller_of_a_policy_file_gives_the_files_own_torque(policy: Policy) -> None:
+    env = environment_of(policy)
+    controller = policy_controller(policy, env)
+    observation, info = env.reset(seed=0)
+    observation, *_, info = env.step(np.full(7, 0.2, dtype=np.float32))
+    torque, action = controller(observation, info)
+    previous = np.full(7, 0.2, dtype=np.float32)
+    expected = policy(info["joint_position"], info["joint_velocity"], info["goal"], previous)
+    np.testing.assert_array_equal(torque, expected[0])
+    np.testing.assert_array_equal(action, expected[1])
+    env.close()
+
+
+def test_the_environment_of_a_policy_has_its_rate_and_gravity(policy: Policy) -> None:
+    env = environment_of(policy)
+    assert env.control_rate_hz == policy.spec.control_rate_hz
+    assert env.sim_arm.gravity == "external"
+    env.close()
+    policy_included = with_spec(policy, gravity="included", control_rate_hz=100.0)
+    env = environment_of(policy_included)
+    assert env.control_rate_hz == 100
+    assert env.sim_arm.gravity == "none"
+    env.close()
+
+
+def with_spec(policy: Policy, **changes: Any) -> Policy:
+    spec = dataclasses.replace(policy.spec, **changes)
+    return Policy(policy._session, spec, Path("odd.onnx"), policy.sha256)
+
+
+def test_a_policy_for_an_unknown_arm_is_refused(policy: Policy) -> None:
+    with pytest.raises(ConfigurationError, match=r"arm must be one of .*iiwa.*; got 'ur99'"):
+        environment_of(with_spec(policy, arm="ur99"))
+
+
+def test_a_policy_for_joints_of_another_arm_or_order_is_refused(policy: Policy) -> None:
+    turned = tuple(reversed(policy.spec.joint_names))
+    with pytest.raises(PolicyFileError, match=r"odd\.onnx is for the joints lbr_iiwa_joint_7, "):
+        environment_of(with_spec(policy, joint_names=turned))

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A new run never writes over an old one, and a resumed one finds it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from tiny_run import tiny_config
+
+from sac_ros.errors import ConfigurationError
+from sac_ros.training.run_directory import open_run_directory
+
+
+def with_checkpoint(root: Path, name: str, age: float = 0.0) -> Path:
+    path = root / name / "checkpoint.pt"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    os.utime(path, (1e9 - age, 1e9 - age))
+    return path.parent
+
+
+def test_a_new_run_gets_a_directory_of_its_name(tmp_path: Path) -> None:
+    run = open_run_directory(tiny_config(tmp_path / "deep" / "runs", name="mine"))
+    assert run.path == tmp_path / "deep" / "runs" / "mine"
+    assert run.path.is_dir()
+    assert {run.checkpoint.parent, run.policy.parent, run.evaluation.parent} == {run.path}
+
+
+def test_a_run_without_a_name_is_called_by_arm_task_and_time(tmp_path: Path) -> None:
+    run = open_run_directory(tiny_config(tmp_path, name=""))
+    assert re.fullmatch(r"iiwa_reach_\d{8}-\d{6}", run.path.name)
+
+
+def test_a_taken_name_is_refused_and_an_empty_directory_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    open_run_directory(tiny_config(tmp_path, name="mine"))
+    (tmp_path / "mine" / "policy.onnx").touch()
+    with pytest.raises(ConfigurationError, match=r"name 'mine' is taken.*resume:=true"):
+        open_run_directory(tiny_config(tmp_path, name="mine"))
+
+
+def test_a_directory_that_cannot_be_made_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match=r"directory '.*file' cannot take the run: \w+"):
+        open_run_directory(tiny_config(tmp_path / "file"))
+
+
+@pytest.mark.parametrize("name", ["../out", "a/b", ".hidden", ".."])
+def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="name must be a plain directory name"):
+        tiny_config(tmp_path, name=name)
+
+
+def test_resume_finds_the_run_by_its_name(tmp_path: Path) -> None:
+    expected = with_checkpoint(tmp_path, "first", age=9.0)
+    with_checkpoint(tmp_path, "second")
+    assert open_run_directory(tiny_config(tmp_path, name="first", resume=True)).path == expected
+
+
+def test_resume_without_a_name_takes_the_latest_checkpoint(tmp_path: Path) -> None:
+    with_checkpoint(tmp_path, "z_older", age=9.0)
+    expected = with_checkpoint(tmp_path, "a_newer")
+    (tmp_path / "no_checkpoint").mkdir()
+    assert open_run_directory(tiny_config(tmp_path, name="", resume=True)).path == expected
+
+
+def test_resume_of_an_unknown_run_lists_those_that_exist(tmp_path: Path) -> None:
+    with_checkpoint(tmp_path, "first")
+    (tmp_path / "empty").mkdir()
+    for name in ("nonesuch", "empty"):
+        with pytest.raises(ConfigurationError, match=rf"name '{name}' has no ch.*one: first$"):
+            open_run_directory(tiny_config(tmp_path, name=name, resume=True))
+
+
+def test_resume_where_there_is_nothing_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"finds no run with a checkpoint in .*/"):
+        open_run_directory(tiny_config(tmp_path, name="", resume=True))
