@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.errors import PolicyFileError
+from sac_ros.errors import ConfigurationError, PolicyFileError
 from sac_ros.policy.runtime import Policy
 from sac_ros.sim.arm_env import ArmEnv
 
@@ -99,16 +99,21 @@ def environment_of(policy: Policy, **arguments: Any) -> ArmEnv:
     """The environment that a policy file was trained for.
 
     Raises:
-        ConfigurationError: its arm is not known here.
-        PolicyFileError: its joints are not those of that arm.
+        PolicyFileError: its arm is not known here, its joints are not those of that arm, or its
+            rate is none that the simulator has.
     """
     spec = policy.spec
-    env = ArmEnv(
-        spec.arm,
-        control_rate_hz=round(spec.control_rate_hz),
-        gravity="external" if spec.gravity == "external" else "none",
-        **arguments,
-    )
+    rate = spec.control_rate_hz
+    try:
+        env = ArmEnv(
+            spec.arm,
+            control_rate_hz=int(rate) if rate.is_integer() else rate,  # type: ignore[arg-type]
+            gravity="external" if spec.gravity == "external" else "none",
+            **arguments,
+        )
+    except ConfigurationError as error:
+        # The user gave a file, not an arm or a rate: the sentence must name it.
+        raise PolicyFileError(f"policy file {policy.path} cannot be simulated: {error}") from error
     if spec.joint_names != env.arm.joint_names:
         env.close()
         raise PolicyFileError(
