@@ -18,19 +18,27 @@ from sac_ros.sim.reach_task import ReachReward, ReachTask
 
 ARM = load_arm("iiwa")
 ENCODING = ReachEncoding.for_arm(ARM)
-ZERO = ReachReward(0.0, 0.0, 0.05, 0.0, 0.0, 0.0)
+WEIGHTS = [field.name for field in dataclasses.fields(ReachReward) if field.name[-6:] != "_scale"]
 METRE = st.floats(-1.0, 1.0, width=32)
 POINT = st.tuples(METRE, METRE, METRE)
 
 
+def task(**weights: float) -> ReachTask:
+    """The task with these weights and all others zero; the bonus is halved at 5 cm."""
+    zero = dict.fromkeys(WEIGHTS, 0.0)
+    return ReachTask(ENCODING, ARM.home, ReachReward(**{**zero, **weights}))
+
+
 def transition(
-    distance: float = 0.3, speed: float = 0.5, change: float = 0.4
+    distance: float = 0.3, speed: float = 0.9, change: float = 0.4, bend: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All joints at `speed` of their limit, all actions `change` away from the one before."""
+    """After a step: the tip at `distance` of the goal, all joints at `speed` of their limit and
+    `bend` rad from home, all actions `change` away from the one before."""
     still, goal = np.zeros(7), np.array([distance, 0.0, 0.0])
     before = ENCODING.encode(still, still, goal, np.zeros(3), still)
     action = np.full(7, change, dtype=np.float32)
-    after = ENCODING.encode(still, speed * ARM.velocity_limit, goal, np.zeros(3), action)
+    posture, velocity = ARM.home + bend, speed * ARM.velocity_limit
+    after = ENCODING.encode(posture, velocity, goal, np.zeros(3), action)
     return before, action, after
 
 
@@ -41,39 +49,40 @@ def transition(
         ("closeness", 1.0 / (1.0 + (0.3 / 0.05) ** 2)),
         ("velocity", -(0.9**2)),
         ("overspeed", -7 * (0.9 - 0.8) ** 2),
+        ("posture", -(1.0 - np.cos(0.5))),
         ("action_change", -(0.4**2)),
     ],
 )
 def test_each_term_of_the_reward_is_its_formula(term: str, expected: float) -> None:
-    task = ReachTask(ENCODING, dataclasses.replace(ZERO, **{term: 1.0}))
-    assert task.reward(*transition(speed=0.9)) == pytest.approx(expected, rel=1e-5)
+    assert task(**{term: 1.0}).reward(*transition()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_reward_is_the_sum_of_its_weighted_terms() -> None:
-    weights = ReachReward(0.5, 2.0, 0.1, 0.03, 0.4, 0.7)
-    expected = (
-        -0.5 * 0.3
-        + 2.0 / (1.0 + 3.0**2)
-        - 0.03 * 0.9**2
-        - 0.4 * 7 * 0.1**2
-        - 0.7 * 0.4**2
-    )  # fmt: skip
-    reward = ReachTask(ENCODING, weights).reward(*transition(speed=0.9))
-    assert reward == pytest.approx(expected, rel=1e-5)
+    weights = {name: 0.1 * (1 + index) for index, name in enumerate(WEIGHTS)}
+    parts = [
+        weight * task(**{name: 1.0}).reward(*transition()) for name, weight in weights.items()
+    ]
+    assert task(**weights).reward(*transition()) == pytest.approx(sum(parts), rel=1e-5)
+
+
+def test_the_bonus_falls_to_one_half_at_its_scale() -> None:
+    near = task(closeness=2.0).reward(*transition(distance=0.05))
+    assert near == pytest.approx(1.0, rel=1e-5)
+    assert task(closeness=2.0).reward(*transition(distance=0.0)) == pytest.approx(2.0)
 
 
 def test_speed_below_four_fifths_of_the_limit_is_not_overspeed() -> None:
-    task = ReachTask(ENCODING, dataclasses.replace(ZERO, overspeed=1.0))
-    assert task.reward(*transition(speed=-0.8)) == pytest.approx(0.0, abs=1e-9)
-    assert task.reward(*transition(speed=-0.9)) < -0.01
+    fast = task(overspeed=1.0)
+    assert fast.reward(*transition(speed=-0.8)) == pytest.approx(0.0, abs=1e-9)
+    assert fast.reward(*transition(speed=-0.9)) < -0.01
 
 
 def test_a_batch_is_rewarded_row_by_row() -> None:
-    task = ReachTask(ENCODING)
+    whole = task(**dict.fromkeys(WEIGHTS, 1.0))
     rows = [transition(distance=d, speed=s) for d, s in [(0.0, 0.0), (0.2, 0.9), (0.7, 0.1)]]
-    batch = task.reward(*(np.stack(column) for column in zip(*rows, strict=True)))
+    batch = whole.reward(*(np.stack(column) for column in zip(*rows, strict=True)))
     assert batch.shape == (3,)
-    np.testing.assert_allclose(batch, [task.reward(*row) for row in rows], rtol=1e-6)
+    np.testing.assert_allclose(batch, [whole.reward(*row) for row in rows], rtol=1e-6)
 
 
 @settings(deadline=None)
@@ -86,7 +95,7 @@ def test_with_goal_is_the_encoding_under_that_goal(
     recorded = ENCODING.encode(q, v, np.tile(old, (5, 1)), np.tile(tip, (5, 1)), a)
     expected = ENCODING.encode(q, v, np.tile(new, (5, 1)), np.tile(tip, (5, 1)), a)
     before = recorded.copy()
-    changed = ReachTask(ENCODING).with_goal(recorded, np.tile(new, (5, 1)).astype(np.float32))
+    changed = task().with_goal(recorded, np.tile(new, (5, 1)).astype(np.float32))
     np.testing.assert_allclose(changed, expected, atol=1e-6)
     np.testing.assert_array_equal(recorded, before)  # a copy: the replay's rows stay
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tiny_run import TinyRun
 
-from sac_ros.errors import ConfigurationError, PolicyFileError
+from sac_ros.errors import PolicyFileError
 from sac_ros.policy.runtime import Policy
 from sac_ros.sim.arm_env import ArmEnv
 from sac_ros.training.evaluation import (
@@ -149,7 +149,7 @@ def with_spec(policy: Policy, **changes: Any) -> Policy:
 
 
 def test_a_policy_for_an_unknown_arm_is_refused(policy: Policy) -> None:
-    with pytest.raises(ConfigurationError, match=r"arm must be one of .*iiwa.*; got 'ur99'"):
+    with pytest.raises(PolicyFileError, match=r"odd\.onnx .*arm must be one of .*; got 'ur99'"):
         environment_of(with_spec(policy, arm="ur99"))
 
 
