@@ -18,7 +18,7 @@ Frame = NDArray[np.uint8]
 
 _GOAL_COLOUR = (0.95, 0.25, 0.15, 1.0)
 _GOAL_RADIUS = 0.03  # m
-_TABLE_COLOUR = (0.82, 0.84, 0.86, 1.0)
+_TABLE_COLOUR = (0.90, 0.91, 0.92, 1.0)
 
 
 class Camera:
@@ -36,12 +36,12 @@ class Camera:
         self._size = (width, height)
         client = sim_arm.client
         self._view = client.computeViewMatrix(
-            cameraEyePosition=[1.75, -1.25, 1.15],
-            cameraTargetPosition=[0.2, 0.0, 0.42],
+            cameraEyePosition=[1.7, -1.0, 1.05],
+            cameraTargetPosition=[0.28, 0.0, 0.46],
             cameraUpVector=[0.0, 0.0, 1.0],
         )
         self._projection = client.computeProjectionMatrixFOV(
-            fov=42.0, aspect=width / height, nearVal=0.1, farVal=6.0
+            fov=34.0, aspect=width / height, nearVal=0.1, farVal=6.0
         )
         self._marker = self._add(pybullet.GEOM_SPHERE, _GOAL_COLOUR, radius=_GOAL_RADIUS)
         self._add(pybullet.GEOM_BOX, _TABLE_COLOUR, halfExtents=[1.2, 1.2, 0.01], z=-0.012)

@@ -33,6 +33,11 @@ class RunDirectory:
         return self.path / "policy.onnx"
 
     @property
+    def model_card(self) -> Path:
+        """What the exported controller is, for people."""
+        return self.path / "policy.md"
+
+    @property
     def evaluation(self) -> Path:
         """Figures of the exported controller."""
         return self.path / "evaluation.json"

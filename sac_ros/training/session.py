@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
+import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,6 @@ from numpy.typing import NDArray
 from sac_ros.collect.experience import Experience, ExperienceShape
 from sac_ros.collect.numpy_actor import ActorShape, NumpyActor
 from sac_ros.collect.source import CollectorSetup, InProcessSource, WorkerSource
-from sac_ros.errors import SacRosError
 from sac_ros.policy.runtime import Policy
 from sac_ros.sac.agent import SacAgent
 from sac_ros.sac.checkpoint import load_checkpoint, save_checkpoint
@@ -30,16 +27,11 @@ from sac_ros.sac.replay import Replay
 from sac_ros.sac.training_loop import UPDATES_PER_BLOCK, LoopState, TrainingLoop
 from sac_ros.sim.arm_env import ArmEnv
 from sac_ros.training.config import TrainConfig
-from sac_ros.training.evaluation import (
-    HELD_OUT_SEED,
-    Controller,
-    Evaluation,
-    evaluate,
-    policy_controller,
-)
+from sac_ros.training.evaluation import HELD_OUT_SEED, Evaluation, evaluate
+from sac_ros.training.final_report import FinalReport
 from sac_ros.training.policy_file import write_policy
 from sac_ros.training.progress import EvaluationPoint, Progress, ProgressBar, Records
-from sac_ros.training.report import evaluation_table, save_learning_curve, save_reaching
+from sac_ros.training.requests import Requests
 from sac_ros.training.resume import pack, unpack
 from sac_ros.training.run_directory import RunDirectory
 
@@ -78,7 +70,7 @@ class TrainingSession:
         self.progress = Progress(total_steps=config.total_steps)
         self._stopped = threading.Event()
         self._pause_wanted = threading.Event()
-        self._requests: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
+        self._requests = Requests()
 
         saved = load_checkpoint(run.checkpoint) if config.resume else None
         self.env = self._make_env()
@@ -112,7 +104,6 @@ class TrainingSession:
         )
         self.loop.publish_actor()
         self.records = Records(run.path, points)
-        self._ended = threading.Event()
 
     # ---- for other threads -------------------------------------------------------------------
 
@@ -132,11 +123,7 @@ class TrainingSession:
 
         Once the learning has ended the future holds a SacRosError instead.
         """
-        future: Future[Any] = Future()
-        self._requests.put((action, future))
-        if self._ended.is_set():
-            self._end_requests()
-        return future
+        return self._requests.submit(action)
 
     def latest_state(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:
         """Position [n] rad, velocity [n] rad/s and goal [3] m of one arm in training, if any."""
@@ -161,18 +148,18 @@ class TrainingSession:
         bar = ProgressBar(self.config.total_steps, self.loop.state.env_steps)
         try:
             finished = self._learn(bar)
-            self._end_requests()
+            self._requests.end()
             self._set_phase("saving")
             # The collector goes on until told otherwise, and would write into what is being saved.
             self._source.pause()
             self.save_checkpoint()
-            if finished:
-                self._set_phase("reporting")
-                return self._report(bar)
-            bar.say(f"stopped; the checkpoint is {self.directory.checkpoint}")
-            return None
+            self._set_phase("reporting")
+            outcome = self._report(bar) if finished else None
+            if outcome is None:
+                bar.say(f"stopped; the checkpoint is {self.directory.checkpoint}")
+            return outcome
         finally:
-            self._end_requests()
+            self._requests.end()
             bar.close()
             self.close()
 
@@ -214,7 +201,7 @@ class TrainingSession:
         next_record = 0.0
         self._set_phase("training")
         while state.env_steps < config.total_steps:
-            self._serve_requests()
+            self._requests.serve(self._standing_still)
             self._wait_while_paused()
             if not self.loop.run_block(self._stopped.is_set) or self._stopped.is_set():
                 return False
@@ -236,41 +223,18 @@ class TrainingSession:
         state = self.loop.state
         averaged = self._evaluate(self._stopped.is_set)
         if averaged is None:
-            bar.say(f"stopped; the checkpoint is {self.directory.checkpoint}")
             return None
         policy = self._write_policy(averaged)
-        controller = policy_controller(policy, self.env)
-        # The file itself, through onnxruntime: what the table says is true of what is shipped.
-        result = evaluate(
-            self.env,
-            controller,
-            episodes=self.config.evaluation_episodes,
-            seed=HELD_OUT_SEED,
-            interrupted=self._stopped.is_set,
+        report = FinalReport(self.directory, self.config, self.records, state)
+        result = report.write(
+            policy, self.env, lambda: self._make_env("rgb_array"), self._stopped.is_set
         )
         if result is None:
             return None
         bar.close()
-        self._write_results(result)
-        save_learning_curve(
-            self.records.points,
-            self.directory.learning_curve,
-            f"{self.config.arm}, seed {self.config.seed}",
-        )
-        bar.say(f"\n{self.directory.policy}\n{evaluation_table(result, self._time_rows())}\n")
-        if self.config.record_video:
-            self._record_video(controller)
-        for path in sorted(self.directory.path.glob("*.*")):
-            if not path.name.startswith("events."):
-                bar.say(f"  {path}")
+        sys.stdout.write(f"{report.text(result)}\n")
+        sys.stdout.flush()
         return Outcome(self.directory.policy, result, state.env_steps, state.learning_seconds)
-
-    def _record_video(self, controller: Controller) -> None:
-        camera_env = self._make_env(render_mode="rgb_array")
-        try:
-            save_reaching(camera_env, controller, self.directory.video)
-        finally:
-            camera_env.close()
 
     def _write_policy(self, result: Evaluation) -> Policy:
         state = self.loop.state
@@ -285,31 +249,6 @@ class TrainingSession:
             learning_seconds=state.learning_seconds,
             evaluation=result,
         )
-
-    def _write_results(self, result: Evaluation) -> None:
-        state = self.loop.state
-        content = {
-            **dataclasses.asdict(result),
-            "seconds_to": {str(share): self.records.seconds_to(share) for share in _THRESHOLDS},
-            "learning_seconds": state.learning_seconds,
-            "env_steps": state.env_steps,
-            "updates": state.updates,
-        }
-        partial = self.directory.evaluation.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        partial.replace(self.directory.evaluation)
-
-    def _time_rows(self) -> list[tuple[str, str]]:
-        state = self.loop.state
-        rows = []
-        for share in _THRESHOLDS:
-            seconds = self.records.seconds_to(share)
-            value = "not reached" if seconds is None else f"{seconds:.1f} s of learning"
-            rows.append((f"{share:.0%} within 5 cm after", value))
-        rows.append(("learning", f"{state.learning_seconds:.1f} s"))
-        rows.append(("env steps", f"{state.env_steps:,}"))
-        rows.append(("updates", f"{state.updates:,}"))
-        return rows
 
     # ---- parts ---------------------------------------------------------------------------------
 
@@ -339,32 +278,13 @@ class TrainingSession:
         source = WorkerSource if self.config.worker else InProcessSource
         return source(setup, self.experience)
 
-    def _serve_requests(self) -> None:
-        while True:
-            try:
-                action, future = self._requests.get_nowait()
-            except Empty:
-                return
-            try:
-                future.set_result(self._standing_still(action))
-            except Exception as error:  # the caller waits for it in another thread
-                future.set_exception(error)
-
-    def _end_requests(self) -> None:
-        """Answers what nobody will serve any more, so that no caller waits for it."""
-        self._ended.set()
-        with contextlib.suppress(Empty):
-            while True:
-                _, future = self._requests.get_nowait()
-                future.set_exception(SacRosError("the training has ended"))
-
     def _wait_while_paused(self) -> None:
         if not self._pause_wanted.is_set():
             return
         self._source.pause()
         self._set_phase("paused")
         while self._pause_wanted.is_set() and not self._stopped.is_set():
-            self._serve_requests()
+            self._requests.serve(self._standing_still)
             time.sleep(_PAUSE_POLL)
         self._set_phase("training")
         self._source.resume()
@@ -423,6 +343,3 @@ class TrainingSession:
 
     def _set_phase(self, phase: str) -> None:
         self.progress = dataclasses.replace(self.progress, phase=phase)
-
-
-_THRESHOLDS = (0.5, 0.9, 0.95)

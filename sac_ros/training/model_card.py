@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model card of a policy file: what its spec says, for people."""
+
+from __future__ import annotations
+
+from sac_ros.policy.runtime import Policy
+
+
+def model_card(policy: Policy, file_name: str) -> str:
+    """Markdown that says what `policy` is, how it was made, how it did, and what it is not for."""
+    spec = policy.spec
+    made, found = spec.training, spec.evaluation
+    goal = ", ".join(
+        f"{name} {low:g} to {high:g}"
+        for name, low, high in zip(spec.goal.fields, spec.goal.low, spec.goal.high, strict=True)
+    )
+    seeds = found["seeds"]
+    gravity = {
+        "external": "the robot adds g(q) itself",
+        "included": "the torque holds the arm up; the robot must add nothing",
+    }
+    joints = "\n".join(
+        f"| `{name}` | {torque:g} | {scale:g} | {speed:g} | {low:.2f} to {high:.2f} |"
+        for name, torque, scale, speed, (low, high) in zip(
+            spec.joint_names,
+            spec.torque_limit,
+            spec.action_scale,
+            spec.velocity_limit,
+            spec.training_range.joint_position,
+            strict=True,
+        )
+    )
+    return f"""# {spec.name}
+
+`{file_name}`, sha256 `{policy.sha256}`
+
+Moves the {spec.arm}'s tip to a goal point and keeps it there. The file holds its spec and a self
+test; `evaluate_policy {file_name}` measures it again.
+
+| | |
+|---|---|
+| task | {spec.task} |
+| control rate | {spec.control_rate_hz:g} Hz |
+| gravity | {spec.gravity}: {gravity[spec.gravity]} |
+| goals | {goal} {spec.goal.unit}, in `{spec.goal.frame}` |
+| trained with | {made["algorithm"]}, seed {made["seed"]}, {made["env_steps"]:,} env steps, \
+{made["wall_seconds"]:.0f} s |
+| by | sac_ros {spec.package_version}, revision `{made["git_revision"]}`, {made["date"]} |
+| within 5 cm | {found["success_rate"]:.1%} of {found["episodes"]} held-out goals |
+| within 2 cm | {found["success_rate_2cm"]:.1%} |
+| median, 95th percentile | {1e3 * found["median_error_m"]:.1f} mm, \
+{1e3 * found["p95_error_m"]:.1f} mm |
+| evaluation seeds | {seeds[0]} to {seeds[1]} |
+
+| joint | torque limit (N·m) | torque at action 1 (N·m) | velocity limit (rad/s) | \
+positions in training (rad) |
+|---|---|---|---|---|
+{joints}
+
+## Limits
+- Trained in simulation only: no friction model beyond the URDF's, no latency, no sensor noise, no
+  payload, no obstacles. It does not see the table.
+- Positions in training are the {spec.training_range.percentiles[0]:g}th to \
+{spec.training_range.percentiles[1]:g}th percentile; far outside them it was never tried.
+- Goals outside the box are refused by `policy_node`; the corners of the box are its hardest part.
+- Velocity limits are kept by the graph up to short overshoots, not guaranteed by it. The safety
+  filter of `policy_node` belongs in front of a robot; see docs/safety.md.
+"""
