@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The controller in torch is the simulator's own kinematics, encoding and torque."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from export_call import ExportCall, export_call
+
+from sac_ros.sac.policy_graph import ForwardKinematics
+from sac_ros.sim.arm_model import arm_names, load_arm
+from sac_ros.sim.kinematics import chain_of
+
+
+@pytest.fixture(scope="module", params=["external", "none"])
+def call(request: pytest.FixtureRequest) -> Iterator[ExportCall]:
+    made = export_call(request.param)
+    yield made
+    made.env.close()
+
+
+def tensors(call: ExportCall) -> list[torch.Tensor]:
+    names = ("joint_position", "joint_velocity", "goal", "previous_action")
+    return [torch.from_numpy(call.states.inputs[name]) for name in names]
+
+
+@pytest.mark.parametrize("name", arm_names())
+def test_the_tip_is_that_of_the_chain(name: str) -> None:
+    arm = load_arm(name)
+    chain = chain_of(arm)
+    q = np.random.default_rng(0).uniform(*arm.position_limit.T, (500, arm.joints))
+    rows = torch.tensor(q, dtype=torch.float32)
+    tip = ForwardKinematics(chain)(torch.sin(rows), torch.cos(rows))
+    np.testing.assert_allclose(tip.numpy(), chain.forward(q), atol=2e-6)
+
+
+def test_its_action_is_the_actors_on_the_simulators_own_observation(call: ExportCall) -> None:
+    with torch.no_grad():
+        _, action = call.graph(*tensors(call))
+        expected = call.graph.actor.deterministic(torch.from_numpy(call.states.observation))
+    np.testing.assert_allclose(action, expected, atol=2e-5)
+
+
+def test_its_torque_is_the_environments_of_that_action(call: ExportCall) -> None:
+    with torch.no_grad():
+        torque, action = call.graph(*tensors(call))
+    velocity = call.states.inputs["joint_velocity"].astype(np.float64)
+    expected = call.env.torque(action.numpy(), velocity)
+    limit = call.env.arm.torque_limit
+    np.testing.assert_allclose(torque / limit, expected / limit, atol=1e-5)
+    assert np.all(np.abs(torque.numpy()) <= limit * (1 + 1e-6))
+
+
+def test_the_gate_asks_saturated_fast_and_far_states_too(call: ExportCall) -> None:
+    states, arm = call.states, call.env.arm
+    assert len(states.observation) >= 1000
+    assert (np.abs(states.inputs["joint_velocity"]) > arm.velocity_limit).mean() > 0.2
+    goal = states.inputs["goal"]
+    assert ((goal < arm.goal_low) | (goal > arm.goal_high)).any(axis=1).mean() > 0.2
+    assert (np.abs(states.inputs["previous_action"]) == 1.0).all(axis=1).sum() == 250
+    with torch.no_grad():
+        action = call.graph.actor.deterministic(torch.from_numpy(states.observation)).abs()
+    assert (action > 0.999).any()
+    assert (action < 0.5).any()
