@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sac_ros.errors import ConfigurationError
 from sac_ros.sac.config import SacConfig
 from sac_ros.settings import setting, validate
+from sac_ros.sim.arm_env import PHYSICS_RATE
 from sac_ros.sim.arm_model import arm_names
 from sac_ros.sim.reach_task import ReachReward
 from sac_ros.sim.sim_arm import GRAVITY_MODES
@@ -29,8 +30,18 @@ class EnvironmentConfig:
     reward: ReachReward = field(default_factory=ReachReward)
 
     def __post_init__(self) -> None:
-        """Checks every value."""
+        """Checks every value, and that episodes and control periods fit the simulation."""
         validate(self)
+        if PHYSICS_RATE % self.control_rate_hz:
+            raise ConfigurationError(
+                f"env.control_rate_hz must divide the physics rate of {PHYSICS_RATE} Hz; "
+                f"got {self.control_rate_hz}"
+            )
+        if self.episode_seconds * self.control_rate_hz < 1.0:
+            raise ConfigurationError(
+                f"env.episode_seconds must be at least {1.0 / self.control_rate_hz:g} s, one "
+                f"control period; got {self.episode_seconds}"
+            )
 
 
 @dataclass(frozen=True)
