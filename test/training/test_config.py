@@ -23,6 +23,11 @@ from sac_ros.errors import ConfigurationError
         ({"evaluation_episodes": 0}, r"evaluation_episodes must be .*; got 0"),
         ({"env": {"gravity": "moon"}}, r"gravity must be one of external, none.*; got 'moon'"),
         ({"env": {"episode_seconds": 0.0}}, r"episode_seconds must be .*above 0.*; got 0.0"),
+        ({"env": {"control_rate_hz": 60}}, r"env\.control_rate_hz must divide .*; got 60"),
+        (
+            {"env": {"episode_seconds": 0.01}},
+            r"env\.episode_seconds must be .*0\.02 s.*; got 0\.01",
+        ),
         ({"sac": {"gamma": 2.0}}, r"gamma must be .*; got 2.0"),
     ],
 )
