@@ -159,6 +159,31 @@ def test_a_run_stopped_while_its_worker_collects_can_be_resumed(session: OpenSes
         assert len(saved["replay"]["reward"]) == saved["env_steps"]
 
 
+def test_a_stopped_run_is_saved_while_its_collector_stands_still(session: OpenSession) -> None:
+    run = session(worker=True, total_steps=100_000)
+    standing: list[bool] = []
+    save = run.save_checkpoint
+
+    def look_and_save() -> Path:
+        standing.append(run.experience.standing == run.experience.paused > 0)
+        return save()
+
+    run.save_checkpoint = look_and_save  # type: ignore[method-assign]
+    stopped_after(run, 150)
+    assert standing
+    assert all(standing)
+
+
+def test_a_resumed_run_goes_on_with_the_random_states_of_the_stopped_one(
+    session: OpenSession,
+) -> None:
+    stopped_after(session(), 250)
+    resumed = session(resume=True)
+    saved = load_checkpoint(resumed.directory.checkpoint)
+    assert torch.equal(torch.get_rng_state(), saved["torch_rng"])
+    assert resumed._rng.bit_generator.state == json.loads(saved["numpy_rng"])
+
+
 def test_a_resumed_run_goes_on_with_everything_that_learning_changed(session: OpenSession) -> None:
     first = session(evaluation_interval=100)
     stopped_after(first, 250)
