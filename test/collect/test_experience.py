@@ -116,7 +116,8 @@ def test_weights_that_were_written_while_being_read_are_thrown_away(
             experience.publish_actor(np.ones(5, dtype=np.float32))
             return torn
 
-    weights, experience.actor = experience.actor, Overtaken()
+    weights = experience.actor
+    experience.actor = Overtaken()  # type: ignore[assignment]
     assert experience.read_actor(0) is None
     later = experience.read_actor(0)
     assert later is not None

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from sac_ros.errors import ConfigurationError
-from sac_ros.sac import checkpoint
 from sac_ros.sac.checkpoint import FORMAT, load_checkpoint, save_checkpoint
 
 CONTENT: dict[str, Any] = {"weights": torch.arange(5.0), "steps": 7, "names": ["a", "b"]}
@@ -39,7 +38,7 @@ def test_a_write_that_fails_leaves_the_old_checkpoint(
         file.write(b"half a checkp")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(checkpoint.torch, "save", torn)
+    monkeypatch.setattr(torch, "save", torn)
     with pytest.raises(OSError, match="no space"):
         save_checkpoint(path, {"steps": 8})
     assert load_checkpoint(path)["steps"] == 7

@@ -21,7 +21,6 @@ from export_call import ExportCall, export_call
 from sac_ros.errors import PolicyFileError
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import SPEC_KEY
-from sac_ros.sac import export
 
 TOLERANCE = 1e-4
 
@@ -248,7 +247,7 @@ def test_an_exporter_that_writes_a_second_file_is_refused(
         real(graph, example, file, **options)
         Path(f"{file}.data").write_bytes(b"weights")
 
-    monkeypatch.setattr(export.torch.onnx, "export", with_data)
+    monkeypatch.setattr(torch.onnx, "export", with_data)
     with pytest.raises(PolicyFileError, match=r"must export one file; it wrote .*\.onnx\.data"):
         call.to(tmp_path / "policy.onnx")
     assert list(tmp_path.iterdir()) == []

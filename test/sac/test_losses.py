@@ -138,7 +138,7 @@ LOSSES = {
     "soft_bellman_target gamma": lambda x: soft_bellman_target(x[0], x[0], x[1], x[2]),
     "q_loss": lambda x: q_loss(*x),
     "policy_loss": lambda x: policy_loss(x[0], x[1], 0.3),
-    "value_loss": lambda x: value_loss(*x, 0.3),
+    "value_loss": lambda x: value_loss(x[0], x[1], x[2], 0.3),
 }
 
 

@@ -88,17 +88,23 @@ def test_the_two_critics_start_apart_and_depend_on_their_own_weights_alone() -> 
     assert q1.shape == q2.shape == (9,)
     assert not torch.allclose(q1, q2)
     with torch.no_grad():
-        for layer in critic.layers:
+        for layer in layers_of(critic):
             layer.weight[1] += 1.0
     changed = critic(*inputs)
     torch.testing.assert_close(changed[0], q1, rtol=0.0, atol=0.0)
     assert not torch.allclose(changed[1], q2)
 
 
+def layers_of(critic: TwinCritic) -> list[TwinLinear]:
+    return [layer for layer in critic.layers if isinstance(layer, TwinLinear)]
+
+
 def test_the_gradient_of_one_critic_leaves_the_other_at_zero() -> None:
     critic = TwinCritic(OBSERVATION, ACTION, (16, 8))
     critic(torch.randn(9, OBSERVATION), torch.randn(9, ACTION))[0].sum().backward()
-    for layer in critic.layers:
+    for layer in layers_of(critic):
+        assert layer.weight.grad is not None
+        assert layer.bias.grad is not None
         assert (layer.weight.grad[0] != 0.0).any()
         assert (layer.weight.grad[1] == 0.0).all()
         assert (layer.bias.grad[1] == 0.0).all()
@@ -109,9 +115,9 @@ def test_a_twin_critic_is_two_plain_networks() -> None:
     observation, action = torch.randn(9, OBSERVATION), torch.randn(9, ACTION)
     for index, found in enumerate(critic(observation, action)):
         hidden = torch.cat([observation, action], dim=1)
-        for layer in critic.layers[:-1]:
+        for layer in layers_of(critic)[:-1]:
             hidden = torch.relu(hidden @ layer.weight[index] + layer.bias[index])
-        last = critic.layers[-1]
+        last = layers_of(critic)[-1]
         expected = (hidden @ last.weight[index] + last.bias[index]).squeeze(1)
         torch.testing.assert_close(found, expected)
 

@@ -31,7 +31,8 @@ def tensors(call: ExportCall) -> list[torch.Tensor]:
 def test_the_tip_is_that_of_the_chain(name: str) -> None:
     arm = load_arm(name)
     chain = chain_of(arm)
-    q = np.random.default_rng(0).uniform(*arm.position_limit.T, (500, arm.joints))
+    low, high = arm.position_limit.T
+    q = np.random.default_rng(0).uniform(low, high, (500, arm.joints))
     rows = torch.tensor(q, dtype=torch.float32)
     tip = ForwardKinematics(chain)(torch.sin(rows), torch.cos(rows))
     np.testing.assert_allclose(tip.numpy(), chain.forward(q), atol=2e-6)

@@ -250,7 +250,7 @@ def test_episodes_after_a_seeded_one_are_repeatable_and_differ(arm_env: MakeEnv)
     for env in (first, second):
         env.reset(seed=3)
         goals.append([env.reset()[1]["goal"] for _ in range(3)])
-    np.testing.assert_array_equal(*goals)
+    np.testing.assert_array_equal(goals[0], goals[1])
     assert len(np.unique(goals[0], axis=0)) == 3
 
 

@@ -114,12 +114,12 @@ def test_an_episode_relabelled_is_the_episode_that_had_that_goal_from_the_start(
             rewards.append(reward)
         episodes.append((np.array(rows), np.array(rewards)))
     env.close()
-    (recorded, _), (observations, rewards) = episodes
+    (recorded, _), (observations, expected) = episodes
     relabelled = env.task.with_goal(recorded, np.tile(goals[1], (41, 1)).astype(np.float32))
     np.testing.assert_allclose(relabelled, observations, atol=1e-6)
     action = observations[1:, env.encoding.columns("previous_action")]
     recomputed = env.task.reward(relabelled[:-1], action, relabelled[1:])
-    np.testing.assert_allclose(recomputed, rewards, atol=1e-5)
+    np.testing.assert_allclose(recomputed, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

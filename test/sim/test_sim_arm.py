@@ -13,6 +13,7 @@ from sac_ros.sim.arm_model import load_arm
 from sac_ros.sim.sim_arm import GRAVITY, SimArm
 
 ARM = load_arm("iiwa")
+LOW, HIGH = ARM.position_limit.T
 MakeSim = Callable[..., SimArm]
 
 
@@ -20,8 +21,8 @@ MakeSim = Callable[..., SimArm]
 def sim_arm() -> Iterator[MakeSim]:
     made: list[SimArm] = []
 
-    def make(gravity: str = "external", **arguments: float) -> SimArm:
-        made.append(SimArm(ARM, gravity=gravity, **arguments))
+    def make(gravity: str = "external") -> SimArm:
+        made.append(SimArm(ARM, gravity=gravity))
         return made[-1]
 
     yield make
@@ -64,7 +65,7 @@ def test_gravity_torque_is_the_gradient_of_the_potential_energy(sim_arm: MakeSim
         return GRAVITY * float(np.dot(masses, heights))
 
     rng = np.random.default_rng(0)
-    for q in rng.uniform(*ARM.position_limit.T, (5, 7)):
+    for q in rng.uniform(LOW, HIGH, (5, 7)):
         step = 1e-4 * np.eye(7)
         slope = [(potential(q + d) - potential(q - d)) / 2e-4 for d in step]
         np.testing.assert_allclose(sim.gravity_torque(q), slope, atol=1e-3)
@@ -146,7 +147,7 @@ def test_a_posture_or_torque_of_another_length_raises(sim_arm: MakeSim, size: in
 def test_a_folded_arm_collides_with_itself_and_a_straight_one_does_not(sim_arm: MakeSim) -> None:
     sim = sim_arm()
     rng = np.random.default_rng(0)
-    drawn = rng.uniform(*ARM.position_limit.T, (400, 7))
+    drawn = rng.uniform(LOW, HIGH, (400, 7))
     share = np.mean([sim.collides_with_itself(q) for q in drawn])
     assert not sim.collides_with_itself(np.zeros(7))
     assert not sim.collides_with_itself(ARM.home)

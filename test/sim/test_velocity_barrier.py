@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from sac_ros.sim.velocity_barrier import WIDTH, ZERO_AT, within_velocity
 
@@ -12,7 +13,7 @@ LIMIT = np.array([2.0, 0.5])  # rad/s
 SCALE = np.array([10.0, 1.0])  # N·m
 
 
-def bounded(torque: object, share: object) -> np.ndarray:
+def bounded(torque: ArrayLike, share: ArrayLike) -> np.ndarray:
     """The bound at `share` of the velocity limits."""
     return within_velocity(
         torque, np.asarray(share) * LIMIT, torque_scale=SCALE, velocity_limit=LIMIT
