@@ -22,6 +22,10 @@ from sac_ros.errors import SacRosError
 _POLL = 0.0005  # s
 
 
+class CollectorError(SacRosError):
+    """The collector process is gone."""
+
+
 @dataclasses.dataclass(frozen=True)
 class CollectorSetup:
     """What a collector needs to know; plain values, since it may cross to another process."""
@@ -111,7 +115,7 @@ class WorkerSource:
         """Waits until `step` transitions are there; False when interrupted before.
 
         Raises:
-            SacRosError: the worker ended.
+            CollectorError: the worker ended.
         """
         experience = self.experience
         experience.allowed_steps = max(step + self._lead, experience.allowed_steps)
@@ -148,6 +152,6 @@ class WorkerSource:
     def _check_alive(self) -> None:
         code = self._process.poll()
         if code is not None:
-            raise SacRosError(
+            raise CollectorError(
                 f"the collector process ended with exit code {code}; its own message is above"
             )

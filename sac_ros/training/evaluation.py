@@ -74,10 +74,15 @@ def evaluate(
         median_error_m=float(np.median(errors)),
         p95_error_m=float(np.percentile(errors, 95)),
         mean_return=float(np.mean(returns)),
-        rms_torque_step=float(np.sqrt(np.mean(np.square(torque_steps)))),
+        rms_torque_step=_root_mean_square(np.concatenate(torque_steps)),
         overspeed_share=float(np.mean(overspeed)),
         wall_seconds=time.perf_counter() - started,
     )
+
+
+def _root_mean_square(values: Array) -> float:
+    """0 of nothing: an episode of one step has no change of torque."""
+    return float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
 
 
 def policy_controller(policy: Policy, env: ArmEnv) -> Controller:

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+import yaml
 
 from sac_ros.errors import ConfigurationError
 from sac_ros.training.config import TrainConfig
@@ -75,7 +79,16 @@ def open_run_directory(config: TrainConfig) -> RunDirectory:
         raise ConfigurationError(
             f"directory {str(root)!r} cannot take the run: {error.strerror}"
         ) from error
+    _write_configuration(config, name, run.configuration)
     return run
+
+
+def _write_configuration(config: TrainConfig, name: str, path: Path) -> None:
+    """Writes the parameters as a file that `train_node --ros-args --params-file` takes."""
+    # Through JSON, since YAML has no tuples.
+    parameters = json.loads(json.dumps(dataclasses.asdict(config))) | {"name": name}
+    document = {"/**/train_node": {"ros__parameters": parameters}}
+    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
 def _existing(root: Path, name: str) -> Path:

@@ -19,7 +19,12 @@ from numpy.typing import NDArray
 
 from sac_ros.collect.experience import Experience, ExperienceShape
 from sac_ros.collect.numpy_actor import ActorShape, NumpyActor
-from sac_ros.collect.source import CollectorSetup, InProcessSource, WorkerSource
+from sac_ros.collect.source import (
+    CollectorError,
+    CollectorSetup,
+    InProcessSource,
+    WorkerSource,
+)
 from sac_ros.policy.runtime import Policy
 from sac_ros.sac.agent import SacAgent
 from sac_ros.sac.checkpoint import load_checkpoint, save_checkpoint
@@ -158,6 +163,10 @@ class TrainingSession:
             if outcome is None:
                 bar.say(f"stopped; the checkpoint is {self.directory.checkpoint}")
             return outcome
+        except CollectorError:
+            # Nobody writes any more, and what was learned is whole.
+            self.save_checkpoint()
+            raise
         finally:
             self._requests.end()
             bar.close()
@@ -262,7 +271,7 @@ class TrainingSession:
         # Room for what the collector writes ahead of the last block.
         sac = self.config.sac
         ahead = 2000 + round(4 * UPDATES_PER_BLOCK / sac.updates_per_step)
-        return min(sac.replay_capacity, self.config.total_steps + ahead)
+        return min(sac.replay_capacity, max(self.config.total_steps, sac.learning_starts) + ahead)
 
     def _start_source(self, shape: ActorShape, steps: int) -> InProcessSource | WorkerSource:
         setup = CollectorSetup(

@@ -6,11 +6,15 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from tiny_run import tiny_config
 
 from sac_ros.errors import ConfigurationError
+from sac_ros.settings import build, leaves
+from sac_ros.training.config import TrainConfig
 from sac_ros.training.run_directory import open_run_directory
 
 
@@ -27,6 +31,23 @@ def test_a_new_run_gets_a_directory_of_its_name(tmp_path: Path) -> None:
     assert run.path == tmp_path / "deep" / "runs" / "mine"
     assert run.path.is_dir()
     assert {run.checkpoint.parent, run.policy.parent, run.evaluation.parent} == {run.path}
+
+
+def test_a_run_writes_its_parameters_as_a_file_that_train_node_takes(tmp_path: Path) -> None:
+    config = tiny_config(tmp_path, name="mine", seed=5)
+    run = open_run_directory(config)
+    nodes = yaml.safe_load(run.configuration.read_text(encoding="utf-8"))
+    flat = flattened(nodes["/**/train_node"]["ros__parameters"])
+    assert set(flat) == {leaf.name for leaf in leaves(TrainConfig)}
+    assert build(TrainConfig, flat) == config
+
+
+def flattened(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        inner = flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else None
+        flat |= inner if inner is not None else {prefix + key: value}
+    return flat
 
 
 def test_a_run_without_a_name_is_called_by_arm_task_and_time(tmp_path: Path) -> None:
