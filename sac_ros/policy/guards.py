@@ -36,14 +36,13 @@ def fade_at_position_limits(
 
 
 def brake_at_velocity_limits(torque: Array, velocity: Array, limits: JointLimits) -> Array:
-    """Remove torque that drives a joint over its velocity limit, and damp it there.
+    """Remove torque that drives a joint over its velocity limit, and brake it there.
 
-    A joint that others drive by their reaction does not slow down by itself, so it gets the
-    damping torque of the limit (no more at any speed: an absurd reading must not brake absurdly).
-    A torque that brakes harder stays.
+    A joint that others drive by their reaction does not slow down by itself. The brake is the same
+    at any speed: an absurd reading must not brake absurdly. A torque that brakes harder stays.
     """
-    damping = damping_torque(np.sign(velocity) * limits.velocity, limits)
-    braked = np.where(velocity > 0.0, np.minimum(torque, damping), np.maximum(torque, damping))
+    brake = -np.sign(velocity) * limits.brake
+    braked = np.where(velocity > 0.0, np.minimum(torque, brake), np.maximum(torque, brake))
     return np.where(np.abs(velocity) > limits.velocity, braked, torque)
 
 

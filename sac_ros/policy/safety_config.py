@@ -78,6 +78,7 @@ class JointLimits:
         position: [n, 2] rad.
         velocity: [n] rad/s.
         damping: [n] N·m·s/rad, k_d of the damping torque −k_d · q̇.
+        brake: [n] N·m, against a joint that is over its velocity limit.
         safe_torque: [n] N·m, within the torque limit.
     """
 
@@ -86,6 +87,7 @@ class JointLimits:
     position: Array
     velocity: Array
     damping: Array
+    brake: Array
     safe_torque: Array
 
     @classmethod
@@ -116,6 +118,8 @@ class JointLimits:
             position=np.array(spec.position_limit),
             velocity=velocity,
             damping=config.damping * np.array(spec.action_scale) / velocity,
+            # What accelerates a joint is also enough to slow it down.
+            brake=np.minimum(torque, np.array(spec.action_scale)),
             safe_torque=safe_torque,
         )
 

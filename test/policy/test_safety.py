@@ -230,7 +230,7 @@ def test_an_absurd_torque_does_not_shorten_the_soft_start() -> None:
 def test_an_absurd_velocity_is_braked_no_harder_than_one_at_the_limit() -> None:
     robot = Robot(soft_start_s=1.0, damping=0.5, over_speed_s=10.0)
     command = robot.states(450, velocity=-1e3, torque=0.0)
-    np.testing.assert_allclose(command.torque, 0.5 * np.array(SPEC.action_scale))
+    np.testing.assert_allclose(command.torque, np.array(SPEC.action_scale))
 
 
 # ---- guards --------------------------------------------------------------------------------
@@ -250,13 +250,13 @@ def test_torque_away_from_a_position_limit_stays() -> None:
     np.testing.assert_array_equal(command.torque, -4.0)
 
 
-def test_over_the_velocity_limit_a_joint_is_damped_and_harder_braking_stays() -> None:
-    brake = 0.5 * np.array(SPEC.action_scale)
-    assert brake[1] < 6.0
+def test_over_the_velocity_limit_a_joint_is_braked_and_harder_braking_stays() -> None:
+    brake = np.array(SPEC.action_scale)
+    assert brake[1] < 12.0
     for speed in (4.1, 1e6):
         robot = Robot(damping=0.5, over_speed_s=10.0)
-        command = robot.states(50, velocity=[speed, -speed, 3.9], torque=6.0)
-        np.testing.assert_allclose(command.torque, [-brake[0], 6.0, 6.0])
+        command = robot.states(50, velocity=[speed, -speed, 3.9], torque=12.0)
+        np.testing.assert_allclose(command.torque, [-brake[0], 12.0, SPEC.torque_limit[2]])
     assert command.interventions == {Intervention.VELOCITY_LIMIT: (0,)}
 
 
