@@ -19,13 +19,21 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
     It goes to a temporary name beside it and is renamed, so that `path` always holds a whole
     checkpoint: the old one or the new one.
+
+    Raises:
+        OSError: it could not be written; nothing of it is left.
     """
     partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        torch.save({"format": FORMAT, **content}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with partial.open("wb") as file:
+            torch.save({"format": FORMAT, **content}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        # On a full disk even half a checkpoint is in the way of the next one.
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

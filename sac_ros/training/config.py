@@ -74,6 +74,9 @@ class TrainConfig:
     )
     evaluation_episodes: int = setting(50, "Held-out goals per evaluation", minimum=1)
     checkpoint_interval: int = setting(25_000, "Environment steps between checkpoints", minimum=1)
+    keep_checkpoints: int = setting(
+        2, "Checkpoints that are kept; resume takes the newest whole one", minimum=1
+    )
     record_video: bool = setting(True, "Draw a short GIF of the arm reaching at the end")
     env: EnvironmentConfig = field(default_factory=EnvironmentConfig)
     sac: SacConfig = field(default_factory=SacConfig)

@@ -85,13 +85,14 @@ class ProgressBar:
         )
         self._bar.update(min(progress.env_steps, progress.total_steps) - self._bar.n)
 
-    def say(self, line: str) -> None:
-        """Prints a line above the bar."""
-        tqdm.write(line, file=sys.stderr)
-
     def close(self) -> None:
         """Leaves the bar as it stands."""
         self._bar.close()
+
+
+def say(line: str) -> None:
+    """Prints a line on stderr, above the progress bar if there is one."""
+    tqdm.write(line, file=sys.stderr)
 
 
 class Records:

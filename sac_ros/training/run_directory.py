@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from sac_ros.errors import ConfigurationError
+from sac_ros.training.checkpoints import PATTERN, checkpoints_in
 from sac_ros.training.config import TrainConfig
 
 
@@ -22,9 +23,9 @@ class RunDirectory:
     path: Path
 
     @property
-    def checkpoint(self) -> Path:
-        """Everything that `resume` needs."""
-        return self.path / "checkpoint.pt"
+    def checkpoints(self) -> list[Path]:
+        """Newest first; each holds everything that `resume` needs."""
+        return checkpoints_in(self.path)
 
     @property
     def configuration(self) -> Path:
@@ -65,7 +66,9 @@ def open_run_directory(config: TrainConfig) -> RunDirectory:
     """
     root = Path(config.directory)
     if config.resume:
-        return RunDirectory(_existing(root, config.name))
+        path = _existing(root, config.name)
+        _remove_half_written(path)
+        return RunDirectory(path)
     name = config.name or f"{config.arm}_reach_{datetime.now():%Y%m%d-%H%M%S}"
     run = RunDirectory(root / name)
     if run.path.exists() and any(run.path.iterdir()):
@@ -91,11 +94,18 @@ def _write_configuration(config: TrainConfig, name: str, path: Path) -> None:
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
+def _remove_half_written(run: Path) -> None:
+    """Removes what a run that was killed while it wrote a file has left."""
+    for pattern in ("*.partial", ".*.partial.onnx"):
+        for path in run.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
 def _existing(root: Path, name: str) -> Path:
-    checkpoints = sorted(root.glob("*/checkpoint.pt"), key=lambda path: path.stat().st_mtime)
+    checkpoints = sorted(root.glob(f"*/{PATTERN}"), key=lambda path: path.stat().st_mtime)
     if name:
-        if root / name / "checkpoint.pt" not in checkpoints:
-            found = ", ".join(path.parent.name for path in checkpoints) or "none"
+        if not checkpoints_in(root / name):
+            found = ", ".join(dict.fromkeys(path.parent.name for path in checkpoints)) or "none"
             raise ConfigurationError(
                 f"name {name!r} has no checkpoint to resume in {root}/; "
                 f"runs that have one: {found}"

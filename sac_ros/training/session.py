@@ -27,15 +27,15 @@ from sac_ros.collect.source import (
 )
 from sac_ros.policy.runtime import Policy
 from sac_ros.sac.agent import SacAgent
-from sac_ros.sac.checkpoint import load_checkpoint, save_checkpoint
 from sac_ros.sac.replay import Replay
 from sac_ros.sac.training_loop import UPDATES_PER_BLOCK, LoopState, TrainingLoop
 from sac_ros.sim.arm_env import ArmEnv
+from sac_ros.training.checkpoints import keep_checkpoint, newest_whole
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.evaluation import HELD_OUT_SEED, Evaluation, evaluate
 from sac_ros.training.final_report import FinalReport
 from sac_ros.training.policy_file import write_policy
-from sac_ros.training.progress import EvaluationPoint, Progress, ProgressBar, Records
+from sac_ros.training.progress import EvaluationPoint, Progress, ProgressBar, Records, say
 from sac_ros.training.requests import Requests
 from sac_ros.training.resume import pack, unpack
 from sac_ros.training.run_directory import RunDirectory
@@ -66,7 +66,7 @@ class TrainingSession:
         """Makes every part and starts the collector.
 
         Raises:
-            ConfigurationError: the checkpoint to resume is missing, torn or of another run.
+            ConfigurationError: the checkpoints to resume from are missing, torn or of another run.
         """
         # The learner and the collector share the cores, a thread each.
         torch.set_num_threads(1)
@@ -77,7 +77,7 @@ class TrainingSession:
         self._pause_wanted = threading.Event()
         self._requests = Requests()
 
-        saved = load_checkpoint(run.checkpoint) if config.resume else None
+        saved = newest_whole(run.path, say) if config.resume else None
         self.env = self._make_env()
         torch.manual_seed(config.seed)
         rng = np.random.default_rng([config.seed, 0])
@@ -157,15 +157,16 @@ class TrainingSession:
             self._set_phase("saving")
             # The collector goes on until told otherwise, and would write into what is being saved.
             self._source.pause()
-            self.save_checkpoint()
+            self._save_if_possible()
             self._set_phase("reporting")
             outcome = self._report(bar) if finished else None
             if outcome is None:
-                bar.say(f"stopped; the checkpoint is {self.directory.checkpoint}")
+                newest = self.directory.checkpoints[:1]
+                say(f"stopped; the checkpoint is {newest[0]}" if newest else "stopped")
             return outcome
         except CollectorError:
             # Nobody writes any more, and what was learned is whole.
-            self.save_checkpoint()
+            self._save_if_possible()
             raise
         finally:
             self._requests.end()
@@ -179,7 +180,11 @@ class TrainingSession:
         self.env.close()
 
     def save_checkpoint(self) -> Path:
-        """Writes everything that `resume` needs; returns where."""
+        """Writes everything that `resume` needs; returns where.
+
+        Raises:
+            OSError: it could not be written; the checkpoints before it are untouched.
+        """
         content = pack(
             self.config,
             self.agent,
@@ -188,8 +193,7 @@ class TrainingSession:
             self.loop.state,
             self.records.points,
         )
-        save_checkpoint(self.directory.checkpoint, content)
-        return self.directory.checkpoint
+        return keep_checkpoint(self.directory.path, content, self.config.keep_checkpoints)
 
     def export_policy(self) -> Path:
         """Evaluates the averaged actor and writes it as the run's policy file; returns where."""
@@ -201,6 +205,15 @@ class TrainingSession:
     def evaluate(self) -> Evaluation | None:
         """Evaluates the averaged actor on the held-out goals; None when stopped meanwhile."""
         return self._evaluate(self._stopped.is_set)
+
+    def _save_if_possible(self) -> None:
+        """A full disk must not end a training: memory still holds all that was learned."""
+        try:
+            self.save_checkpoint()
+        except OSError as error:
+            older = self.directory.checkpoints[:1]
+            kept = f"the latest is still {older[0].name}" if older else "there is none yet"
+            say(f"no checkpoint could be written, {kept}: {error}")
 
     def _learn(self, bar: ProgressBar) -> bool:
         state, config = self.loop.state, self.config
@@ -224,7 +237,7 @@ class TrainingSession:
                 self._evaluate_and_record()
                 next_evaluation = self._next_evaluation(state.env_steps)
             if state.env_steps >= next_checkpoint:
-                self._standing_still(self.save_checkpoint)
+                self._standing_still(self._save_if_possible)
                 next_checkpoint = state.env_steps + config.checkpoint_interval
         return True
 

@@ -74,7 +74,8 @@ class Training:
 
     @property
     def checkpoint(self) -> Path:
-        return self.directory / "checkpoint.pt"
+        """The newest one; a name that does not exist as long as there is none."""
+        return max(self.directory.glob("checkpoint_*.pt"), default=self.directory / "none")
 
     def running(self) -> bool:
         """True; fails with the log if it has ended."""
@@ -254,7 +255,7 @@ def test_it_shows_the_arm_and_answers_its_services(
 
     assert call("pause", SetBool, SetBool.Request(data=True)).success
     eventually(lambda: status[-1]["phase"] == "paused", "the pause in the diagnostics")
-    for name, file in (("save_checkpoint", "checkpoint.pt"), ("export_policy", "policy.onnx")):
+    for name, file in (("save_checkpoint", "checkpoint_0"), ("export_policy", "policy.onnx")):
         answer = call(name, Trigger, Trigger.Request())
         assert answer.success, answer.message
         assert file in answer.message

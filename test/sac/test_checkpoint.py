@@ -42,6 +42,7 @@ def test_a_write_that_fails_leaves_the_old_checkpoint(
     with pytest.raises(OSError, match="no space"):
         save_checkpoint(path, {"steps": 8})
     assert load_checkpoint(path)["steps"] == 7
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_missing_checkpoint_is_named(path: Path) -> None:

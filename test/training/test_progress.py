@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sac_ros.training.evaluation import Evaluation
-from sac_ros.training.progress import EvaluationPoint, Progress, ProgressBar, Records
+from sac_ros.training.progress import EvaluationPoint, Progress, ProgressBar, Records, say
 
 MakeRecords = Callable[..., Records]
 
@@ -95,7 +95,7 @@ def test_the_bar_shows_the_figures_and_never_runs_over(
 ) -> None:
     bar = ProgressBar(1000, first_step=400)
     bar.show(Progress(env_steps=1300, total_steps=1000, held_out_success=0.75))
-    bar.say("a line")
+    say("a line")
     bar.close()
     seen = capsys.readouterr()
     assert seen.out == ""  # stdout belongs to answers

@@ -19,7 +19,7 @@ from sac_ros.training.run_directory import open_run_directory
 
 
 def with_checkpoint(root: Path, name: str, age: float = 0.0) -> Path:
-    path = root / name / "checkpoint.pt"
+    path = root / name / "checkpoint_0000000100.pt"
     path.parent.mkdir(parents=True)
     path.touch()
     os.utime(path, (1e9 - age, 1e9 - age))
@@ -30,7 +30,7 @@ def test_a_new_run_gets_a_directory_of_its_name(tmp_path: Path) -> None:
     run = open_run_directory(tiny_config(tmp_path / "deep" / "runs", name="mine"))
     assert run.path == tmp_path / "deep" / "runs" / "mine"
     assert run.path.is_dir()
-    assert {run.checkpoint.parent, run.policy.parent, run.evaluation.parent} == {run.path}
+    assert {run.policy.parent, run.evaluation.parent} == {run.path}
 
 
 def test_a_run_writes_its_parameters_as_a_file_that_train_node_takes(tmp_path: Path) -> None:
@@ -86,6 +86,23 @@ def test_resume_without_a_name_takes_the_latest_checkpoint(tmp_path: Path) -> No
     expected = with_checkpoint(tmp_path, "a_newer")
     (tmp_path / "no_checkpoint").mkdir()
     assert open_run_directory(tiny_config(tmp_path, name="", resume=True)).path == expected
+
+
+def test_checkpoints_are_listed_newest_first_by_their_steps(tmp_path: Path) -> None:
+    path = with_checkpoint(tmp_path, "mine")
+    for name in ("checkpoint_0000000099.pt", "checkpoint_99999999999.pt", "checkpoint_x.pt"):
+        (path / name).touch()
+    found = open_run_directory(tiny_config(tmp_path, name="mine", resume=True)).checkpoints
+    assert [int(each.stem[11:]) for each in found] == [99999999999, 100, 99]
+
+
+def test_resume_removes_what_a_killed_run_has_half_written(tmp_path: Path) -> None:
+    path = with_checkpoint(tmp_path, "mine")
+    kept = {"checkpoint_0000000100.pt", "policy.onnx"}
+    for name in (*kept, "checkpoint_0000000200.partial", ".policy.partial.onnx", "eval.partial"):
+        (path / name).touch()
+    open_run_directory(tiny_config(tmp_path, name="mine", resume=True))
+    assert {each.name for each in path.iterdir()} == kept
 
 
 def test_resume_of_an_unknown_run_lists_those_that_exist(tmp_path: Path) -> None:

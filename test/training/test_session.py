@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,10 +61,11 @@ def stopped_after(session: TrainingSession, steps: int) -> None:
 def test_a_run_leaves_its_files_and_no_partial_one(tiny_run: TinyRun) -> None:
     found = {path.name for path in tiny_run.directory.path.iterdir()}
     expected = {
-        *("policy.onnx", "checkpoint.pt", "evaluation.json", "evaluations.csv"),
+        *("policy.onnx", "evaluation.json", "evaluations.csv"),
         "learning_curve.png",
     }
     assert expected <= found
+    assert len([name for name in found if re.fullmatch(r"checkpoint_\d{10}\.pt", name)]) == 2
     assert not [name for name in found if "partial" in name]
     assert any(name.startswith("events.out.tfevents") for name in found)
     assert "reaching.gif" not in found  # record_video is false here
@@ -103,7 +106,7 @@ def test_the_same_seed_learns_the_same_weights_in_one_process(
     tiny_run: TinyRun, tmp_path: Path
 ) -> None:
     again = finished_run(tmp_path)
-    agents = [load_checkpoint(run.directory.checkpoint)["agent"] for run in (tiny_run, again)]
+    agents = [load_checkpoint(run.directory.checkpoints[0])["agent"] for run in (tiny_run, again)]
     for name in ("actor", "critic", "target", "averaged_actor", "log_alpha"):
         assert torch.equal(agents[0][name], agents[1][name]), name
 
@@ -114,7 +117,7 @@ def test_a_run_with_a_value_network_and_a_worker_goes_to_its_end_too(tmp_path: P
     )
     assert run.outcome.env_steps >= 400
     assert Policy.load(run.outcome.policy).spec.gravity == "included"
-    assert "value" in load_checkpoint(run.directory.checkpoint)["agent"]
+    assert "value" in load_checkpoint(run.directory.checkpoints[0])["agent"]
 
 
 def test_the_video_shows_the_arm(tmp_path: Path) -> None:
@@ -131,7 +134,7 @@ def test_the_video_shows_the_arm(tmp_path: Path) -> None:
 def test_a_stopped_run_leaves_a_checkpoint_and_no_policy(session: OpenSession) -> None:
     run = session()
     stopped_after(run, 250)
-    saved = load_checkpoint(run.directory.checkpoint)
+    saved = load_checkpoint(run.directory.checkpoints[0])
     assert 250 <= saved["env_steps"] < 400
     assert len(saved["replay"]["reward"]) == saved["env_steps"]
     assert not run.directory.policy.exists()
@@ -143,7 +146,7 @@ def test_a_run_stopped_before_its_first_step_leaves_a_checkpoint_that_resumes(
     run = session()
     run.stop()
     assert run.run() is None
-    assert load_checkpoint(run.directory.checkpoint)["env_steps"] == 0
+    assert load_checkpoint(run.directory.checkpoints[0])["env_steps"] == 0
     outcome = session(resume=True).run()
     assert outcome is not None
     assert outcome.env_steps >= 400
@@ -154,7 +157,7 @@ def test_a_run_stopped_while_its_worker_collects_can_be_resumed(session: OpenSes
         run = session(worker=True, resume=resume, total_steps=100_000)
         before = run.loop.state.env_steps
         stopped_after(run, before + 150)
-        saved = load_checkpoint(run.directory.checkpoint)
+        saved = load_checkpoint(run.directory.checkpoints[0])
         assert saved["env_steps"] >= before + 150
         assert len(saved["replay"]["reward"]) == saved["env_steps"]
 
@@ -179,7 +182,7 @@ def test_a_resumed_run_goes_on_with_the_random_states_of_the_stopped_one(
 ) -> None:
     stopped_after(session(), 250)
     resumed = session(resume=True)
-    saved = load_checkpoint(resumed.directory.checkpoint)
+    saved = load_checkpoint(resumed.directory.checkpoints[0])
     assert torch.equal(torch.get_rng_state(), saved["torch_rng"])
     assert resumed._rng.bit_generator.state == json.loads(saved["numpy_rng"])
 
@@ -268,11 +271,84 @@ def test_a_resume_from_a_torn_checkpoint_is_refused_in_one_sentence(session: Ope
     run = session()
     run.stop()
     run.run()
-    whole = run.directory.checkpoint.read_bytes()
-    run.directory.checkpoint.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ConfigurationError, match=r"checkpoint\.pt is not a whole ch") as refused:
+    (path,) = run.directory.checkpoints
+    tear(path)
+    with pytest.raises(ConfigurationError, match=rf"{path.name} is not a whole ch") as refused:
         session(resume=True)
     assert "\n" not in str(refused.value)
+    assert run.directory.checkpoints == [path]
+
+
+def tear(path: Path, share: float = 0.5) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_torn_newest_checkpoint_falls_back_to_the_one_before_in_one_line(
+    session: OpenSession, capfd: pytest.CaptureFixture[str], share: float
+) -> None:
+    run = session(checkpoint_interval=100)
+    stopped_after(run, 350)
+    newest, before = run.directory.checkpoints
+    tear(newest, share)
+    capfd.readouterr()
+    resumed = session(resume=True)
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "whole" in line]
+    assert newest.name in line
+    assert f"goes on from {before.name}" in line
+    assert resumed.loop.state.env_steps == load_checkpoint(before)["env_steps"] > 0
+    assert resumed.directory.checkpoints == [before]
+    # What it saves from now on is the newest, though its number may be lower.
+    resumed.stop()
+    assert resumed.run() is None
+    assert session(resume=True).loop.state.env_steps == resumed.loop.state.env_steps
+
+
+def test_the_newest_checkpoints_are_kept_and_no_others(session: OpenSession) -> None:
+    run = session(checkpoint_interval=1, keep_checkpoints=3)
+    stopped_after(run, 350)
+    steps = [load_checkpoint(path)["env_steps"] for path in run.directory.checkpoints]
+    assert len(steps) == 3
+    assert steps == sorted(set(steps), reverse=True)
+    assert steps[0] == run.loop.state.env_steps
+
+
+def test_a_full_disk_ends_no_training_and_harms_no_checkpoint(
+    session: OpenSession, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = session(checkpoint_interval=100)
+    save = torch.save
+
+    def full(content: Any, file: Any) -> None:
+        if content["env_steps"] > 200:
+            file.write(b"half a checkp")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(content, file)
+
+    monkeypatch.setattr(torch, "save", full)
+    assert run.run() is not None
+    newest = run.directory.checkpoints[0]
+    assert 0 < load_checkpoint(newest)["env_steps"] <= 200
+    assert not list(run.directory.path.glob("*partial*"))
+    lines = [line for line in capfd.readouterr().err.splitlines() if "No space left" in line]
+    assert lines
+    assert all(f"the latest is still {newest.name}" in line for line in lines)
+
+
+def test_a_save_that_was_asked_for_and_failed_is_told_to_who_asked(
+    running: Callable[..., TrainingSession], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = running()
+
+    def full(content: Any, file: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(OSError, match="No space left"):
+            run.request(run.save_checkpoint).result(timeout=60.0)
+    assert run.request(run.save_checkpoint).result(timeout=60.0).is_file()
 
 
 # ---- from another thread -----------------------------------------------------------------------
