@@ -18,6 +18,7 @@ ARGS ?=
 
 # A stamp for each kind of environment: sourcing a ROS 2 (or no longer) makes a new one.
 STAMP := $(VENV)/.setup-$(or $(ROS_DISTRO),no-ros)
+BENCH_STAMP := $(VENV)/.bench-$(or $(ROS_DISTRO),no-ros)
 
 # One machine unless told otherwise, and the package findable where ROS looks things up.
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
@@ -47,6 +48,15 @@ demo: setup ## drive a simulated arm to goals with the shipped policy; ARGS="--g
 .PHONY: test
 test: setup ## run the tests; ARGS="-k safety" selects some
 	@$(VENV)/bin/python -m pytest $(ARGS)
+
+.PHONY: bench
+bench: $(BENCH_STAMP) ## measure against the peers, see benchmarks/README.md; ARGS="env_rate" selects one
+	@$(VENV)/bin/python -m benchmarks $(ARGS)
+
+# What only the benchmarks need; `make setup` does without.
+$(BENCH_STAMP): $(STAMP)
+	@EXTRA=benchmark PYTHON='$(PYTHON)' PIP_ARGS='$(PIP_ARGS)' TORCH_INDEX='$(TORCH_INDEX)' tools/setup.sh $(VENV)
+	@touch $@
 
 .PHONY: lint
 lint: setup ## ruff and mypy on the whole package

@@ -95,7 +95,7 @@ setup(
             "stable-baselines3",  # for its check_env
             "types-PyYAML",
         ],
-        "benchmark": ["stable-baselines3"],
+        "benchmark": ["sbx-rl", "stable-baselines3"],
         "cluster": ["ray"],
     },
     entry_points={

@@ -3,7 +3,8 @@
 # Makes the virtual environment of `make setup`: tools/setup.sh VENV
 #
 # Where rclpy can be imported (a sourced ROS 2), that ROS 2 is used; elsewhere rclpy comes from PyPI.
-# Environment: PYTHON (interpreter), TORCH_INDEX (extra package index for torch), PIP_ARGS.
+# Environment: PYTHON (interpreter), TORCH_INDEX (extra package index for torch), PIP_ARGS, EXTRA
+# (another extra of setup.py, such as benchmark).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -81,6 +82,8 @@ if [[ ! -f $venv/.kind || $(<"$venv/.kind") != "$kind" ]]; then
   "$python" -m venv --clear "${options[@]}" "$venv"
   echo "$kind" >"$venv/.kind"
 fi
+
+extras+=${EXTRA:+,$EXTRA}
 
 # setuptools first and no build isolation, so that a repeated setup needs no network.
 "${pip[@]}" --quiet 'setuptools>=77' "${pins[@]}"
