@@ -58,6 +58,10 @@ $(BENCH_STAMP): $(STAMP)
 	@EXTRA=benchmark PYTHON='$(PYTHON)' PIP_ARGS='$(PIP_ARGS)' TORCH_INDEX='$(TORCH_INDEX)' tools/setup.sh $(VENV)
 	@touch $@
 
+.PHONY: plots
+plots: setup ## draw the figures of docs/losses.md from the losses themselves
+	@$(VENV)/bin/python -m benchmarks.plot_losses $(ARGS)
+
 .PHONY: lint
 lint: setup ## ruff and mypy on the whole package
 	@$(VENV)/bin/python -m ruff check
