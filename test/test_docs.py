@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pages name only what exists: files, tests, figures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_relative_link_of_a_page_leads_to_a_file(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    missing = [
+        link for link in links if "://" not in link and not (page.parent / link).resolve().exists()
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_test_that_a_page_names_exists(page: Path) -> None:
+    named = re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))
+    source = "\n".join(file.read_text() for file in (ROOT / "test").rglob("test_*.py"))
+    assert [name for name in named if f"def {name}(" not in source] == []
+
+
+def test_every_figure_of_the_losses_is_one_that_the_command_draws() -> None:
+    plot_losses = pytest.importorskip("benchmarks.plot_losses", reason="not a source checkout")
+    page = (ROOT / "docs" / "losses.md").read_text(encoding="utf-8")
+    shown = re.findall(r"images/losses_(\w+)\.png", page)
+    assert shown == list(plot_losses.FIGURES)
