@@ -46,7 +46,7 @@ class SacAgent:
     """Soft Actor-Critic with twin critics and a learned temperature.
 
     `config.value_function` chooses the variant: a value network with its target (Haarnoja et al.
-    2018a) or target critics (2018b). The order of `update` is the papers': Q (or V and Q), π, α,
+    2018a) or target critics (2018b). The order of `update` is Q, π, V where there is one, α,
     targets.
     """
 
