@@ -72,6 +72,11 @@ class Collector:
                     options["joint_position"] = info["joint_position"]
                 self._observations[index] = env.reset(options=options)[0]
 
+    def close(self) -> None:
+        """Ends the environments."""
+        for env in self._environments:
+            env.close()
+
     def _actions(self) -> np.ndarray[Any, np.dtype[np.float32]]:
         n = self._experience.shape.action
         size = (len(self._environments), n)

@@ -62,15 +62,31 @@ class InProcessSource:
     def __init__(self, setup: CollectorSetup, experience: Experience) -> None:
         """Makes the environments here."""
         self.experience = experience
-        self._collector = setup.make(experience)
+        self._setup = setup
+        self._collector: Collector | None = setup.make(experience)
 
     def advance(self, step: int, interrupted: Callable[[], bool]) -> bool:
         """Collects until `step` transitions are there; False when interrupted before."""
         while self.experience.env_steps < step:
             if interrupted():
                 return False
+            if self._collector is None:
+                self._collector = self._setup.make(self.experience)
             self._collector.step()
         return True
+
+    def begin_anew(self, seed: int) -> None:
+        """Ends the episodes in flight; those that follow are what a new process makes of `seed`.
+
+        The environments are made again, since Bullet keeps more than joint states from step to
+        step. Does nothing if no step was made since the last time with this seed.
+        """
+        if seed == self._setup.seed:
+            return
+        self._setup = dataclasses.replace(self._setup, seed=seed)
+        if self._collector is not None:
+            self._collector.close()
+        self._collector = None
 
     def pause(self) -> None:
         """Nothing to do: it stands still whenever `advance` is not running."""
@@ -139,6 +155,9 @@ class WorkerSource:
     def resume(self) -> None:
         """Lets the worker go on."""
         self.experience.paused = 0
+
+    def begin_anew(self, seed: int) -> None:
+        """Nothing to do: two processes are not repeatable anyway, so their episodes go on."""
 
     def close(self) -> None:
         """Ends the worker; kills it when it does not end by itself."""

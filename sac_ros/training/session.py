@@ -103,7 +103,7 @@ class TrainingSession:
             share=config.relabel_share,
         )
         self._rng = rng
-        self._source = self._start_source(actor_shape, state.env_steps)
+        self._source = self._start_source(actor_shape)
         self.loop = TrainingLoop(
             self.agent, replay, self._source, total_steps=config.total_steps, state=state
         )
@@ -182,6 +182,9 @@ class TrainingSession:
     def save_checkpoint(self) -> Path:
         """Writes everything that `resume` needs; returns where.
 
+        In one process the episodes in flight end here, and new ones begin from a seed that follows
+        from the steps, as they do in a run that is resumed from here: both go on alike.
+
         Raises:
             OSError: it could not be written; the checkpoints before it are untouched.
         """
@@ -193,7 +196,9 @@ class TrainingSession:
             self.loop.state,
             self.records.points,
         )
-        return keep_checkpoint(self.directory.path, content, self.config.keep_checkpoints)
+        path = keep_checkpoint(self.directory.path, content, self.config.keep_checkpoints)
+        self._source.begin_anew(self._collector_seed())
+        return path
 
     def export_policy(self) -> Path:
         """Evaluates the averaged actor and writes it as the run's policy file; returns where."""
@@ -218,8 +223,11 @@ class TrainingSession:
     def _learn(self, bar: ProgressBar) -> bool:
         state, config = self.loop.state, self.config
         started, first_step = time.perf_counter(), state.env_steps
+        if not self.directory.checkpoints:
+            # So that a kill at any moment leaves something. The collector has not been let go yet.
+            self._save_if_possible()
         next_evaluation = self._next_evaluation(state.env_steps)
-        next_checkpoint = state.env_steps + config.checkpoint_interval
+        next_checkpoint = _next_multiple(config.checkpoint_interval, state.env_steps)
         next_record = 0.0
         self._set_phase("training")
         while state.env_steps < config.total_steps:
@@ -238,7 +246,7 @@ class TrainingSession:
                 next_evaluation = self._next_evaluation(state.env_steps)
             if state.env_steps >= next_checkpoint:
                 self._standing_still(self._save_if_possible)
-                next_checkpoint = state.env_steps + config.checkpoint_interval
+                next_checkpoint = _next_multiple(config.checkpoint_interval, state.env_steps)
         return True
 
     def _report(self, bar: ProgressBar) -> Outcome | None:
@@ -286,7 +294,7 @@ class TrainingSession:
         ahead = 2000 + round(4 * UPDATES_PER_BLOCK / sac.updates_per_step)
         return min(sac.replay_capacity, max(self.config.total_steps, sac.learning_starts) + ahead)
 
-    def _start_source(self, shape: ActorShape, steps: int) -> InProcessSource | WorkerSource:
+    def _start_source(self, shape: ActorShape) -> InProcessSource | WorkerSource:
         setup = CollectorSetup(
             environment_id="sac_ros/ArmReach-v0",
             environment_arguments={"arm": self.config.arm, **self._env_arguments()},
@@ -294,11 +302,14 @@ class TrainingSession:
             actor_shape=shape,
             random_steps=self.config.sac.learning_starts,
             continue_share=self.config.continue_share,
-            # A resumed run must not meet the episodes of its beginning again.
-            seed=self.config.seed + 7919 * steps,
+            seed=self._collector_seed(),
         )
         source = WorkerSource if self.config.worker else InProcessSource
         return source(setup, self.experience)
+
+    def _collector_seed(self) -> int:
+        """Follows from the steps: a resumed run must not meet the episodes of its start again."""
+        return self.config.seed + 7919 * self.experience.env_steps
 
     def _wait_while_paused(self) -> None:
         if not self._pause_wanted.is_set():
@@ -323,7 +334,7 @@ class TrainingSession:
 
     def _next_evaluation(self, env_steps: int) -> int:
         interval = self.config.evaluation_interval * (5 if self.records.solved else 1)
-        return (env_steps // interval + 1) * interval
+        return _next_multiple(interval, env_steps)
 
     def _evaluate_and_record(self) -> None:
         self._set_phase("evaluating")
@@ -365,3 +376,8 @@ class TrainingSession:
 
     def _set_phase(self, phase: str) -> None:
         self.progress = dataclasses.replace(self.progress, phase=phase)
+
+
+def _next_multiple(interval: int, steps: int) -> int:
+    """Of a run's steps from its start, so that a resumed run keeps to those of the first."""
+    return (steps // interval + 1) * interval

@@ -168,7 +168,8 @@ def test_a_stopped_run_is_saved_while_its_collector_stands_still(session: OpenSe
     save = run.save_checkpoint
 
     def look_and_save() -> Path:
-        standing.append(run.experience.standing == run.experience.paused > 0)
+        if run.experience.env_steps > 0:  # before the first step there is nothing to stand for
+            standing.append(run.experience.standing == run.experience.paused > 0)
         return save()
 
     run.save_checkpoint = look_and_save  # type: ignore[method-assign]
