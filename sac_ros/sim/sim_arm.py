@@ -27,7 +27,8 @@ class SimArm:
     which is the same motion without an inverse-dynamics call per step. With gravity `none` the
     robot adds nothing, and the commanded torque must carry the arm.
 
-    Links collide with each other, but for neighbours.
+    Links collide with each other, but not with the next two on either side: Bullet takes the
+    convex hulls of their meshes, which overlap there where the real links do not touch.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class SimArm:
             | pybullet.URDF_USE_SELF_COLLISION_EXCLUDE_PARENT,
         )
         self._joints, self._tip = self._indices()
+        self._let_close_links_pass()
         # Bullet holds every joint by a velocity motor until told otherwise.
         for joint in range(self.client.getNumJoints(self.body)):
             self.client.setJointMotorControl2(
@@ -115,7 +117,7 @@ class SimArm:
         return np.array(torque)
 
     def collides_with_itself(self, position: ArrayLike) -> bool:
-        """Whether links other than neighbours touch at `position` [n] rad; moves the arm there."""
+        """Whether links that may collide touch at `position` [n] rad; moves the arm there."""
         self.reset(position)
         self.client.performCollisionDetection()
         contacts = self.client.getContactPoints(self.body, self.body)
@@ -125,6 +127,18 @@ class SimArm:
         """Ends the Bullet client. Calling it twice does nothing."""
         if self.client.isConnected():
             self.client.disconnect()
+
+    def _let_close_links_pass(self) -> None:
+        """Neighbours are excluded by the loading flag; this excludes the links after next."""
+        parents = {
+            index: self.client.getJointInfo(self.body, index)[16]
+            for index in range(self.client.getNumJoints(self.body))
+        }
+        for link, parent in parents.items():
+            if parent in parents:
+                self.client.setCollisionFilterPair(
+                    self.body, self.body, link, parents[parent], enableCollision=0
+                )
 
     def _indices(self) -> tuple[list[int], int]:
         by_joint, by_link = {}, {self.client.getBodyInfo(self.body)[0].decode(): -1}
