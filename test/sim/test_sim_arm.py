@@ -155,6 +155,13 @@ def test_a_folded_arm_collides_with_itself_and_a_straight_one_does_not(sim_arm: 
     assert 0.0005 < share < 0.6
 
 
+def test_overlapping_hulls_of_close_links_are_no_collision(sim_arm: MakeSim) -> None:
+    # The wrist bent to its limit: the hulls of links 5 and 7 overlap, a real iiwa is free there.
+    bent = ARM.home.copy()
+    bent[5] = HIGH[5]
+    assert not sim_arm().collides_with_itself(bent)
+
+
 def test_two_arms_in_one_process_do_not_meet(sim_arm: MakeSim) -> None:
     moved, still = sim_arm(), sim_arm()
     moved.step(ARM.action_scale, substeps=20)
