@@ -196,7 +196,8 @@ def _with_ratios(sizes: str, rates: dict[str, Figure]) -> list[Figure]:
     for peer in (SB3, SBX):
         if peer in rates:
             figures += [
-                ratio(f"{ours} / {peer}", rates[ours], rates[peer]) for ours in (OURS, OURS_V)
+                ratio(f"{each} / {peer}", rates[each], rates[peer])
+                for each in (OURS, OURS_V, BOUND)  # the bound: what no eager update can exceed
             ]
     figures += [
         ratio(f"share of the GEMM bound, {ours}", rates[ours], rates[bound], "%")

@@ -46,6 +46,7 @@ def test_the_update_rate_is_measured_for_all_sizes_and_variants() -> None:
     for sizes in ("8x8", "4"):
         assert f"{sizes}: sac_ros / stable-baselines3" in names
         assert f"{sizes}: sac_ros, value network / stable-baselines3" in names
+        assert f"{sizes}: matrix products / stable-baselines3" in names
         assert f"{sizes}: share of the GEMM bound, sac_ros" in names
 
 
