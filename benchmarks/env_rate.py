@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps per second of `ArmEnv` against a bare loop of the same PyBullet calls."""
+"""Steps per CPU second of `ArmEnv` against a bare loop of the same PyBullet calls."""
 
 from __future__ import annotations
 
 import argparse
-import time
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from benchmarks.figure import ratio
-from benchmarks.interleave import interleaved_rates, one_core
+from benchmarks.interleave import clock, interleaved_rates, one_core
 from benchmarks.result import describe
 from sac_ros.sim.arm_env import ArmEnv
 from sac_ros.sim.bullet import pybullet
@@ -54,7 +53,7 @@ class EnvRate:
         env.close()
         bare_env.close()
         share = ratio("ArmEnv.step / bare", rates[OURS], rates[BARE], "%")
-        title = f"Env rate, {env.arm.name}, {env.substeps} physics steps each, one core"
+        title = f"Env rate per CPU second, {env.arm.name}, {env.substeps} physics steps each"
         return describe(NAME, title, [*rates.values(), share], settings)
 
 
@@ -78,10 +77,10 @@ class _Episodes:
         shape = (env.episode_steps, env.arm.joints)
         actions = self._rng.uniform(-1.0, 1.0, shape).astype(np.float32)
         infos = []
-        started = time.perf_counter()
+        started = clock()
         for action in actions:
             infos.append(env.step(action)[4])
-        seconds = time.perf_counter() - started
+        seconds = clock() - started
         self._torques = [info["torque"].tolist() for info in infos]
         self._end = infos[-1]["joint_position"]
         return seconds
@@ -96,14 +95,14 @@ class _Episodes:
         set_torque, step = pybullet.setJointMotorControlArray, pybullet.stepSimulation
         get_joints, get_link = pybullet.getJointStates, pybullet.getLinkState
         states: Any = ()
-        started = time.perf_counter()
+        started = clock()
         for torque in self._torques:
             for _ in range(substeps):
                 set_torque(body, joints, mode, forces=torque, **client)
                 step(**client)
             states = get_joints(body, joints, **client)
             get_link(body, tip, computeForwardKinematics=True, **client)
-        seconds = time.perf_counter() - started
+        seconds = clock() - started
         difference = float(np.max(np.abs(self._end - [state[0] for state in states])))
         if difference > _TOLERANCE:
             raise RuntimeError(

@@ -12,6 +12,10 @@ import torch
 
 from benchmarks.figure import Figure
 
+# CPU seconds of this process: on one core and without waiting they are what a clock on the wall
+# would show on an idle machine, whatever else wants that core meanwhile.
+clock = time.process_time
+
 
 @contextlib.contextmanager
 def one_core() -> Iterator[None]:
@@ -42,11 +46,11 @@ def interleaved_rates(
     repetitions: int,
     unit: str,
 ) -> dict[str, Figure]:
-    """Units of work per second of every contestant.
+    """Units of work per CPU second of every contestant.
 
     Args:
-        contestants: by name, a function that does one turn's work and returns the seconds which
-            that took, so that it may prepare outside of its clock.
+        contestants: by name, a function that does one turn's work and returns the CPU seconds
+            (`clock`) which that took, so that it may prepare outside of its clock.
         per_turn: units of work in a turn, the same for all.
         turns: turns of each in a repetition; they alternate.
         repetitions: numbers in each figure.
@@ -71,8 +75,8 @@ def timed(work: Callable[[], object]) -> Callable[[], float]:
     """A turn that needs no preparation: all of `work` is timed."""
 
     def turn() -> float:
-        started = time.perf_counter()
+        started = clock()
         work()
-        return time.perf_counter() - started
+        return clock() - started
 
     return turn

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Updates per second: ours, stable-baselines3's, SBX's, and the bare matrix products of one."""
+"""Updates per CPU second: ours, the peers', and those of the bare matrix products of one."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ class UpdateRate:
             "threads": 1,
             "flop_per_update": flop,
         }
-        title = f"Update rate, batch {self.batch_size}, one thread (2018b unless said)"
+        title = (
+            f"Update rate per CPU second, batch {self.batch_size}, one core (2018b unless said)"
+        )
         return describe(NAME, title, figures, settings)
 
     def _contestants(
