@@ -30,9 +30,12 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except BaseException:
+    except BaseException as error:
         # On a full disk even half a checkpoint is in the way of the next one.
         partial.unlink(missing_ok=True)
+        # torch's writer still closes its archive after a failed write, and raises about that.
+        if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+            raise error.__context__ from error
         raise
 
 

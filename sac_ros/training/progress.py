@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import sys
 from dataclasses import asdict, dataclass
@@ -98,13 +99,14 @@ def say(line: str) -> None:
 class Records:
     """Writes a run's figures to TensorBoard and its learning curve to `evaluations.csv`.
 
-    Tags are those of stable-baselines3, so that runs of both compare in one TensorBoard.
+    Tags are those of stable-baselines3, so that runs of both compare in one TensorBoard. A disk
+    that is full costs figures, said in a line, and not the training.
     """
 
     def __init__(self, directory: Path, points: list[EvaluationPoint]) -> None:
         """Goes on after `points`, those of a resumed run."""
         self._csv = directory / "evaluations.csv"
-        self._writer = SummaryWriter(str(directory), flush_secs=10)
+        self._writer: SummaryWriter | None = SummaryWriter(str(directory), flush_secs=10)
         self.points = points
 
     def add_progress(self, progress: Progress, metrics: Metrics | None) -> None:
@@ -124,8 +126,7 @@ class Records:
                 "train/entropy": metrics.entropy.item(),
                 "train/q_mean": metrics.q_mean.item(),
             }
-        for tag, value in scalars.items():
-            self._writer.add_scalar(tag, value, progress.env_steps)
+        self._add_scalars(scalars, progress.env_steps)
 
     def add_evaluation(self, point: EvaluationPoint) -> None:
         """A point of the learning curve."""
@@ -136,9 +137,12 @@ class Records:
             "eval/median_error_m": point.median_error_m,
             "eval/mean_reward": point.mean_return,
         }
-        for tag, value in scalars.items():
-            self._writer.add_scalar(tag, value, point.env_steps)
-        self._write_csv()
+        self._add_scalars(scalars, point.env_steps)
+        try:
+            self._write_csv()
+        except OSError as error:  # the next evaluation writes this point too
+            self._csv.with_suffix(".partial").unlink(missing_ok=True)
+            say(f"{self._csv.name} could not be written: {error}")
 
     def seconds_to(self, success: float) -> float | None:
         """Learning seconds until `success` within 5 cm was reached and sustained, None if never.
@@ -160,7 +164,19 @@ class Records:
 
     def close(self) -> None:
         """Flushes what is still buffered."""
-        self._writer.close()
+        if self._writer is not None:
+            with contextlib.suppress(OSError):
+                self._writer.close()
+
+    def _add_scalars(self, scalars: dict[str, float], step: int) -> None:
+        if self._writer is None:
+            return
+        try:
+            for tag, value in scalars.items():
+                self._writer.add_scalar(tag, value, step)
+        except OSError as error:  # its thread has ended, so it would fail from now on
+            self._writer = None
+            say(f"TensorBoard's events can no longer be written: {error}")
 
     def _write_csv(self) -> None:
         partial = self._csv.with_suffix(".partial")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import pickle
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,26 @@ def test_a_write_that_fails_leaves_the_old_checkpoint(
         save_checkpoint(path, {"steps": 8})
     assert load_checkpoint(path)["steps"] == 7
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("room", [0, 1000, 100_000, 1_000_000])
+def test_a_disk_that_is_full_anywhere_is_an_os_error(
+    path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    class Full(io.FileIO):
+        def write(self, data: Any) -> int:
+            if self.tell() + len(data) > room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    def full(self: Path, mode: str) -> Full:
+        return Full(str(self), mode.replace("b", ""))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            save_checkpoint(path, {"replay": torch.zeros(300_000), "more": torch.zeros(300)})
+    assert list(path.parent.iterdir()) == []
 
 
 def test_a_missing_checkpoint_is_named(path: Path) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from torch.utils.tensorboard import SummaryWriter
 
 from sac_ros.training.evaluation import Evaluation
 from sac_ros.training.progress import EvaluationPoint, Progress, ProgressBar, Records, say
@@ -88,6 +91,31 @@ def test_a_point_takes_its_figures_from_the_evaluation() -> None:
     assert found.pop("env_steps") == 1000
     assert found.pop("learning_seconds") == 12.0
     assert found == {name: getattr(result, name) for name in found}
+
+
+def test_a_full_disk_costs_figures_and_not_the_training(
+    records_of: MakeRecords,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    records = records_of(0.5)
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        patch.setattr(SummaryWriter, "add_scalar", full)
+        for _ in range(2):
+            records.add_progress(Progress(), None)
+            records.add_evaluation(point(2000, 20.0, 0.6))
+    lines = capsys.readouterr().err.splitlines()
+    assert sum("TensorBoard" in line for line in lines) == 1
+    assert sum("evaluations.csv could not be written" in line for line in lines) == 2
+    records.add_evaluation(point(3000, 30.0, 0.7))
+    with (tmp_path / "evaluations.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 4  # those that did not fit, too
 
 
 def test_the_bar_shows_the_figures_and_never_runs_over(
