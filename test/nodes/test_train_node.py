@@ -136,6 +136,20 @@ def test_a_wrong_parameter_is_one_sentence_and_exit_code_2(
     assert not train.checkpoint.exists()
 
 
+def test_checkpoints_that_are_all_torn_are_one_sentence_and_exit_code_2(
+    training: Callable[..., Training], tmp_path: Path
+) -> None:
+    (tmp_path / "tiny").mkdir()
+    for name in ("checkpoint_0000000100.pt", "checkpoint_0000000200.pt"):
+        (tmp_path / "tiny" / name).touch()
+    train = training(resume="true")
+    assert train.process.wait(timeout=90.0) == 2, train.log
+    (sentence,) = [line for line in train.log.splitlines() if "error: " in line]
+    words = r"200\.pt is not a whole checkpoint: .*; nor is any of the 1 before it"
+    assert re.search(words, sentence), sentence
+    assert "Traceback" not in train.log
+
+
 def test_a_wrong_parameter_leaves_no_directory_behind(training: Callable[..., Training]) -> None:
     train = training(**{"env.control_rate_hz": 60})
     assert train.process.wait(timeout=90.0) == 2

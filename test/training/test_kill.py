@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 at random moments: every run goes on, and nothing older than an interval is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from tiny_run import open_session
+
+from sac_ros.sac.checkpoint import load_checkpoint
+from sac_ros.training.checkpoints import checkpoints_in
+
+KILLS = 6
+Eventually = Callable[..., None]
+
+
+class Trainer:
+    """Trainings with a worker, one after the other, each in a process of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._server = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("trainer_server.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._process_id = 0
+
+    def start(self, **changes: Any) -> None:
+        json.dump({"directory": str(self.directory), "changes": changes}, self._in)
+        self._in.write("\n")
+        self._in.flush()
+        self._process_id = int(self._out.readline())
+
+    def kill(self) -> None:
+        os.kill(self._process_id, signal.SIGKILL)
+        assert self._out.readline() == "ended\n"
+
+    def close(self) -> None:
+        self._in.close()
+        self._server.kill()
+        self._server.wait()
+        self._out.close()
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "log").read_text()
+
+    @property
+    def _in(self) -> IO[str]:
+        assert self._server.stdin is not None
+        return self._server.stdin
+
+    @property
+    def _out(self) -> IO[str]:
+        assert self._server.stdout is not None
+        return self._server.stdout
+
+
+@pytest.fixture
+def trainer(tmp_path: Path) -> Iterator[Trainer]:
+    started = Trainer(tmp_path)
+    yield started
+    started.close()
+
+
+def steps_of(path: Path) -> int:
+    found = re.fullmatch(r"checkpoint_(\d+)\.pt", path.name)
+    assert found is not None
+    return int(found[1])
+
+
+def test_a_training_that_is_killed_at_any_moment_goes_on_from_its_last_checkpoint(
+    trainer: Trainer, tmp_path: Path, eventually: Eventually
+) -> None:
+    run, moments = tmp_path / "tiny", random.Random(0)
+
+    def newest() -> int:
+        found = checkpoints_in(run)
+        return steps_of(found[0]) if found else -1
+
+    def goes_on_from(steps: int) -> None:
+        eventually(lambda: newest() > steps, f"it goes on from step {steps}", timeout=60.0)
+
+    # Saves after every block, so that many of the kills hit one.
+    changes: dict[str, Any] = {
+        "worker": True,
+        "total_steps": 1_000_000,
+        "checkpoint_interval": 1,
+        "evaluation_interval": 1_000_000,
+    }
+    trainer.start(**changes)
+    eventually(lambda: newest() >= 0, "the checkpoint that every run begins with")
+    known = 0
+    for kill in range(KILLS):
+        if kill % 4:  # every fourth dies while it starts, the others while they learn and save
+            goes_on_from(known)
+        time.sleep(moments.uniform(0.0, 0.3))
+        trainer.kill()
+        for path in checkpoints_in(run):
+            assert load_checkpoint(path)["env_steps"] == steps_of(path)  # whole, every one
+        assert newest() >= known
+        known = newest()
+        trainer.start(**changes, resume=True)
+    goes_on_from(known)
+    trainer.kill()
+    assert known > 0
+    assert "Traceback" not in trainer.log
+    assert not list(run.glob("*.torn"))
+
+    known = newest()
+    last = open_session(tmp_path, **{**changes, "resume": True, "worker": False})
+    assert last.loop.state.env_steps == known
+    last.close()
+    assert not list(run.glob("*.partial"))
