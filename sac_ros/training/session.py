@@ -324,7 +324,8 @@ class TrainingSession:
 
     def _standing_still(self, action: Callable[[], Any]) -> Any:
         """Calls `action` while the collector writes nothing and gains no head start."""
-        if self._pause_wanted.is_set():
+        # Not by what is wanted: a pause may be asked for while the collector still writes.
+        if self.experience.paused:
             return action()
         self._source.pause()
         try:
