@@ -157,7 +157,7 @@ class PolicySpec:
 
         Args:
             text: the JSON text.
-            source: where it came from, such as ``policy file /tmp/a.onnx``, for the errors.
+            source: where it came from, such as ``policy file a.onnx``, for the errors.
 
         Raises:
             PolicyFileError: a field is missing, unknown, of the wrong type, size or range.

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from PIL import Image
 
 from sac_ros.sim.bullet import pybullet
 from sac_ros.sim.sim_arm import SimArm
+from sac_ros.whole_file import whole_file
 
 Frame = NDArray[np.uint8]
 
@@ -83,13 +83,12 @@ def save_gif(frames: Sequence[Frame], path: Path, frames_per_second: float) -> N
         Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
         for frame in frames
     ]
-    partial = path.with_suffix(".partial")
-    images[0].save(
-        partial,
-        format="GIF",
-        save_all=True,
-        append_images=images[1:],
-        duration=round(1000.0 / frames_per_second),
-        loop=0,
-    )
-    os.replace(partial, path)
+    with whole_file(path) as file:
+        images[0].save(
+            file,
+            format="GIF",
+            save_all=True,
+            append_images=images[1:],
+            duration=round(1000.0 / frames_per_second),
+            loop=0,
+        )

@@ -16,6 +16,7 @@ from sac_ros.training.model_card import model_card
 from sac_ros.training.progress import Records
 from sac_ros.training.report import evaluation_table, save_learning_curve, save_reaching
 from sac_ros.training.run_directory import RunDirectory
+from sac_ros.whole_file import whole_file
 
 _THRESHOLDS = (0.5, 0.9, 0.95)
 
@@ -54,9 +55,8 @@ class FinalReport:
         if result is None:
             return None
         self._write_figures(result)
-        self.directory.model_card.write_text(
-            model_card(policy, policy.path.name), encoding="utf-8"
-        )
+        with whole_file(self.directory.model_card) as file:
+            file.write_text(model_card(policy, policy.path.name), encoding="utf-8")
         title = f"{self.config.arm}, seed {self.config.seed}"
         save_learning_curve(self.records.points, self.directory.learning_curve, title)
         if self.config.record_video:
@@ -83,9 +83,8 @@ class FinalReport:
             "env_steps": self.state.env_steps,
             "updates": self.state.updates,
         }
-        partial = self.directory.evaluation.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        partial.replace(self.directory.evaluation)
+        with whole_file(self.directory.evaluation) as file:
+            file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
     def _time_rows(self) -> list[tuple[str, str]]:
         rows = []

@@ -12,6 +12,7 @@ from sac_ros.sim.arm_env import ArmEnv
 from sac_ros.sim.rendering import Frame, save_gif
 from sac_ros.training.evaluation import Controller, Evaluation
 from sac_ros.training.progress import EvaluationPoint
+from sac_ros.whole_file import whole_file
 
 
 def evaluation_table(result: Evaluation, extra: Sequence[tuple[str, str]] = ()) -> str:
@@ -52,9 +53,8 @@ def save_learning_curve(points: Sequence[EvaluationPoint], path: Path, title: st
     error.legend(loc="upper right")
     for axes in (success, error):
         axes.grid(alpha=0.3)
-    partial = path.with_suffix(".partial")
-    figure.savefig(partial, dpi=120, format="png")
-    partial.replace(path)
+    with whole_file(path) as file:
+        figure.savefig(file, dpi=120, format="png")
 
 
 def save_reaching(

@@ -14,6 +14,7 @@ import yaml
 from sac_ros.errors import ConfigurationError
 from sac_ros.training.checkpoints import PATTERN, checkpoints_in
 from sac_ros.training.config import TrainConfig
+from sac_ros.whole_file import whole_file
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def _write_configuration(config: TrainConfig, name: str, path: Path) -> None:
     # Through JSON, since YAML has no tuples.
     parameters = json.loads(json.dumps(dataclasses.asdict(config))) | {"name": name}
     document = {"/**/train_node": {"ros__parameters": parameters}}
-    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    with whole_file(path) as file:
+        file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
 def _remove_half_written(run: Path) -> None:

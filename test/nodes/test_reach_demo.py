@@ -22,7 +22,6 @@ from sac_ros.share import share_path
 from sac_ros.sim.arm_model import load_arm
 
 ARM = load_arm("iiwa")
-SHIPPED = share_path("models", "iiwa_reach.onnx")
 COMMAND = "import sys; from sac_ros.nodes.reach_demo import main; sys.exit(main())"
 
 
@@ -128,7 +127,6 @@ def test_what_cannot_run_is_one_sentence_and_exit_code_2(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SHIPPED.exists(), reason=f"{SHIPPED} is not there")
 def test_the_shipped_policy_reaches_every_goal() -> None:
     code, out, err = run("--goals", 3, "--seed", 11)
     assert code == 0, out + err

@@ -16,7 +16,7 @@ from tiny_policy import tiny_spec
 from sac_ros.errors import PolicyFileError
 from sac_ros.policy.spec import GoalSpec, PolicySpec
 
-SOURCE = "policy file /tmp/a.onnx"
+SOURCE = "policy file a.onnx"
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 positive = st.floats(min_value=1e-300, allow_infinity=False)
