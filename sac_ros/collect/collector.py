@@ -49,6 +49,7 @@ class Collector:
         self._rng = np.random.default_rng([seed, 1])
         self._returns = np.zeros(len(environments))
         seeds = np.random.SeedSequence([seed, 2]).generate_state(len(environments))
+        self._end_episodes_of_others()
         self._observations = np.stack(
             [
                 env.reset(seed=int(number))[0]
@@ -61,10 +62,11 @@ class Collector:
         actions = self._actions()
         for index, env in enumerate(self._environments):
             observation, reward, terminated, truncated, info = env.step(actions[index])
-            self._write(index, actions[index], float(reward), observation, terminated)
+            ended = terminated or truncated
+            self._write(index, actions[index], float(reward), observation, terminated, ended)
             self._returns[index] += reward
             self._observations[index] = observation
-            if terminated or truncated:
+            if ended:
                 self._experience.add_episode(self._returns[index], info["distance"])
                 self._returns[index] = 0.0
                 options = {}
@@ -76,6 +78,15 @@ class Collector:
         """Ends the environments."""
         for env in self._environments:
             env.close()
+
+    def _end_episodes_of_others(self) -> None:
+        """Marks the episodes that a collector before this one, or a saved run's, left in flight.
+
+        Else the first rows written here would pass for what followed them.
+        """
+        experience, count = self._experience, len(self._environments)
+        newest = np.arange(max(0, experience.env_steps - count), experience.env_steps)
+        experience.ended[newest % experience.shape.capacity] = 1.0
 
     def _actions(self) -> np.ndarray[Any, np.dtype[np.float32]]:
         n = self._experience.shape.action
@@ -90,7 +101,13 @@ class Collector:
         return self._actor.sample(self._observations, noise)
 
     def _write(
-        self, index: int, action: Any, reward: float, next_observation: Any, terminated: bool
+        self,
+        index: int,
+        action: Any,
+        reward: float,
+        next_observation: Any,
+        terminated: bool,
+        ended: bool,
     ) -> None:
         experience = self._experience
         row = experience.env_steps % experience.shape.capacity
@@ -99,4 +116,5 @@ class Collector:
         experience.reward[row] = reward
         experience.next_observation[row] = next_observation
         experience.terminated[row] = terminated
+        experience.ended[row] = ended
         experience.env_steps += 1

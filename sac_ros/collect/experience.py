@@ -35,6 +35,7 @@ class ExperienceShape:
             "reward": (np.float32, (rows,)),
             "next_observation": (np.float32, (rows, self.observation)),
             "terminated": (np.float32, (rows,)),
+            "ended": (np.float32, (rows,)),
             "actor": (np.float32, (self.actor_parameters,)),
             "episodes": (np.float32, (EPISODE_RING, 2)),
         }
@@ -66,7 +67,9 @@ def _counter(index: int) -> Any:
 class Experience:
     """A ring of transitions, the actor's weights, and the counters that pace both sides.
 
-    Rows are written by the collector only and become visible when `env_steps` counts them.
+    Rows are written by the collector only and become visible when `env_steps` counts them. The
+    rows of E environments take turns: what follows row r in its environment stands in row r + E,
+    unless `ended` says that the episode was over.
     """
 
     env_steps = _counter(0)  # transitions written so far; by the collector
@@ -82,7 +85,8 @@ class Experience:
     action: NDArray[np.float32]
     reward: NDArray[np.float32]
     next_observation: NDArray[np.float32]
-    terminated: NDArray[np.float32]
+    terminated: NDArray[np.float32]  # 1 where the episode ended in the world
+    ended: NDArray[np.float32]  # 1 after the last step of an episode, a time limit's included
     actor: NDArray[np.float32]
     episodes: NDArray[np.float32]
 

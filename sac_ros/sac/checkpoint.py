@@ -11,7 +11,7 @@ import torch
 
 from sac_ros.errors import ConfigurationError
 
-FORMAT = 1
+FORMAT = 2  # 2: the experience tells where episodes ended
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:

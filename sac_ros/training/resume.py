@@ -17,7 +17,7 @@ from sac_ros.sac.training_loop import LoopState
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.progress import EvaluationPoint
 
-_COLUMNS = ("observation", "action", "reward", "next_observation", "terminated")
+_COLUMNS = ("observation", "action", "reward", "next_observation", "terminated", "ended")
 
 # These may differ when a run goes on; what decides the learning may not.
 _FREE = (

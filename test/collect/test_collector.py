@@ -60,6 +60,27 @@ def test_a_termination_is_marked_at_its_own_row() -> None:
     np.testing.assert_array_equal(memory.terminated[:20], last.astype(np.float32))
 
 
+@pytest.mark.parametrize("terminates", [True, False])
+def test_the_last_step_of_an_episode_is_marked_whatever_ended_it(terminates: bool) -> None:
+    memory = collected([CountingEnv(5, terminates), CountingEnv(3, terminates)], 20)
+    last = memory.next_observation[:40, 1] == np.tile([5, 3], 20)
+    assert last.sum() == 4 + 6
+    np.testing.assert_array_equal(memory.ended[:40], last.astype(np.float32))
+
+
+@pytest.mark.parametrize(("steps", "newest"), [(2, [3, 4, 5]), (3, [0, 6, 7])])
+def test_a_new_collector_ends_the_episodes_that_the_old_one_left_in_flight(
+    steps: int, newest: list[int]
+) -> None:
+    memory = experience(capacity=8)  # the third step wraps
+    worker = collector([CountingEnv(100)] * 3, memory, random_steps=1000)
+    for _ in range(steps):
+        worker.step()
+    assert memory.ended.sum() == 0
+    collector([CountingEnv(100)] * 3, memory)
+    np.testing.assert_array_equal(np.flatnonzero(memory.ended), newest)
+
+
 def test_environments_take_turns_row_by_row() -> None:
     memory = collected([CountingEnv(100), CountingEnv(100), CountingEnv(100)], 4)
     np.testing.assert_array_equal(memory.observation[:12, 1], np.repeat(np.arange(4), 3))
