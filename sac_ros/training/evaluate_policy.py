@@ -18,6 +18,7 @@ from sac_ros.training.report import evaluation_table
 KEYS = (
     "model", "arm", "task", "episodes", "seed", "success_5cm", "success_2cm", "median_error_m",
     "p95_error_m", "mean_return", "rms_torque_step", "wall_seconds",
+    "rms_torque_step_share", "torque_power_above_10hz", "overspeed_share", "joint_limit_share",
 )  # fmt: skip
 
 

@@ -14,17 +14,23 @@ from numpy.typing import NDArray
 from sac_ros.errors import ConfigurationError, PolicyFileError
 from sac_ros.policy.runtime import Policy
 from sac_ros.sim.arm_env import ArmEnv
+from sac_ros.training.smoothness import Power, power, root_mean_square
 
 Array = NDArray[np.float64]
 Controller = Callable[[NDArray[np.float32], dict[str, Any]], tuple[Array | None, Any]]
 """Takes an observation and its info; gives a torque [n] N·m (None: from the action), an action."""
 
 HELD_OUT_SEED = 1_000_000  # evaluations during training; evaluate_policy's default is 1000
+NEAR_LIMIT = 0.03  # of a joint's range: closer than this to its end, it leans on its stop
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found; the distance of an episode is the one at its end."""
+    """What an evaluation found; the distance of an episode is the one at its end.
+
+    Shares are 0 to 1.  On the scale of the two smoothness figures that are not in N·m, and why it
+    is the torque at action 1, see `sac_ros.training.smoothness`.
+    """
 
     episodes: int
     seed: int
@@ -34,7 +40,10 @@ class Evaluation:
     p95_error_m: float
     mean_return: float
     rms_torque_step: float  # N·m, root mean square over joints and steps
+    rms_torque_step_share: float  # the same of torques divided by the torque at action 1
+    torque_power_above_10hz: float  # share of such torques' power, of all joints and episodes
     overspeed_share: float  # of joint samples above the velocity limit
+    joint_limit_share: float  # of joint samples at most 3 % of the range from a position limit
     wall_seconds: float
 
 
@@ -48,10 +57,11 @@ def evaluate(
 ) -> Evaluation | None:
     """Runs `episodes` episodes, episode i reset with `seed + i`; None when interrupted."""
     started = time.perf_counter()
-    distances, returns, torque_steps, overspeed = [], [], [], []
+    distances, returns, torque_steps, overspeed, near_limit = [], [], [], [], []
+    torque_power = Power()
     for episode in range(episodes):
         observation, info = env.reset(seed=seed + episode)
-        total, torques, speeds = 0.0, [], []
+        total, torques, speeds, positions = 0.0, [], [], []
         truncated = False
         while not truncated:
             if interrupted():
@@ -61,11 +71,14 @@ def evaluate(
             total += reward
             torques.append(info["torque"])
             speeds.append(info["joint_velocity"])
+            positions.append(info["joint_position"])
         distances.append(info["distance"])
         returns.append(total)
         torque_steps.append(np.diff(torques, axis=0))
+        torque_power += power(np.array(torques) / env.arm.action_scale, env.control_rate_hz)
         overspeed.append(np.mean(np.abs(speeds) > env.arm.velocity_limit))
-    errors = np.array(distances)
+        near_limit.append(np.mean(_near_limit(np.array(positions), env.arm.position_limit)))
+    errors, steps = np.array(distances), np.concatenate(torque_steps)
     return Evaluation(
         episodes=episodes,
         seed=seed,
@@ -74,15 +87,20 @@ def evaluate(
         median_error_m=float(np.median(errors)),
         p95_error_m=float(np.percentile(errors, 95)),
         mean_return=float(np.mean(returns)),
-        rms_torque_step=_root_mean_square(np.concatenate(torque_steps)),
+        rms_torque_step=root_mean_square(steps),
+        rms_torque_step_share=root_mean_square(steps / env.arm.action_scale),
+        torque_power_above_10hz=torque_power.share,
         overspeed_share=float(np.mean(overspeed)),
+        joint_limit_share=float(np.mean(near_limit)),
         wall_seconds=time.perf_counter() - started,
     )
 
 
-def _root_mean_square(values: Array) -> float:
-    """0 of nothing: an episode of one step has no change of torque."""
-    return float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
+def _near_limit(position: Array, limit: Array) -> NDArray[np.bool_]:
+    """[t, n] whether positions [t, n] are near, at or beyond the limits [n, 2]; all in rad."""
+    low, high = limit.T
+    margin = NEAR_LIMIT * (high - low)
+    return (position <= low + margin) | (position >= high - margin)
 
 
 def policy_controller(policy: Policy, env: ArmEnv) -> Controller:

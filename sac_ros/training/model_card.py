@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sac_ros.policy.runtime import Policy
 
 
@@ -50,7 +53,7 @@ test; `evaluate_policy {file_name}` measures it again.
 | within 2 cm | {found["success_rate_2cm"]:.1%} |
 | median, 95th percentile | {1e3 * found["median_error_m"]:.1f} mm, \
 {1e3 * found["p95_error_m"]:.1f} mm |
-| evaluation seeds | {seeds[0]} to {seeds[1]} |
+{_motion_rows(found)}| evaluation seeds | {seeds[0]} to {seeds[1]} |
 
 | joint | torque limit (N·m) | torque at action 1 (N·m) | velocity limit (rad/s) | \
 positions in training (rad) |
@@ -66,3 +69,19 @@ positions in training (rad) |
 - Velocity limits are kept by the graph up to short overshoots, not guaranteed by it. The safety
   filter of `policy_node` belongs in front of a robot; see docs/safety.md.
 """
+
+
+def _motion_rows(found: Mapping[str, Any]) -> str:
+    """Table rows on the motion; none for a policy file from before these were measured."""
+    figures = {
+        "RMS change of torque per step": ("rms_torque_step", "{:.2f} N·m"),
+        "the same of torque at action 1": ("rms_torque_step_share", "{:.1%}"),
+        "torque's power above 10 Hz": ("torque_power_above_10hz", "{:.1%}"),
+        "joint samples above the velocity limit": ("overspeed_share", "{:.1%}"),
+        "joint samples near a position limit": ("joint_limit_share", "{:.1%}"),
+    }
+    return "".join(
+        f"| {name} | {form.format(found[key])} |\n"
+        for name, (key, form) in figures.items()
+        if key in found
+    )

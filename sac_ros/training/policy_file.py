@@ -99,6 +99,11 @@ def write_policy(
             "success_rate_2cm": evaluation.success_2cm,
             "median_error_m": evaluation.median_error_m,
             "p95_error_m": evaluation.p95_error_m,
+            "rms_torque_step": evaluation.rms_torque_step,
+            "rms_torque_step_share": evaluation.rms_torque_step_share,
+            "torque_power_above_10hz": evaluation.torque_power_above_10hz,
+            "overspeed_share": evaluation.overspeed_share,
+            "joint_limit_share": evaluation.joint_limit_share,
         },
         self_test=SelfTest({}, (), 1.0),  # the export fills it in
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import math
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,6 +47,8 @@ class EvaluationPoint:
     median_error_m: float
     p95_error_m: float
     mean_return: float
+    rms_torque_step: float = math.nan  # N·m; unknown in checkpoints from before it was kept
+    torque_power_above_10hz: float = math.nan  # share; likewise
 
     @classmethod
     def of(cls, env_steps: int, learning_seconds: float, result: Evaluation) -> EvaluationPoint:
@@ -58,6 +61,8 @@ class EvaluationPoint:
             result.median_error_m,
             result.p95_error_m,
             result.mean_return,
+            result.rms_torque_step,
+            result.torque_power_above_10hz,
         )
 
 
@@ -136,6 +141,8 @@ class Records:
             "eval/success_rate_2cm": point.success_2cm,
             "eval/median_error_m": point.median_error_m,
             "eval/mean_reward": point.mean_return,
+            "eval/rms_torque_step": point.rms_torque_step,
+            "eval/torque_power_above_10hz": point.torque_power_above_10hz,
         }
         self._add_scalars(scalars, point.env_steps)
         try:

@@ -25,7 +25,10 @@ def evaluation_table(result: Evaluation, extra: Sequence[tuple[str, str]] = ()) 
         ("95th percentile", f"{1e3 * result.p95_error_m:.1f} mm"),
         ("mean return", f"{result.mean_return:.1f}"),
         ("RMS torque step", f"{result.rms_torque_step:.2f} N·m"),
+        ("of torque at action 1", f"{result.rms_torque_step_share:.1%}"),
+        ("torque above 10 Hz", f"{result.torque_power_above_10hz:.1%} of its power"),
         ("above velocity limit", f"{result.overspeed_share:.1%} of joint samples"),
+        ("near a joint limit", f"{result.joint_limit_share:.1%} of joint samples"),
         *extra,
     ]
     width = max(len(name) for name, _ in rows)

@@ -61,6 +61,8 @@ def export_call(gravity: str) -> ExportCall:
             observations=rng.normal(size=(500, env.encoding.size)).astype(np.float32),
             env_steps=500,
             learning_seconds=1.0,
-            evaluation=Evaluation(5, 0, 0.8, 0.4, 0.01, 0.05, -7.0, 1.5, 0.02, 3.0),
+            evaluation=Evaluation(
+                5, 0, 0.8, 0.4, 0.01, 0.05, -7.0, 1.5, 0.06, 0.03, 0.02, 0.04, 3.0
+            ),
         )
     return ExportCall(env, *taken["arguments"])

@@ -56,8 +56,9 @@ def test_the_figures_are_those_of_the_episodes(env: ArmEnv) -> None:
     assert result.median_error_m == pytest.approx(np.median(distances), abs=1e-6)
     assert result.p95_error_m == pytest.approx(np.percentile(distances, 95), abs=1e-6)
     assert result.success_5cm == np.mean(np.array(distances) < 0.05)
-    assert result.rms_torque_step == 0.0
-    assert result.overspeed_share == 0.0
+    assert result.rms_torque_step == result.rms_torque_step_share == 0.0
+    assert result.torque_power_above_10hz == 0.0
+    assert result.overspeed_share == result.joint_limit_share == 0.0
     assert result.wall_seconds > 0.0
 
 
@@ -113,6 +114,61 @@ def test_overspeed_and_torque_steps_are_counted(env: ArmEnv) -> None:
     expected = np.sqrt(np.mean(np.square(2 * env.arm.torque_limit)))
     assert result.rms_torque_step == pytest.approx(expected)
     assert 0.0 < result.overspeed_share <= 1.0
+
+
+def swung(env: ArmEnv, hertz: float, joints: slice = slice(None)) -> Evaluation:
+    """Of torques that swing at `hertz`, by half of the torque at action 1, in `joints`."""
+    step = 0
+
+    def swing(observation: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal step
+        step += 1
+        torque = np.zeros(7)
+        torque[joints] = 0.5 * np.sin(2 * np.pi * hertz * step / env.control_rate_hz)
+        return torque * env.arm.action_scale, np.zeros(7, dtype=np.float32)
+
+    result = evaluate(env, swing, episodes=2, seed=0)
+    assert result is not None
+    return result
+
+
+def test_fast_torques_are_told_from_slow_ones_and_from_large_ones() -> None:
+    env = ArmEnv(episode_seconds=2.0)
+    slow, fast = swung(env, 2.0), swung(env, 20.0)
+    env.close()
+    assert slow.torque_power_above_10hz < 1e-4
+    assert fast.torque_power_above_10hz > 0.999
+    # The steps of a·sin(2πft) are 2a·sin(πf/rate) at most, 1/√2 of it in the mean square.
+    for result, hertz in ((slow, 2.0), (fast, 20.0)):
+        expected = 2 * 0.5 * np.sin(np.pi * hertz / 50) / np.sqrt(2)
+        assert result.rms_torque_step_share == pytest.approx(expected, rel=0.02)
+        in_newton_metres = expected * np.sqrt(np.mean(np.square(env.arm.action_scale)))
+        assert result.rms_torque_step == pytest.approx(in_newton_metres, rel=0.02)
+
+
+def test_a_trembling_wrist_counts_as_much_as_a_trembling_shoulder() -> None:
+    env = ArmEnv(episode_seconds=1.0)
+    shoulder, wrist = swung(env, 20.0, slice(0, 1)), swung(env, 20.0, slice(6, 7))
+    env.close()
+    assert wrist.rms_torque_step < shoulder.rms_torque_step / 20
+    assert wrist.rms_torque_step_share == pytest.approx(shoulder.rms_torque_step_share)
+
+
+def test_joints_that_rest_near_their_limits_are_counted(
+    env: ArmEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low, high = env.arm.position_limit.T
+    posture = env.arm.home.copy()
+    posture[2] = low[2] + 0.029 * (high - low)[2]
+    posture[4] = high[4] - 0.029 * (high - low)[4]
+    posture[6] = high[6] - 0.031 * (high - low)[6]
+    reset = env.reset
+    monkeypatch.setattr(
+        env, "reset", lambda *, seed: reset(seed=seed, options={"joint_position": posture})
+    )
+    result = evaluate(env, still, episodes=2, seed=0)
+    assert result is not None
+    assert result.joint_limit_share == pytest.approx(2 / 7)
 
 
 # ---- of a policy file --------------------------------------------------------------------------

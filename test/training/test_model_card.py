@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model card says what was measured, and of an old file no more than was measured then."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from tiny_run import TinyRun
+
+from sac_ros.policy.runtime import Policy
+from sac_ros.training.model_card import model_card
+
+MOTION = ("RMS change of torque", "power above 10 Hz", "the velocity limit", "position limit")
+
+
+def test_the_card_tells_how_smooth_the_motion_is(tiny_run: TinyRun) -> None:
+    policy = Policy.load(tiny_run.outcome.policy)
+    card = model_card(policy, "policy.onnx")
+    share = policy.spec.evaluation["torque_power_above_10hz"]
+    assert f"| torque's power above 10 Hz | {share:.1%} |\n" in card
+    for words in MOTION:
+        assert words in card
+
+
+def test_a_file_from_before_smoothness_was_measured_still_has_a_card(tiny_run: TinyRun) -> None:
+    policy = Policy.load(tiny_run.outcome.policy)
+    new = ("rms_", "torque_", "overspeed", "joint_limit")
+    before = {
+        key: value for key, value in policy.spec.evaluation.items() if not key.startswith(new)
+    }
+    assert set(before) == {
+        *("episodes", "seeds", "success_rate", "success_rate_2cm"),
+        *("median_error_m", "p95_error_m"),
+    }
+    spec = dataclasses.replace(policy.spec, evaluation=before)
+    old = Policy(policy._session, spec, Path("old.onnx"), policy.sha256)
+    card = model_card(old, "old.onnx")
+    assert not any(words in card for words in MOTION)
+    assert "| median, 95th percentile |" in card
