@@ -3,26 +3,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sac_ros.errors import ConfigurationError
 from sac_ros.sac.agent import Batch
+from sac_ros.sac.n_step import NStep
 
 Float32 = NDArray[np.float32]
+Indices = NDArray[np.int64]
 
 
 class Transitions(Protocol):
-    """Preallocated arrays of transitions, the first `size` rows valid."""
+    """Preallocated arrays of transitions, the first `size` rows valid.
+
+    Of n-step returns alone: `ended` [rows], 1 where an episode was over after the row, and
+    `env_steps`, the transitions written so far (row r is written by step r, r + rows, ...).
+    """
 
     observation: Float32
     action: Float32
     reward: Float32
     next_observation: Float32
     terminated: Float32
+    ended: Float32
+    env_steps: int
 
     @property
     def size(self) -> int:
@@ -30,13 +39,22 @@ class Transitions(Protocol):
 
 
 class GoalTask(Protocol):
-    """A task whose goal can be changed afterwards, exactly."""
+    """A task whose goal can be changed afterwards, exactly.
 
-    def with_goal(self, observation: Float32, goal: Float32) -> Float32:
-        """Observations [B, size] with other goals [B, k]."""
+    Every observation of an episode carries its goal, the same from its first to its last.
+    """
 
-    def reward(self, observation: Float32, action: Float32, next_observation: Float32) -> Float32:
-        """Rewards [B]."""
+    def goal(self, observation: Float32) -> Float32:
+        """The goals [B, k] of observations [B, size]."""
+
+    def set_goal(self, observation: Float32, goal: Float32) -> None:
+        """Writes goals [B, k] into observations [B, size]; rows that have them already stay."""
+
+    def goal_reward(self, next_observation: Float32) -> Float32:
+        """The part [B] of the rewards that depends on the goal.
+
+        Of next observations [B, size] alone: what else is in a reward is the same under any goal.
+        """
 
 
 class Replay:
@@ -56,6 +74,7 @@ class Replay:
         task: GoalTask | None = None,
         goals: Float32 | None = None,
         share: float = 0.0,
+        n_step: NStep | None = None,
     ) -> None:
         """Draws from `transitions`.
 
@@ -65,31 +84,113 @@ class Replay:
             task: changes goals; None keeps all as recorded.
             goals: [G, k] draws from the task's own goal distribution.
             share: probability that a drawn transition gets another goal.
+            n_step: sums the rewards of up to so many steps; None: of one.
+
+        Raises:
+            ConfigurationError: not one whole window of `n_step` fits into `transitions`.
         """
         self._transitions = transitions
         self.rng = rng
-        self._task = task
-        self._goals = goals
-        self._share = share
-
-    def batches(self, number: int, batch_size: int) -> Iterator[Batch]:
-        """`number` independent batches; gathered at once, since one gather is cheaper."""
-        source = self._transitions
-        total = number * batch_size
-        rows = self.rng.integers(source.size, size=total)
-        observation = source.observation[rows]
-        action = source.action[rows]
-        reward = source.reward[rows]
-        next_observation = source.next_observation[rows]
-        if self._task is not None and self._goals is not None and self._share > 0.0:
-            changed = np.flatnonzero(self.rng.random(total) < self._share)
-            goal = self._goals[self.rng.integers(len(self._goals), size=len(changed))]
-            observation[changed] = self._task.with_goal(observation[changed], goal)
-            next_observation[changed] = self._task.with_goal(next_observation[changed], goal)
-            reward[changed] = self._task.reward(
-                observation[changed], action[changed], next_observation[changed]
+        self._relabel = None
+        if task is not None and goals is not None and share > 0.0:
+            self._relabel = _Relabel(task, goals, share)
+        self._n_step = n_step if n_step is not None and n_step.steps > 1 else None
+        self._block: _Block | None = None
+        rows = len(transitions.reward)
+        if self._n_step is not None and rows < self._n_step.span:
+            raise ConfigurationError(
+                f"replay_capacity must be at least {self._n_step.span}, the n-step windows of all "
+                f"environments; got {rows}"
             )
-        columns = (observation, action, reward, next_observation, source.terminated[rows])
-        tensors = [torch.from_numpy(column).split(batch_size) for column in columns]
-        for parts in zip(*tensors, strict=True):
-            yield Batch(*parts)
+
+    def batches(self, number: int, batch_size: int) -> Sequence[Batch]:
+        """`number` independent batches; gathered at once, since one gather is cheaper.
+
+        Their tensors are views of memory that the next call writes anew: use them before, or
+        clone them. (A copy to a device counts as use once it is done: mind `non_blocking`.)
+        """
+        if self._block is None or self._block.sizes != (number, batch_size):
+            self._block = _Block(self._transitions, number, batch_size, self._n_step is not None)
+        self._fill(self._block)
+        return self._block.batches
+
+    def _fill(self, block: _Block) -> None:
+        source = self._transitions
+        rows = self.rng.integers(source.size, size=len(block.reward))
+        _take(source.observation, rows, block.observation)
+        _take(source.action, rows, block.action)
+        goal = None
+        if self._relabel is not None:
+            goal = self._relabel.draw(block.observation, self.rng)
+            self._relabel.task.set_goal(block.observation, goal)
+        self._fill_step(block, rows, block.reward, goal)
+        if self._n_step is not None:
+            for rows, weight in self._n_step.after(rows, source, block.discount):  # noqa: B020
+                self._fill_step(block, rows, block.step_reward, goal)
+                block.step_reward *= weight
+                block.reward += block.step_reward
+        _take(source.terminated, rows, block.terminated)
+
+    def _fill_step(
+        self, block: _Block, rows: Indices, reward: Float32, goal: Float32 | None
+    ) -> None:
+        """Puts what followed `rows` into `block.next_observation` and into `reward`."""
+        _take(self._transitions.next_observation, rows, block.next_observation)
+        _take(self._transitions.reward, rows, reward)
+        if self._relabel is not None and goal is not None:
+            task = self._relabel.task
+            recorded = task.goal_reward(block.next_observation)
+            task.set_goal(block.next_observation, goal)
+            # The change is 0 where the goal stays, so that the recorded reward stays to the bit.
+            reward += task.goal_reward(block.next_observation) - recorded
+
+
+class _Relabel:
+    """Draws the goals of a block: fresh ones, or with probability 1 − `share` the recorded."""
+
+    def __init__(self, task: GoalTask, goals: Float32, share: float) -> None:
+        self.task = task
+        self._share = share
+        # Coordinates in rows: numpy is slow over rows of two or three numbers.
+        self._goals = np.ascontiguousarray(goals.T)
+
+    def draw(self, observation: Float32, rng: np.random.Generator) -> Float32:
+        """Goals [B, k] for observations [B, size]."""
+        rows = len(observation)
+        stays = rng.random(rows, dtype=np.float32) >= self._share
+        drawn = self._goals.take(rng.integers(self._goals.shape[1], size=rows), axis=1)
+        np.copyto(drawn, self.task.goal(observation).T, where=stays)
+        return drawn.T
+
+
+class _Block:
+    """Memory of a few batches, one after the other, and the batches as views of it."""
+
+    def __init__(
+        self, transitions: Transitions, number: int, batch_size: int, n_step: bool
+    ) -> None:
+        self.sizes = (number, batch_size)
+        rows = number * batch_size
+        size, n = transitions.observation.shape[1], transitions.action.shape[1]
+        self.observation = np.empty((rows, size), dtype=np.float32)
+        self.action = np.empty((rows, n), dtype=np.float32)
+        self.reward = np.empty(rows, dtype=np.float32)
+        self.next_observation = np.empty((rows, size), dtype=np.float32)
+        self.terminated = np.empty(rows, dtype=np.float32)
+        self.discount = np.empty(rows, dtype=np.float32)
+        self.step_reward = np.empty(rows, dtype=np.float32)  # of one step of the windows
+        columns = [
+            self.observation,
+            self.action,
+            self.reward,
+            self.next_observation,
+            self.terminated,
+            *([self.discount] if n_step else []),
+        ]
+        parts = [torch.from_numpy(column).split(batch_size) for column in columns]
+        self.batches = tuple(Batch(*each) for each in zip(*parts, strict=True))
+
+
+def _take(source: Float32, rows: Indices, out: Float32) -> None:
+    # The default mode, "raise", copies once more to be able to leave `out` as it was.
+    source.take(rows, axis=0, out=out, mode="clip")

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sac_ros.sac.agent import Batch
 from sac_ros.sac.replay import Replay
 from sac_ros.sim.arm_env import ArmEnv
 
@@ -19,7 +21,7 @@ CAPACITY, SIZE, ACTION = 50, 4, 2
 
 @dataclass
 class Rows:
-    """Transitions whose every number tells its row."""
+    """Transitions whose every number tells its row; the last column is the goal of both states."""
 
     size: int = CAPACITY
 
@@ -29,19 +31,21 @@ class Rows:
         self.action = np.tile(100 + row[:, None], (1, ACTION))
         self.reward = 200 + row
         self.next_observation = np.tile(300 + row[:, None], (1, SIZE))
+        self.next_observation[:, -1] = row
         self.terminated = (row % 3 == 0).astype(np.float32)
 
 
 class LastColumnTask:
-    """The goal is the last column; the reward is its sum over both observations."""
+    """The goal is the last column, and twice the goal is part of the reward."""
 
-    def with_goal(self, observation: np.ndarray, goal: np.ndarray) -> np.ndarray:
-        changed = observation.copy()
-        changed[:, -1:] = goal
-        return changed
+    def goal(self, observation: np.ndarray) -> np.ndarray:
+        return observation[:, -1:]
 
-    def reward(self, observation: np.ndarray, action: np.ndarray, after: np.ndarray) -> np.ndarray:
-        return observation[:, -1] + after[:, -1]
+    def set_goal(self, observation: np.ndarray, goal: np.ndarray) -> None:
+        observation[:, -1:] = goal
+
+    def goal_reward(self, next_observation: np.ndarray) -> np.ndarray:
+        return 2 * next_observation[:, -1]
 
 
 def replay(rows: Rows, **arguments: Any) -> Replay:
@@ -59,7 +63,8 @@ def test_a_batch_holds_whole_transitions() -> None:
     assert batch.reward.shape == batch.terminated.shape == (32,)
     assert (batch.action == 100 + row[:, None]).all()
     assert (batch.reward == 200 + row).all()
-    assert (batch.next_observation == 300 + row[:, None]).all()
+    assert (batch.next_observation[:, :-1] == 300 + row[:, None]).all()
+    assert (batch.next_observation[:, -1] == row).all()
     assert (batch.terminated == (row % 3 == 0)).all()
 
 
@@ -84,8 +89,8 @@ def test_with_a_share_of_one_every_transition_has_a_drawn_goal_and_its_reward() 
     goal = batch.observation[:, -1]
     assert set(goal.tolist()) == {1000.0, 2000.0}
     assert (batch.next_observation[:, -1] == goal).all()  # one goal per transition
-    assert (batch.reward == 2 * goal).all()
     row = batch.observation[:, 0]
+    assert (batch.reward == 200 + row + 2 * (goal - row)).all()
     assert (batch.next_observation[:, :-1] == 300 + row[:, None]).all()
     assert (batch.action == 100 + row[:, None]).all()
     assert (batch.terminated == (row % 3 == 0)).all()
@@ -98,7 +103,9 @@ def test_the_share_of_changed_goals_is_what_was_asked_for() -> None:
     (batch,) = source.batches(1, 20_000)
     changed = batch.observation[:, -1] >= 1000.0
     assert changed.float().mean().item() == pytest.approx(0.8, abs=0.02)
-    assert (batch.reward[~changed] == 200 + batch.observation[~changed][:, 0]).all()
+    kept = batch.observation[~changed][:, 0]
+    assert (batch.reward[~changed] == 200 + kept).all()
+    assert (batch.observation[~changed][:, -1] == kept).all()
 
 
 @pytest.mark.parametrize(
@@ -107,6 +114,7 @@ def test_the_share_of_changed_goals_is_what_was_asked_for() -> None:
 def test_without_a_share_or_a_task_every_goal_stays(arguments: dict[str, Any]) -> None:
     (batch,) = replay(Rows(), **arguments).batches(1, 200)
     assert (batch.observation[:, -1] == batch.observation[:, 0]).all()
+    assert (batch.reward == 200 + batch.observation[:, 0]).all()
 
 
 def test_the_same_generator_draws_the_same_batches() -> None:
@@ -115,6 +123,23 @@ def test_the_same_generator_draws_the_same_batches() -> None:
         for _ in range(2)
     ]
     assert drawn[0] == drawn[1]
+
+
+def test_a_block_writes_over_the_one_before_and_never_over_the_memory() -> None:
+    rows = Rows()
+    source = replay(rows, task=LastColumnTask(), goals=GOALS, share=0.5)
+    (first,) = source.batches(1, 32)
+    before = first.reward.clone()
+    (second,) = source.batches(1, 32)
+    assert [each.data_ptr() for each in first if each is not None] == [
+        each.data_ptr() for each in second if each is not None
+    ]
+    assert not torch.equal(second.reward, before)
+    for batch in source.batches(2, 16):  # other sizes, other memory
+        for column in batch[:5]:
+            column.fill_(-1.0)
+    for name in ("observation", "action", "reward", "next_observation", "terminated"):
+        np.testing.assert_array_equal(getattr(rows, name), getattr(Rows(), name))
 
 
 # ---- of the real task --------------------------------------------------------------------------
@@ -162,7 +187,22 @@ def test_a_relabelled_transition_is_the_environments_own_under_that_goal(
     )
     np.testing.assert_allclose(batch.observation.numpy(), expected, atol=2e-6)
     reward = env.task.reward(*(column.numpy() for column in (batch[0], batch[1], batch[3])))
-    np.testing.assert_array_equal(batch.reward.numpy(), reward.astype(np.float32))
+    np.testing.assert_allclose(batch.reward.numpy(), reward, rtol=2e-6, atol=2e-6)
+
+
+def test_a_real_transition_that_keeps_its_goal_keeps_every_bit(
+    recorded: tuple[ArmEnv, Rows],
+) -> None:
+    env, rows = recorded
+    goals = np.array([[9.0, 9.0, 9.0]], dtype=np.float32)
+    source = Replay(rows, np.random.default_rng(0), task=env.task, goals=goals, share=0.3)
+    known = {row.tobytes(): index for index, row in enumerate(rows.observation[:200])}
+    (batch,) = source.batches(1, 400)
+    kept = batch.observation[:, env.encoding.columns("goal")].numpy()[:, 0] != 9.0
+    assert 200 < kept.sum() < 360  # 280 expected
+    found = [known[row.tobytes()] for row in batch.observation.numpy()[kept]]
+    for column, name in zip(batch[:5], Batch._fields, strict=False):
+        np.testing.assert_array_equal(column.numpy()[kept], getattr(rows, name)[found])
 
 
 def test_the_recorded_reward_is_the_recomputed_one(
