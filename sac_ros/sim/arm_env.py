@@ -20,7 +20,7 @@ from sac_ros.sim.posture_sampler import PostureSampler
 from sac_ros.sim.reach_task import ReachReward, ReachTask
 from sac_ros.sim.rendering import Camera
 from sac_ros.sim.sim_arm import SimArm
-from sac_ros.sim.velocity_barrier import within_velocity
+from sac_ros.sim.velocity_barrier import VelocityBarrier
 
 PHYSICS_RATE = 500  # Hz
 START_SPREAD = 0.4  # rad, how far from home each joint may start
@@ -32,14 +32,15 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     """A torque-controlled arm that learns to reach; `sac_ros/ArmReach-v0`.
 
     Action: [n] in −1..1; the torque is `action_scale · a`, held for one control period, and less
-    near a joint's velocity limit (see `within_velocity`). With gravity `external` the robot adds
+    near a joint's velocity limit (see `VelocityBarrier`). With gravity `external` the robot adds
     g(q), so that a = 0 stands still.
     Observation: float32, see `ReachEncoding`.
     Reward: see `ReachTask.reward`.
     An episode never terminates; it is truncated after `episode_seconds`.
 
     `info` holds `distance` (m), `is_success` (within 5 cm), `joint_position` [n] rad,
-    `joint_velocity` [n] rad/s, `goal` [3] m and `torque` [n] N·m.
+    `joint_velocity` [n] rad/s, `goal` [3] m and `torque` [n] N·m, the one
+    that was held, within the arm's limits.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  the type that Gymnasium declares
@@ -109,6 +110,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.action_scale = self.arm.action_scale
         if gravity == "none":
             self.action_scale = self.action_scale + self._gravity_bound()
+        self._barrier = VelocityBarrier(self.action_scale, self.arm.velocity_limit)
 
         n = self.arm.joints
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (n,), np.float32)
@@ -160,14 +162,17 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
         So a policy file is evaluated with its own scaling, not with this environment's.
         """
-        clipped = np.clip(np.asarray(action, dtype=np.float32), -1.0, 1.0)
+        space = self.action_space
+        clipped: Observation = np.minimum(
+            np.maximum(np.asarray(action, dtype=np.float32), space.low), space.high
+        )
         if torque is None:
-            torque = self.torque(clipped, self._velocity)
-        self.sim_arm.step(torque, self.substeps)
+            torque = self._barrier.bound(self.action_scale * clipped, self._velocity)
+        held = self.sim_arm.step(torque, self.substeps)
         self._action = clipped
         self._step += 1
         before = self._observation
-        self._observation, info = self._observe(torque)
+        self._observation, info = self._observe(held)
         reward = self.task.reward(before, clipped, self._observation)
         truncated = self._step >= self.episode_steps
         return self._observation, float(reward), False, truncated, info
@@ -179,12 +184,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
         `action_scale · a`, bounded near the velocity limits and by the torque limits.
         """
-        bounded = within_velocity(
-            self.action_scale * action,
-            velocity,
-            torque_scale=self.action_scale,
-            velocity_limit=self.arm.velocity_limit,
-        )
+        bounded = self._barrier.bound(self.action_scale * action, velocity)
         return np.clip(bounded, -self.arm.torque_limit, self.arm.torque_limit)
 
     def render(self) -> Any:
@@ -200,15 +200,15 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._velocity = velocity
         tip = self.sim_arm.tip_position()
         observation = self.encoding.encode(position, velocity, self._goal, tip, self._action)
-        distance = float(np.linalg.norm(self._goal - tip))
+        distance = math.dist(self._goal.tolist(), tip.tolist())
         info = {
             "distance": distance,
             "is_success": distance < self.success_distance,
             "joint_position": position,
-            "joint_velocity": velocity,
             # Copies: what a user keeps or changes must not be the environment's own.
+            "joint_velocity": velocity.copy(),
             "goal": self._goal.copy(),
-            "torque": np.array(torque),
+            "torque": torque,
         }
         return observation, info
 

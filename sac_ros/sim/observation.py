@@ -79,8 +79,7 @@ class ReachEncoding:
 
         Units: rad, rad/s, m, m, −1..1.
         """
-        q = np.asarray(position)
         scaled = np.asarray(velocity) / self.velocity_limit
         offset = np.asarray(goal) - np.asarray(tip)
-        parts = (np.sin(q), np.cos(q), scaled, np.asarray(goal), offset, previous_action)
-        return np.concatenate(parts, axis=-1).astype(np.float32)
+        parts = (np.sin(position), np.cos(position), scaled, goal, offset, previous_action)
+        return np.concatenate(parts, axis=-1, dtype=np.float32)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -57,6 +59,7 @@ class SimArm:
         self.arm = arm
         self.gravity = gravity
         self.timestep = timestep
+        self._lowest, self._highest = -arm.torque_limit, arm.torque_limit
         self.client = connect(gui)
         self.client.setTimeStep(timestep)
         self.client.setGravity(0.0, 0.0, 0.0 if gravity == "external" else -GRAVITY)
@@ -68,6 +71,16 @@ class SimArm:
             | pybullet.URDF_USE_SELF_COLLISION_EXCLUDE_PARENT,
         )
         self._joints, self._tip = self._indices()
+        # What every step calls, looked up once: a look-up costs a good part of the call itself.
+        client, body = self.client, self.body
+        self._hold_torque = partial(
+            client.setJointMotorControlArray, body, self._joints, pybullet.TORQUE_CONTROL
+        )
+        self._simulate = client.stepSimulation
+        self._joint_states = partial(client.getJointStates, body, self._joints)
+        self._tip_state = partial(
+            client.getLinkState, body, self._tip, computeForwardKinematics=True
+        )
         self._let_close_links_pass()
         # Bullet holds every joint by a velocity motor until told otherwise.
         for joint in range(self.client.getNumJoints(self.body)):
@@ -84,27 +97,28 @@ class SimArm:
         for joint, angle, speed in zip(self._joints, q.tolist(), v.tolist(), strict=True):
             self.client.resetJointState(self.body, joint, angle, speed)
 
-    def step(self, torque: ArrayLike, substeps: int = 1) -> None:
-        """Holds `torque` [n] N·m, clipped to the arm's limits, for `substeps` physics steps."""
-        limit = self.arm.torque_limit
-        forces = np.clip(torque, -limit, limit).tolist()
-        body, joints, mode = self.body, self._joints, pybullet.TORQUE_CONTROL
-        # Looked up once: each look-up in a client costs a good part of the call itself.
-        set_torque, step = self.client.setJointMotorControlArray, self.client.stepSimulation
+    def step(self, torque: ArrayLike, substeps: int = 1) -> Array:
+        """Holds `torque` [n] N·m, clipped to the arm's limits, for `substeps` physics steps.
+
+        Returns the torque [n] N·m that was held.
+        """
+        held: Array = np.minimum(np.maximum(torque, self._lowest), self._highest)
+        forces = held.tolist()
+        hold_torque, simulate = self._hold_torque, self._simulate
         for _ in range(substeps):
             # Bullet forgets a torque after one step.
-            set_torque(body, joints, mode, forces=forces)
-            step()
+            hold_torque(forces=forces)
+            simulate()
+        return held
 
     def state(self) -> tuple[Array, Array]:
         """Joint positions [n] rad and velocities [n] rad/s."""
-        states = self.client.getJointStates(self.body, self._joints)
+        states = self._joint_states()
         return np.array([s[0] for s in states]), np.array([s[1] for s in states])
 
     def tip_position(self) -> Array:
         """The tip's position [3] m in the base link's frame."""
-        link = self.client.getLinkState(self.body, self._tip, computeForwardKinematics=True)
-        return np.array(link[4])
+        return np.array(self._tip_state()[4])
 
     def gravity_torque(self, position: ArrayLike) -> Array:
         """g(q) [n] N·m: what holds the arm still at `position` [n] rad against gravity."""

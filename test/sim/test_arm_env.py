@@ -141,6 +141,18 @@ def test_what_a_user_does_to_an_info_does_not_reach_the_environment(arm_env: Mak
     after["torque"][:] = 99.0
     assert np.all(observation[env.encoding.columns("goal")] < 1.0)
     np.testing.assert_array_equal(torque, np.zeros(7))
+    after["joint_velocity"][:] = 99.0  # at which the velocity barrier would brake
+    *_, unbraked = env.step(np.full(7, 0.5, dtype=np.float32))
+    np.testing.assert_allclose(unbraked["torque"], 0.5 * env.arm.action_scale)
+
+
+def test_info_tells_the_torque_that_was_held_not_the_one_that_was_asked_for(
+    arm_env: MakeEnv,
+) -> None:
+    env = arm_env()
+    env.reset(seed=0)
+    *_, info = env.apply(np.zeros(7, dtype=np.float32), np.full(7, -1e6))
+    np.testing.assert_array_equal(info["torque"], -env.arm.torque_limit)
 
 
 def test_the_reward_is_the_tasks_own_of_what_was_observed(arm_env: MakeEnv) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from sac_ros.sim.velocity_barrier import WIDTH, ZERO_AT, within_velocity
+from sac_ros.sim.velocity_barrier import WIDTH, ZERO_AT, VelocityBarrier
 
 LIMIT = np.array([2.0, 0.5])  # rad/s
 SCALE = np.array([10.0, 1.0])  # N·m
@@ -15,9 +15,7 @@ SCALE = np.array([10.0, 1.0])  # N·m
 
 def bounded(torque: ArrayLike, share: ArrayLike) -> np.ndarray:
     """The bound at `share` of the velocity limits."""
-    return within_velocity(
-        torque, np.asarray(share) * LIMIT, torque_scale=SCALE, velocity_limit=LIMIT
-    )
+    return VelocityBarrier(SCALE, LIMIT).bound(torque, np.asarray(share) * LIMIT)
 
 
 FREE = ZERO_AT - WIDTH  # share of the limit up to which nothing is bounded
@@ -54,3 +52,19 @@ def test_the_bound_falls_without_a_jump() -> None:
 
 def test_every_joint_is_bounded_by_its_own_velocity() -> None:
     np.testing.assert_allclose(bounded(SCALE, [0.0, ZERO_AT]), [10.0, 0.0], atol=1e-12)
+
+
+def test_any_torque_is_bounded_as_the_formula_says_row_by_row() -> None:
+    rng = np.random.default_rng(0)
+    shares = rng.uniform(-2.0, 2.0, (50, 40, 2))
+    torque = 3.0 * SCALE * rng.uniform(-1.0, 1.0, shares.shape)  # beyond the scale as well
+
+    def sat(x: np.ndarray) -> np.ndarray:
+        return np.clip(np.maximum(x / WIDTH, x), -1.0, 1.0)
+
+    highest, lowest = SCALE * sat(ZERO_AT - shares), -SCALE * sat(ZERO_AT + shares)
+    expected = np.minimum(np.maximum(torque, lowest), highest)
+    np.testing.assert_allclose(bounded(torque, shares), expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(
+        bounded(torque[3, 7], shares[3, 7]), bounded(torque, shares)[3, 7]
+    )
