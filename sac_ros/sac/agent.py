@@ -19,6 +19,7 @@ from sac_ros.sac.losses import (
     value_loss,
 )
 from sac_ros.sac.networks import SquashedGaussianActor, TwinCritic, ValueFunction
+from sac_ros.sac.recorded import RecordedFunction
 
 
 class Batch(NamedTuple):
@@ -29,6 +30,7 @@ class Batch(NamedTuple):
     reward: Tensor  # [B]
     next_observation: Tensor  # [B, size]
     terminated: Tensor  # [B], 1 where the episode ended in the world; a time limit counts as 0
+    discount: Tensor | None = None  # [B] γᵏ of the k steps that `reward` sums; None: one step, γ
 
 
 class Metrics(NamedTuple):
@@ -85,9 +87,15 @@ class SacAgent:
         }
         if self.value_parameters is not None:
             self.optimisers["value"] = self._adam(self.value_parameters.as_parameter())
+        self._recorded = RecordedFunction(lambda *tensors: self._update(Batch(*tensors)))
 
     def update(self, batch: Batch) -> Metrics:
         """One gradient step of every loss on `batch`."""
+        if not self.config.record_updates:
+            return self._update(batch)
+        return Metrics(*self._recorded(*(each for each in batch if each is not None)))
+
+    def _update(self, batch: Batch) -> Metrics:
         alpha = self.log_alpha.detach().exp()
         q_loss_value, q_mean = self._update_critic(batch, alpha)
         policy_loss_value, action_q, log_prob = self._update_actor(batch, alpha)
@@ -102,7 +110,7 @@ class SacAgent:
     def set_learning_rate(self, learning_rate: float) -> None:
         """Changes the step size of every optimiser."""
         for optimiser in self.optimisers.values():
-            optimiser.param_groups[0]["lr"] = learning_rate
+            optimiser.param_groups[0]["lr"].fill_(learning_rate)
 
     @torch.no_grad()
     def next_value(self, batch: Batch, alpha: Tensor) -> Tensor:
@@ -115,8 +123,9 @@ class SacAgent:
         return torch.min(*self.target(batch.next_observation, next_action)) - alpha * next_log_prob
 
     def _update_critic(self, batch: Batch, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        discount = self.config.gamma if batch.discount is None else batch.discount
         target = soft_bellman_target(
-            batch.reward, batch.terminated, self.next_value(batch, alpha), self.config.gamma
+            batch.reward, batch.terminated, self.next_value(batch, alpha), discount
         )
         q1, q2 = self.critic(batch.observation, batch.action)
         loss = q_loss(q1, q2, target)
@@ -127,11 +136,9 @@ class SacAgent:
         """Returns the loss, min Q(s, ã) [B] and log π(ã|s) [B] of the fresh sample."""
         action, log_prob = self.actor.sample(batch.observation)
         # The gradient passes through the critics to ã; their own is not even computed.
-        self.critic_parameters.requires_grad(False)
         q = torch.min(*self.critic(batch.observation, action))
         loss = policy_loss(log_prob, q, alpha)
         self._descend("actor", loss, self.actor_parameters)
-        self.critic_parameters.requires_grad(True)
         return loss.detach(), q.detach(), log_prob.detach()
 
     def _update_value(
@@ -145,8 +152,8 @@ class SacAgent:
         return loss.detach()
 
     def _update_temperature(self, log_prob: Tensor) -> None:
-        self.log_alpha.grad = None
-        temperature_loss(self.log_alpha, log_prob, self.target_entropy).backward()
+        loss = temperature_loss(self.log_alpha, log_prob, self.target_entropy)
+        (self.log_alpha.grad,) = torch.autograd.grad(loss, [self.log_alpha])
         self.optimisers["temperature"].step()
 
     def _update_targets(self) -> None:
@@ -157,12 +164,13 @@ class SacAgent:
         )
 
     def _descend(self, name: str, loss: Tensor, parameters: FlatParameters) -> None:
-        parameters.zero_gradients()
-        loss.backward()
+        parameters.differentiate(loss)
         self.optimisers[name].step()
 
     def _adam(self, parameter: nn.Parameter) -> torch.optim.Adam:
-        return torch.optim.Adam([parameter], lr=self.config.learning_rate, fused=True)
+        # A tensor, so that a recorded update follows its changes.
+        learning_rate = torch.tensor(self.config.learning_rate, dtype=torch.float64)
+        return torch.optim.Adam([parameter], lr=learning_rate, fused=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that learning changes: networks, targets, log α, optimisers."""
@@ -189,4 +197,7 @@ class SacAgent:
         if self.value_parameters is not None:
             self.value_parameters.values.copy_(state["value"])
         for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
+            # torch takes over the moments themselves, not copies of them.
+            optimiser.load_state_dict(copy.deepcopy(state["optimisers"][name]))
+        # The optimisers' moments are other tensors now.
+        self._recorded.forget()

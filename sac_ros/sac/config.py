@@ -51,6 +51,9 @@ class SacConfig:
         minimum=0.0,
         maximum=0.999999,
     )
+    record_updates: bool = setting(
+        True, "Record the operations of an update and replay them: the same numbers, faster"
+    )
 
     def __post_init__(self) -> None:
         """Checks every value and the pairs that belong together."""

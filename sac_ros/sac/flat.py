@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class FlatParameters:
-    """Makes a module's parameters and gradients views of two flat tensors.
+    """Makes a module's parameters views of one flat tensor; another takes their gradients.
 
     Adam, the Polyak average and sending weights to a worker are then one call each instead of one
     per layer; for networks this small the calls cost more than the arithmetic.
@@ -23,7 +23,6 @@ class FlatParameters:
         for parameter in self._parameters:
             end = start + parameter.numel()
             parameter.data = self.values[start:end].view_as(parameter)
-            parameter.grad = self.gradients[start:end].view_as(parameter)
             start = end
 
     def as_parameter(self) -> nn.Parameter:
@@ -32,14 +31,14 @@ class FlatParameters:
         parameter.grad = self.gradients
         return parameter
 
-    def zero_gradients(self) -> None:
-        """Sets every gradient to zero in place; autograd then adds into the flat tensor."""
-        self.gradients.zero_()
+    def differentiate(self, loss: Tensor) -> None:
+        """Sets the gradients to ∂loss/∂θ.
 
-    def requires_grad(self, required: bool) -> None:
-        """Switches on or off whether autograd computes gradients of these parameters."""
-        for parameter in self._parameters:
-            parameter.requires_grad_(required)
+        Only what lies between the loss and these parameters is differentiated: no other parameter
+        gets a gradient, and none is computed for it.
+        """
+        gradients = torch.autograd.grad(loss, self._parameters)
+        torch.cat([gradient.flatten() for gradient in gradients], out=self.gradients)
 
     @torch.no_grad()
     def move_towards(self, other: FlatParameters | Tensor, share: float) -> None:

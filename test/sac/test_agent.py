@@ -63,6 +63,11 @@ def changed(before: dict[str, Tensor], of: SacAgent) -> set[str]:
     return {name for name, now in values(of).items() if not torch.equal(now, before[name])}
 
 
+def adam_moments(of: SacAgent) -> list[Tensor]:
+    states = [optimiser.state_dict()["state"][0] for optimiser in of.optimisers.values()]
+    return [state[name].clone() for state in states for name in ("exp_avg", "exp_avg_sq")]
+
+
 def flat(module: torch.nn.Module) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
 
@@ -282,9 +287,12 @@ def test_a_restored_agent_shares_no_memory_with_what_it_was_restored_from() -> N
     first, second = agent(True), agent(True)
     first.update(batch())
     second.load_state_dict(first.state_dict())
-    before = values(first)
+    before, moments = values(first), adam_moments(first)
     second.update(batch())
     assert changed(before, first) == set()
+    assert all(
+        torch.equal(now, then) for now, then in zip(adam_moments(first), moments, strict=True)
+    )
 
 
 def test_the_settings_of_the_agent_are_those_of_its_config() -> None:

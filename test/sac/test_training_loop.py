@@ -120,7 +120,7 @@ def test_the_learning_rate_falls_with_the_steps_and_never_below_its_end() -> Non
     rates = []
     for _ in range(6):
         loop.run_block(lambda: False)
-        rates.append({opt.param_groups[0]["lr"] for opt in loop.agent.optimisers.values()})
+        rates.append({float(opt.param_groups[0]["lr"]) for opt in loop.agent.optimisers.values()})
     assert all(len(each) == 1 for each in rates)  # one rate for all networks
     found = [each.pop() for each in rates]
     # Blocks begin at 0, 132, 164, 196, 228, ... environment steps of 200.
