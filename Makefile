@@ -27,7 +27,7 @@ export AMENT_PREFIX_PATH := $(CURDIR)/$(VENV)$(if $(AMENT_PREFIX_PATH),:$(AMENT_
 .PHONY: help
 help: ## print this list
 	@echo 'make TARGET [ARGS="..."]'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(STAMP) ## make .venv with everything in it (does nothing when nothing changed)
@@ -57,6 +57,10 @@ bench: $(BENCH_STAMP) ## measure against the peers, see benchmarks/README.md; AR
 $(BENCH_STAMP): $(STAMP)
 	@EXTRA=benchmark PYTHON='$(PYTHON)' PIP_ARGS='$(PIP_ARGS)' TORCH_INDEX='$(TORCH_INDEX)' tools/setup.sh $(VENV)
 	@touch $@
+
+.PHONY: ablation
+ablation: setup ## train the default and changes of it, write docs/ablation.md; ARGS="--seeds 3"
+	@$(VENV)/bin/python -m benchmarks.ablation $(ARGS)
 
 .PHONY: plots
 plots: setup ## draw the figures of docs/losses.md from the losses themselves

@@ -29,18 +29,23 @@ class LearningCurve:
     cut_at_seconds: float | None = None  # where the run was ended without being solved
 
     @property
-    def seconds_to_solve(self) -> float | None:
+    def solved_at(self) -> Point | None:
         """The first of `SUSTAINED` evaluations in a row that reached `SOLVED`; None if none."""
         reached = [point.success_5cm >= SOLVED for point in self.points]
         for index in range(len(reached) - SUSTAINED + 1):
             if all(reached[index : index + SUSTAINED]):
-                return self.points[index].seconds
+                return self.points[index]
         return None
+
+    @property
+    def seconds_to_solve(self) -> float | None:
+        """The seconds at `solved_at`; None if that never was."""
+        return None if self.solved_at is None else self.solved_at.seconds
 
     @property
     def solved(self) -> bool:
         """Whether that has happened."""
-        return self.seconds_to_solve is not None
+        return self.solved_at is not None
 
     @property
     def best(self) -> float:
