@@ -47,32 +47,36 @@ class Collector:
         self._random_steps = random_steps
         self._continue_share = continue_share
         self._rng = np.random.default_rng([seed, 1])
-        self._returns = np.zeros(len(environments))
-        seeds = np.random.SeedSequence([seed, 2]).generate_state(len(environments))
+        number = len(environments)
+        self._returns = np.zeros(number)
+        self._numbers = np.arange(number)
+        self._rewards = np.zeros(number)
+        self._terminated = np.zeros(number, dtype=bool)
+        self._ended = np.zeros(number, dtype=bool)
+        seeds = np.random.SeedSequence([seed, 2]).generate_state(number)
         self._end_episodes_of_others()
         self._observations = np.stack(
-            [
-                env.reset(seed=int(number))[0]
-                for env, number in zip(environments, seeds, strict=True)
-            ]
+            [env.reset(seed=int(each))[0] for env, each in zip(environments, seeds, strict=True)]
         )
+        self._next_observations = np.empty_like(self._observations)
 
     def step(self) -> None:
-        """One step of every environment."""
+        """One step of every environment; their transitions become visible together."""
         actions = self._actions()
-        for index, env in enumerate(self._environments):
-            observation, reward, terminated, truncated, info = env.step(actions[index])
-            ended = terminated or truncated
-            self._write(index, actions[index], float(reward), observation, terminated, ended)
-            self._returns[index] += reward
-            self._observations[index] = observation
+        last_infos = []
+        for index, (env, action) in enumerate(zip(self._environments, actions, strict=True)):
+            observation, reward, terminated, truncated, info = env.step(action)
+            self._next_observations[index] = observation
+            self._rewards[index] = reward
+            self._terminated[index] = terminated
+            self._ended[index] = ended = terminated or truncated
             if ended:
-                self._experience.add_episode(self._returns[index], info["distance"])
-                self._returns[index] = 0.0
-                options = {}
-                if self._rng.random() < self._continue_share:
-                    options["joint_position"] = info["joint_position"]
-                self._observations[index] = env.reset(options=options)[0]
+                last_infos.append((index, info))
+        self._write(actions)
+        self._returns += self._rewards
+        self._observations[:] = self._next_observations
+        for index, info in last_infos:
+            self._begin_episode(index, info)
 
     def close(self) -> None:
         """Ends the environments."""
@@ -100,21 +104,23 @@ class Collector:
         noise = self._rng.standard_normal(size, dtype=np.float32)
         return self._actor.sample(self._observations, noise)
 
-    def _write(
-        self,
-        index: int,
-        action: Any,
-        reward: float,
-        next_observation: Any,
-        terminated: bool,
-        ended: bool,
-    ) -> None:
+    def _write(self, actions: np.ndarray[Any, np.dtype[np.float32]]) -> None:
+        """The transitions of all environments, in their order."""
         experience = self._experience
-        row = experience.env_steps % experience.shape.capacity
-        experience.observation[row] = self._observations[index]
-        experience.action[row] = action
-        experience.reward[row] = reward
-        experience.next_observation[row] = next_observation
-        experience.terminated[row] = terminated
-        experience.ended[row] = ended
-        experience.env_steps += 1
+        rows = (experience.env_steps + self._numbers) % experience.shape.capacity
+        experience.observation[rows] = self._observations
+        experience.action[rows] = actions
+        experience.reward[rows] = self._rewards
+        experience.next_observation[rows] = self._next_observations
+        experience.terminated[rows] = self._terminated
+        experience.ended[rows] = self._ended
+        experience.env_steps += len(rows)
+
+    def _begin_episode(self, index: int, last_info: dict[str, Any]) -> None:
+        """Remembers the episode that ended with `last_info` and begins the next one."""
+        self._experience.add_episode(self._returns[index], last_info["distance"])
+        self._returns[index] = 0.0
+        options = {}
+        if self._rng.random() < self._continue_share:
+            options["joint_position"] = last_info["joint_position"]
+        self._observations[index] = self._environments[index].reset(options=options)[0]

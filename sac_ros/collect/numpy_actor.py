@@ -76,7 +76,15 @@ class NumpyActor:
     def _forward(self, observation: Float32) -> tuple[Float32, Float32]:
         hidden = observation
         for weight, bias in self._layers[:-1]:
-            hidden = np.maximum(hidden @ weight + bias, 0.0)
+            hidden = hidden @ weight
+            hidden += bias
+            np.maximum(hidden, 0.0, out=hidden)
         weight, bias = self._layers[-1]
-        mean, log_std = np.split(hidden @ weight + bias, 2, axis=-1)
-        return mean, np.clip(log_std, self._shape.log_std_min, self._shape.log_std_max)
+        heads = hidden @ weight
+        heads += bias
+        n = heads.shape[-1] // 2
+        # Not np.split and np.clip: for a few rows they cost half as much as the layers.
+        log_std = np.minimum(
+            np.maximum(heads[..., n:], self._shape.log_std_min), self._shape.log_std_max
+        )
+        return heads[..., :n], log_std

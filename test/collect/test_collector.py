@@ -105,6 +105,37 @@ def test_the_ring_wraps_and_overwrites_the_oldest() -> None:
     assert rows[19 % 8] == 19
 
 
+def test_a_step_that_meets_the_end_of_the_ring_goes_on_at_its_start() -> None:
+    memory = experience(capacity=8)
+    envs = [CountingEnv(100), CountingEnv(3), CountingEnv(100)]
+    worker = collector(envs, memory, random_steps=1000)
+    for _ in range(4):
+        worker.step()
+    # Steps 3 (from row 6 on) and 4 (from row 1 on), and what they have left of step 2.
+    after = memory.next_observation[:, 1]
+    np.testing.assert_array_equal(after, [3, 4, 1, 4, 2, 2, 3, 3])
+    np.testing.assert_array_equal(memory.observation[:, 1], after - 1)
+    np.testing.assert_array_equal(memory.reward, after)
+    np.testing.assert_array_equal(memory.ended, [0, 0, 0, 0, 0, 0, 0, 1])
+    np.testing.assert_array_equal(memory.next_observation[:, 2], memory.action[:, 0])
+
+
+def test_the_transitions_of_a_step_become_visible_together() -> None:
+    memory = experience()
+    seen = []
+
+    class Watching(CountingEnv):
+        def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+            seen.append(memory.env_steps)
+            return super().step(action)
+
+    worker = collector([Watching(5), Watching(5)], memory)
+    worker.step()
+    worker.step()
+    assert seen == [0, 0, 2, 2]
+    assert memory.env_steps == 4
+
+
 def test_the_first_actions_are_uniform_and_do_not_depend_on_the_actor() -> None:
     memory = experience(capacity=3000)
     memory.publish_actor(np.full(SHAPE.parameters, 50.0, dtype=np.float32))
