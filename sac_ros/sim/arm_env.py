@@ -119,6 +119,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         )
         self._camera = Camera(self.sim_arm) if render_mode == "rgb_array" else None
         self._goal = self.arm.goal_low
+        self._ones = np.ones(n, dtype=np.float32)
         self._action = np.zeros(n, dtype=np.float32)
         self._velocity = np.zeros(n)
         self._step = 0
@@ -162,10 +163,8 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
         So a policy file is evaluated with its own scaling, not with this environment's.
         """
-        space = self.action_space
-        clipped: Observation = np.minimum(
-            np.maximum(np.asarray(action, dtype=np.float32), space.low), space.high
-        )
+        wanted = np.asarray(action, dtype=np.float32)
+        clipped: Observation = np.minimum(np.maximum(wanted, -self._ones), self._ones)
         if torque is None:
             torque = self._barrier.bound(self.action_scale * clipped, self._velocity)
         held = self.sim_arm.step(torque, self.substeps)

@@ -39,21 +39,35 @@ class VelocityBarrier:
     velocity_limit: Array
 
     def bound(self, torque: ArrayLike, velocity: ArrayLike) -> Array:
-        """The torque [..., n] N·m, bounded for joints that move at `velocity` [..., n] rad/s."""
-        # All bounds at once: for one arm a numpy call costs more than the numbers in it.
-        lines = self._at_rest + self._slope * np.asarray(velocity)[..., None, None, :]
-        left = np.maximum(lines[..., 0, :, :], lines[..., 1, :, :])
-        left = np.minimum(np.maximum(left, -self.torque_scale), self.torque_scale)
-        return np.minimum(np.maximum(torque, -left[..., 1, :]), left[..., 0, :])
+        """The torque [..., n] N·m of joints that move at `velocity` [..., n] rad/s, bounded.
+
+        A torque [n] is bounded for each of the velocities.
+        """
+        rows = np.asarray(velocity)
+        # All lines at once: for one arm a numpy call costs more than the numbers in it.
+        steep, gentle = self._at_rest + self._slope * rows.reshape(self._row)
+        share = np.minimum(np.maximum(np.maximum(steep, gentle), self._least), self.torque_scale)
+        highest, lowest = share
+        wanted = np.asarray(torque).reshape(self._row)
+        return np.minimum(np.maximum(wanted, -lowest), highest).reshape(rows.shape)
+
+    @cached_property
+    def _row(self) -> tuple[int, int]:
+        """What batches of any shape become: rows [B, n]."""
+        return -1, len(self.torque_scale)
 
     @cached_property
     def _at_rest(self) -> Array:
-        """[2, 2, n] N·m, T · x / 0.3 and T · x of both bounds at v = 0."""
-        steep_and_gentle = np.array([1.0 / WIDTH, 1.0])[:, None, None]
-        return steep_and_gentle * np.tile(ZERO_AT * self.torque_scale, (2, 1))
+        """[2, 2, 1, n] N·m, T · x / 0.3 and T · x of the upper and the lower bound at v = 0."""
+        slopes = np.array([1.0 / WIDTH, 1.0])[:, None, None, None]
+        return slopes * np.tile(ZERO_AT * self.torque_scale, (2, 1, 1))
 
     @cached_property
     def _slope(self) -> Array:
-        """[2, 2, n] N·m per rad/s: what each of them changes with the velocity."""
-        upper_and_lower = np.array([-1.0, 1.0])[:, None]
+        """[2, 2, 1, n] N·m per rad/s: what each of them changes with the velocity."""
+        upper_and_lower = np.array([-1.0, 1.0])[:, None, None]
         return self._at_rest / ZERO_AT * upper_and_lower / self.velocity_limit
+
+    @cached_property
+    def _least(self) -> Array:
+        return -self.torque_scale
