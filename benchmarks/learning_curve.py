@@ -52,6 +52,16 @@ class LearningCurve:
         """The highest success of all evaluations."""
         return max((point.success_5cm for point in self.points), default=0.0)
 
+    @property
+    def last(self) -> float:
+        """The success of the last evaluation: of a run that was cut, where it had come to."""
+        return self.points[-1].success_5cm if self.points else 0.0
+
     def as_dict(self) -> dict[str, Any]:
         """For the JSON file."""
-        return {**asdict(self), "seconds_to_solve": self.seconds_to_solve, "best": self.best}
+        return {
+            **asdict(self),
+            "seconds_to_solve": self.seconds_to_solve,
+            "best": self.best,
+            "last": self.last,
+        }

@@ -12,8 +12,12 @@ from sac_ros.training.config import TrainConfig
 from sac_ros.training.run_directory import open_run_directory
 from sac_ros.training.session import TrainingSession
 
-NAME = "sac_ros"
 _POLL = 0.1  # s
+
+
+def our_name(config: TrainConfig) -> str:
+    """What a run is called: by its variant, the one of Haarnoja et al. 2018b going without."""
+    return "sac_ros, value network" if config.sac.value_function else "sac_ros"
 
 
 def our_run(config: TrainConfig) -> LearningCurve:
@@ -50,4 +54,4 @@ def _curve(session: TrainingSession) -> LearningCurve:
         Point(each.learning_seconds, each.env_steps, each.success_5cm)
         for each in session.records.points
     ]
-    return LearningCurve(NAME, session.config.seed, points)
+    return LearningCurve(our_name(session.config), session.config.seed, points)

@@ -79,6 +79,8 @@ VARIANTS = (
     Variant("penalty on changes", "action_change 0.1", {"env.reward.action_change": 0.1}),
     Variant("penalty on changes", "action_change 0.5", {"env.reward.action_change": 0.5}),
     Variant("control rate", "100 Hz", {"env.control_rate_hz": 100}),
+    # The same numbers, only slower: what recording gives on the clock.
+    Variant("recorded updates", "updates not recorded", {"sac.record_updates": False}),
     Variant("n-step returns", "1 step", {"sac.n_step": 1}),
     Variant("n-step returns", "2 steps", {"sac.n_step": 2}),
     Variant("n-step returns", "3 steps", {"sac.n_step": 3}),
