@@ -20,7 +20,7 @@ from sac_ros.sim.posture_sampler import PostureSampler
 from sac_ros.sim.reach_task import ReachReward, ReachTask
 from sac_ros.sim.rendering import Camera
 from sac_ros.sim.sim_arm import SimArm
-from sac_ros.sim.velocity_barrier import VelocityBarrier
+from sac_ros.sim.velocity_barrier import within_velocity
 
 PHYSICS_RATE = 500  # Hz
 START_SPREAD = 0.4  # rad, how far from home each joint may start
@@ -32,7 +32,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     """A torque-controlled arm that learns to reach; `sac_ros/ArmReach-v0`.
 
     Action: [n] in −1..1; the torque is `action_scale · a`, held for one control period, and less
-    near a joint's velocity limit (see `VelocityBarrier`). With gravity `external` the robot adds
+    near a joint's velocity limit (see `within_velocity`). With gravity `external` the robot adds
     g(q), so that a = 0 stands still.
     Observation: float32, see `ReachEncoding`.
     Reward: see `ReachTask.reward`.
@@ -110,7 +110,6 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.action_scale = self.arm.action_scale
         if gravity == "none":
             self.action_scale = self.action_scale + self._gravity_bound()
-        self._barrier = VelocityBarrier(self.action_scale, self.arm.velocity_limit)
 
         n = self.arm.joints
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (n,), np.float32)
@@ -119,7 +118,8 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         )
         self._camera = Camera(self.sim_arm) if render_mode == "rgb_array" else None
         self._goal = self.arm.goal_low
-        self._ones = np.ones(n, dtype=np.float32)
+        # Arrays, as in `SimArm`: numpy takes twice as long over a row and a Python number.
+        self._lowest, self._highest = np.array([[-1.0], [1.0]], dtype=np.float32).repeat(n, axis=1)
         self._action = np.zeros(n, dtype=np.float32)
         self._velocity = np.zeros(n)
         self._step = 0
@@ -164,9 +164,9 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         So a policy file is evaluated with its own scaling, not with this environment's.
         """
         wanted = np.asarray(action, dtype=np.float32)
-        clipped: Observation = np.minimum(np.maximum(wanted, -self._ones), self._ones)
+        clipped: Observation = np.minimum(np.maximum(wanted, self._lowest), self._highest)
         if torque is None:
-            torque = self._barrier.bound(self.action_scale * clipped, self._velocity)
+            torque = self._within_velocity(clipped, self._velocity)
         held = self.sim_arm.step(torque, self.substeps)
         self._action = clipped
         self._step += 1
@@ -183,7 +183,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
         `action_scale · a`, bounded near the velocity limits and by the torque limits.
         """
-        bounded = self._barrier.bound(self.action_scale * action, velocity)
+        bounded = self._within_velocity(action, velocity)
         return np.clip(bounded, -self.arm.torque_limit, self.arm.torque_limit)
 
     def render(self) -> Any:
@@ -193,6 +193,17 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def close(self) -> None:
         """Ends the Bullet client."""
         self.sim_arm.close()
+
+    def _within_velocity(
+        self, action: NDArray[np.float32], velocity: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Like `torque`, but without the torque limits, to which `SimArm.step` keeps anyway."""
+        return within_velocity(
+            self.action_scale * action,
+            velocity,
+            torque_scale=self.action_scale,
+            velocity_limit=self.arm.velocity_limit,
+        )
 
     def _observe(self, torque: NDArray[np.float64]) -> tuple[Observation, dict[str, Any]]:
         position, velocity = self.sim_arm.state()

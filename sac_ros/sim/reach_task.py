@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from sac_ros.settings import setting, validate
 from sac_ros.sim.observation import ReachEncoding
 
+Float32 = NDArray[np.float32]
+
 
 @dataclass(frozen=True)
 class ReachReward:
@@ -36,54 +38,54 @@ class ReachReward:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
-    """Constants that make each sum and mean of the reward one product with a row.
+class _Constants:
+    """What the reward takes to be few numpy calls: its sums and means are products with rows.
 
-    For a single transition `mean` costs seven times as much as such a product, and the
-    environment computes a reward per step. n joints, observations of length size.
+    The environment computes a reward per step, and for a single transition `mean` alone costs
+    seven times as much as such a product. For n joints; the squares that are summed stand in a
+    row of 3 + 3 n: goal − tip, velocities, excess velocities, changes of action.
 
     Attributes:
-        offset: [size] 1 in the columns of goal − tip: squares to d².
-        velocity: [size] 1/n in the columns of the velocities: squares to their mean.
-        aligned: [size] observation to the mean of cos(q − home), without the angles themselves:
+        distance: [3 + 3 n] squares to d².
+        penalty: [3 + 3 n] squares to the weighted sum of the squared terms.
+        alignment: [size] observation to the mean of cos(q − home), without the angles themselves:
             cos q cos home + sin q sin home.
         fast: [n] the share of the velocity limit from which on it is overspeed.
         zeros: [n]
-        ones: [n]
-        mean: [n] 1/n.
-        velocity_columns: of the observation, looked up once.
-        action_columns: those of the previous action.
+        offset: columns of goal − tip.
+        velocity: columns of the velocities.
+        previous_action: columns of the previous action.
     """
 
-    offset: NDArray[np.float32]
-    velocity: NDArray[np.float32]
-    aligned: NDArray[np.float32]
-    fast: NDArray[np.float32]
-    zeros: NDArray[np.float32]
-    ones: NDArray[np.float32]
-    mean: NDArray[np.float32]
-    velocity_columns: slice
-    action_columns: slice
+    distance: Float32
+    penalty: Float32
+    alignment: Float32
+    fast: Float32
+    zeros: Float32
+    offset: slice
+    velocity: slice
+    previous_action: slice
 
     @classmethod
-    def of(cls, encoding: ReachEncoding, home: NDArray[np.float64]) -> _Rows:
-        """The rows for an encoding and a home posture [n] rad."""
+    def of(
+        cls, encoding: ReachEncoding, home: NDArray[np.float64], weights: ReachReward
+    ) -> _Constants:
+        """The constants for an encoding, a home posture [n] rad and the reward's weights."""
         n = len(home)
-        offset, velocity, aligned = np.zeros((3, encoding.size), dtype=np.float32)
-        offset[encoding.columns("goal_offset")] = 1.0
-        velocity[encoding.columns("joint_velocity")] = 1.0 / n
-        aligned[encoding.columns("joint_position_sin")] = np.sin(home) / n
-        aligned[encoding.columns("joint_position_cos")] = np.cos(home) / n
+        lengths = [3, n, n, n]
+        penalty = [0.0, weights.velocity / n, weights.overspeed, weights.action_change / n]
+        alignment = np.zeros(encoding.size, dtype=np.float32)
+        alignment[encoding.columns("joint_position_sin")] = np.sin(home) / n
+        alignment[encoding.columns("joint_position_cos")] = np.cos(home) / n
         return cls(
-            offset=offset,
-            velocity=velocity,
-            aligned=aligned,
+            distance=np.repeat(np.array([1, 0, 0, 0], dtype=np.float32), lengths),
+            penalty=np.repeat(np.array(penalty, dtype=np.float32), lengths),
+            alignment=alignment,
             fast=np.full(n, 0.8, dtype=np.float32),
             zeros=np.zeros(n, dtype=np.float32),
-            ones=np.ones(n, dtype=np.float32),
-            mean=np.full(n, 1.0 / n, dtype=np.float32),
-            velocity_columns=encoding.columns("joint_velocity"),
-            action_columns=encoding.columns("previous_action"),
+            offset=encoding.columns("goal_offset"),
+            velocity=encoding.columns("joint_velocity"),
+            previous_action=encoding.columns("previous_action"),
         )
 
 
@@ -120,24 +122,23 @@ class ReachTask:
         The posture term chooses among the many postures that reach a goal; without it a redundant
         arm drifts into its joint limits from goal to goal.
         """
-        w, rows = self.weights, self._rows
-        squares = np.square(next_observation)
-        d_squared = squares.dot(rows.offset)
-        v = next_observation[..., rows.velocity_columns]
-        excess = np.maximum(np.abs(v) - rows.fast, rows.zeros)
-        change = action - observation[..., rows.action_columns]
+        w, known = self.weights, self._constants
+        v = next_observation[..., known.velocity]
+        excess = np.maximum(np.abs(v) - known.fast, known.zeros)
+        change = action - observation[..., known.previous_action]
+        offset = next_observation[..., known.offset]
+        squares = np.square(np.concatenate((offset, v, excess, change), axis=-1))
+        d_squared = squares.dot(known.distance)
         return (
             w.closeness / (1.0 + d_squared / w.closeness_scale**2)
             - w.distance * d_squared**0.5
-            - w.velocity * squares.dot(rows.velocity)
-            - w.overspeed * np.square(excess).dot(rows.ones)
-            - w.posture * (1.0 - next_observation.dot(rows.aligned))
-            - w.action_change * np.square(change).dot(rows.mean)
+            - w.posture * (1.0 - next_observation.dot(known.alignment))
+            - squares.dot(known.penalty)
         )
 
     @cached_property
-    def _rows(self) -> _Rows:
-        return _Rows.of(self.encoding, self.home)
+    def _constants(self) -> _Constants:
+        return _Constants.of(self.encoding, self.home, self.weights)
 
     def with_goal(
         self, observation: NDArray[np.float32], goal: NDArray[np.float32]

@@ -3,21 +3,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-Array = NDArray[np.float64]
 
 ZERO_AT = 0.8  # share of the velocity limit at which no accelerating torque is left
 WIDTH = 0.3  # share of the limit over which it falls from all to none
 
+# sat(0.8 − v) is piecewise linear in v: its corners, and its values there and beyond the ends.
+# Interpolated, since the environment asks for it at every step and numpy's clip is slow for a row.
+_CORNERS = np.array([ZERO_AT - WIDTH, ZERO_AT, ZERO_AT + 1.0])
+_SHARES = np.array([1.0, 0.0, -1.0])
+_LOWER_CORNERS, _LOWER_SHARES = -_CORNERS[::-1], -_SHARES[::-1]  # the same of −sat(0.8 + v)
 
-@dataclass(frozen=True, eq=False)
-class VelocityBarrier:
-    """Bounds the torque of each joint by how fast it already moves.
+
+def within_velocity(
+    torque: ArrayLike,
+    velocity: ArrayLike,
+    *,
+    torque_scale: NDArray[np.float64],
+    velocity_limit: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """The torque [..., n] N·m, bounded by how fast each joint already moves.
 
     With v the velocity over its limit and T the scale, per joint:
 
@@ -30,44 +36,13 @@ class VelocityBarrier:
     controller, in the exported graph too, so that exploration and the robot keep to the same
     velocities.
 
-    Attributes:
+    Args:
+        torque: [..., n] N·m.
+        velocity: [..., n] rad/s.
         torque_scale: [n] N·m, T.
         velocity_limit: [n] rad/s.
     """
-
-    torque_scale: Array
-    velocity_limit: Array
-
-    def bound(self, torque: ArrayLike, velocity: ArrayLike) -> Array:
-        """The torque [..., n] N·m of joints that move at `velocity` [..., n] rad/s, bounded.
-
-        A torque [n] is bounded for each of the velocities.
-        """
-        rows = np.asarray(velocity)
-        # All lines at once: for one arm a numpy call costs more than the numbers in it.
-        steep, gentle = self._at_rest + self._slope * rows.reshape(self._row)
-        share = np.minimum(np.maximum(np.maximum(steep, gentle), self._least), self.torque_scale)
-        highest, lowest = share
-        wanted = np.asarray(torque).reshape(self._row)
-        return np.minimum(np.maximum(wanted, -lowest), highest).reshape(rows.shape)
-
-    @cached_property
-    def _row(self) -> tuple[int, int]:
-        """What batches of any shape become: rows [B, n]."""
-        return -1, len(self.torque_scale)
-
-    @cached_property
-    def _at_rest(self) -> Array:
-        """[2, 2, 1, n] N·m, T · x / 0.3 and T · x of the upper and the lower bound at v = 0."""
-        slopes = np.array([1.0 / WIDTH, 1.0])[:, None, None, None]
-        return slopes * np.tile(ZERO_AT * self.torque_scale, (2, 1, 1))
-
-    @cached_property
-    def _slope(self) -> Array:
-        """[2, 2, 1, n] N·m per rad/s: what each of them changes with the velocity."""
-        upper_and_lower = np.array([-1.0, 1.0])[:, None, None]
-        return self._at_rest / ZERO_AT * upper_and_lower / self.velocity_limit
-
-    @cached_property
-    def _least(self) -> Array:
-        return -self.torque_scale
+    v = np.asarray(velocity) / velocity_limit
+    highest = torque_scale * np.interp(v, _CORNERS, _SHARES)
+    lowest = torque_scale * np.interp(v, _LOWER_CORNERS, _LOWER_SHARES)
+    return np.minimum(np.maximum(torque, lowest), highest)
