@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,7 +40,7 @@ class KinematicChain:
     axis: Array
     tip_translation: Array
 
-    @property
+    @cached_property
     def axis_cross(self) -> Array:
         """[n, 3, 3] the matrices K with K·v = axis × v."""
         x, y, z = self.axis.T

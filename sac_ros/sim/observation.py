@@ -79,7 +79,7 @@ class ReachEncoding:
 
         Units: rad, rad/s, m, m, −1..1.
         """
-        scaled = np.asarray(velocity) / self.velocity_limit
-        offset = np.asarray(goal) - np.asarray(tip)
+        scaled = np.divide(velocity, self.velocity_limit)
+        offset = np.subtract(goal, tip)
         parts = (np.sin(position), np.cos(position), scaled, goal, offset, previous_action)
         return np.concatenate(parts, axis=-1, dtype=np.float32)

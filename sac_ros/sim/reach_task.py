@@ -48,8 +48,8 @@ class _Constants:
     Attributes:
         distance: [3 + 3 n] squares to d².
         penalty: [3 + 3 n] squares to the weighted sum of the squared terms.
-        alignment: [size] observation to the mean of cos(q − home), without the angles themselves:
-            cos q cos home + sin q sin home.
+        alignment: [size] observation to the weighted mean of cos(q − home), without the angles
+            themselves: cos q cos home + sin q sin home.
         fast: [n] the share of the velocity limit from which on it is overspeed.
         zeros: [n]
         offset: columns of goal − tip.
@@ -75,8 +75,8 @@ class _Constants:
         lengths = [3, n, n, n]
         penalty = [0.0, weights.velocity / n, weights.overspeed, weights.action_change / n]
         alignment = np.zeros(encoding.size, dtype=np.float32)
-        alignment[encoding.columns("joint_position_sin")] = np.sin(home) / n
-        alignment[encoding.columns("joint_position_cos")] = np.cos(home) / n
+        alignment[encoding.columns("joint_position_sin")] = weights.posture / n * np.sin(home)
+        alignment[encoding.columns("joint_position_cos")] = weights.posture / n * np.cos(home)
         return cls(
             distance=np.repeat(np.array([1, 0, 0, 0], dtype=np.float32), lengths),
             penalty=np.repeat(np.array(penalty, dtype=np.float32), lengths),
@@ -132,7 +132,8 @@ class ReachTask:
         return (
             w.closeness / (1.0 + d_squared / w.closeness_scale**2)
             - w.distance * d_squared**0.5
-            - w.posture * (1.0 - next_observation.dot(known.alignment))
+            - w.posture
+            + next_observation.dot(known.alignment)
             - squares.dot(known.penalty)
         )
 

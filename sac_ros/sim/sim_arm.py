@@ -76,8 +76,10 @@ class SimArm:
         self._hold_torque = partial(
             client.setJointMotorControlArray, body, self._joints, pybullet.TORQUE_CONTROL
         )
-        self._simulate = client.stepSimulation
-        self._joint_states = partial(client.getJointStates, body, self._joints)
+        # By place, not by keyword as a client passes its number: with ten calls a step it shows.
+        number = client._client
+        self._simulate = partial(pybullet.stepSimulation, number)
+        self._joint_states = partial(pybullet.getJointStates, body, self._joints, number)
         self._tip_state = partial(
             client.getLinkState, body, self._tip, computeForwardKinematics=True
         )
