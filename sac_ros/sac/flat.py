@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -45,3 +47,9 @@ class FlatParameters:
         """Polyak averaging: θ ← (1 − share) θ + share θ_other."""
         values = other.values if isinstance(other, FlatParameters) else other
         self.values.lerp_(values, share)
+
+
+def flat_values(module: nn.Module) -> NDArray[np.float32]:
+    """A copy of all parameters of `module`, in the order of `FlatParameters`."""
+    vector = torch.nn.utils.parameters_to_vector(module.parameters())
+    return vector.detach().cpu().numpy()

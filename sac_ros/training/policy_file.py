@@ -56,7 +56,7 @@ def write_policy(
     """
     arm = env.arm
     graph = ReachPolicyGraph(
-        agent.averaged_actor,
+        agent.acting(averaged=True),
         env.chain,
         velocity_limit=arm.velocity_limit,
         action_scale=env.action_scale,

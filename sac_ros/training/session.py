@@ -27,6 +27,8 @@ from sac_ros.collect.source import (
 )
 from sac_ros.policy.runtime import Policy
 from sac_ros.sac.agent import SacAgent
+from sac_ros.sac.flat import flat_values
+from sac_ros.sac.n_step import NStep
 from sac_ros.sac.replay import Replay
 from sac_ros.sac.training_loop import UPDATES_PER_BLOCK, LoopState, TrainingLoop
 from sac_ros.sim.arm_env import ArmEnv
@@ -101,6 +103,7 @@ class TrainingSession:
             task=self.env.task,
             goals=goals.astype(np.float32),
             share=config.relabel_share,
+            n_step=NStep(config.sac.n_step, config.sac.gamma, stride=config.environments),
         )
         self._rng = rng
         self._source = self._start_source(actor_shape)
@@ -349,7 +352,7 @@ class TrainingSession:
         self._set_phase("training")
 
     def _evaluate(self, interrupted: Callable[[], bool]) -> Evaluation | None:
-        self._actor.load(self.agent.averaged_parameters.values.cpu().numpy())
+        self._actor.load(flat_values(self.agent.acting(averaged=True)))
         return evaluate(
             self.env,
             lambda observation, _: (None, self._actor.deterministic(observation[None])[0]),
