@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None, study: Study | None = None) -> 
 
 def _run(options: argparse.Namespace, study: Study) -> int:
     runs_directory = options.directory / "ablation_runs"
-    wanted = {each.label for each in (DEFAULT, *chosen(study.variants, options.only))}
+    changes = chosen((DEFAULT, *study.variants), options.only)
+    wanted = {DEFAULT.label, *(each.label for each in changes)}
     runs, skipped = study.plan()
     for each in skipped:
         if each.variant.label in wanted:

@@ -241,20 +241,23 @@ def result_of(label: str, seed: int, solved_at: float | None) -> dict[str, Any]:
 
 def test_a_row_holds_medians_ranges_and_the_ratio_to_the_default() -> None:
     default = [result_of("default", seed, 30.0) for seed in range(3)]
-    half = [result_of("half", 0, None), result_of("half", 1, 10.0), result_of("half", 2, 30.0)]
-    # Of half's seeds, the first of three in a row is at 11 s where the curve dips after 10 s.
-    assert time_ratio(half, default) == pytest.approx(1.0)
+    # A curve that is solved "at 10 s" dips after it, so that what counts is 11 s.
+    fast = [result_of("fast", 0, None), result_of("fast", 1, 10.0), result_of("fast", 2, 10.0)]
+    seldom = [result_of("seldom", 0, 30.0), *(result_of("seldom", i, None) for i in (1, 2))]
     never = [result_of("never", seed, None) for seed in range(3)]
-    assert time_ratio(never, default) is None
-    assert time_ratio(default, never) is None
-    header, _, *rows = pages._table([*default, *half, *never]).splitlines()
+    assert time_ratio(fast, default) == pytest.approx(11.0 / 30.0)
+    for runs in (seldom, never):
+        assert time_ratio(runs, default) is None
+        assert time_ratio(default, runs) is None
+    header, _, *rows = pages._table([*default, *fast, *seldom, *never]).splitlines()
     assert "median error (mm)" in header
     assert rows[0].startswith(
         "|  | default | 1.00 | 30 (30 to 30) | 3 (3 to 3) | 100 (100 to 100)"
     )
     assert "| 50 (50 to 50) | 4.1 (4.1 to 4.1) | 0.8 (0.8 to 0.8) | 20 (" in rows[0]
-    assert rows[1].startswith("| g | half | 1.00 | 30 (11 to 30, 1 of 3 never) |")
-    assert rows[2].startswith("| g | never | - | never | never | 100 (100 to 100)")
+    assert rows[1].startswith("| g | fast | 0.37 | 11 (11 to 11, 1 of 3 never) |")
+    assert rows[2].startswith("| g | seldom | - | never (30 to 30, 2 of 3 never) |")
+    assert rows[3].startswith("| g | never | - | never | never | 100 (100 to 100)")
 
 
 # ---- again, and interrupted --------------------------------------------------------------------
@@ -353,6 +356,21 @@ def test_with_nothing_finished_there_is_no_page(
     assert run(STUDY, tmp_path, "--report") == 0
     assert "there is nothing to write" in capsys.readouterr().out
     assert not (tmp_path / "docs").exists()
+
+
+@pytest.mark.parametrize(
+    ("only", "runs"), [("default", 2), ("gamma 0.5", 4), ("discount", 4), ("warp 9", 2)]
+)
+def test_the_default_configuration_is_run_with_whatever_is_chosen(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    only: str,
+    runs: int,
+) -> None:
+    monkeypatch.setattr("benchmarks.ablation.__main__.run_all", lambda *_: [])
+    assert run(STUDY, tmp_path, "--only", only) == 0
+    assert f"{runs} of {runs} runs to do" in capsys.readouterr().out
 
 
 def test_an_unknown_change_is_one_sentence(

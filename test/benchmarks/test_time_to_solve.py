@@ -14,8 +14,9 @@ pytest.importorskip("stable_baselines3", reason="`make setup` brings it")
 from benchmarks import time_to_solve
 from benchmarks.__main__ import main
 from benchmarks.learning_curve import LearningCurve, Point
-from benchmarks.our_run import our_name
+from benchmarks.our_run import our_name, our_run
 from benchmarks.time_to_solve import TimeToSolve
+from sac_ros.settings import build
 from sac_ros.training.config import TrainConfig
 
 
@@ -101,3 +102,23 @@ def test_the_options_say_what_is_trained(
 ) -> None:
     assert main(["time_to_solve", "--directory", str(tmp_path), *options]) == 0
     assert sorted(call[0] for call in asked) == trained
+
+
+def test_a_run_of_ours_that_was_not_solved_says_how_far_and_for_how_long_it_went() -> None:
+    tiny = {
+        "sac.value_function": True,
+        "sac.hidden_sizes": (8, 8),
+        "sac.batch_size": 16,
+        "sac.learning_starts": 100,
+        "env.episode_seconds": 0.4,
+        "total_steps": 400,
+        "evaluation_interval": 200,
+        "evaluation_episodes": 2,
+        "worker": False,
+    }
+    curve = our_run(build(TrainConfig, tiny))
+    assert curve.contestant == "sac_ros, value network"
+    assert [point.env_steps // 200 for point in curve.points] == [1, 2]
+    assert curve.seconds_to_solve is None
+    assert curve.cut_at_seconds is not None
+    assert 0.0 < curve.points[0].seconds < curve.points[1].seconds <= curve.cut_at_seconds
