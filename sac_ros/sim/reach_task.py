@@ -43,16 +43,15 @@ class _Constants:
 
     The environment computes a reward per step, and for a single transition `mean` alone costs
     seven times as much as such a product. For n joints; the squares that are summed stand in a
-    row of 3 + 3 n: goal − tip, velocities, excess velocities, changes of action.
+    row of size + 2 n: of the observation, of the excess velocities, of the changes of action.
 
     Attributes:
-        distance: [3 + 3 n] squares to d².
-        penalty: [3 + 3 n] squares to the weighted sum of the squared terms.
+        distance: [size + 2 n] squares to d².
+        penalty: [size + 2 n] squares to the weighted sum of the squared terms.
         alignment: [size] observation to the weighted mean of cos(q − home), without the angles
             themselves: cos q cos home + sin q sin home.
         fast: [n] the share of the velocity limit from which on it is overspeed.
         zeros: [n]
-        offset: columns of goal − tip.
         velocity: columns of the velocities.
         previous_action: columns of the previous action.
     """
@@ -62,7 +61,6 @@ class _Constants:
     alignment: Float32
     fast: Float32
     zeros: Float32
-    offset: slice
     velocity: slice
     previous_action: slice
 
@@ -71,19 +69,21 @@ class _Constants:
         cls, encoding: ReachEncoding, home: NDArray[np.float64], weights: ReachReward
     ) -> _Constants:
         """The constants for an encoding, a home posture [n] rad and the reward's weights."""
-        n = len(home)
-        lengths = [3, n, n, n]
-        penalty = [0.0, weights.velocity / n, weights.overspeed, weights.action_change / n]
-        alignment = np.zeros(encoding.size, dtype=np.float32)
+        n, size = len(home), encoding.size
+        distance, penalty = np.zeros((2, size + 2 * n), dtype=np.float32)
+        distance[encoding.columns("goal_offset")] = 1.0
+        penalty[encoding.columns("joint_velocity")] = weights.velocity / n
+        penalty[size : size + n] = weights.overspeed
+        penalty[size + n :] = weights.action_change / n
+        alignment = np.zeros(size, dtype=np.float32)
         alignment[encoding.columns("joint_position_sin")] = weights.posture / n * np.sin(home)
         alignment[encoding.columns("joint_position_cos")] = weights.posture / n * np.cos(home)
         return cls(
-            distance=np.repeat(np.array([1, 0, 0, 0], dtype=np.float32), lengths),
-            penalty=np.repeat(np.array(penalty, dtype=np.float32), lengths),
+            distance=distance,
+            penalty=penalty,
             alignment=alignment,
             fast=np.full(n, 0.8, dtype=np.float32),
             zeros=np.zeros(n, dtype=np.float32),
-            offset=encoding.columns("goal_offset"),
             velocity=encoding.columns("joint_velocity"),
             previous_action=encoding.columns("previous_action"),
         )
@@ -126,8 +126,7 @@ class ReachTask:
         v = next_observation[..., known.velocity]
         excess = np.maximum(np.abs(v) - known.fast, known.zeros)
         change = action - observation[..., known.previous_action]
-        offset = next_observation[..., known.offset]
-        squares = np.square(np.concatenate((offset, v, excess, change), axis=-1))
+        squares = np.square(np.concatenate((next_observation, excess, change), axis=-1))
         d_squared = squares.dot(known.distance)
         return (
             w.closeness / (1.0 + d_squared / w.closeness_scale**2)
