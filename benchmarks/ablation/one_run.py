@@ -21,6 +21,7 @@ from sac_ros.sac.training_loop import TrainingLoop
 from sac_ros.settings import build
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.evaluation import environment_of, evaluate, policy_controller
+from sac_ros.training.progress import EvaluationPoint
 from sac_ros.training.run_directory import open_run_directory
 from sac_ros.training.session import TrainingSession
 from sac_ros.whole_file import whole_file
@@ -67,6 +68,9 @@ def train(config: TrainConfig, final_episodes: int) -> dict[str, Any]:
         )
         env.close()
     assert final is not None, "nothing interrupts this evaluation"
+    # The end of the curve is the policy file on the same held-out goals.
+    state = session.loop.state
+    end = EvaluationPoint.of(state.env_steps, state.learning_seconds, outcome.evaluation)
     # Rounded, since the ablation's result is kept in the repository.
     points = [
         (
@@ -76,7 +80,7 @@ def train(config: TrainConfig, final_episodes: int) -> dict[str, Any]:
             round(point.success_2cm, 4),
             round(point.median_error_m, 5),
         )
-        for point in session.records.points
+        for point in [*session.records.points, end]
     ]
     return {
         "points": [dict(zip(POINT, point, strict=True)) for point in points],
