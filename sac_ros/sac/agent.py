@@ -53,9 +53,23 @@ class SacAgent:
     targets.
     """
 
-    def __init__(self, observation_size: int, action_size: int, config: SacConfig) -> None:
-        """Makes the networks with torch's present random state; targets start as copies."""
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        config: SacConfig,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        """Makes the networks with torch's present random state; targets start as copies.
+
+        Args:
+            observation_size: length of the observation.
+            action_size: number of joints, n.
+            config: the hyperparameters.
+            device: where all is kept and computed; batches are brought there.
+        """
         self.config = config
+        self.device = torch.device(device)
         self.action_size = action_size
         self.target_entropy = config.target_entropy_per_joint * action_size
         sizes = config.hidden_sizes
@@ -65,16 +79,19 @@ class SacAgent:
             sizes,
             (config.log_std_min, config.log_std_max),
             config.actor_output_scale,
+        ).to(self.device)
+        self.critic = TwinCritic(observation_size, action_size, sizes, config.layer_norm).to(
+            self.device
         )
-        self.critic = TwinCritic(observation_size, action_size, sizes, config.layer_norm)
         self.value: ValueFunction | None = None
         bootstrap: nn.Module = self.critic
         if config.value_function:
-            self.value = bootstrap = ValueFunction(observation_size, sizes)
+            self.value = bootstrap = ValueFunction(observation_size, sizes).to(self.device)
         # What next states are valued with: V̄ or the twin Q̄, by the variant.
         self.target = copy.deepcopy(bootstrap).requires_grad_(False)
         self.averaged_actor = copy.deepcopy(self.actor).requires_grad_(False)
-        self.log_alpha = nn.Parameter(torch.tensor(config.initial_temperature).log())
+        log_alpha = torch.tensor(config.initial_temperature).log()
+        self.log_alpha = nn.Parameter(log_alpha.to(self.device))
 
         self.actor_parameters = FlatParameters(self.actor)
         self.critic_parameters = FlatParameters(self.critic)
@@ -89,7 +106,9 @@ class SacAgent:
         if self.value_parameters is not None:
             self.optimisers["value"] = self._adam(self.value_parameters.as_parameter())
         self.normaliser = (
-            RunningNormaliser(observation_size) if config.normalise_observations else None
+            RunningNormaliser(observation_size, self.device)
+            if config.normalise_observations
+            else None
         )
         self.updates = 0
         self._recorded = RecordedFunction(lambda *tensors: self._update(Batch(*tensors)))
@@ -109,7 +128,7 @@ class SacAgent:
         """
         self.updates += 1
         whole = self.updates % self.config.policy_delay == 0
-        tensors = [each for each in batch if each is not None]
+        tensors = [each.to(self.device) for each in batch if each is not None]
         if whole:
             run = self._recorded if self.config.record_updates else self._recorded.function
             return Metrics(*run(*tensors))
@@ -185,7 +204,7 @@ class SacAgent:
     ) -> Tensor:
         """V follows the same fresh sample that the actor was updated with."""
         if self.value is None or self.value_parameters is None:
-            return torch.zeros(())
+            return torch.zeros((), device=self.device)
         loss = value_loss(self.value(batch.observation), action_q, log_prob, alpha)
         self._descend("value", loss, self.value_parameters)
         return loss.detach()
@@ -208,7 +227,9 @@ class SacAgent:
 
     def _adam(self, parameter: nn.Parameter) -> torch.optim.Adam:
         # A tensor, so that a recorded update follows its changes.
-        learning_rate = torch.tensor(self.config.learning_rate, dtype=torch.float64)
+        learning_rate = torch.tensor(
+            self.config.learning_rate, dtype=torch.float64, device=self.device
+        )
         return torch.optim.Adam([parameter], lr=learning_rate, fused=True)
 
     def state_dict(self) -> dict[str, Any]:

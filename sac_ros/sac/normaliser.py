@@ -23,18 +23,19 @@ class RunningNormaliser:
     so that neither the collector nor the exported graph knows of it.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, device: torch.device | None = None) -> None:
         """Starts as the identity.
 
         Args:
             size: length of the observation.
+            device: where its tensors are; torch's default if None.
         """
         # In float64: sums over millions of observations.
-        self._count = torch.zeros((), dtype=torch.float64)
-        self._mean = torch.zeros(size, dtype=torch.float64)
-        self._squares = torch.zeros(size, dtype=torch.float64)  # Σ (x − μ)²
-        self.mean = torch.zeros(size)
-        self.scale = torch.ones(size)
+        self._count = torch.zeros((), dtype=torch.float64, device=device)
+        self._mean = torch.zeros(size, dtype=torch.float64, device=device)
+        self._squares = torch.zeros(size, dtype=torch.float64, device=device)  # Σ (x − μ)²
+        self.mean = torch.zeros(size, device=device)
+        self.scale = torch.ones(size, device=device)
 
     def __call__(self, observation: Tensor) -> Tensor:
         """x̂ of observations [..., size]."""

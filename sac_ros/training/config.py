@@ -57,6 +57,9 @@ class TrainConfig:
         False, "Go on from the checkpoint of the run called name; of the latest if name is empty"
     )
     worker: bool = setting(True, "Collect in a process beside the learner")
+    device: str = setting(
+        "cpu", "Where the learner computes; cuda needs torch's CUDA build", choices=("cpu", "cuda")
+    )
     environments: int = setting(4, "Environments in the collector", minimum=1, maximum=256)
     continue_share: float = setting(
         0.7,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import subprocess
@@ -56,7 +57,7 @@ def write_policy(
     """
     arm = env.arm
     graph = ReachPolicyGraph(
-        agent.acting(averaged=True),
+        copy.deepcopy(agent.acting(averaged=True)).cpu(),
         env.chain,
         velocity_limit=arm.velocity_limit,
         action_scale=env.action_scale,

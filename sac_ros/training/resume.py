@@ -21,7 +21,7 @@ _COLUMNS = ("observation", "action", "reward", "next_observation", "terminated",
 
 # These may differ when a run goes on; what decides the learning may not.
 _FREE = (
-    "total_steps", "name", "directory", "resume", "worker", "evaluation_interval",
+    "total_steps", "name", "directory", "resume", "worker", "device", "evaluation_interval",
     "evaluation_episodes", "checkpoint_interval", "keep_checkpoints", "record_video",
 )  # fmt: skip
 

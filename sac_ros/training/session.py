@@ -25,6 +25,7 @@ from sac_ros.collect.source import (
     InProcessSource,
     WorkerSource,
 )
+from sac_ros.errors import ConfigurationError
 from sac_ros.policy.runtime import Policy
 from sac_ros.sac.agent import SacAgent
 from sac_ros.sac.flat import flat_values
@@ -68,8 +69,14 @@ class TrainingSession:
         """Makes every part and starts the collector.
 
         Raises:
-            ConfigurationError: the checkpoints to resume from are missing, torn or of another run.
+            ConfigurationError: the checkpoints to resume from are missing, torn or of another run,
+                or there is no device as the configuration wants.
         """
+        if config.device == "cuda" and not torch.cuda.is_available():
+            raise ConfigurationError(
+                "device must be cpu where torch finds no CUDA device; got 'cuda' "
+                f"(with torch {torch.__version__})"
+            )
         # The learner and the collector share the cores, a thread each.
         torch.set_num_threads(1)
         self.config = config
@@ -84,7 +91,7 @@ class TrainingSession:
         torch.manual_seed(config.seed)
         rng = np.random.default_rng([config.seed, 0])
         size, n = self.env.encoding.size, self.env.arm.joints
-        self.agent = SacAgent(size, n, config.sac)
+        self.agent = SacAgent(size, n, config.sac, config.device)
         actor_shape = ActorShape.of(
             size, n, config.sac.hidden_sizes, (config.sac.log_std_min, config.sac.log_std_max)
         )
