@@ -91,7 +91,8 @@ class _Episodes:
         """Repeats it with nothing but the calls; returns their seconds."""
         arm = self._bare.sim_arm
         arm.reset(self._start)
-        client = {"physicsClientId": arm.client._client}
+        number = arm.client._client
+        client = {"physicsClientId": number}
         body, joints, tip = arm.body, arm._joints, arm._tip
         substeps, mode = self._bare.substeps, pybullet.TORQUE_CONTROL
         set_torque, step = pybullet.setJointMotorControlArray, pybullet.stepSimulation
@@ -101,8 +102,8 @@ class _Episodes:
         for torque in self._torques:
             for _ in range(substeps):
                 set_torque(body, joints, mode, forces=torque, **client)
-                step(**client)
-            states = get_joints(body, joints, **client)
+                step(number)
+            states = get_joints(body, joints, number)
             get_link(body, tip, computeForwardKinematics=True, **client)
         seconds = clock() - started
         difference = float(np.max(np.abs(self._end - [state[0] for state in states])))

@@ -25,6 +25,7 @@ from sac_ros.sim.arm_env import ArmEnv
 NAME = "update_rate"
 OURS, OURS_V = "sac_ros", "sac_ros, value network"
 ALONE = "sac_ros, batch given"
+EAGER, MIXED = "sac_ros, not recorded", "sac_ros, bfloat16 products"
 SB3, SBX = "stable-baselines3", "SBX"
 BOUND, BOUND_V = "matrix products", "matrix products, value network"
 _ROWS = 20_000  # transitions in every replay
@@ -81,8 +82,10 @@ class UpdateRate:
         self, env: ArmEnv, data: _Data, sizes: tuple[int, ...]
     ) -> dict[str, Callable[[], float]]:
         ours = {
-            OURS: self._ours(data, sizes, value_function=False),
+            OURS: self._ours(data, sizes),
             OURS_V: self._ours(data, sizes, value_function=True),
+            EAGER: self._ours(data, sizes, record_updates=False),
+            MIXED: self._ours(data, sizes, mixed_precision=True),
             ALONE: self._ours_alone(data, sizes),
             BOUND: self._bound(env, sizes, value_function=False),
             BOUND_V: self._bound(env, sizes, value_function=True),
@@ -102,10 +105,8 @@ class UpdateRate:
             ours[name] = _train(model, self.batch_size)
         return ours
 
-    def _ours(
-        self, data: _Data, sizes: tuple[int, ...], *, value_function: bool
-    ) -> Callable[[], float]:
-        agent = self._agent(data, sizes, value_function)
+    def _ours(self, data: _Data, sizes: tuple[int, ...], **settings: Any) -> Callable[[], float]:
+        agent = self._agent(data, sizes, **settings)
         replay = data.replay()
 
         def updates() -> None:
@@ -115,7 +116,7 @@ class UpdateRate:
         return timed(updates)
 
     def _ours_alone(self, data: _Data, sizes: tuple[int, ...]) -> Callable[[], float]:
-        agent = self._agent(data, sizes, value_function=False)
+        agent = self._agent(data, sizes)
         batches = list(data.replay().batches(UPDATES_PER_BLOCK, self.batch_size))
 
         def updates() -> None:
@@ -124,10 +125,8 @@ class UpdateRate:
 
         return timed(updates)
 
-    def _agent(self, data: _Data, sizes: tuple[int, ...], value_function: bool) -> SacAgent:
-        config = SacConfig(
-            hidden_sizes=sizes, batch_size=self.batch_size, value_function=value_function
-        )
+    def _agent(self, data: _Data, sizes: tuple[int, ...], **settings: Any) -> SacAgent:
+        config = SacConfig(hidden_sizes=sizes, batch_size=self.batch_size, **settings)
         shape = data.experience.shape
         return SacAgent(shape.observation, shape.action, config)
 
@@ -199,7 +198,7 @@ def _with_ratios(sizes: str, rates: dict[str, Figure]) -> list[Figure]:
         if peer in rates:
             figures += [
                 ratio(f"{each} / {peer}", rates[each], rates[peer])
-                for each in (OURS, OURS_V, BOUND)  # the bound: what no eager update can exceed
+                for each in (OURS, OURS_V, MIXED, BOUND)  # the bound: what float32 cannot exceed
             ]
     figures += [
         ratio(f"share of the GEMM bound, {ours}", rates[ours], rates[bound], "%")

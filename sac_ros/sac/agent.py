@@ -111,10 +111,8 @@ class SacAgent:
             else None
         )
         self.updates = 0
-        self._recorded = RecordedFunction(lambda *tensors: self._update(Batch(*tensors)))
-        self._recorded_critic = RecordedFunction(
-            lambda *tensors: self._update_critic_only(Batch(*tensors))
-        )
+        self._recorded = RecordedFunction(self._update)
+        self._recorded_critic = RecordedFunction(self._update_critic_only)
 
     def acting(self, *, averaged: bool) -> SquashedGaussianActor:
         """The actor as it acts on raw observations: the latest, or the averaged one."""
@@ -146,14 +144,28 @@ class SacAgent:
             next_observation=self.normaliser(batch.next_observation),
         )
 
-    def _update_critic_only(self, batch: Batch) -> tuple[()]:
-        self._update_critic(self._normalised(batch), self.log_alpha.detach().exp())
+    def _update_critic_only(self, *tensors: Tensor) -> tuple[()]:
+        with self._precision():
+            batch = self._normalised(Batch(*tensors))
+            self._update_critic(batch, self.log_alpha.detach().exp())
         if self.value is None:
             self.target_parameters.move_towards(self.critic_parameters, self.config.tau)
         return ()
 
-    def _update(self, batch: Batch) -> Metrics:
-        batch = self._normalised(batch)
+    def _precision(self) -> torch.autocast:
+        # Without autocast's cache of cast weights: they change within an update.
+        return torch.autocast(
+            self.device.type,
+            dtype=torch.bfloat16,
+            enabled=self.config.mixed_precision,
+            cache_enabled=False,
+        )
+
+    def _update(self, *tensors: Tensor) -> Metrics:
+        with self._precision():
+            return self._update_all(self._normalised(Batch(*tensors)))
+
+    def _update_all(self, batch: Batch) -> Metrics:
         alpha = self.log_alpha.detach().exp()
         q_loss_value, q_mean = self._update_critic(batch, alpha)
         policy_loss_value, action_q, log_prob = self._update_actor(batch, alpha)

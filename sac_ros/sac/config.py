@@ -61,6 +61,9 @@ class SacConfig:
     policy_delay: int = setting(
         1, "Critic updates per update of actor, value network and temperature", minimum=1
     )
+    mixed_precision: bool = setting(
+        False, "Matrix products in bfloat16: faster for wide networks on processors that have it"
+    )
     record_updates: bool = setting(
         True, "Record the operations of an update and replay them: the same numbers, faster"
     )

@@ -44,7 +44,8 @@ class SquashedGaussianActor(nn.Module):
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Mean before tanh and log σ, both [B, n], of observations [B, size]."""
-        mean, log_std = self.body(observation).chunk(2, dim=-1)
+        # Back from bfloat16, where the matrix products may be: log π needs more digits.
+        mean, log_std = self.body(observation).to(observation.dtype).chunk(2, dim=-1)
         return mean, log_std.clamp(self.log_std_min, self.log_std_max)
 
     def sample(self, observation: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -141,7 +142,7 @@ class ValueFunction(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         """V(s), [B]."""
-        value: Tensor = self.body(observation)
+        value: Tensor = self.body(observation).to(observation.dtype)
         return value.squeeze(-1)
 
 

@@ -24,6 +24,10 @@ class ReachReward:
     closeness_scale: float = setting(
         0.05, "distance at which the bonus falls to one half", minimum=1e-4, unit="m"
     )
+    precision: float = setting(0.0, "second, narrower bonus at the goal itself", minimum=0.0)
+    precision_scale: float = setting(
+        0.01, "distance at which the narrower bonus falls to one half", minimum=1e-4, unit="m"
+    )
     velocity: float = setting(0.7, "weight of the squared, scaled joint velocities", minimum=0.0)
     overspeed: float = setting(
         1.5, "weight of the squared excess over 80 % of a velocity limit", minimum=0.0
@@ -116,7 +120,8 @@ class ReachTask:
         With d the distance after the step, v the velocities after it over their limits, and Δa the
         change of action, each weight w as in `ReachReward`:
 
-            r = w_c / (1 + (d/σ)²) − w_d d − w_v mean v² − w_o Σ max(0, |v| − 0.8)²
+            r = w_c / (1 + (d/σ)²) + w_s / (1 + (d/ς)²) − w_d d
+                − w_v mean v² − w_o Σ max(0, |v| − 0.8)²
                 − w_p mean(1 − cos(q − home)) − w_a mean Δa²
 
         The posture term chooses among the many postures that reach a goal; without it a redundant
@@ -127,10 +132,8 @@ class ReachTask:
         excess = np.maximum(np.abs(v) - known.fast, known.zeros)
         change = action - observation[..., known.previous_action]
         squares = np.square(np.concatenate((next_observation, excess, change), axis=-1))
-        d_squared = squares.dot(known.distance)
         return (
-            w.closeness / (1.0 + d_squared / w.closeness_scale**2)
-            - w.distance * d_squared**0.5
+            self._of_distance(squares.dot(known.distance))
             - w.posture
             + next_observation.dot(known.alignment)
             - squares.dot(known.penalty)
@@ -140,28 +143,15 @@ class ReachTask:
     def _constants(self) -> _Constants:
         return _Constants.of(self.encoding, self.home, self.weights)
 
-    def with_goal(
-        self, observation: NDArray[np.float32], goal: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """A copy of observations [..., size] as they would be with other goals [..., 3].
-
-        Exact, since a goal moves nothing: neither the dynamics nor the tip depend on it.
-        """
-        columns = self.encoding.columns("goal")
-        offset = self.encoding.columns("goal_offset")
-        changed = observation.copy()
-        changed[..., offset] += goal - observation[..., columns]
-        changed[..., columns] = goal
-        return changed
-
     def goal(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """The goals [B, 3] m that observations [B, size] carry: a view, not a copy."""
         return observation[:, self.encoding.columns("goal")]
 
     def set_goal(self, observation: NDArray[np.float32], goal: NDArray[np.float32]) -> None:
-        """Writes other goals [B, 3] m into observations [B, size]: `with_goal` in place.
+        """Writes other goals [B, 3] m into observations [B, size].
 
-        A row whose goal stays keeps every number.
+        Exact, since a goal moves nothing: neither the dynamics nor the tip depend on it. A row
+        whose goal stays keeps every number.
         """
         # Column by column: numpy takes three times as long over rows of three.
         goals, offsets = self.goal(observation).T, self._offset(observation).T
@@ -171,16 +161,22 @@ class ReachTask:
     def goal_reward(self, next_observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """The terms [B] of `reward` that depend on the goal, for next observations [B, size].
 
-            w_c / (1 + (d/σ)²) − w_d d
+            w_c / (1 + (d/σ)²) + w_s / (1 + (d/ς)²) − w_d d
 
         Under another goal a reward changes by the change of this, exactly: the replay need not
         compute the other terms anew.
         """
-        w = self.weights
         # Contiguous, for the same reason as in `set_goal`.
-        d_squared = np.square(np.ascontiguousarray(self._offset(next_observation).T)).sum(axis=0)
-        return w.closeness / (1.0 + d_squared / w.closeness_scale**2) - w.distance * np.sqrt(
-            d_squared
+        offset = np.ascontiguousarray(self._offset(next_observation).T)
+        return self._of_distance(np.square(offset).sum(axis=0))
+
+    def _of_distance(self, squared: Float32) -> Float32:
+        """The terms of the reward that depend on the goal, of squared distances [...] m²."""
+        w = self.weights
+        return (
+            w.closeness / (1.0 + squared * w.closeness_scale**-2)
+            + w.precision / (1.0 + squared * w.precision_scale**-2)
+            - w.distance * squared**0.5
         )
 
     def _offset(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
