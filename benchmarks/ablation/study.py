@@ -34,10 +34,10 @@ class Study:
     """
 
     seeds: int = 3
-    steps: int = 60_000
+    steps: int = 50_000
     jobs: int = 2
     final_episodes: int = 200
-    evaluation_interval: int = 2500
+    evaluation_interval: int = 5000
     variants: Sequence[Variant] = VARIANTS
     base: dict[str, Any] = field(default_factory=dict)
 

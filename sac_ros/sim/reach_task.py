@@ -19,23 +19,19 @@ Float32 = NDArray[np.float32]
 class ReachReward:
     """Weights of the reach reward; see `ReachTask.reward`."""
 
-    distance: float = setting(1.0, "weight of the distance to the goal, per m", minimum=0.0)
-    closeness: float = setting(3.0, "bonus at the goal itself", minimum=0.0)
+    distance: float = setting(2.0, "weight of the distance to the goal, per m", minimum=0.0)
+    closeness: float = setting(6.0, "bonus at the goal itself", minimum=0.0)
     closeness_scale: float = setting(
         0.05, "distance at which the bonus falls to one half", minimum=1e-4, unit="m"
     )
-    precision: float = setting(0.0, "second, narrower bonus at the goal itself", minimum=0.0)
-    precision_scale: float = setting(
-        0.01, "distance at which the narrower bonus falls to one half", minimum=1e-4, unit="m"
-    )
-    velocity: float = setting(0.7, "weight of the squared, scaled joint velocities", minimum=0.0)
+    velocity: float = setting(1.4, "weight of the squared, scaled joint velocities", minimum=0.0)
     overspeed: float = setting(
-        1.5, "weight of the squared excess over 80 % of a velocity limit", minimum=0.0
+        3.0, "weight of the squared excess over 80 % of a velocity limit", minimum=0.0
     )
     posture: float = setting(
-        1.5, "weight of the distance of the joints from home, 1 − cos", minimum=0.0
+        3.0, "weight of the distance of the joints from home, 1 − cos", minimum=0.0
     )
-    action_change: float = setting(0.02, "weight of the squared change of the action", minimum=0.0)
+    action_change: float = setting(2.0, "weight of the squared change of the action", minimum=0.0)
 
     def __post_init__(self) -> None:
         validate(self)
@@ -120,10 +116,11 @@ class ReachTask:
         With d the distance after the step, v the velocities after it over their limits, and Δa the
         change of action, each weight w as in `ReachReward`:
 
-            r = w_c / (1 + (d/σ)²) + w_s / (1 + (d/ς)²) − w_d d
+            r = w_c / (1 + d/σ) − w_d d
                 − w_v mean v² − w_o Σ max(0, |v| − 0.8)²
                 − w_p mean(1 − cos(q − home)) − w_a mean Δa²
 
+        The bonus has its steepest slope at the goal itself, so that the last millimetres count.
         The posture term chooses among the many postures that reach a goal; without it a redundant
         arm drifts into its joint limits from goal to goal.
         """
@@ -161,7 +158,7 @@ class ReachTask:
     def goal_reward(self, next_observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """The terms [B] of `reward` that depend on the goal, for next observations [B, size].
 
-            w_c / (1 + (d/σ)²) + w_s / (1 + (d/ς)²) − w_d d
+            w_c / (1 + d/σ) − w_d d
 
         Under another goal a reward changes by the change of this, exactly: the replay need not
         compute the other terms anew.
@@ -173,11 +170,8 @@ class ReachTask:
     def _of_distance(self, squared: Float32) -> Float32:
         """The terms of the reward that depend on the goal, of squared distances [...] m²."""
         w = self.weights
-        return (
-            w.closeness / (1.0 + squared * w.closeness_scale**-2)
-            + w.precision / (1.0 + squared * w.precision_scale**-2)
-            - w.distance * squared**0.5
-        )
+        d = squared**0.5
+        return w.closeness / (1.0 + d / w.closeness_scale) - w.distance * d
 
     def _offset(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         return observation[:, self.encoding.columns("goal_offset")]

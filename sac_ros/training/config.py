@@ -50,7 +50,7 @@ class TrainConfig:
 
     arm: str = setting("iiwa", "Arm to train, a file in config/arms")
     seed: int = setting(0, "Seed of every random draw", minimum=0, maximum=2**31 - 1)
-    total_steps: int = setting(120_000, "Environment steps until the end", minimum=1)
+    total_steps: int = setting(300_000, "Environment steps until the end", minimum=1)
     name: str = setting("", "Name of the run's directory; empty: arm, task and time")
     directory: str = setting("runs", "Where run directories are made")
     resume: bool = setting(

@@ -46,7 +46,7 @@ def transition(
     ("term", "expected"),
     [
         ("distance", -0.3),
-        ("closeness", 1.0 / (1.0 + (0.3 / 0.05) ** 2)),
+        ("closeness", 1.0 / (1.0 + 0.3 / 0.05)),
         ("velocity", -(0.9**2)),
         ("overspeed", -7 * (0.9 - 0.8) ** 2),
         ("posture", -(1.0 - np.cos(0.5))),
