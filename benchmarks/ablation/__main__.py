@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seeds", type=_positive, default=3, metavar="N", help="default 3")
     parser.add_argument(
-        "--steps", type=_positive, default=50_000, metavar="N", help="env steps (default 50000)"
+        "--steps", type=_positive, default=75_000, metavar="N", help="env steps (default 75000)"
     )
     parser.add_argument(
         "--jobs", type=_positive, default=2, metavar="N", help="runs at once (default 2)"

@@ -34,7 +34,7 @@ class Study:
     """
 
     seeds: int = 3
-    steps: int = 50_000
+    steps: int = 75_000
     jobs: int = 2
     final_episodes: int = 200
     evaluation_interval: int = 5000
