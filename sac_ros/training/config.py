@@ -91,6 +91,14 @@ class TrainConfig:
             raise ConfigurationError(
                 f"arm must be one of {', '.join(arm_names())}; got {self.arm!r}"
             )
+        if self.device == "cuda":
+            import torch  # only here: whoever reads a configuration need not wait for it
+
+            if not torch.cuda.is_available():
+                raise ConfigurationError(
+                    "device must be cpu where torch finds no CUDA device; got 'cuda' "
+                    f"(with torch {torch.__version__})"
+                )
         if "/" in self.name or self.name.startswith("."):
             raise ConfigurationError(
                 f"name must be a plain directory name, without / and no leading dot; "

@@ -25,7 +25,6 @@ from sac_ros.collect.source import (
     InProcessSource,
     WorkerSource,
 )
-from sac_ros.errors import ConfigurationError
 from sac_ros.policy.runtime import Policy
 from sac_ros.sac.agent import SacAgent
 from sac_ros.sac.flat import flat_values
@@ -69,14 +68,8 @@ class TrainingSession:
         """Makes every part and starts the collector.
 
         Raises:
-            ConfigurationError: the checkpoints to resume from are missing, torn or of another run,
-                or there is no device as the configuration wants.
+            ConfigurationError: the checkpoints to resume from are missing, torn or of another run.
         """
-        if config.device == "cuda" and not torch.cuda.is_available():
-            raise ConfigurationError(
-                "device must be cpu where torch finds no CUDA device; got 'cuda' "
-                f"(with torch {torch.__version__})"
-            )
         # The learner and the collector share the cores, a thread each.
         torch.set_num_threads(1)
         self.config = config

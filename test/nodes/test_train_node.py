@@ -24,7 +24,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from sac_ros.policy.runtime import Policy
 from sac_ros.sac.checkpoint import load_checkpoint
-from sac_ros.settings import leaves
+from sac_ros.settings import build, leaves
 from sac_ros.share import share_path
 from sac_ros.sim.arm_model import load_arm
 from sac_ros.training.config import TrainConfig
@@ -156,7 +156,7 @@ def test_a_wrong_parameter_leaves_no_directory_behind(training: Callable[..., Tr
     assert not train.directory.exists()
 
 
-def test_the_shipped_parameter_file_names_parameters_that_exist() -> None:
+def test_the_shipped_parameter_file_states_the_defaults_of_all_parameters() -> None:
     (section,) = yaml.safe_load(share_path("config", "train.yaml").read_text()).values()
 
     def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -168,9 +168,8 @@ def test_the_shipped_parameter_file_names_parameters_that_exist() -> None:
 
     given = flat(section["ros__parameters"])
     known = {leaf.name: leaf for leaf in leaves(TrainConfig)}
-    assert set(given) <= set(known)
-    for name, value in given.items():
-        known[name].check(value)
+    assert set(given) == set(known)
+    assert build(TrainConfig, given) == TrainConfig()
 
 
 # ---- signals and resume ------------------------------------------------------------------------

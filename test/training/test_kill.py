@@ -21,7 +21,7 @@ from tiny_run import open_session
 from sac_ros.sac.checkpoint import load_checkpoint
 from sac_ros.training.checkpoints import checkpoints_in
 
-KILLS = 6
+KILLS = int(os.environ.get("SAC_ROS_KILLS", "6"))  # a release is tried with 20
 Eventually = Callable[..., None]
 
 
