@@ -92,7 +92,8 @@ class TrainConfig:
                 f"arm must be one of {', '.join(arm_names())}; got {self.arm!r}"
             )
         if self.device == "cuda":
-            import torch  # only here: whoever reads a configuration need not wait for it
+            # Only here: whoever reads a configuration need not wait for it.
+            import torch  # noqa: PLC0415
 
             if not torch.cuda.is_available():
                 raise ConfigurationError(
