@@ -19,7 +19,6 @@ from sac_ros.sac.losses import (
     value_loss,
 )
 from sac_ros.sac.networks import SquashedGaussianActor, TwinCritic, ValueFunction
-from sac_ros.sac.normaliser import RunningNormaliser
 from sac_ros.sac.recorded import RecordedFunction
 
 
@@ -80,9 +79,7 @@ class SacAgent:
             (config.log_std_min, config.log_std_max),
             config.actor_output_scale,
         ).to(self.device)
-        self.critic = TwinCritic(observation_size, action_size, sizes, config.layer_norm).to(
-            self.device
-        )
+        self.critic = TwinCritic(observation_size, action_size, sizes).to(self.device)
         self.value: ValueFunction | None = None
         bootstrap: nn.Module = self.critic
         if config.value_function:
@@ -105,52 +102,13 @@ class SacAgent:
         }
         if self.value_parameters is not None:
             self.optimisers["value"] = self._adam(self.value_parameters.as_parameter())
-        self.normaliser = (
-            RunningNormaliser(observation_size, self.device)
-            if config.normalise_observations
-            else None
-        )
-        self.updates = 0
         self._recorded = RecordedFunction(self._update)
-        self._recorded_critic = RecordedFunction(self._update_critic_only)
 
-    def acting(self, *, averaged: bool) -> SquashedGaussianActor:
-        """The actor as it acts on raw observations: the latest, or the averaged one."""
-        actor = self.averaged_actor if averaged else self.actor
-        return actor if self.normaliser is None else self.normaliser.fold(actor)
-
-    def update(self, batch: Batch) -> Metrics | None:
-        """One gradient step of every loss on `batch`.
-
-        With `policy_delay` K only each K-th call updates more than the critics, and gives metrics.
-        """
-        self.updates += 1
-        whole = self.updates % self.config.policy_delay == 0
+    def update(self, batch: Batch) -> Metrics:
+        """One gradient step of every loss on `batch`."""
         tensors = [each.to(self.device) for each in batch if each is not None]
-        if whole:
-            run = self._recorded if self.config.record_updates else self._recorded.function
-            return Metrics(*run(*tensors))
-        run = (
-            self._recorded_critic if self.config.record_updates else self._recorded_critic.function
-        )
-        run(*tensors)
-        return None
-
-    def _normalised(self, batch: Batch) -> Batch:
-        if self.normaliser is None:
-            return batch
-        return batch._replace(
-            observation=self.normaliser(batch.observation),
-            next_observation=self.normaliser(batch.next_observation),
-        )
-
-    def _update_critic_only(self, *tensors: Tensor) -> tuple[()]:
-        with self._precision():
-            batch = self._normalised(Batch(*tensors))
-            self._update_critic(batch, self.log_alpha.detach().exp())
-        if self.value is None:
-            self.target_parameters.move_towards(self.critic_parameters, self.config.tau)
-        return ()
+        update = self._recorded if self.config.record_updates else self._update
+        return Metrics(*update(*tensors))
 
     def _precision(self) -> torch.autocast:
         # Without autocast's cache of cast weights: they change within an update.
@@ -163,7 +121,7 @@ class SacAgent:
 
     def _update(self, *tensors: Tensor) -> Metrics:
         with self._precision():
-            return self._update_all(self._normalised(Batch(*tensors)))
+            return self._update_all(Batch(*tensors))
 
     def _update_all(self, batch: Batch) -> Metrics:
         alpha = self.log_alpha.detach().exp()
@@ -253,10 +211,7 @@ class SacAgent:
             "averaged_actor": self.averaged_parameters.values,
             "log_alpha": self.log_alpha.detach(),
             "optimisers": {name: opt.state_dict() for name, opt in self.optimisers.items()},
-            "updates": self.updates,
         }
-        if self.normaliser is not None:
-            state["normaliser"] = self.normaliser.state_dict()
         if self.value_parameters is not None:
             state["value"] = self.value_parameters.values
         return state
@@ -269,9 +224,6 @@ class SacAgent:
         self.target_parameters.values.copy_(state["target"])
         self.averaged_parameters.values.copy_(state["averaged_actor"])
         self.log_alpha.copy_(state["log_alpha"])
-        self.updates = state["updates"]
-        if self.normaliser is not None:
-            self.normaliser.load_state_dict(state["normaliser"])
         if self.value_parameters is not None:
             self.value_parameters.values.copy_(state["value"])
         for name, optimiser in self.optimisers.items():
@@ -279,4 +231,3 @@ class SacAgent:
             optimiser.load_state_dict(copy.deepcopy(state["optimisers"][name]))
         # The optimisers' moments are other tensors now.
         self._recorded.forget()
-        self._recorded_critic.forget()

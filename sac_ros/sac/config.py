@@ -54,13 +54,6 @@ class SacConfig:
     n_step: int = setting(
         1, "Steps whose rewards a Q target sums before it bootstraps", minimum=1, maximum=100
     )
-    layer_norm: bool = setting(False, "Layer normalisation in the hidden layers of the critics")
-    normalise_observations: bool = setting(
-        False, "Networks see observations at running mean 0 and deviation 1; part of the export"
-    )
-    policy_delay: int = setting(
-        1, "Critic updates per update of actor, value network and temperature", minimum=1
-    )
     mixed_precision: bool = setting(
         False, "Matrix products in bfloat16: faster for wide networks on processors that have it"
     )

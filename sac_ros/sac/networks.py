@@ -65,20 +65,9 @@ class TwinCritic(nn.Module):
     """Two independent Q networks as one batched matrix product per layer."""
 
     def __init__(
-        self,
-        observation_size: int,
-        action_size: int,
-        hidden_sizes: Sequence[int],
-        layer_norm: bool = False,
+        self, observation_size: int, action_size: int, hidden_sizes: Sequence[int]
     ) -> None:
-        """Makes both networks; arguments as for the actor.
-
-        Args:
-            observation_size: length of the observation.
-            action_size: number of joints.
-            hidden_sizes: widths of the hidden layers.
-            layer_norm: normalise each hidden layer before its ReLU (Ba et al. 2016).
-        """
+        """Makes both networks; arguments as for the actor."""
         super().__init__()
         sizes = [observation_size + action_size, *hidden_sizes, 1]
         layers = [
@@ -87,15 +76,12 @@ class TwinCritic(nn.Module):
         ]
         self.layers = nn.ModuleList(layers)
         self.head = layers[-1]
-        self.norms = nn.ModuleList(
-            TwinLayerNorm(width) if layer_norm else nn.Identity() for width in hidden_sizes
-        )
 
     def forward(self, observation: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Q1(s, a) and Q2(s, a), each [B]."""
         hidden = torch.cat([observation, action], dim=-1).expand(2, -1, -1)
-        for layer, norm in zip(self.layers[:-1], self.norms, strict=True):
-            hidden = torch.relu_(norm(layer(hidden)))
+        for layer in self.layers[:-1]:
+            hidden = torch.relu_(layer(hidden))
         # As a matrix product, one with a single column runs at a fiftieth of the others' rate.
         weight, bias = self.head.weight.mT, self.head.bias.squeeze(-1)
         q1, q2 = ((hidden * weight).sum(dim=-1) + bias).unbind()
@@ -115,21 +101,6 @@ class TwinLinear(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """x W + b for each of the two."""
         return torch.baddbmm(self.bias, inputs, self.weight)
-
-
-class TwinLayerNorm(nn.Module):
-    """Two layer normalisations side by side, over the last axis of [2, B, width]."""
-
-    def __init__(self, width: int) -> None:
-        """Starts with factor 1 and offset 0."""
-        super().__init__()
-        self.width = width
-        self.weight = nn.Parameter(torch.ones(2, 1, width))
-        self.bias = nn.Parameter(torch.zeros(2, 1, width))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(x − mean) / deviation, then each network's own factor and offset."""
-        return nn.functional.layer_norm(inputs, (self.width,)) * self.weight + self.bias
 
 
 class ValueFunction(nn.Module):

@@ -42,7 +42,7 @@ class RecordedFunction:
         Args:
             function: takes tensors and returns a tuple of tensors without gradient.
         """
-        self.function = function
+        self._function = function
         self.forget()
 
     def forget(self) -> None:
@@ -61,9 +61,9 @@ class RecordedFunction:
         if self._shapes is None:
             # The first call may set up what the later ones find there, such as Adam's moments.
             self._shapes = shapes
-            return self.function(*inputs)
+            return self._function(*inputs)
         if shapes != self._shapes:
-            return self.function(*inputs)
+            return self._function(*inputs)
         if self._program is None:
             return self._record(*inputs)
         # Without TorchScript's optimiser: it would fuse operations, and round otherwise.
@@ -76,7 +76,7 @@ class RecordedFunction:
 
         def function(*traced: Tensor) -> Tensors:
             nonlocal result
-            result = tuple(self.function(*traced))  # no subclass: it would be recorded too
+            result = tuple(self._function(*traced))  # no subclass: it would be recorded too
             return result
 
         self._program = _program(make_fx(function, tracing_mode="real")(*inputs))

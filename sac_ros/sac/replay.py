@@ -114,13 +114,6 @@ class Replay:
         self._fill(self._block)
         return self._block.batches
 
-    def observations_since(self, env_steps: int) -> Float32:
-        """A copy [m, size] of the observations that came after the first `env_steps`."""
-        source = self._transitions
-        capacity = len(source.reward)
-        first = max(env_steps, source.env_steps - capacity)
-        return source.observation[np.arange(first, source.env_steps) % capacity]
-
     def _fill(self, block: _Block) -> None:
         source = self._transitions
         rows = self.rng.integers(source.size, size=len(block.reward))

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sac_ros.sac.agent import Metrics, SacAgent
@@ -94,8 +93,7 @@ class TrainingLoop:
 
     def publish_actor(self) -> None:
         """Hands the present actor to the collector."""
-        actor = self.agent.acting(averaged=False)
-        self._source.experience.publish_actor(flat_values(actor))
+        self._source.experience.publish_actor(flat_values(self.agent.actor))
 
     def _steps_needed(self) -> int:
         config = self.agent.config
@@ -110,10 +108,7 @@ class TrainingLoop:
 
     def _update(self) -> None:
         self.agent.set_learning_rate(self._learning_rate())
-        if self.agent.normaliser is not None:
-            new = self._replay.observations_since(self.state.env_steps)
-            self.agent.normaliser.observe(torch.from_numpy(new))
         for batch in self._replay.batches(UPDATES_PER_BLOCK, self.agent.config.batch_size):
-            self.state.metrics = self.agent.update(batch) or self.state.metrics
+            self.state.metrics = self.agent.update(batch)
         self.state.updates += UPDATES_PER_BLOCK
         self.publish_actor()

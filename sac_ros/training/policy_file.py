@@ -57,7 +57,7 @@ def write_policy(
     """
     arm = env.arm
     graph = ReachPolicyGraph(
-        copy.deepcopy(agent.acting(averaged=True)).cpu(),
+        copy.deepcopy(agent.averaged_actor).cpu(),
         env.chain,
         velocity_limit=arm.velocity_limit,
         action_scale=env.action_scale,

@@ -352,7 +352,7 @@ class TrainingSession:
         self._set_phase("training")
 
     def _evaluate(self, interrupted: Callable[[], bool]) -> Evaluation | None:
-        self._actor.load(flat_values(self.agent.acting(averaged=True)))
+        self._actor.load(flat_values(self.agent.averaged_actor))
         return evaluate(
             self.env,
             lambda observation, _: (None, self._actor.deterministic(observation[None])[0]),
