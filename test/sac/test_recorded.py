@@ -46,7 +46,6 @@ def state(of: SacAgent) -> list[Tensor]:
     """Everything that learning changes, as tensors."""
     found = of.state_dict()
     optimisers = found.pop("optimisers")
-    found = {name: value for name, value in found.items() if isinstance(value, Tensor)}
     moments = [
         moment
         for each in optimisers.values()
