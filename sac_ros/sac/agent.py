@@ -185,8 +185,10 @@ class SacAgent:
         self.optimisers["temperature"].step()
 
     def _update_targets(self) -> None:
-        source = self.value_parameters or self.critic_parameters
-        self.target_parameters.move_towards(source, self.config.tau)
+        if self.value_parameters is not None:
+            self.target_parameters.move_towards(self.value_parameters, self.config.value_tau)
+        else:
+            self.target_parameters.move_towards(self.critic_parameters, self.config.tau)
         self.averaged_parameters.move_towards(
             self.actor_parameters, 1.0 - self.config.actor_average
         )

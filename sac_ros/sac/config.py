@@ -26,7 +26,17 @@ class SacConfig:
     batch_size: int = setting(256, "Transitions per update", minimum=1, maximum=65536)
     gamma: float = setting(0.92, "Discount per control step", minimum=0.0, maximum=1.0)
     tau: float = setting(
-        0.01, "Share of the network that its target takes over per update", above=0.0, maximum=1.0
+        0.01,
+        "Share of the critics that their targets take over per update",
+        above=0.0,
+        maximum=1.0,
+    )
+    value_tau: float = setting(
+        0.03,
+        "Share of the value network that its target takes over per update: more, since V itself "
+        "already follows the critics",
+        above=0.0,
+        maximum=1.0,
     )
     updates_per_step: float = setting(0.2, "Updates per environment step", above=0.0, maximum=64.0)
     learning_starts: int = setting(

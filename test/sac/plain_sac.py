@@ -60,7 +60,8 @@ class PlainSac:
             self.descend(self.alpha_adam, loss)
 
         source = self.value if self.value is not None else self.critic
-        self.follow(self.target, source, self.config.tau)
+        tau = self.config.tau if self.value is None else self.config.value_tau
+        self.follow(self.target, source, tau)
         self.follow(self.average, self.actor, 1.0 - self.config.actor_average)
 
     def sample(self, observation: Tensor) -> tuple[Tensor, Tensor]:

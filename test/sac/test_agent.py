@@ -150,7 +150,7 @@ def test_the_temperature_update_changes_log_alpha_alone(value_function: bool) ->
 
 @VARIANTS
 def test_the_targets_follow_their_networks_by_tau(value_function: bool) -> None:
-    sac = agent(value_function, tau=0.1, actor_average=0.75)
+    sac = agent(value_function, tau=0.1, value_tau=0.1, actor_average=0.75)
     source = sac.value_parameters or sac.critic_parameters
     source.values.add_(1.0)
     sac.actor_parameters.values.add_(1.0)

@@ -21,7 +21,12 @@ def _seeded() -> None:
 
 
 def agent(observation: int, action: int, value_function: bool, **settings: Any) -> SacAgent:
-    defaults: dict[str, Any] = {"hidden_sizes": (32, 32), "learning_rate": 3e-3, "tau": 0.05}
+    defaults: dict[str, Any] = {
+        "hidden_sizes": (32, 32),
+        "learning_rate": 3e-3,
+        "tau": 0.05,
+        "value_tau": 0.05,
+    }
     config = SacConfig(value_function=value_function, **{**defaults, **settings})
     return SacAgent(observation, action, config)
 
@@ -65,6 +70,7 @@ def test_a_reward_of_one_is_worth_one_at_the_end_and_the_whole_series_before_a_t
         value_function,
         gamma=0.5,
         tau=0.2,
+        value_tau=0.2,
         learn_temperature=False,
         initial_temperature=1e-6,
     )
