@@ -107,7 +107,7 @@ def test_the_variants_are_distinct_and_change_the_default() -> None:
     usable, _ = applicable(VARIANTS, {})
     configs = [each.config({}) for each in (DEFAULT, *usable)]
     assert all(a != b for i, a in enumerate(configs) for b in configs[:i])
-    assert len(usable) > 15
+    assert usable
 
 
 def test_the_variants_of_a_group_stand_together() -> None:
