@@ -120,14 +120,12 @@ class SacAgent:
         )
 
     def _update(self, *tensors: Tensor) -> Metrics:
-        with self._precision():
-            return self._update_all(Batch(*tensors))
-
-    def _update_all(self, batch: Batch) -> Metrics:
+        batch = Batch(*tensors)
         alpha = self.log_alpha.detach().exp()
-        q_loss_value, q_mean = self._update_critic(batch, alpha)
-        policy_loss_value, action_q, log_prob = self._update_actor(batch, alpha)
-        value_loss_value = self._update_value(batch, action_q, log_prob, alpha)
+        with self._precision():
+            q_loss_value, q_mean = self._update_critic(batch, alpha)
+            policy_loss_value, action_q, log_prob = self._update_actor(batch, alpha)
+            value_loss_value = self._update_value(batch, action_q, log_prob, alpha)
         if self.config.learn_temperature:
             self._update_temperature(log_prob)
         self._update_targets()

@@ -33,6 +33,10 @@ class FlatParameters:
         parameter.grad = self.gradients
         return parameter
 
+    def to_numpy(self) -> NDArray[np.float32]:
+        """The values in plain memory, for who knows no torch; on the CPU a view, not a copy."""
+        return self.values.cpu().numpy()
+
     def differentiate(self, loss: Tensor) -> None:
         """Sets the gradients to ∂loss/∂θ.
 
@@ -47,9 +51,3 @@ class FlatParameters:
         """Polyak averaging: θ ← (1 − share) θ + share θ_other."""
         values = other.values if isinstance(other, FlatParameters) else other
         self.values.lerp_(values, share)
-
-
-def flat_values(module: nn.Module) -> NDArray[np.float32]:
-    """A copy of all parameters of `module`, in the order of `FlatParameters`."""
-    vector = torch.nn.utils.parameters_to_vector(module.parameters())
-    return vector.detach().cpu().numpy()

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.sac.agent import Metrics, SacAgent
-from sac_ros.sac.flat import flat_values
 from sac_ros.sac.replay import Replay
 
 UPDATES_PER_BLOCK = 16  # one gather from the replay and one new actor for the collector each
@@ -93,7 +92,7 @@ class TrainingLoop:
 
     def publish_actor(self) -> None:
         """Hands the present actor to the collector."""
-        self._source.experience.publish_actor(flat_values(self.agent.actor))
+        self._source.experience.publish_actor(self.agent.actor_parameters.to_numpy())
 
     def _steps_needed(self) -> int:
         config = self.agent.config

@@ -100,11 +100,6 @@ class ReachTask:
     home: NDArray[np.float64]
     weights: ReachReward = ReachReward()
 
-    def distance(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Distance of the tip to the goal, [...] m, for observations [..., size]."""
-        offset = observation[..., self.encoding.columns("goal_offset")]
-        return np.sqrt(np.square(offset).sum(axis=-1))
-
     def reward(
         self,
         observation: NDArray[np.float32],

@@ -27,7 +27,6 @@ from sac_ros.collect.source import (
 )
 from sac_ros.policy.runtime import Policy
 from sac_ros.sac.agent import SacAgent
-from sac_ros.sac.flat import flat_values
 from sac_ros.sac.n_step import NStep
 from sac_ros.sac.replay import Replay
 from sac_ros.sac.training_loop import UPDATES_PER_BLOCK, LoopState, TrainingLoop
@@ -352,7 +351,7 @@ class TrainingSession:
         self._set_phase("training")
 
     def _evaluate(self, interrupted: Callable[[], bool]) -> Evaluation | None:
-        self._actor.load(flat_values(self.agent.averaged_actor))
+        self._actor.load(self.agent.averaged_parameters.to_numpy())
         return evaluate(
             self.env,
             lambda observation, _: (None, self._actor.deterministic(observation[None])[0]),

@@ -13,7 +13,6 @@ from sac_ros.errors import ConfigurationError
 from sac_ros.sac.agent import Batch, SacAgent
 from sac_ros.sac.checkpoint import load_checkpoint, save_checkpoint
 from sac_ros.sac.config import SacConfig
-from sac_ros.sac.flat import flat_values
 from sac_ros.training.config import TrainConfig
 
 SIZE, N, B = 6, 2, 32
@@ -57,7 +56,7 @@ def test_updates_from_python_and_replayed_stay_on_the_device(
 @DEVICES
 def test_what_the_collector_gets_is_the_actor_in_plain_memory(device: str) -> None:
     sac = agent(device, False)
-    flat = flat_values(sac.averaged_actor)
+    flat = sac.averaged_parameters.to_numpy()
     assert flat.dtype == np.float32
     assert flat.tolist() == sac.averaged_parameters.values.cpu().tolist()
 
@@ -79,7 +78,9 @@ def test_a_checkpoint_goes_on_whatever_device_it_was_made_on(
         assert resumed.critic_parameters.values.device.type == other
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_a_cuda_device_that_is_not_there_is_refused_in_one_sentence() -> None:
+def test_a_cuda_device_that_is_not_there_is_refused_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigurationError, match=r"device must be cpu .*; got 'cuda'"):
         TrainConfig(device="cuda")
