@@ -17,6 +17,8 @@ try:
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     from rclpy.node import Node
     from rclpy.signals import SignalHandlerOptions
+
+    from sac_ros.nodes.loopback import loopback_only
 except ModuleNotFoundError:  # what needs no ROS is tested without it, but never so in CI
     if os.environ.get("CI"):
         raise
@@ -26,6 +28,8 @@ except ModuleNotFoundError:  # what needs no ROS is tested without it, but never
 _DOMAIN = PrivateDomain()
 os.environ["ROS_DOMAIN_ID"] = str(_DOMAIN.id)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+if rclpy is not None:
+    loopback_only(os.environ)
 
 
 class RosThread:

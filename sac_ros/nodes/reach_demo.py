@@ -24,6 +24,7 @@ from rclpy.signals import SignalHandlerOptions
 from sac_ros.errors import EXIT_BAD_ANSWER, EXIT_DONE, ConfigurationError, SacRosError, run_command
 from sac_ros.nodes.bring_up import BringUp
 from sac_ros.nodes.child_processes import ChildProcesses
+from sac_ros.nodes.loopback import loopback_only
 from sac_ros.nodes.private_domain import PrivateDomain
 from sac_ros.nodes.reach_watch import CLOSE, Reach, ReachWatch
 from sac_ros.policy.runtime import Policy
@@ -141,7 +142,7 @@ def start_nodes(
 @contextlib.contextmanager
 def ros_environment() -> Iterator[dict[str, str]]:
     """The environment for ROS: this machine only, and a domain of its own unless one is set."""
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    loopback_only(os.environ)
     if os.environ.get("ROS_DOMAIN_ID"):
         yield dict(os.environ)
         return

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ROS on this machine only, and robust against what killed processes leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+
+from rclpy.utilities import get_rmw_implementation_identifier
+
+from sac_ros.share import share_path
+
+_RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+# The names of Fast DDS 3 and 2.
+_PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+
+
+def loopback_only(environment: MutableMapping[str, str]) -> None:
+    """Sets what keeps ROS on this machine, before ROS is initialised from ``environment``.
+
+    A discovery range other than LOCALHOST, or a profile of one's own, stands as it is. With Fast
+    DDS the range is replaced by a profile that does the same with UDP alone: LOCALHOST brings its
+    shared memory, whose ports all domains share. A killed process leaves them behind, and closing
+    such a port can end a process with a segmentation fault
+    (https://github.com/eProsima/Fast-DDS/issues/1144).
+    """
+    if environment.get(_RANGE) not in (None, "", "LOCALHOST"):
+        return
+    environment[_RANGE] = "LOCALHOST"
+    fast_dds = "fastrtps" in get_rmw_implementation_identifier()
+    if not fast_dds or any(environment.get(name) for name in _PROFILES):
+        return
+    environment[_RANGE] = "SYSTEM_DEFAULT"
+    environment.update(dict.fromkeys(_PROFILES, str(share_path("config", "loopback.xml"))))
