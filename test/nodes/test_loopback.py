@@ -46,7 +46,11 @@ def test_a_node_listens_on_the_loopback_alone_and_shares_no_memory() -> None:
     environment.pop("FASTRTPS_DEFAULT_PROFILES_FILE", None)
     loopback_only(environment)
     result = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", PROGRAM],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     seen = json.loads(result.stdout)
     assert seen["addresses"] == ["0100007F"]  # 127.0.0.1, as /proc writes it
