@@ -88,8 +88,8 @@ class PolicyPublishers:
 
         DDS tells of a publisher before it tells whose it is: until then its name is `UNNAMED`.
         """
-        if self.commands is None:
-            return []
+        if self.commands is None or self._node.count_publishers(self.commands.topic_name) == 1:
+            return []  # a count is ten times as quick as the names
         infos = self._node.get_publishers_info_by_topic(self.commands.topic_name)
         names = [
             UNNAMED

@@ -26,6 +26,7 @@ _POLL_S = 0.0005
 _RAMP_PERIOD_S = 0.002
 _LONGEST_RAMP_S = 3.0  # ros2 launch sends SIGKILL ten seconds after SIGINT
 _ACKNOWLEDGE_S = 1.0
+_OTHERS_PERIOD_S = 0.1
 _NAMING_S = 2.0  # in which DDS tells the name of a node that it has found
 
 
@@ -81,6 +82,7 @@ class PolicyWiring:
         )
         period = config.watchdog_s / _TICKS_PER_WATCHDOG
         self._watchdog = node.create_timer(period, callbacks.watchdog, clock=steady)
+        self._look_around = node.create_timer(_OTHERS_PERIOD_S, self._note_others, clock=steady)
 
     def heard(self) -> bool:
         """Tell whether a joint state has come: a fresh one, or one that cannot be used."""
@@ -155,9 +157,14 @@ class PolicyWiring:
         self._reported = {kind.value for kind in faults}
         return new
 
+    def _note_others(self) -> None:
+        """Tell the filter who else commands the robot: it may come after the activation."""
+        self.controller.safety.other_publishers(self.publishers.other_publishers())
+
     def destroy(self) -> None:
         """Take everything off the node."""
         self._node.destroy_timer(self._watchdog)
+        self._node.destroy_timer(self._look_around)
         self._node.destroy_subscription(self.states)
         self._node.destroy_subscription(self._goals)
         self.publishers.destroy()

@@ -16,6 +16,7 @@ Faults latch: only `SafetyFilter.clear_fault` (or a new activation) leads back t
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -61,6 +62,7 @@ class SafetyFilter:
         self.refusals: Counter[Fault] = Counter()
         self._in_a_row: Counter[Fault] = Counter()
         self._emergency = False
+        self._others = ""
         self._active = False
         self._position = np.zeros(n)
         self._velocity = np.zeros(n)
@@ -217,6 +219,12 @@ class SafetyFilter:
         if engaged:
             self.fault(Fault.EMERGENCY_STOP, "the emergency stop was engaged")
 
+    def other_publishers(self, names: Sequence[str]) -> None:
+        """Note which other nodes publish commands just now; any is a fault."""
+        self._others = ", ".join(names)
+        if self._others:
+            self.fault(Fault.OTHER_PUBLISHER, f"another node commands the robot: {self._others}")
+
     def clear_fault(self, now: float) -> str:
         """Return to tracking through the soft start, unless a cause still stands.
 
@@ -233,6 +241,8 @@ class SafetyFilter:
         """Say what still stands in the way of tracking; empty when nothing does."""
         if self._emergency:
             return "the emergency stop is engaged"
+        if self._others:
+            return f"another node commands the robot: {self._others}"
         if not self.is_fresh(now):
             return f"no joint state arrived within {self._config.watchdog_s:g} s"
         for kind, count in self._in_a_row.items():
@@ -301,7 +311,8 @@ class SafetyFilter:
                 self._stamp_ns = stamp_ns  # the clock stepped back for good: follow it from here
             return False
         self._in_a_row[Fault.STAMP] = 0
-        self._stamp_ns = stamp_ns
+        if stamp_ns:  # one without a stamp is not judged, and the newest stamp stays known
+            self._stamp_ns = stamp_ns
         return True
 
     def _check_speed(self, now: float) -> None:

@@ -29,6 +29,7 @@ class Fault(str, enum.Enum):
     POLICY_OUTPUT = "policy_output"
     OVER_SPEED = "over_speed"
     SLOW_STATES = "slow_states"
+    OTHER_PUBLISHER = "other_publisher"
 
 
 class Intervention(str, enum.Enum):

@@ -229,6 +229,16 @@ def test_unreadable_states_lead_to_damping_while_active(
     tracking.assert_always_true()
 
 
+def test_another_node_that_begins_to_command_later_leads_to_damping(tracking: Robot) -> None:
+    other = tracking.node.create_publisher(Float64MultiArray, "commands", 1)
+    tracking.commands_become(tracking.damping_torque())
+    assert tracking.clear_fault() == "another node commands the robot: /robot"
+    tracking.node.destroy_publisher(other)
+    tracking.eventually(lambda: tracking.clear_fault() == "", "the fault is cleared")
+    tracking.commands_become(tracking.policy_torque(GOAL))
+    tracking.assert_always_true()
+
+
 # ---- activation ----------------------------------------------------------------------------
 
 

@@ -431,6 +431,25 @@ def test_states_without_stamps_are_taken() -> None:
     assert Robot().states(50, stamp_ns=0, torque=1.0).mode is Mode.TRACKING
 
 
+def test_a_state_without_a_stamp_does_not_let_an_old_one_pass() -> None:
+    robot = Robot()
+    assert robot.state(stamp_ns=1000) is not None
+    assert robot.state(stamp_ns=0) is not None
+    assert robot.state(stamp_ns=500) is None
+
+
+def test_another_commander_is_a_fault_while_it_is_there_and_until_it_is_cleared() -> None:
+    robot = Robot()
+    robot.filter.other_publishers(["/joystick", "/teach_pendant"])
+    assert robot.states(1, torque=5.0).mode is Mode.DAMPING
+    standing = "another node commands the robot: /joystick, /teach_pendant"
+    assert robot.filter.clear_fault(robot.now) == standing
+    robot.filter.other_publishers([])
+    assert robot.states(1, torque=5.0).mode is Mode.DAMPING
+    assert robot.filter.clear_fault(robot.now) == ""
+    assert robot.states(1, torque=5.0).mode is Mode.TRACKING
+
+
 def test_states_slower_than_half_the_policys_rate_are_a_fault() -> None:
     robot = Robot()
     for _ in range(25):
