@@ -7,4 +7,5 @@ import sys
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-sys.path[:0] = [str(_HERE), str(_HERE.parent / "policy")]
+# The last is the root: the robot of these tests is that of the soak in benchmarks/.
+sys.path[:0] = [str(_HERE), str(_HERE.parent / "policy"), str(_HERE.parent.parent)]

@@ -15,12 +15,13 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
 from diagnostic_msgs.msg import DiagnosticArray
-from policy_harness import ACTIVATE, CONFIGURE, DEACTIVATE, SHUTDOWN, SLEW, SPEC, WATCHDOG, Robot
+from policy_harness import SLEW, SPEC, WATCHDOG, Robot
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from tiny_policy import write_tiny_policy
 
+from benchmarks.faulty_robot.policy_process import ACTIVATE, CONFIGURE, DEACTIVATE, SHUTDOWN
 from sac_ros.policy.spec import PolicySpec
 
 GOAL = 0.9
@@ -62,13 +63,7 @@ def test_without_a_goal_there_is_damping_and_with_one_the_policys_torque(
 
 def test_joints_are_matched_by_name_and_others_ignored(tracking: Robot) -> None:
     before = tracking.policy_torque(GOAL)
-    order = [2, 0, 1]
-    # One assignment each could be published half way: stop the states while the driver changes.
-    tracking.silent.set()
-    tracking.names = ["gripper", *(tracking.names[i] for i in order)]
-    tracking.position = [9.0, *(tracking.position[i] for i in order)]
-    tracking.velocity = [9.0, *(tracking.velocity[i] for i in order)]
-    tracking.silent.clear()
+    tracking.driver.begin("other order, more joints")
     tracking.commands_become(before)
     tracking.assert_always_true()
 
@@ -98,7 +93,7 @@ def test_a_refused_goal_leaves_the_old_one(tracking: Robot) -> None:
 def test_when_the_states_stop_the_torque_ramps_to_zero_and_stays_published(
     tracking: Robot, eventually: Callable[..., None]
 ) -> None:
-    tracking.silent.set()
+    tracking.driver.begin("silence")
     last_tracking = tracking.commands[-1].time
     tracking.commands_become(np.zeros(3))
     first_zero = next(c.time for c in tracking.commands if not c.torque.any())
@@ -112,10 +107,10 @@ def test_when_the_states_stop_the_torque_ramps_to_zero_and_stays_published(
 
 
 def test_after_silence_nothing_moves_until_the_fault_is_cleared(tracking: Robot) -> None:
-    tracking.silent.set()
+    tracking.driver.begin("silence")
     tracking.commands_become(np.zeros(3))
     assert "no joint state" in tracking.clear_fault()
-    tracking.silent.clear()
+    tracking.driver.end("silence")
     tracking.eventually(lambda: tracking.clear_fault() == "", "the fault is cleared")
     tracking.commands_become(tracking.policy_torque(GOAL))
     tracking.assert_always_true()
@@ -131,7 +126,7 @@ def test_a_signal_ends_with_zero_torque_and_exit_code_0(
 
 
 def test_a_signal_ends_with_zero_torque_even_without_states(tracking: Robot) -> None:
-    tracking.silent.set()
+    tracking.driver.begin("silence")
     assert tracking.end(signal.SIGTERM) == 0
     np.testing.assert_array_equal(tracking.commands[-1].torque, 0.0)
 
@@ -194,37 +189,33 @@ def test_an_emergency_stop_ramps_to_zero_and_latches(tracking: Robot) -> None:
 # ---- faulty states -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+@pytest.mark.parametrize("fault", ["nan position", "infinite velocity"])
 def test_states_that_are_not_finite_lead_to_damping_and_never_into_a_command(
-    tracking: Robot, wrong: float
+    tracking: Robot, fault: str
 ) -> None:
-    damping = tracking.damping_torque()
-    good = tracking.position
-    tracking.position = [0.1, wrong, 0.3]
-    tracking.commands_become(damping)
+    tracking.driver.begin(fault)
+    tracking.commands_become(tracking.damping_torque())
     assert "not finite" in tracking.clear_fault()
-    tracking.position = good
+    tracking.driver.end(fault)
     tracking.eventually(lambda: tracking.clear_fault() == "", "the fault is cleared")
     tracking.commands_become(tracking.policy_torque(GOAL))
     tracking.assert_always_true()
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("fault", "sentence"),
     [
-        ({"names": ["shoulder", "elbow", "finger"]}, "joint wrist is missing"),
-        ({"names": ["shoulder", "elbow", "elbow"]}, "joint elbow stands 2 times"),
-        ({"position": [0.1, 0.2]}, "position must have 3 values"),
-        ({"velocity": []}, "velocity must have 3 values, one for each name; got 0"),
+        ("joint missing", "joint wrist is missing"),
+        ("joint twice", "joint shoulder stands 2 times"),
+        ("position too short", "position must have 3 values"),
+        ("no velocity", "velocity must have 3 values, one for each name; got 0"),
     ],
 )
 def test_unreadable_states_lead_to_damping_while_active(
-    tracking: Robot, change: dict[str, Any], sentence: str
+    tracking: Robot, fault: str, sentence: str
 ) -> None:
-    damping = tracking.damping_torque()
-    for field, value in change.items():
-        setattr(tracking, field, value)
-    tracking.commands_become(damping)
+    tracking.driver.begin(fault)
+    tracking.commands_become(tracking.damping_torque())
     assert sentence in tracking.clear_fault()
     tracking.assert_always_true()
 
@@ -252,13 +243,13 @@ def test_it_is_a_plain_lifecycle_node_without_autostart(robot: Robot, model: Pat
 
 
 def test_activation_is_refused_while_a_joint_is_missing(robot: Robot, model: Path) -> None:
-    robot.names = ["shoulder", "elbow", "finger"]
+    robot.driver.begin("joint missing")
     robot.start_node(model)
     assert robot.change_state(CONFIGURE)
     assert not robot.change_state(ACTIVATE)
     assert robot.state() == "inactive"
     assert robot.commands == []
-    robot.names = ["shoulder", "elbow", "wrist"]
+    robot.driver.end("joint missing")
     robot.eventually(lambda: robot.change_state(ACTIVATE), "activation")
     robot.end()
     assert "cannot activate: joint wrist is missing" in robot.log
@@ -307,10 +298,10 @@ def test_what_cannot_run_exits_with_code_2_and_one_sentence(
     elif setup == "other_arm":
         write_tiny_policy(model, ("j1", "j2"))
     elif setup == "silent":
-        robot.silent.set()
+        robot.driver.begin("silence")
         parameters = ("state_timeout_s:=0.5",)
     elif setup == "no_velocity":
-        robot.velocity = []
+        robot.driver.begin("no velocity")
     else:
         parameters = {
             "gravity": ("robot_gravity:=none",),
