@@ -18,6 +18,7 @@ from benchmarks.result import describe
 from sac_ros.collect.experience import Experience, ExperienceShape
 from sac_ros.sac.agent import SacAgent
 from sac_ros.sac.config import SacConfig
+from sac_ros.sac.relabel import Relabel
 from sac_ros.sac.replay import Replay
 from sac_ros.sac.training_loop import UPDATES_PER_BLOCK
 from sac_ros.sim.arm_env import ArmEnv
@@ -173,9 +174,7 @@ class _Data:
         return Replay(
             self.experience,
             np.random.default_rng(0),
-            task=self._task,
-            goals=self._goals.astype(np.float32),
-            share=0.8,
+            relabel=Relabel(self._task, self._goals.astype(np.float32), 0.8, 0.25),
         )
 
     def fill(self, buffer: Any) -> None:

@@ -87,6 +87,7 @@ class SacAgent:
         # What next states are valued with: V̄ or the twin Q̄, by the variant.
         self.target = copy.deepcopy(bootstrap).requires_grad_(False)
         self.averaged_actor = copy.deepcopy(self.actor).requires_grad_(False)
+        self._updates = torch.zeros((), device=self.device)
         log_alpha = torch.tensor(config.initial_temperature).log()
         self.log_alpha = nn.Parameter(log_alpha.to(self.device))
 
@@ -187,9 +188,10 @@ class SacAgent:
             self.target_parameters.move_towards(self.value_parameters, self.config.value_tau)
         else:
             self.target_parameters.move_towards(self.critic_parameters, self.config.tau)
-        self.averaged_parameters.move_towards(
-            self.actor_parameters, 1.0 - self.config.actor_average
-        )
+        # The weight of the newest actor in an average over a share of all so far.
+        weight = 1.0 / (1.0 + self.config.actor_average * self._updates)
+        self.averaged_parameters.move_towards(self.actor_parameters, weight)
+        self._updates += 1.0
 
     def _descend(self, name: str, loss: Tensor, parameters: FlatParameters) -> None:
         parameters.differentiate(loss)
@@ -209,6 +211,7 @@ class SacAgent:
             "critic": self.critic_parameters.values,
             "target": self.target_parameters.values,
             "averaged_actor": self.averaged_parameters.values,
+            "updates": self._updates,
             "log_alpha": self.log_alpha.detach(),
             "optimisers": {name: opt.state_dict() for name, opt in self.optimisers.items()},
         }
@@ -223,6 +226,7 @@ class SacAgent:
         self.critic_parameters.values.copy_(state["critic"])
         self.target_parameters.values.copy_(state["target"])
         self.averaged_parameters.values.copy_(state["averaged_actor"])
+        self._updates.copy_(state["updates"])
         self.log_alpha.copy_(state["log_alpha"])
         if self.value_parameters is not None:
             self.value_parameters.values.copy_(state["value"])

@@ -11,7 +11,7 @@ import torch
 
 from sac_ros.errors import ConfigurationError
 
-FORMAT = 2  # 2: the experience tells where episodes ended
+FORMAT = 3  # 2: the experience tells where episodes ended; 3: the agent counts its updates
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:

@@ -56,10 +56,11 @@ class SacConfig:
         0.1, "Factor on the actor's initial output weights", above=0.0, maximum=1.0
     )
     actor_average: float = setting(
-        0.995,
-        "Decay per update of the averaged actor that is evaluated and exported",
+        0.1,
+        "Share of the updates so far over which the actor that is evaluated and exported is "
+        "averaged",
         minimum=0.0,
-        maximum=0.999999,
+        maximum=1.0,
     )
     n_step: int = setting(
         1, "Steps whose rewards a Q target sums before it bootstraps", minimum=1, maximum=100

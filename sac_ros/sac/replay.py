@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sac_ros.errors import ConfigurationError
 from sac_ros.sac.agent import Batch
 from sac_ros.sac.n_step import NStep
+from sac_ros.sac.relabel import Relabel
 
 Float32 = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -38,42 +39,15 @@ class Transitions(Protocol):
         """Number of valid rows."""
 
 
-class GoalTask(Protocol):
-    """A task whose goal can be changed afterwards, exactly.
-
-    Every observation of an episode carries its goal, the same from its first to its last.
-    """
-
-    def goal(self, observation: Float32) -> Float32:
-        """The goals [B, k] of observations [B, size]."""
-
-    def set_goal(self, observation: Float32, goal: Float32) -> None:
-        """Writes goals [B, k] into observations [B, size]; rows that have them already stay."""
-
-    def goal_reward(self, next_observation: Float32) -> Float32:
-        """The part [B] of the rewards that depends on the goal.
-
-        Of next observations [B, size] alone: what else is in a reward is the same under any goal.
-        """
-
-
 class Replay:
-    """Uniform draws of transitions, each with probability `share` under another goal.
-
-    Goals are exogenous in the tasks here: drawn independently of what the arm does. A transition
-    under a fresh goal from the same distribution, its reward computed anew, is then as true a
-    sample of the task as the recorded one. (Hindsight replay, Andrychowicz et al. 2017, draws
-    from achieved goals instead and so changes the distribution.)
-    """
+    """Uniform draws of transitions, some of them under another goal."""
 
     def __init__(
         self,
         transitions: Transitions,
         rng: np.random.Generator,
         *,
-        task: GoalTask | None = None,
-        goals: Float32 | None = None,
-        share: float = 0.0,
+        relabel: Relabel | None = None,
         n_step: NStep | None = None,
     ) -> None:
         """Draws from `transitions`.
@@ -81,9 +55,7 @@ class Replay:
         Args:
             transitions: where the collector writes.
             rng: source of every draw.
-            task: changes goals; None keeps all as recorded.
-            goals: [G, k] draws from the task's own goal distribution.
-            share: probability that a drawn transition gets another goal.
+            relabel: changes goals; None keeps all as recorded.
             n_step: sums the rewards of up to so many steps; None: of one.
 
         Raises:
@@ -91,9 +63,7 @@ class Replay:
         """
         self._transitions = transitions
         self.rng = rng
-        self._relabel = None
-        if task is not None and goals is not None and share > 0.0:
-            self._relabel = _Relabel(task, goals, share)
+        self._relabel = relabel
         self._n_step = n_step if n_step is not None and n_step.steps > 1 else None
         self._block: _Block | None = None
         rows = len(transitions.reward)
@@ -102,6 +72,11 @@ class Replay:
                 f"replay_capacity must be at least {self._n_step.span}, the n-step windows of all "
                 f"environments; got {rows}"
             )
+
+    def set_progress(self, progress: float) -> None:
+        """Tells how much of the training, 0..1, has passed: the draws of goals change with it."""
+        if self._relabel is not None:
+            self._relabel.progress = progress
 
     def batches(self, number: int, batch_size: int) -> Sequence[Batch]:
         """`number` independent batches; gathered at once, since one gather is cheaper.
@@ -143,24 +118,6 @@ class Replay:
             task.set_goal(block.next_observation, goal)
             # The change is 0 where the goal stays, so that the recorded reward stays to the bit.
             reward += task.goal_reward(block.next_observation) - recorded
-
-
-class _Relabel:
-    """Draws the goals of a block: fresh ones, or with probability 1 − `share` the recorded."""
-
-    def __init__(self, task: GoalTask, goals: Float32, share: float) -> None:
-        self.task = task
-        self._share = share
-        # Coordinates in rows: numpy is slow over rows of two or three numbers.
-        self._goals = np.ascontiguousarray(goals.T)
-
-    def draw(self, observation: Float32, rng: np.random.Generator) -> Float32:
-        """Goals [B, k] for observations [B, size]."""
-        rows = len(observation)
-        stays = rng.random(rows, dtype=np.float32) >= self._share
-        drawn = self._goals.take(rng.integers(self._goals.shape[1], size=rows), axis=1)
-        np.copyto(drawn, self.task.goal(observation).T, where=stays)
-        return drawn.T
 
 
 class _Block:

@@ -139,6 +139,11 @@ class ReachTask:
         """The goals [B, 3] m that observations [B, size] carry: a view, not a copy."""
         return observation[:, self.encoding.columns("goal")]
 
+    def achieved(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The tips [B, 3] m of observations [B, size]."""
+        achieved: NDArray[np.float32] = self.goal(observation) - self._offset(observation)
+        return achieved
+
     def set_goal(self, observation: NDArray[np.float32], goal: NDArray[np.float32]) -> None:
         """Writes other goals [B, 3] m into observations [B, size].
 

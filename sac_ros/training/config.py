@@ -70,6 +70,13 @@ class TrainConfig:
     relabel_share: float = setting(
         0.8, "Share of replayed transitions that get another goal", minimum=0.0, maximum=1.0
     )
+    near_share: float = setting(
+        0.25,
+        "Share of replayed transitions whose other goal is near the tip, from the middle of the "
+        "run on; it rises from 0",
+        minimum=0.0,
+        maximum=1.0,
+    )
     evaluation_interval: int = setting(
         5_000,
         "Environment steps between evaluations until the task is solved; then five times",

@@ -47,7 +47,7 @@ test; `evaluate_policy {file_name}` measures it again.
 | gravity | {spec.gravity}: {gravity[spec.gravity]} |
 | goals | {goal} {spec.goal.unit}, in `{spec.goal.frame}` |
 | trained with | {made["algorithm"]}, seed {made["seed"]}, {made["env_steps"]:,} env steps, \
-{made["wall_seconds"]:.0f} s |
+{made["wall_seconds"]:.0f} s{_taken_after(made)} |
 | by | sac_ros {spec.package_version}, revision `{made["git_revision"]}`, {made["date"]} |
 | within 5 cm | {found["success_rate"]:.1%} of {found["episodes"]} held-out goals |
 | within 2 cm | {found["success_rate_2cm"]:.1%} |
@@ -69,6 +69,13 @@ positions in training (rad) |
 - Velocity limits are kept by the graph up to short overshoots, not guaranteed by it. The safety
   filter of `policy_node` belongs in front of a robot; see docs/safety.md.
 """
+
+
+def _taken_after(made: Mapping[str, Any]) -> str:
+    """Which of the run's actors it is; empty for a file that does not tell."""
+    if "actor_env_steps" not in made:
+        return ""
+    return f"; its best actor on the held-out goals, that after {made['actor_env_steps']:,} steps"
 
 
 def _motion_rows(found: Mapping[str, Any]) -> str:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 import sac_ros
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import GoalSpec, PolicySpec, SelfTest, TrainingRange
-from sac_ros.sac.agent import SacAgent
 from sac_ros.sac.export import GateStates, export_policy
+from sac_ros.sac.networks import SquashedGaussianActor
 from sac_ros.sac.policy_graph import ReachPolicyGraph
 from sac_ros.sim.arm_env import ArmEnv
 from sac_ros.sim.velocity_barrier import WIDTH, ZERO_AT
@@ -32,23 +32,25 @@ PERCENTILES = (1.0, 99.0)
 def write_policy(
     path: Path,
     *,
-    agent: SacAgent,
+    actor: SquashedGaussianActor,
     env: ArmEnv,
     config: TrainConfig,
     observations: NDArray[np.float32],
     env_steps: int,
+    actor_env_steps: int,
     learning_seconds: float,
     evaluation: Evaluation,
 ) -> Policy:
-    """Exports the averaged actor of `agent` to `path` through the export gate.
+    """Exports `actor` to `path` through the export gate.
 
     Args:
         path: the policy file.
-        agent: the trained agent.
+        actor: the trained actor.
         env: the environment that it was trained in.
         config: the run's configuration.
         observations: [m, size] seen in training, for the training range.
         env_steps: length of the training.
+        actor_env_steps: those after which `actor` was as it is.
         learning_seconds: s, its duration without evaluations.
         evaluation: how the actor did.
 
@@ -57,7 +59,7 @@ def write_policy(
     """
     arm = env.arm
     graph = ReachPolicyGraph(
-        copy.deepcopy(agent.averaged_actor).cpu(),
+        copy.deepcopy(actor).cpu(),
         env.chain,
         velocity_limit=arm.velocity_limit,
         action_scale=env.action_scale,
@@ -86,8 +88,10 @@ def write_policy(
             "hyperparameters": dataclasses.asdict(config.sac),
             "reward": dataclasses.asdict(config.env.reward),
             "relabel_share": config.relabel_share,
+            "near_share": config.near_share,
             "seed": config.seed,
             "env_steps": env_steps,
+            "actor_env_steps": actor_env_steps,
             "wall_seconds": learning_seconds,
             "urdf_sha256": hashlib.sha256(arm.urdf.read_bytes()).hexdigest(),
             "git_revision": _git_revision(),

@@ -14,6 +14,7 @@ from sac_ros.collect.experience import Experience
 from sac_ros.errors import ConfigurationError
 from sac_ros.sac.agent import SacAgent
 from sac_ros.sac.training_loop import LoopState
+from sac_ros.training.best_actor import BestActor
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.progress import EvaluationPoint
 
@@ -33,6 +34,7 @@ def pack(
     rng: np.random.Generator,
     state: LoopState,
     points: list[EvaluationPoint],
+    best: BestActor,
 ) -> dict[str, Any]:
     """The content of a checkpoint: tensors, numbers and texts only."""
     env_steps = experience.env_steps
@@ -49,6 +51,7 @@ def pack(
         "torch_rng": torch.get_rng_state(),
         "numpy_rng": json.dumps(rng.bit_generator.state),
         "evaluations": [dataclasses.asdict(point) for point in points],
+        "best": best.state_dict(),
     }
 
 
@@ -58,8 +61,9 @@ def unpack(
     agent: SacAgent,
     experience: Experience,
     rng: np.random.Generator,
+    best: BestActor,
 ) -> tuple[LoopState, list[EvaluationPoint]]:
-    """Restores `agent`, `experience` and the random states in place.
+    """Restores `agent`, `experience`, the random states and `best` in place.
 
     Raises:
         ConfigurationError: a parameter that decides the learning differs from the checkpoint's.
@@ -78,6 +82,7 @@ def unpack(
     experience.episodes_done = saved["episodes_done"]
     experience.env_steps = saved["env_steps"]
     torch.set_rng_state(saved["torch_rng"])
+    best.load_state_dict(saved["best"])
     rng.bit_generator.state = json.loads(saved["numpy_rng"])
     state = LoopState(saved["env_steps"], saved["updates"], saved["learning_seconds"])
     return state, [EvaluationPoint(**point) for point in saved["evaluations"]]

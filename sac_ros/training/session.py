@@ -28,9 +28,11 @@ from sac_ros.collect.source import (
 from sac_ros.policy.runtime import Policy
 from sac_ros.sac.agent import SacAgent
 from sac_ros.sac.n_step import NStep
+from sac_ros.sac.relabel import Relabel
 from sac_ros.sac.replay import Replay
 from sac_ros.sac.training_loop import UPDATES_PER_BLOCK, LoopState, TrainingLoop
 from sac_ros.sim.arm_env import ArmEnv
+from sac_ros.training.best_actor import BestActor
 from sac_ros.training.checkpoints import keep_checkpoint, newest_whole
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.evaluation import HELD_OUT_SEED, Evaluation, evaluate
@@ -90,18 +92,19 @@ class TrainingSession:
         self.experience = Experience(
             ExperienceShape(self._capacity(), size, n, actor_shape.parameters)
         )
+        self._best = BestActor(self.agent.averaged_actor)
         state = LoopState()
         points: list[EvaluationPoint] = []
         if saved is not None:
-            state, points = unpack(saved, config, self.agent, self.experience, rng)
+            state, points = unpack(saved, config, self.agent, self.experience, rng, self._best)
         self._actor = NumpyActor(actor_shape)
         goals = self.env.postures.draw(np.random.default_rng([config.seed, 3]), GOAL_POOL)[1]
         replay = Replay(
             self.experience,
             rng,
-            task=self.env.task,
-            goals=goals.astype(np.float32),
-            share=config.relabel_share,
+            relabel=Relabel(
+                self.env.task, goals.astype(np.float32), config.relabel_share, config.near_share
+            ),
             n_step=NStep(config.sac.n_step, config.sac.gamma, stride=config.environments),
         )
         self._rng = rng
@@ -197,16 +200,19 @@ class TrainingSession:
             self._rng,
             self.loop.state,
             self.records.points,
+            self._best,
         )
         path = keep_checkpoint(self.directory.path, content, self.config.keep_checkpoints)
         self._source.begin_anew(self._collector_seed())
         return path
 
     def export_policy(self) -> Path:
-        """Evaluates the averaged actor and writes it as the run's policy file; returns where."""
-        result = self._evaluate(lambda: False)
-        assert result is not None, "an evaluation that nothing interrupts has a result"
-        self._write_policy(result)
+        """Evaluates the averaged actor, writes the best so far as the run's policy file.
+
+        Returns where.
+        """
+        self._evaluate(lambda: False)
+        self._write_policy()
         return self.directory.policy
 
     def evaluate(self) -> Evaluation | None:
@@ -253,10 +259,9 @@ class TrainingSession:
 
     def _report(self, bar: ProgressBar) -> Outcome | None:
         state = self.loop.state
-        averaged = self._evaluate(self._stopped.is_set)
-        if averaged is None:
+        if self._evaluate(self._stopped.is_set) is None:
             return None
-        policy = self._write_policy(averaged)
+        policy = self._write_policy()
         report = FinalReport(self.directory, self.config, self.records, state)
         result = report.write(
             policy, self.env, lambda: self._make_env("rgb_array"), self._stopped.is_set
@@ -268,18 +273,20 @@ class TrainingSession:
         sys.stdout.flush()
         return Outcome(self.directory.policy, result, state.env_steps, state.learning_seconds)
 
-    def _write_policy(self, result: Evaluation) -> Policy:
-        state = self.loop.state
+    def _write_policy(self) -> Policy:
+        state, best = self.loop.state, self._best
+        assert best.evaluation is not None, "what is written has been evaluated"
         rows = np.linspace(0, max(self.experience.size - 1, 0), 20_000).astype(int)
         return write_policy(
             self.directory.policy,
-            agent=self.agent,
+            actor=best.actor,
             env=self.env,
             config=self.config,
             observations=self.experience.observation[np.unique(rows)],
             env_steps=state.env_steps,
+            actor_env_steps=best.env_steps,
             learning_seconds=state.learning_seconds,
-            evaluation=result,
+            evaluation=best.evaluation,
         )
 
     # ---- parts ---------------------------------------------------------------------------------
@@ -352,13 +359,16 @@ class TrainingSession:
 
     def _evaluate(self, interrupted: Callable[[], bool]) -> Evaluation | None:
         self._actor.load(self.agent.averaged_parameters.to_numpy())
-        return evaluate(
+        result = evaluate(
             self.env,
             lambda observation, _: (None, self._actor.deterministic(observation[None])[0]),
             episodes=self.config.evaluation_episodes,
             seed=HELD_OUT_SEED,
             interrupted=interrupted,
         )
+        if result is not None:
+            self._best.offer(self.agent.averaged_actor, result, self.loop.state.env_steps)
+        return result
 
     def _update_progress(self, elapsed: float, steps: int) -> None:
         state = self.loop.state

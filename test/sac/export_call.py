@@ -55,11 +55,12 @@ def export_call(gravity: str) -> ExportCall:
         patch.setattr(policy_file, "export_policy", take)
         policy_file.write_policy(
             Path("unused.onnx"),
-            agent=agent,
+            actor=agent.averaged_actor,
             env=env,
             config=TrainConfig(sac=sac, env=EnvironmentConfig(gravity=gravity)),
             observations=rng.normal(size=(500, env.encoding.size)).astype(np.float32),
             env_steps=500,
+            actor_env_steps=400,
             learning_seconds=1.0,
             evaluation=Evaluation(
                 5, 0, 0.8, 0.4, 0.01, 0.05, -7.0, 1.5, 0.06, 0.03, 0.02, 0.04, 3.0

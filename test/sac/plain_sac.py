@@ -26,6 +26,7 @@ class PlainSac:
         self.value = copy.deepcopy(agent.value)
         self.target = copy.deepcopy(agent.value if agent.value is not None else agent.critic)
         self.average = copy.deepcopy(agent.actor)
+        self.updates = 0
         self.log_alpha = agent.log_alpha.detach().clone().requires_grad_(True)
         rate = agent.config.learning_rate
         self.critic_adam = torch.optim.Adam(self.critic.parameters(), lr=rate)
@@ -62,7 +63,8 @@ class PlainSac:
         source = self.value if self.value is not None else self.critic
         tau = self.config.tau if self.value is None else self.config.value_tau
         self.follow(self.target, source, tau)
-        self.follow(self.average, self.actor, 1.0 - self.config.actor_average)
+        self.follow(self.average, self.actor, 1 / (1 + self.config.actor_average * self.updates))
+        self.updates += 1
 
     def sample(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_std = self.actor(observation)

@@ -150,15 +150,39 @@ def test_the_temperature_update_changes_log_alpha_alone(value_function: bool) ->
 
 @VARIANTS
 def test_the_targets_follow_their_networks_by_tau(value_function: bool) -> None:
-    sac = agent(value_function, tau=0.1, value_tau=0.1, actor_average=0.75)
+    sac = agent(value_function, tau=0.1, value_tau=0.1)
     source = sac.value_parameters or sac.critic_parameters
     source.values.add_(1.0)
-    sac.actor_parameters.values.add_(1.0)
     before = values(sac)
     sac._update_targets()
-    assert changed(before, sac) == {"target", "averaged"}
+    assert changed(before, sac) == {"target"}
     torch.testing.assert_close(sac.target_parameters.values, before["target"] + 0.1)
-    torch.testing.assert_close(sac.averaged_parameters.values, before["averaged"] + 0.25)
+
+
+def averages(share: float, updates: int) -> list[float]:
+    """Of an actor whose parameters are all 0, 1, 2, ... after each update."""
+    sac = agent(False, actor_average=share)
+    found = []
+    for update in range(updates):
+        sac.actor_parameters.values.fill_(float(update))
+        sac._update_targets()
+        found.append(sac.averaged_parameters.values[0].item())
+    return found
+
+
+def test_the_averaged_actor_is_the_mean_of_all_with_a_share_of_one() -> None:
+    assert averages(1.0, 100) == pytest.approx([update / 2 for update in range(100)])
+
+
+def test_the_averaged_actor_is_the_present_one_with_a_share_of_zero() -> None:
+    assert averages(0.0, 5) == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_the_averaged_actor_lags_by_its_share_of_the_updates() -> None:
+    # Of a line through n, an average with weights 1 / (1 + c n) lags by n c / (1 + c).
+    lag = [update - average for update, average in enumerate(averages(0.1, 2000))]
+    assert lag[-1] / 2000 == pytest.approx(0.1 / 1.1, rel=0.01)
+    assert lag[999] / 1000 == pytest.approx(0.1 / 1.1, rel=0.01)
 
 
 @VARIANTS

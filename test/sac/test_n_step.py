@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sac_ros.errors import ConfigurationError
 from sac_ros.sac.n_step import NStep
+from sac_ros.sac.relabel import Relabel
 from sac_ros.sac.replay import Replay
 from sac_ros.sim.arm_env import ArmEnv
 
@@ -68,9 +69,8 @@ class GoalTask:
 def returns(ring: Ring, n_step: NStep, *, share: float = 0.0) -> dict[tuple[int, bool], Return]:
     """Every window that was drawn, by its first step and whether its goal was changed."""
     goals = np.array([[NEW]], dtype=np.float32)
-    source = Replay(
-        ring, np.random.default_rng(0), task=GoalTask(), goals=goals, share=share, n_step=n_step
-    )
+    relabel = Relabel(GoalTask(), goals, share, near_share=0.0)
+    source = Replay(ring, np.random.default_rng(0), relabel=relabel, n_step=n_step)
     (batch,) = source.batches(1, 50 * ring.size)
     assert batch.discount is not None
     found: dict[tuple[int, bool], Return] = {}
@@ -215,9 +215,7 @@ def test_windows_of_the_real_task_are_the_environments_own_under_another_goal() 
     (batch,) = Replay(
         ring,
         np.random.default_rng(0),
-        task=env.task,
-        goals=other,
-        share=1.0,
+        relabel=Relabel(env.task, other, share=1.0, near_share=0.0),
         n_step=NStep(3, 0.9, 1),
     ).batches(1, 200)
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sac_ros.sac.agent import Batch
+from sac_ros.sac.relabel import NEAR, Relabel
 from sac_ros.sac.replay import Replay
 from sac_ros.sim.arm_env import ArmEnv
 
@@ -41,6 +42,9 @@ class LastColumnTask:
     def goal(self, observation: np.ndarray) -> np.ndarray:
         return observation[:, -1:]
 
+    def achieved(self, observation: np.ndarray) -> np.ndarray:
+        return 5000 + observation[:, :1]
+
     def set_goal(self, observation: np.ndarray, goal: np.ndarray) -> None:
         observation[:, -1:] = goal
 
@@ -48,11 +52,12 @@ class LastColumnTask:
         return 2 * next_observation[:, -1]
 
 
-def replay(rows: Rows, **arguments: Any) -> Replay:
-    return Replay(rows, np.random.default_rng(0), **arguments)
-
-
 GOALS = np.array([[1000.0], [2000.0]], dtype=np.float32)
+
+
+def replay(rows: Rows, *, share: float = 0.0, near_share: float = 0.0) -> Replay:
+    relabel = Relabel(LastColumnTask(), GOALS, share, near_share)
+    return Replay(rows, np.random.default_rng(0), relabel=relabel)
 
 
 def test_a_batch_holds_whole_transitions() -> None:
@@ -85,7 +90,7 @@ def test_all_valid_rows_are_drawn_alike_and_no_other() -> None:
 
 def test_with_a_share_of_one_every_transition_has_a_drawn_goal_and_its_reward() -> None:
     rows = Rows()
-    (batch,) = replay(rows, task=LastColumnTask(), goals=GOALS, share=1.0).batches(1, 200)
+    (batch,) = replay(rows, share=1.0).batches(1, 200)
     goal = batch.observation[:, -1]
     assert set(goal.tolist()) == {1000.0, 2000.0}
     assert (batch.next_observation[:, -1] == goal).all()  # one goal per transition
@@ -99,7 +104,7 @@ def test_with_a_share_of_one_every_transition_has_a_drawn_goal_and_its_reward() 
 
 
 def test_the_share_of_changed_goals_is_what_was_asked_for() -> None:
-    source = replay(Rows(), task=LastColumnTask(), goals=GOALS, share=0.8)
+    source = replay(Rows(), share=0.8)
     (batch,) = source.batches(1, 20_000)
     changed = batch.observation[:, -1] >= 1000.0
     assert changed.float().mean().item() == pytest.approx(0.8, abs=0.02)
@@ -109,12 +114,27 @@ def test_the_share_of_changed_goals_is_what_was_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"share": 0.0, "task": LastColumnTask(), "goals": GOALS}, {"share": 0.8}]
+    "source", [replay(Rows(), share=0.0), Replay(Rows(), np.random.default_rng(0))]
 )
-def test_without_a_share_or_a_task_every_goal_stays(arguments: dict[str, Any]) -> None:
-    (batch,) = replay(Rows(), **arguments).batches(1, 200)
+def test_without_a_share_or_a_task_every_goal_stays(source: Replay) -> None:
+    (batch,) = source.batches(1, 200)
     assert (batch.observation[:, -1] == batch.observation[:, 0]).all()
     assert (batch.reward == 200 + batch.observation[:, 0]).all()
+
+
+@pytest.mark.parametrize(("progress", "near"), [(0.0, 0.0), (0.25, 0.1), (0.5, 0.2), (1.0, 0.2)])
+def test_goals_near_what_was_achieved_come_in_over_the_first_half(
+    progress: float, near: float
+) -> None:
+    source = replay(Rows(), share=0.8, near_share=0.2)
+    source.set_progress(progress)
+    (batch,) = source.batches(1, 20_000)
+    row, goal = batch.observation[:, 0], batch.observation[:, -1]
+    fresh, kept, close = (goal == 1000) | (goal == 2000), goal == row, goal > 4000
+    assert (fresh | kept | close).all()
+    assert kept.float().mean().item() == pytest.approx(0.2, abs=0.02)
+    assert close.float().mean().item() == pytest.approx(near, abs=0.02)
+    assert (batch.reward == 200 + row + 2 * (goal - row)).all()
 
 
 def test_the_same_generator_draws_the_same_batches() -> None:
@@ -127,7 +147,7 @@ def test_the_same_generator_draws_the_same_batches() -> None:
 
 def test_a_block_writes_over_the_one_before_and_never_over_the_memory() -> None:
     rows = Rows()
-    source = replay(rows, task=LastColumnTask(), goals=GOALS, share=0.5)
+    source = replay(rows, share=0.5)
     (first,) = source.batches(1, 32)
     before = first.reward.clone()
     (second,) = source.batches(1, 32)
@@ -172,7 +192,8 @@ def test_a_relabelled_transition_is_the_environments_own_under_that_goal(
 ) -> None:
     env, rows = recorded
     goals = np.array([goal], dtype=np.float32)
-    source = Replay(rows, np.random.default_rng(seed), task=env.task, goals=goals, share=1.0)
+    relabel = Relabel(env.task, goals, share=1.0, near_share=0.0)
+    source = Replay(rows, np.random.default_rng(seed), relabel=relabel)
     (batch,) = source.batches(1, 16)
     sine = batch.observation[:, env.encoding.columns("joint_position_sin")].numpy()
     cosine = batch.observation[:, env.encoding.columns("joint_position_cos")].numpy()
@@ -190,12 +211,35 @@ def test_a_relabelled_transition_is_the_environments_own_under_that_goal(
     np.testing.assert_allclose(batch.reward.numpy(), reward, rtol=2e-6, atol=2e-6)
 
 
+def test_near_goals_are_around_the_tip_evenly_up_to_their_distance(
+    recorded: tuple[ArmEnv, Rows],
+) -> None:
+    env, rows = recorded
+    relabel = Relabel(env.task, np.zeros((1, 3), dtype=np.float32), share=1.0, near_share=1.0)
+    relabel.progress = 1.0
+    observation = np.tile(rows.observation[:1], (20_000, 1))
+    goals = relabel.draw(observation, np.random.default_rng(0))
+    offset = goals - env.task.achieved(observation)
+    distance = np.linalg.norm(offset, axis=1)
+    assert distance.max() <= NEAR * (1 + 1e-5)
+    quartiles = np.quantile(distance, [0.25, 0.5, 0.75])
+    np.testing.assert_allclose(quartiles, np.array([0.25, 0.5, 0.75]) * NEAR, atol=0.03 * NEAR)
+    np.testing.assert_allclose(offset.mean(axis=0), 0.0, atol=0.03 * NEAR)
+    tip = env.task.achieved(rows.observation[:1])
+    sine, cosine = (
+        rows.observation[:1, env.encoding.columns(f"joint_position_{name}")]
+        for name in ("sin", "cos")
+    )
+    np.testing.assert_allclose(tip, env.chain.forward(np.arctan2(sine, cosine)), atol=1e-6)
+
+
 def test_a_real_transition_that_keeps_its_goal_keeps_every_bit(
     recorded: tuple[ArmEnv, Rows],
 ) -> None:
     env, rows = recorded
     goals = np.array([[9.0, 9.0, 9.0]], dtype=np.float32)
-    source = Replay(rows, np.random.default_rng(0), task=env.task, goals=goals, share=0.3)
+    relabel = Relabel(env.task, goals, share=0.3, near_share=0.0)
+    source = Replay(rows, np.random.default_rng(0), relabel=relabel)
     known = {row.tobytes(): index for index, row in enumerate(rows.observation[:200])}
     (batch,) = source.batches(1, 400)
     kept = batch.observation[:, env.encoding.columns("goal")].numpy()[:, 0] != 9.0

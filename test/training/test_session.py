@@ -22,7 +22,13 @@ from sac_ros.errors import ConfigurationError, SacRosError
 from sac_ros.policy.runtime import Policy
 from sac_ros.sac.checkpoint import load_checkpoint
 from sac_ros.sac.training_loop import TrainingLoop
-from sac_ros.training.evaluation import HELD_OUT_SEED, environment_of, evaluate, policy_controller
+from sac_ros.training.evaluation import (
+    HELD_OUT_SEED,
+    Evaluation,
+    environment_of,
+    evaluate,
+    policy_controller,
+)
 from sac_ros.training.session import TrainingSession
 
 OpenSession = Callable[..., TrainingSession]
@@ -196,6 +202,10 @@ def test_a_resumed_run_goes_on_with_everything_that_learning_changed(session: Op
     assert resumed.loop.state.updates == first.loop.state.updates > 0
     assert resumed.loop.state.learning_seconds == first.loop.state.learning_seconds
     assert resumed.records.points == first.records.points != []
+    assert resumed._best.evaluation == first._best.evaluation is not None
+    assert resumed._best.env_steps == first._best.env_steps > 0
+    for name, tensor in first._best.actor.state_dict().items():
+        assert torch.equal(resumed._best.actor.state_dict()[name], tensor)
     rows = first.experience.size
     assert resumed.experience.size == rows
     for name in ("observation", "action", "reward", "next_observation", "terminated"):
@@ -206,7 +216,7 @@ def test_a_resumed_run_goes_on_with_everything_that_learning_changed(session: Op
         resumed.experience.recent_episodes(50), first.experience.recent_episodes(50)
     )
     before, after = first.agent.state_dict(), resumed.agent.state_dict()
-    for name in ("actor", "critic", "target", "averaged_actor", "log_alpha"):
+    for name in ("actor", "critic", "target", "averaged_actor", "updates", "log_alpha"):
         assert torch.equal(before[name], after[name]), name
     for name, optimiser in before["optimisers"].items():
         for key, value in optimiser["state"][0].items():
@@ -440,20 +450,47 @@ def test_a_request_after_the_end_is_refused_and_not_left_waiting(session: OpenSe
             future.result(timeout=10.0)
 
 
-def test_an_export_on_request_has_the_figures_of_its_own_actor(
+def test_an_export_on_request_is_the_best_actor_so_far_with_its_own_figures(
     running: Callable[..., TrainingSession], eventually: Callable[..., None]
 ) -> None:
     run = running(evaluation_interval=150)
     eventually(lambda: run.records.points, "an evaluation to be out of date", timeout=60.0)
 
-    def export() -> tuple[Path, float]:
+    def export() -> tuple[Path, float, float]:
         path = run.export_policy()
-        result = run.evaluate()
+        assert run._best.evaluation is not None
+        result = evaluate(
+            run.env, policy_controller(Policy.load(path), run.env), episodes=2, seed=HELD_OUT_SEED
+        )
         assert result is not None
-        return path, result.median_error_m
+        return path, run._best.evaluation.median_error_m, result.median_error_m
 
-    path, error = run.request(export).result(timeout=60.0)
-    assert Policy.load(path).spec.evaluation["median_error_m"] == error
+    path, best, measured = run.request(export).result(timeout=60.0)
+    spec = Policy.load(path).spec
+    assert spec.evaluation["median_error_m"] == best
+    assert measured == pytest.approx(best, abs=1e-4)
+
+
+def test_the_exported_actor_is_the_evaluated_one_with_the_highest_return(
+    session: OpenSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = session(evaluation_interval=100)
+    seen: list[tuple[float, int, torch.Tensor]] = []
+    offer = run._best.offer
+
+    def note(actor: Any, evaluation: Evaluation, env_steps: int) -> None:
+        parameters = torch.nn.utils.parameters_to_vector(actor.parameters()).detach().clone()
+        seen.append((evaluation.mean_return, env_steps, parameters))
+        offer(actor, evaluation, env_steps)
+
+    monkeypatch.setattr(run._best, "offer", note)
+    outcome = run.run()
+    assert outcome is not None
+    assert len(seen) >= 4
+    _, env_steps, parameters = max(seen, key=lambda each: (each[0], each[1]))
+    kept = torch.nn.utils.parameters_to_vector(run._best.actor.parameters())
+    assert torch.equal(kept, parameters)
+    assert Policy.load(outcome.policy).spec.training["actor_env_steps"] == env_steps
 
 
 def test_a_stop_ends_a_pause_an_evaluation_and_a_wait_for_experience(

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The best actor is the evaluated one with the highest return, whatever is learned after it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sac_ros.sac.networks import SquashedGaussianActor
+from sac_ros.training.best_actor import BestActor
+from sac_ros.training.evaluation import Evaluation
+
+
+def actor(value: float) -> SquashedGaussianActor:
+    made = SquashedGaussianActor(3, 2, (4,), (-6.0, 1.0))
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.fill_(value)
+    return made
+
+
+def evaluation(mean_return: float) -> Evaluation:
+    return Evaluation(5, 0, 0.8, 0.4, 0.01, 0.05, mean_return, 1.5, 0.06, 0.03, 0.02, 0.04, 3.0)
+
+
+def kept(best: BestActor) -> float:
+    (value,) = {each.item() for each in torch.cat([p.flatten() for p in best.actor.parameters()])}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("returns", "best_index"),
+    [([1.0], 0), ([1.0, 3.0, 2.0], 1), ([-5.0, -7.0], 0), ([2.0, 2.0], 1)],
+)
+def test_the_highest_return_is_kept_and_of_equals_the_newest(
+    returns: list[float], best_index: int
+) -> None:
+    best = BestActor(actor(9.0))
+    for index, each in enumerate(returns):
+        best.offer(actor(float(index)), evaluation(each), env_steps=100 * index)
+    assert kept(best) == best_index
+    assert best.evaluation == evaluation(returns[best_index])
+    assert best.env_steps == 100 * best_index
+
+
+def test_what_is_kept_does_not_follow_the_learning() -> None:
+    learning = actor(1.0)
+    best = BestActor(learning)
+    best.offer(learning, evaluation(0.0), env_steps=1)
+    with torch.no_grad():
+        for parameter in learning.parameters():
+            parameter.fill_(2.0)
+    assert kept(best) == 1.0
+
+
+def test_it_comes_back_from_its_state_and_from_an_empty_one() -> None:
+    first, second = BestActor(actor(0.0)), BestActor(actor(5.0))
+    second.load_state_dict(first.state_dict())
+    assert second.evaluation is None
+    first.offer(actor(3.0), evaluation(1.5), env_steps=70)
+    second.load_state_dict(first.state_dict())
+    assert (kept(second), second.evaluation, second.env_steps) == (3.0, evaluation(1.5), 70)
