@@ -59,7 +59,7 @@ setup(
     # Lower bounds only where something older is known to fail; constraints.txt pins what CI runs.
     install_requires=[
         "setuptools",
-        "gymnasium>=1.0",
+        "gymnasium>=1.1",
         "matplotlib",
         "numpy",
         "onnx",

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from sac_ros.errors import ConfigurationError
 from sac_ros.sim.arm_model import load_arm
+from sac_ros.sim.arm_signals import ArmSignals
 from sac_ros.sim.kinematics import chain_of
 from sac_ros.sim.observation import ReachEncoding
 from sac_ros.sim.posture_sampler import PostureSampler
 from sac_ros.sim.reach_task import ReachReward, ReachTask
 from sac_ros.sim.rendering import Camera
 from sac_ros.sim.sim_arm import SimArm
-from sac_ros.sim.velocity_barrier import within_velocity
 
 PHYSICS_RATE = 500  # Hz
 START_SPREAD = 0.4  # rad, how far from home each joint may start
@@ -32,7 +32,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     """A torque-controlled arm that learns to reach; `sac_ros/ArmReach-v0`.
 
     Action: [n] in −1..1; the torque is `action_scale · a`, held for one control period, and less
-    near a joint's velocity limit (see `within_velocity`). With gravity `external` the robot adds
+    near a joint's velocity limit (see `velocity_barrier`). With gravity `external` the robot adds
     g(q), so that a = 0 stands still.
     Observation: float32, see `ReachEncoding`.
     Reward: see `ReachTask.reward`.
@@ -110,6 +110,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.action_scale = self.arm.action_scale
         if gravity == "none":
             self.action_scale = self.action_scale + self._gravity_bound()
+        self.signals = ArmSignals(self.arm, self.action_scale)
 
         n = self.arm.joints
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (n,), np.float32)
@@ -118,10 +119,8 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         )
         self._camera = Camera(self.sim_arm) if render_mode == "rgb_array" else None
         self._goal = self.arm.goal_low
-        # Arrays, as in `SimArm`: numpy takes twice as long over a row and a Python number.
-        self._lowest, self._highest = np.array([[-1.0], [1.0]], dtype=np.float32).repeat(n, axis=1)
         self._action = np.zeros(n, dtype=np.float32)
-        self._velocity = np.zeros(n)
+        self._velocity_share = np.zeros(n)
         self._step = 0
         self._observation = np.zeros(self.encoding.size, dtype=np.float32)
 
@@ -163,11 +162,13 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
         So a policy file is evaluated with its own scaling, not with this environment's.
         """
-        wanted = np.asarray(action, dtype=np.float32)
-        clipped: Observation = np.minimum(np.maximum(wanted, self._lowest), self._highest)
+        signals = self.signals
+        clipped = signals.clipped(action)
         if torque is None:
-            torque = self._within_velocity(clipped, self._velocity)
-        held = self.sim_arm.step(torque, self.substeps)
+            held = signals.torque(clipped, self._velocity_share)
+        else:
+            held = signals.within_torque(torque)
+        self.sim_arm.hold(held.tolist(), self.substeps)
         self._action = clipped
         self._step += 1
         before = self._observation
@@ -183,8 +184,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
         `action_scale · a`, bounded near the velocity limits and by the torque limits.
         """
-        bounded = self._within_velocity(action, velocity)
-        return np.clip(bounded, -self.arm.torque_limit, self.arm.torque_limit)
+        return self.signals.torque(action, self.signals.velocity_share(velocity))
 
     def render(self) -> Any:
         """An RGB frame [height, width, 3] uint8 with render mode `rgb_array`."""
@@ -194,29 +194,17 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """Ends the Bullet client."""
         self.sim_arm.close()
 
-    def _within_velocity(
-        self, action: NDArray[np.float32], velocity: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Like `torque`, but without the torque limits, to which `SimArm.step` keeps anyway."""
-        return within_velocity(
-            self.action_scale * action,
-            velocity,
-            torque_scale=self.action_scale,
-            velocity_limit=self.arm.velocity_limit,
-        )
-
     def _observe(self, torque: NDArray[np.float64]) -> tuple[Observation, dict[str, Any]]:
-        position, velocity = self.sim_arm.state()
-        self._velocity = velocity
-        tip = self.sim_arm.tip_position()
-        observation = self.encoding.encode(position, velocity, self._goal, tip, self._action)
+        position, velocity, tip = self.signals.parts(np.array(self.sim_arm.readings()))
+        share = self._velocity_share = self.signals.velocity_share(velocity)
+        observation = self.encoding.encode_scaled(position, share, self._goal, tip, self._action)
         distance = math.dist(self._goal.tolist(), tip.tolist())
         info = {
             "distance": distance,
             "is_success": distance < self.success_distance,
             "joint_position": position,
-            # Copies: what a user keeps or changes must not be the environment's own.
-            "joint_velocity": velocity.copy(),
+            "joint_velocity": velocity,
+            # A copy: what a user keeps or changes must not be the environment's own.
             "goal": self._goal.copy(),
             "torque": torque,
         }
@@ -248,4 +236,5 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 gymnasium.register(
     id="sac_ros/ArmReach-v0",
     entry_point="sac_ros.sim.arm_env:ArmEnv",
+    vector_entry_point="sac_ros.sim.arm_vector_env:ArmVectorEnv",
 )

@@ -80,6 +80,18 @@ class ReachEncoding:
         Units: rad, rad/s, m, m, −1..1.
         """
         scaled = np.divide(velocity, self.velocity_limit)
+        return self.encode_scaled(position, scaled, goal, tip, previous_action)
+
+    def encode_scaled(
+        self,
+        position: ArrayLike,
+        velocity_share: ArrayLike,
+        goal: ArrayLike,
+        tip: ArrayLike,
+        previous_action: ArrayLike,
+    ) -> NDArray[np.float32]:
+        """Like `encode`, but of velocities over their limits."""
         offset = np.subtract(goal, tip)
-        parts = (np.sin(position), np.cos(position), scaled, goal, offset, previous_action)
+        sine, cosine = np.sin(position), np.cos(position)
+        parts = (sine, cosine, velocity_share, goal, offset, previous_action)
         return np.concatenate(parts, axis=-1, dtype=np.float32)

@@ -71,18 +71,12 @@ class SimArm:
             | pybullet.URDF_USE_SELF_COLLISION_EXCLUDE_PARENT,
         )
         self._joints, self._tip = self._indices()
-        # What every step calls, looked up once: a look-up costs a good part of the call itself.
         client, body = self.client, self.body
-        self._hold_torque = partial(
-            client.setJointMotorControlArray, body, self._joints, pybullet.TORQUE_CONTROL
-        )
-        # By place, not by keyword as a client passes its number: with ten calls a step it shows.
-        number = client._client
-        self._simulate = partial(pybullet.stepSimulation, number)
+        # pybullet itself, not the client's wrappers: with twenty calls a step it shows.
+        number = self._number = client._client
         self._joint_states = partial(pybullet.getJointStates, body, self._joints, number)
-        self._tip_state = partial(
-            client.getLinkState, body, self._tip, computeForwardKinematics=True
-        )
+        # By place: 0, no velocity; 1, with forward kinematics.
+        self._tip_state = partial(pybullet.getLinkState, body, self._tip, 0, 1, number)
         self._let_close_links_pass()
         # Bullet holds every joint by a velocity motor until told otherwise.
         for joint in range(self.client.getNumJoints(self.body)):
@@ -105,13 +99,17 @@ class SimArm:
         Returns the torque [n] N·m that was held.
         """
         held: Array = np.minimum(np.maximum(torque, self._lowest), self._highest)
-        forces = held.tolist()
-        hold_torque, simulate = self._hold_torque, self._simulate
+        self.hold(held.tolist(), substeps)
+        return held
+
+    def hold(self, forces: list[float], substeps: int) -> None:
+        """Like `step`, but `forces` [n] N·m are known to be within the arm's limits."""
+        set_torque, simulate = pybullet.setJointMotorControlArray, pybullet.stepSimulation
+        body, joints, number, mode = self.body, self._joints, self._number, pybullet.TORQUE_CONTROL
         for _ in range(substeps):
             # Bullet forgets a torque after one step.
-            hold_torque(forces=forces)
-            simulate()
-        return held
+            set_torque(body, joints, mode, forces=forces, physicsClientId=number)
+            simulate(number)
 
     def state(self) -> tuple[Array, Array]:
         """Joint positions [n] rad and velocities [n] rad/s."""
@@ -121,6 +119,15 @@ class SimArm:
     def tip_position(self) -> Array:
         """The tip's position [3] m in the base link's frame."""
         return np.array(self._tip_state()[4])
+
+    def readings(self) -> list[float]:
+        """Positions [n] rad, velocities [n] rad/s and the tip's position [3] m, in one row.
+
+        One list, since numpy takes hardly longer for a row of all, of several arms even, than for
+        a row of three.
+        """
+        positions, velocities, _, _ = zip(*self._joint_states(), strict=True)
+        return [*positions, *velocities, *self._tip_state()[4]]
 
     def gravity_torque(self, position: ArrayLike) -> Array:
         """g(q) [n] N·m: what holds the arm still at `position` [n] rad against gravity."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bounds a torque so that it drives no joint beyond its velocity limit."""
+"""Bounds an action so that it drives no joint beyond its velocity limit."""
 
 from __future__ import annotations
 
@@ -9,25 +9,22 @@ from numpy.typing import ArrayLike, NDArray
 ZERO_AT = 0.8  # share of the velocity limit at which no accelerating torque is left
 WIDTH = 0.3  # share of the limit over which it falls from all to none
 
-# sat(0.8 − v) is piecewise linear in v: its corners, and its values there and beyond the ends.
-# Interpolated, since the environment asks for it at every step and numpy's clip is slow for a row.
-_CORNERS = np.array([ZERO_AT - WIDTH, ZERO_AT, ZERO_AT + 1.0])
-_SHARES = np.array([1.0, 0.0, -1.0])
-_LOWER_CORNERS, _LOWER_SHARES = -_CORNERS[::-1], -_SHARES[::-1]  # the same of −sat(0.8 + v)
+# Both bounds are piecewise linear in v: the corners of the lower one, −sat(0.8 + v), then those of
+# the upper one, sat(0.8 − v), and what each is there and beyond the ends. Interpolated, and both
+# at once as the parts of a complex number, since the environment asks for them at every step.
+_FREE = ZERO_AT - WIDTH
+_CORNERS = np.array([-ZERO_AT - 1.0, -ZERO_AT, -_FREE, _FREE, ZERO_AT, ZERO_AT + 1.0])
+_LOWEST = np.array([1.0, 0.0, -1.0, -1.0, -1.0, -1.0])
+_HIGHEST = np.array([1.0, 1.0, 1.0, 1.0, 0.0, -1.0])
+_BOUNDS = _LOWEST + 1j * _HIGHEST
 
 
-def within_velocity(
-    torque: ArrayLike,
-    velocity: ArrayLike,
-    *,
-    torque_scale: NDArray[np.float64],
-    velocity_limit: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """The torque [..., n] N·m, bounded by how fast each joint already moves.
+def within_velocity(action: ArrayLike, velocity_share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The action [..., n], bounded by how fast each joint already moves.
 
-    With v the velocity over its limit and T the scale, per joint:
+    An action is a torque over its joint's scale. With v the velocity over its limit, per joint:
 
-        −T · sat(0.8 + v) ≤ τ ≤ T · sat(0.8 − v),   sat(x) = clip(max(x / 0.3, x), −1, 1)
+        −sat(0.8 + v) ≤ a ≤ sat(0.8 − v),   sat(x) = clip(max(x / 0.3, x), −1, 1)
 
     Up to 50 % of the limit nothing changes; from 80 % on no torque accelerates the joint further,
     and beyond it brakes: an arm that folds while it turns speeds up by itself. The brake is gentle
@@ -37,12 +34,8 @@ def within_velocity(
     velocities.
 
     Args:
-        torque: [..., n] N·m.
-        velocity: [..., n] rad/s.
-        torque_scale: [n] N·m, T.
-        velocity_limit: [n] rad/s.
+        action: [..., n], −1..1.
+        velocity_share: [..., n], joint velocities over their limits.
     """
-    v = np.asarray(velocity) / velocity_limit
-    highest = torque_scale * np.interp(v, _CORNERS, _SHARES)
-    lowest = torque_scale * np.interp(v, _LOWER_CORNERS, _LOWER_SHARES)
-    return np.minimum(np.maximum(torque, lowest), highest)
+    bounds = np.interp(velocity_share, _CORNERS, _BOUNDS)
+    return np.minimum(np.maximum(action, bounds.real), bounds.imag)

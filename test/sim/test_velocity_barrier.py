@@ -9,15 +9,12 @@ from numpy.typing import ArrayLike
 
 from sac_ros.sim.velocity_barrier import WIDTH, ZERO_AT, within_velocity
 
-LIMIT = np.array([2.0, 0.5])  # rad/s
 SCALE = np.array([10.0, 1.0])  # N·m
 
 
 def bounded(torque: ArrayLike, share: ArrayLike) -> np.ndarray:
     """The bound at `share` of the velocity limits."""
-    return within_velocity(
-        torque, np.asarray(share) * LIMIT, torque_scale=SCALE, velocity_limit=LIMIT
-    )
+    return SCALE * within_velocity(np.divide(torque, SCALE), np.asarray(share))
 
 
 FREE = ZERO_AT - WIDTH  # share of the limit up to which nothing is bounded
