@@ -3,25 +3,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import gymnasium
 import numpy as np
+from gymnasium.vector import VectorEnv
 
 from sac_ros.collect.experience import Experience
 from sac_ros.collect.numpy_actor import ActorShape, NumpyActor
 
 
 class Collector:
-    """Steps a few environments in turn, with one actor call for all of them.
+    """Steps a few environments together, with one actor call for all of them.
 
     The first `random_steps` actions are drawn uniformly.
     """
 
     def __init__(
         self,
-        environments: Sequence[gymnasium.Env[Any, Any]],
+        environments: VectorEnv[Any, Any, Any],
         experience: Experience,
         actor_shape: ActorShape,
         *,
@@ -32,7 +31,8 @@ class Collector:
         """Resets every environment, with seeds that follow from `seed`.
 
         Args:
-            environments: what is stepped.
+            environments: what is stepped. An episode begins by `reset` and in no other way
+                (`AutoresetMode.DISABLED`); the info holds `distance` and `joint_position`.
             experience: where transitions go.
             actor_shape: of the actor whose weights the experience holds.
             random_steps: transitions with uniformly drawn actions at the start.
@@ -47,54 +47,47 @@ class Collector:
         self._random_steps = random_steps
         self._continue_share = continue_share
         self._rng = np.random.default_rng([seed, 1])
-        number = len(environments)
+        number = environments.num_envs
         self._returns = np.zeros(number)
         self._numbers = np.arange(number)
-        self._rewards = np.zeros(number)
-        self._terminated = np.zeros(number, dtype=bool)
-        self._ended = np.zeros(number, dtype=bool)
         seeds = np.random.SeedSequence([seed, 2]).generate_state(number)
         self._end_episodes_of_others()
-        self._observations = np.stack(
-            [env.reset(seed=int(each))[0] for env, each in zip(environments, seeds, strict=True)]
-        )
-        self._next_observations = np.empty_like(self._observations)
+        self._observations = environments.reset(seed=seeds.tolist())[0]
 
     def step(self) -> None:
         """One step of every environment; their transitions become visible together."""
         actions = self._actions()
-        last_infos = []
-        for index, (env, action) in enumerate(zip(self._environments, actions, strict=True)):
-            observation, reward, terminated, truncated, info = env.step(action)
-            self._next_observations[index] = observation
-            self._rewards[index] = reward
-            self._terminated[index] = terminated
-            self._ended[index] = ended = terminated or truncated
-            if ended:
-                last_infos.append((index, info))
-        self._write(actions)
-        self._returns += self._rewards
-        self._observations[:] = self._next_observations
-        for index, info in last_infos:
-            self._begin_episode(index, info)
+        observations, rewards, terminated, truncated, infos = self._environments.step(actions)
+        ended = terminated | truncated
+        self._write(
+            observation=self._observations,
+            action=actions,
+            reward=rewards,
+            next_observation=observations,
+            terminated=terminated,
+            ended=ended,
+        )
+        self._returns += rewards
+        self._observations = observations
+        for index in np.flatnonzero(ended).tolist():
+            self._begin_episode(index, infos)
 
     def close(self) -> None:
         """Ends the environments."""
-        for env in self._environments:
-            env.close()
+        self._environments.close()
 
     def _end_episodes_of_others(self) -> None:
         """Marks the episodes that a collector before this one, or a saved run's, left in flight.
 
         Else the first rows written here would pass for what followed them.
         """
-        experience, count = self._experience, len(self._environments)
+        experience, count = self._experience, self._environments.num_envs
         newest = np.arange(max(0, experience.env_steps - count), experience.env_steps)
         experience.ended[newest % experience.shape.capacity] = 1.0
 
     def _actions(self) -> np.ndarray[Any, np.dtype[np.float32]]:
         n = self._experience.shape.action
-        size = (len(self._environments), n)
+        size = (self._environments.num_envs, n)
         if self._experience.env_steps < self._random_steps:
             return self._rng.uniform(-1.0, 1.0, size).astype(np.float32)
         fresh = self._experience.read_actor(self._actor_version)
@@ -104,23 +97,19 @@ class Collector:
         noise = self._rng.standard_normal(size, dtype=np.float32)
         return self._actor.sample(self._observations, noise)
 
-    def _write(self, actions: np.ndarray[Any, np.dtype[np.float32]]) -> None:
+    def _write(self, **columns: np.ndarray[Any, Any]) -> None:
         """The transitions of all environments, in their order."""
         experience = self._experience
         rows = (experience.env_steps + self._numbers) % experience.shape.capacity
-        experience.observation[rows] = self._observations
-        experience.action[rows] = actions
-        experience.reward[rows] = self._rewards
-        experience.next_observation[rows] = self._next_observations
-        experience.terminated[rows] = self._terminated
-        experience.ended[rows] = self._ended
+        for name, values in columns.items():
+            getattr(experience, name)[rows] = values
         experience.env_steps += len(rows)
 
-    def _begin_episode(self, index: int, last_info: dict[str, Any]) -> None:
-        """Remembers the episode that ended with `last_info` and begins the next one."""
-        self._experience.add_episode(self._returns[index], last_info["distance"])
+    def _begin_episode(self, index: int, last_infos: dict[str, Any]) -> None:
+        """Remembers the episode that ended with row `index` of the infos and begins the next."""
+        self._experience.add_episode(self._returns[index], last_infos["distance"][index])
         self._returns[index] = 0.0
-        options = {}
+        options = {"reset_mask": self._numbers == index}
         if self._rng.random() < self._continue_share:
-            options["joint_position"] = last_info["joint_position"]
-        self._observations[index] = self._environments[index].reset(options=options)[0]
+            options["joint_position"] = last_infos["joint_position"][index]
+        self._observations = self._environments.reset(options=options)[0]

@@ -40,12 +40,12 @@ class CollectorSetup:
 
     def make(self, experience: Experience) -> Collector:
         """Makes the environments and a collector over them."""
-        made = [
-            gymnasium.make(
-                self.environment_id, disable_env_checker=True, **self.environment_arguments
-            ).unwrapped
-            for _ in range(self.environments)
-        ]
+        made = gymnasium.make_vec(
+            self.environment_id,
+            self.environments,
+            gymnasium.VectorizeMode.VECTOR_ENTRY_POINT,
+            **self.environment_arguments,
+        )
         return Collector(
             made,
             experience,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An environment whose observations tell the episode and the step they are from."""
+"""Environments whose observations tell the episode and the step they are from."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 ACTION = 2
 
 
 class CountingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """Observation: episode, step, first number of the last action. Ends after `length` steps."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (ACTION,), np.float32)
 
     def __init__(self, length: int, terminates: bool = False) -> None:
         self.length = length
@@ -40,3 +44,11 @@ class CountingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def _observation(self, action: float) -> np.ndarray:
         return np.array([self.episode, self.at, action], dtype=np.float32)
+
+
+def together(envs: list[CountingEnv]) -> SyncVectorEnv:
+    """What a collector takes, over `envs`, by Gymnasium itself."""
+    return SyncVectorEnv(
+        [lambda env=env: env for env in envs],  # type: ignore[misc]
+        autoreset_mode=AutoresetMode.DISABLED,
+    )

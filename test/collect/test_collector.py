@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from counting_env import ACTION, CountingEnv
+from counting_env import ACTION, CountingEnv, together
 
 from sac_ros.collect.collector import Collector
 from sac_ros.collect.experience import Experience, ExperienceShape
@@ -22,7 +22,7 @@ def experience(capacity: int = 200) -> Experience:
 
 def collector(envs: list[CountingEnv], memory: Experience, **arguments: Any) -> Collector:
     defaults: dict[str, Any] = {"random_steps": 0, "continue_share": 0.0, "seed": 0}
-    return Collector(envs, memory, SHAPE, **{**defaults, **arguments})
+    return Collector(together(envs), memory, SHAPE, **{**defaults, **arguments})
 
 
 def collected(envs: list[CountingEnv], steps: int, **arguments: Any) -> Experience:
