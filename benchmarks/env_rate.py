@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps per CPU second of `ArmEnv` against a bare loop of the same PyBullet calls."""
+"""Steps per CPU second of the environments against a bare loop of the same PyBullet calls."""
 
 from __future__ import annotations
 
@@ -9,41 +9,39 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.figure import ratio
+from benchmarks.figure import Figure, ratio
 from benchmarks.interleave import clock, interleaved_rates, one_core
 from benchmarks.result import describe
 from sac_ros.sim.arm_env import ArmEnv
+from sac_ros.sim.arm_vector_env import ArmVectorEnv
 from sac_ros.sim.bullet import pybullet
+from sac_ros.training.config import TrainConfig
 
 NAME = "env_rate"
-OURS, BARE = "ArmEnv.step", "bare PyBullet calls"
 _TOLERANCE = 1e-9  # rad
 
 
 @dataclass(frozen=True)
 class EnvRate:
-    """What to measure.
+    """What to measure: `ArmEnv`, and `ArmVectorEnv` with as many arms as training has.
 
-    A turn is one episode of random actions.  The bare loop repeats it in a second Bullet client,
-    with the torques that the environment recorded: the same motion and the same contacts, hence
-    the same work for Bullet.  Resets are outside of both clocks.
+    A turn is one episode of random actions.  The bare loop repeats it in Bullet clients of its
+    own, as many, with the torques that the environment recorded: the same motions and the same
+    contacts in the same order, hence the same work for Bullet.  Resets are outside of all clocks.
     """
 
     turns: int = 20
     repetitions: int = 3
+    arms: int = TrainConfig().environments
 
     def measure(self) -> dict[str, Any]:
         """The result, see `benchmarks.result`."""
-        env, bare_env = ArmEnv(), ArmEnv()
-        episodes = _Episodes(env, bare_env)
+        figures: list[Figure] = []
         with one_core():
-            rates = interleaved_rates(
-                {OURS: episodes.with_env, BARE: episodes.bare},
-                per_turn=env.episode_steps,
-                turns=self.turns,
-                repetitions=self.repetitions,
-                unit="steps/s",
-            )
+            figures += self._compare("ArmEnv.step", ArmEnv(), arms=1)
+            name = f"ArmVectorEnv.step, {self.arms} arms"
+            figures += self._compare(name, ArmVectorEnv(self.arms), self.arms)
+        env = ArmEnv()
         settings = {
             "control_rate_hz": env.control_rate_hz,
             "substeps": env.substeps,
@@ -51,30 +49,43 @@ class EnvRate:
             "turns": self.turns,
         }
         env.close()
-        bare_env.close()
-        share = ratio("ArmEnv.step / bare", rates[OURS], rates[BARE], "%")
         title = f"Env rate per CPU second, {env.arm.name}, {env.substeps} physics steps each"
-        return describe(NAME, title, [*rates.values(), share], settings)
+        return describe(NAME, title, figures, settings)
+
+    def _compare(self, name: str, env: ArmEnv | ArmVectorEnv, arms: int) -> list[Figure]:
+        """Steps of an arm per second, by `env` and bare, and their ratio."""
+        bare = f"bare PyBullet calls, {arms} arm{'s'[: arms - 1]}"
+        episodes = _Episodes(env, [ArmEnv() for _ in range(arms)])
+        rates = interleaved_rates(
+            {name: episodes.with_env, bare: episodes.bare},
+            per_turn=episodes.steps * arms,
+            turns=self.turns,
+            repetitions=self.repetitions,
+            unit="steps/s",
+        )
+        episodes.close()
+        return [*rates.values(), ratio(f"{name} / bare", rates[name], rates[bare], "%")]
 
 
 class _Episodes:
-    """Episodes in turn: first with the environment, then the same one bare."""
+    """Episodes in turn: first with the environment, then the same ones bare, one for each arm."""
 
-    def __init__(self, env: ArmEnv, bare_env: ArmEnv) -> None:
-        self._env, self._bare = env, bare_env
+    def __init__(self, env: ArmEnv | ArmVectorEnv, bare: list[ArmEnv]) -> None:
+        self._env, self._bare = env, bare
+        self.steps = bare[0].episode_steps
         self._rng = np.random.default_rng(0)
         self._seed = 0
-        self._start = np.array(env.arm.home)
-        self._end = self._start
-        self._torques: list[list[float]] = []
+        self._start = self._end = np.zeros((len(bare), bare[0].arm.joints))
+        self._torques: list[list[list[float]]] = []
 
     def with_env(self) -> float:
-        """Runs a new episode; returns the seconds that its steps took."""
-        self._seed += 1
+        """Runs new episodes; returns the seconds that their steps took."""
         env = self._env
         _, info = env.reset(seed=self._seed)
-        self._start = info["joint_position"]
-        shape = (env.episode_steps, env.arm.joints)
+        self._seed += len(self._bare)
+        # Of one arm without its axis, of several with it: here it always has one.
+        self._start = info["joint_position"].reshape(self._start.shape)
+        shape = (self.steps, *(env.action_space.shape or ()))
         actions = self._rng.uniform(-1.0, 1.0, shape).astype(np.float32)
         torques = []
         started = clock()
@@ -83,36 +94,43 @@ class _Episodes:
             info = env.step(action)[4]
             torques.append(info["torque"])
         seconds = clock() - started
-        self._torques = [torque.tolist() for torque in torques]
-        self._end = info["joint_position"]
+        self._torques = np.reshape(torques, (self.steps, *self._start.shape)).tolist()
+        self._end = info["joint_position"].reshape(self._start.shape)
         return seconds
 
     def bare(self) -> float:
-        """Repeats it with nothing but the calls; returns their seconds."""
-        arm = self._bare.sim_arm
-        arm.reset(self._start)
-        number = arm.client._client
-        client = {"physicsClientId": number}
-        body, joints, tip = arm.body, arm._joints, arm._tip
-        substeps, mode = self._bare.substeps, pybullet.TORQUE_CONTROL
+        """Repeats them with nothing but the calls; returns their seconds."""
+        arms = [env.sim_arm for env in self._bare]
+        for arm, start in zip(arms, self._start, strict=True):
+            arm.reset(start)
+        numbers = [arm.client._client for arm in arms]
+        # The same in every client.
+        body, joints, tip = arms[0].body, arms[0]._joints, arms[0]._tip
+        substeps, mode = self._bare[0].substeps, pybullet.TORQUE_CONTROL
         set_torque, step = pybullet.setJointMotorControlArray, pybullet.stepSimulation
         get_joints, get_link = pybullet.getJointStates, pybullet.getLinkState
-        states: Any = ()
         started = clock()
-        for torque in self._torques:
-            for _ in range(substeps):
-                set_torque(body, joints, mode, forces=torque, **client)
-                step(number)
-            states = get_joints(body, joints, number)
-            get_link(body, tip, computeForwardKinematics=True, **client)
+        for torques in self._torques:
+            for number, torque in zip(numbers, torques):  # noqa: B905  strict takes time
+                for _ in range(substeps):
+                    set_torque(body, joints, mode, forces=torque, physicsClientId=number)
+                    step(number)
+                get_joints(body, joints, number)
+                get_link(body, tip, 0, 1, number)  # by place, as above; 1: forward kinematics
         seconds = clock() - started
-        difference = float(np.max(np.abs(self._end - [state[0] for state in states])))
+        ends = np.array([arm.state()[0] for arm in arms])
+        difference = float(np.max(np.abs(self._end - ends)))
         if difference > _TOLERANCE:
             raise RuntimeError(
                 f"the bare loop ended {difference:.3g} rad from where the environment did, so "
                 "the two did not do the same work"
             )
         return seconds
+
+    def close(self) -> None:
+        """Ends all Bullet clients."""
+        for env in (self._env, *self._bare):
+            env.close()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
