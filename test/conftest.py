@@ -89,7 +89,17 @@ def ros(ros_with: Callable[..., RosThread]) -> RosThread:
     return ros_with()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def module_ros() -> Iterator[RosThread]:
+    """ROS, initialised for all tests of a module; none of them may use ``ros`` too."""
+    if rclpy is None:
+        pytest.skip("rclpy is not installed: `make setup` brings it")
+    thread = RosThread()
+    yield thread
+    thread.close()
+
+
+@pytest.fixture(scope="session")
 def eventually() -> Callable[..., None]:
     """Waits for a condition instead of sleeping for a guessed time."""
 

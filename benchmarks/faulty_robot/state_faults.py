@@ -128,12 +128,12 @@ def _every_third_lost(state: JointState, count: int) -> list[JointState]:
 
 # What ends in *stopped* goes through *damping* first, as long as the last good state is fresh.
 _FAULTS: dict[str, tuple[Change, bool, Mode]] = {
-    # values, which must be there to be changed
-    "nan position": (_nan_position, False, Mode.STOPPED),
-    "infinite velocity": (_infinite_velocity, False, Mode.STOPPED),
+    # values: before the fields, which must be there to be changed; the unusable ones last
     "over-speed": (_over_speed, True, Mode.DAMPING),
     "absurd velocity": (_absurd_velocity, True, Mode.DAMPING),
     "beyond position limit": (_beyond_position_limit, True, Mode.TRACKING),
+    "nan position": (_nan_position, False, Mode.STOPPED),
+    "infinite velocity": (_infinite_velocity, False, Mode.STOPPED),
     # fields
     "joint missing": (_joint_missing, False, Mode.STOPPED),
     "joint twice": (_joint_twice, False, Mode.STOPPED),

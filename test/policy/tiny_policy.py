@@ -92,9 +92,13 @@ def tiny_model(
     *,
     gain: float = 1.0,
     uses_previous_action: bool = False,
+    nan_below_z: float | None = None,
     spec_json: str | None = None,
 ) -> onnx.ModelProto:
-    """The PD controller as an ONNX model that carries ``spec`` (or ``spec_json`` as it is)."""
+    """The PD controller as an ONNX model that carries ``spec`` (or ``spec_json`` as it is).
+
+    With ``nan_below_z`` it gives NaN for goals below that z.
+    """
     n, k = len(spec.joint_names), len(spec.goal.fields)
     sizes = {"joint_position": n, "joint_velocity": n, "goal": k}
     nodes = [
@@ -112,14 +116,26 @@ def tiny_model(
             helper.make_node("Add", ["pd", "remembered"], ["drive"]),
         ]
         drive = "drive"
-    nodes += [
-        helper.make_node("Tanh", [drive], ["action"]),
-        helper.make_node("Mul", ["action", "scale"], ["torque"]),
-    ]
+    nodes.append(helper.make_node("Tanh", [drive], ["action"]))
+    command = "action"
+    if nan_below_z is not None:
+        nodes += [
+            helper.make_node("Slice", ["goal", "two", "three", "axis"], ["z"]),
+            helper.make_node("Sub", ["z", "lowest_z"], ["height"]),
+            helper.make_node("Sqrt", ["height"], ["root"]),  # of a negative number: NaN
+            helper.make_node("Mul", ["root", "nothing"], ["zero_or_nan"]),
+            helper.make_node("Add", ["action", "zero_or_nan"], ["spoiled"]),
+        ]
+        command = "spoiled"
+    nodes.append(helper.make_node("Mul", [command, "scale"], ["torque"]))
     constants = {
         "zero": np.array([0]),
         "one": np.array([1]),
+        "two": np.array([2]),
+        "three": np.array([3]),
         "axis": np.array([1]),
+        "lowest_z": np.array(nan_below_z or 0.0, dtype=np.float32),
+        "nothing": np.array(0.0, dtype=np.float32),
         "gain": np.array(gain, dtype=np.float32),
         "damping": np.array(0.2, dtype=np.float32),
         "memory": np.array(0.1, dtype=np.float32),
@@ -144,11 +160,14 @@ def write_tiny_policy(
     *,
     gain: float = 1.0,
     uses_previous_action: bool = False,
+    nan_below_z: float | None = None,
     **changes: Any,
 ) -> Path:
     """Write a valid policy file (unless ``changes`` to the spec make it invalid)."""
     spec = tiny_spec(joint_names, gain=gain, uses_previous_action=uses_previous_action, **changes)
-    model = tiny_model(spec, gain=gain, uses_previous_action=uses_previous_action)
+    model = tiny_model(
+        spec, gain=gain, uses_previous_action=uses_previous_action, nan_below_z=nan_below_z
+    )
     path.write_bytes(model.SerializeToString())
     return path
 
