@@ -129,7 +129,7 @@ class SafetyFilter:
         Returns:
             False when it is not finite or its stamp does not advance: the state before it stays.
         """
-        self._check_watchdog(now)
+        fresh = self._check_watchdog(now)
         if not (np.isfinite(position).all() and np.isfinite(velocity).all()):
             self.refuse(Fault.NON_FINITE_STATE, "joint states are not finite")
             return False
@@ -140,6 +140,8 @@ class SafetyFilter:
         self._position[:] = position
         self._velocity[:] = velocity
         self._state_time = now
+        if not fresh:
+            self.rate.reset()  # the pause has its own fault; it must not make the next states slow
         self.rate.arrived(now)
         self._check_speed(now)
         self._check_rate()
@@ -298,11 +300,14 @@ class SafetyFilter:
         self._tracking_since = None
         self._over_speed_since = None
 
-    def _check_watchdog(self, now: float) -> None:
-        if not self.is_fresh(now):
+    def _check_watchdog(self, now: float) -> bool:
+        """Tell whether the last state is fresh; a fault where it is not."""
+        fresh = self.is_fresh(now)
+        if not fresh:
             self.fault(
                 Fault.WATCHDOG, f"no joint state arrived within {self._config.watchdog_s:g} s"
             )
+        return fresh
 
     def _stamp_advances(self, stamp_ns: int) -> bool:
         if stamp_ns and stamp_ns <= self._stamp_ns:
