@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every guard of the robot's side, as the edit that takes it away; see mutate_guards.py."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+POLICY_TESTS = (
+    "test/policy/test_safety.py",
+    "test/policy/test_always_true.py",
+    "test/policy/test_controller.py",
+)
+READER_TESTS = ("test/nodes/test_joint_state_reader.py",)
+NODE_TESTS = ("test/nodes/test_policy_node.py",)
+
+
+class Mutation(NamedTuple):
+    """Takes one guard away.
+
+    Attributes:
+        guard: what it guards against, in words.
+        file: below ``sac_ros/``.
+        old: text that stands exactly once in the file.
+        new: what replaces it.
+        tests: files of which a test must fail.
+    """
+
+    guard: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...] = POLICY_TESTS
+
+
+_SAFETY, _GUARDS, _GOAL = "policy/safety.py", "policy/guards.py", "policy/goal.py"
+_CONTROLLER, _CONFIG = "policy/controller.py", "policy/safety_config.py"
+_READER, _WIRING, _NODE = (
+    "nodes/joint_state_reader.py",
+    "nodes/policy_wiring.py",
+    "nodes/policy_node.py",
+)
+_NEVER = "if False:"
+
+MUTATIONS = (
+    Mutation(
+        "states that are not finite are refused",
+        _SAFETY,
+        "if not (np.isfinite(position).all() and np.isfinite(velocity).all()):",
+        _NEVER,
+    ),
+    Mutation(
+        "stamps that do not advance are refused",
+        _SAFETY,
+        "if stamp_ns and stamp_ns <= self._stamp_ns:",
+        _NEVER,
+    ),
+    Mutation(
+        "a state without a stamp does not forget the newest one",
+        _SAFETY,
+        "if stamp_ns:  #",
+        "if True:  #",
+    ),
+    Mutation(
+        "the third refused message in a row is a fault",
+        _SAFETY,
+        "if self._in_a_row[kind] >= IN_A_ROW:",
+        _NEVER,
+    ),
+    Mutation(
+        "the watchdog",
+        _SAFETY,
+        "fresh = self.is_fresh(now)\n        if not fresh:",
+        "fresh = self.is_fresh(now)\n        if False:",
+    ),
+    Mutation(
+        "stale states and the emergency stop lead to stopped",
+        _SAFETY,
+        "frozenset({Fault.WATCHDOG, Fault.EMERGENCY_STOP})",
+        "frozenset()",
+    ),
+    Mutation(
+        "in damping and stopped commands go on without states",
+        _SAFETY,
+        "return None if self.mode is Mode.TRACKING else self.command(now, None)",
+        "return None",
+    ),
+    Mutation(
+        "a policy's torque that is not finite is a fault",
+        _SAFETY,
+        "if torque is not None and not np.isfinite(torque).all():",
+        _NEVER,
+    ),
+    Mutation("the clamp", _SAFETY, "(Intervention.CLAMP, self._clamp),", ""),
+    Mutation(
+        "the clamp before the soft start",
+        _SAFETY,
+        "scaled = _note(acted, Intervention.CLAMP, torque, self._clamp(torque))",
+        "scaled = torque",
+    ),
+    Mutation(
+        "the fade at position limits",
+        _SAFETY,
+        "(Intervention.POSITION_LIMIT, self._fade_at_position_limits),",
+        "",
+    ),
+    Mutation(
+        "the brake at velocity limits",
+        _SAFETY,
+        "(Intervention.VELOCITY_LIMIT, self._brake_at_velocity_limits),",
+        "",
+    ),
+    Mutation(
+        "persistent over-speed is a fault",
+        _SAFETY,
+        "elif now - self._over_speed_since >= self._config.over_speed_s:",
+        "elif False:",
+    ),
+    Mutation("slow states are a fault", _SAFETY, "        self._check_rate()\n", ""),
+    Mutation(
+        "a pause does not make the next states slow",
+        _SAFETY,
+        "if not fresh:\n            self.rate.reset()",
+        "if False:\n            self.rate.reset()",
+    ),
+    Mutation(
+        "the slew limit",
+        _SAFETY,
+        "torque = guards.limit_slew(wanted, self._last, elapsed, self.limits)",
+        "torque = wanted",
+    ),
+    Mutation(
+        "a pause buys no jump",
+        _SAFETY,
+        "min(max(now - self._last_time, 0.0), self._config.watchdog_s)",
+        "max(now - self._last_time, 0.0)",
+    ),
+    Mutation("the soft start", _SAFETY, "if elapsed >= self._config.soft_start_s:", "if True:"),
+    Mutation(
+        "a fault clears only when no cause stands",
+        _SAFETY,
+        "        if not cause:",
+        "        if True:",
+    ),
+    Mutation("faults latch", _SAFETY, "        if not self.faults:", "        if True:"),
+    Mutation(
+        "an emergency stop outlives the activation",
+        _SAFETY,
+        "if self._emergency:\n            self.fault(",
+        "if False:\n            self.fault(",
+    ),
+    Mutation("the emergency stop", _SAFETY, "        if engaged:", "        if False:"),
+    Mutation(
+        "another publisher is a fault",
+        _SAFETY,
+        "        if self._others:\n            self.fault",
+        "        if False:\n            self.fault",
+    ),
+    Mutation(
+        "damping torque within the limits",
+        _GUARDS,
+        "_within(-limits.damping * velocity, -limits.torque, limits.torque)",
+        "-limits.damping * velocity",
+    ),
+    Mutation("goals are finite", _GOAL, "if not np.isfinite(values).all():", _NEVER),
+    Mutation("goals are in the policy's frame", _GOAL, "if frame != spec.frame:", _NEVER),
+    Mutation("goals are in the trained range", _GOAL, "if not low <= value <= high:", _NEVER),
+    Mutation(
+        "a swap drives the same joints",
+        _CONTROLLER,
+        "if spec.joint_names != self.policy.spec.joint_names:",
+        _NEVER,
+    ),
+    Mutation(
+        "a swap drops a goal out of the new range",
+        _CONTROLLER,
+        "                self.goal = None",
+        "                pass",
+    ),
+    Mutation(
+        "a swap starts softly",
+        _SAFETY,
+        "self._control_rate_hz = control_rate_hz\n        self._restart()",
+        "self._control_rate_hz = control_rate_hz",
+    ),
+    Mutation(
+        "after a cleared fault no torque from before acts",
+        _CONTROLLER,
+        "        if not cause:\n            self._forget_past()",
+        "",
+    ),
+    Mutation(
+        "the smaller of two torque limits holds",
+        _CONFIG,
+        "torque = np.minimum(\n            policy_limit, _per_joint",
+        "torque = np.maximum(\n            policy_limit, _per_joint",
+    ),
+    Mutation(
+        "the safe torque is within the limits",
+        _CONFIG,
+        "if np.any(np.abs(safe_torque) > torque):",
+        _NEVER,
+    ),
+    Mutation("every joint is there, once", _READER, "if count != 1:", _NEVER, READER_TESTS),
+    Mutation(
+        "every field has a value for each name",
+        _READER,
+        "if len(array) == count:",
+        "if len(array) > max(self._index):",
+        READER_TESTS,
+    ),
+    Mutation(
+        "activation waits for a fresh state",
+        _WIRING,
+        "if not self.controller.safety.is_fresh(time.monotonic()):",
+        _NEVER,
+        NODE_TESTS,
+    ),
+    Mutation(
+        "activation is refused beside another publisher",
+        _WIRING,
+        "        if others():",
+        "        if False:",
+        NODE_TESTS,
+    ),
+    Mutation(
+        "another publisher is looked for while active",
+        _WIRING,
+        "self.controller.safety.other_publishers(self.publishers.other_publishers())",
+        "pass",
+        NODE_TESTS,
+    ),
+    Mutation(
+        "the ramp before the end",
+        _WIRING,
+        "while not safety.at_rest and time.monotonic() < deadline:",
+        "while False:",
+        NODE_TESTS,
+    ),
+    Mutation(
+        "the last command before the end",
+        _NODE,
+        '        """Bring the torque to rest before the process ends, whatever it ends for."""\n'
+        "        self._come_to_rest()",
+        '        """Gone."""',
+        NODE_TESTS,
+    ),
+    Mutation(
+        "the policy's gravity fits the robot's",
+        "nodes/policy_config.py",
+        "if spec.gravity != wanted:",
+        _NEVER,
+        NODE_TESTS,
+    ),
+)
