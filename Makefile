@@ -58,6 +58,10 @@ $(BENCH_STAMP): $(STAMP)
 	@EXTRA=benchmark PYTHON='$(PYTHON)' PIP_ARGS='$(PIP_ARGS)' TORCH_INDEX='$(TORCH_INDEX)' tools/setup.sh $(VENV)
 	@touch $@
 
+.PHONY: soak
+soak: setup ## hurt a policy_node once a second, judge every command; ARGS="--minutes 10"
+	@$(VENV)/bin/python -m benchmarks.soak $(ARGS)
+
 .PHONY: ablation
 ablation: setup ## train the default and changes of it, write docs/ablation.md; ARGS="--seeds 3"
 	@$(VENV)/bin/python -m benchmarks.ablation $(ARGS)

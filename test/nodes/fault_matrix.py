@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import threading
 from collections.abc import Callable
@@ -13,9 +12,9 @@ from typing import Any
 
 import numpy as np
 from policy_harness import MARGIN, SPEC, Robot
-from std_msgs.msg import Float64MultiArray
 from tiny_policy import tiny_action, write_tiny_policy
 
+from benchmarks.faulty_robot.calls import Calls
 from benchmarks.faulty_robot.policy_process import ACTIVATE
 from benchmarks.faulty_robot.state_faults import STATE_FAULTS
 from sac_ros.policy.safety_events import Mode
@@ -35,14 +34,9 @@ class MatrixRobot(Robot):
             write_tiny_policy(directory / f"{name}.onnx", nan_below_z=_NAN_BELOW_Z)
             for name in ("one", "other")
         ]
-        self.bad_model = directory / "bad.onnx"
-        self.bad_model.write_text("Dear robot,\nplease move.\n")
-        self.rival: Any = None
-
-    def swap(self) -> None:
-        """Swap to the other of two equal policies."""
-        self.models.reverse()
-        assert self.set_model(self.models[0]) == (True, "")
+        bad = directory / "bad.onnx"
+        bad.write_text("Dear robot,\nplease move.\n")
+        self.calls = Calls(self, SPEC.goal, self.models, bad)
 
     def track(self) -> None:
         """Clear what can be cleared, and wait until the policy's torque is published."""
@@ -111,50 +105,24 @@ def _of_states(name: str) -> Fault:
     )
 
 
-def _nothing(robot: MatrixRobot) -> None:
-    pass
-
-
-def _goals_of_nan(robot: MatrixRobot) -> None:
-    pause = threading.Event()
-    for _ in range(8):  # only the newest is kept until it is read: not every one arrives
-        robot.send_goal(0.0, math.nan)
-        pause.wait(0.02)
-
-
-def _bad_model(robot: MatrixRobot) -> None:
-    successful, why = robot.set_model(robot.bad_model)
-    assert not successful, why
-
-
-def _rival_comes(robot: MatrixRobot) -> None:
-    robot.rival = robot.node.create_publisher(Float64MultiArray, "commands", 1)
-
-
-def _rival_goes(robot: MatrixRobot) -> None:
-    robot.node.destroy_publisher(robot.rival)
+def _of_calls(name: str, mode: Mode) -> Fault:
+    return Fault(lambda robot: robot.calls.begin(name), lambda robot: robot.calls.end(name), mode)
 
 
 FAULTS = {
     **{name: _of_states(name) for name in STATE_FAULTS},
-    "emergency stop": Fault(
-        lambda robot: robot.emergency_stop(True),
-        lambda robot: robot.emergency_stop(False),
-        Mode.STOPPED,
-    ),
-    "goals of nan": Fault(_goals_of_nan, _nothing, Mode.DAMPING),
     "policy gives nan": Fault(
         lambda robot: robot.send_goal(GOAL, z=-1.0),
         lambda robot: robot.send_goal(GOAL),
         Mode.DAMPING,
     ),
-    "another publisher": Fault(_rival_comes, _rival_goes, Mode.DAMPING),
-    "goal out of range": Fault(lambda robot: robot.send_goal(5.0), _nothing, Mode.TRACKING),
-    "goal in unknown frame": Fault(
-        lambda robot: robot.send_goal(0.0, frame="camera"), _nothing, Mode.TRACKING
-    ),
-    "bad model": Fault(_bad_model, _nothing, Mode.TRACKING),
-    "model swap": Fault(MatrixRobot.swap, _nothing, Mode.TRACKING),
+    "emergency stop": _of_calls("emergency stop", Mode.STOPPED),
+    "goals of nan": _of_calls("goals of nan", Mode.DAMPING),
+    "another publisher": _of_calls("another publisher", Mode.DAMPING),
+    "goal out of range": _of_calls("goal out of range", Mode.TRACKING),
+    "goal in unknown frame": _of_calls("goal in unknown frame", Mode.TRACKING),
+    "bad model": _of_calls("bad model", Mode.TRACKING),
+    "model swap": _of_calls("model swap", Mode.TRACKING),
 }
 """Every fault by name, and what is no fault but looks like one."""
 

@@ -96,7 +96,9 @@ def test_a_fault_during_activation(robot: MatrixRobot, fault: str) -> None:
 @pytest.mark.parametrize("fault", SOME)
 def test_a_fault_during_a_model_swap(robot: MatrixRobot, fault: str) -> None:
     meanwhile(
-        robot.swap, lambda: FAULTS[fault].begin(robot), moment(fault, "swap", longest_s=0.03)
+        lambda: FAULTS["model swap"].begin(robot),
+        lambda: FAULTS[fault].begin(robot),
+        moment(fault, "swap", longest_s=0.03),
     )
     robot.settles_in(FAULTS[fault].mode)
     FAULTS[fault].end(robot)
