@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
-from geometry_msgs.msg import PoseStamped, Transform
+from geometry_msgs.msg import PoseStamped, Transform, TransformStamped
 
 from sac_ros.errors import ConfigurationError, GoalError
-from sac_ros.nodes.goal_reader import GoalReader
+from sac_ros.nodes.goal_reader import GoalReader, tf2_lookup
 from sac_ros.policy.spec import GoalSpec
 
 SPEC = GoalSpec(("x", "y", "z"), "m", "base", (-1.0,) * 3, (1.0,) * 3)
@@ -48,6 +51,32 @@ def test_with_tf2_another_frame_is_rotated_and_shifted() -> None:
         return transform
 
     frame, values = GoalReader(SPEC, lookup).read(goal("camera"))
+    assert frame == "base"
+    np.testing.assert_allclose(values, [-2.0, 1.0, 13.0])
+
+
+def test_with_the_real_tf2_a_goal_is_brought_into_the_policys_frame(
+    ros: Any, eventually: Callable[..., None]
+) -> None:
+    tf2_ros = pytest.importorskip("tf2_ros", reason="tf2_ros comes with ROS 2, not from PyPI")
+    node = ros.node()
+    reader = GoalReader(SPEC, tf2_lookup(node))
+    with pytest.raises(GoalError, match="or one that tf2 can transform from; got frame 'camera'"):
+        reader.read(goal("camera"))
+    stamped = TransformStamped(child_frame_id="camera")
+    stamped.header.frame_id = "base"
+    stamped.transform.rotation.z = stamped.transform.rotation.w = math.sqrt(0.5)
+    stamped.transform.translation.z = 10.0
+    tf2_ros.StaticTransformBroadcaster(node).sendTransform(stamped)
+
+    def heard() -> bool:
+        with contextlib.suppress(GoalError):
+            reader.read(goal("camera"))
+            return True
+        return False
+
+    eventually(heard, "the transform")
+    frame, values = reader.read(goal("camera"))
     assert frame == "base"
     np.testing.assert_allclose(values, [-2.0, 1.0, 13.0])
 

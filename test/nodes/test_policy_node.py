@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -324,6 +325,36 @@ def test_a_policy_is_swapped_while_active_without_a_jump(tracking: Robot, tmp_pa
     tracking.commands_become(tracking.policy_torque(GOAL, gain=2.0))
     assert tracking.clear_fault() == ""
     tracking.assert_always_true()
+
+
+def test_while_a_policy_is_swapped_every_state_is_answered_within_the_slew_limit(
+    robot: Robot, tmp_path: Path
+) -> None:
+    models = [
+        write_tiny_policy(tmp_path / f"{gain}.onnx", gain=gain, control_rate_hz=50.0)
+        for gain in (1.0, -1.0)
+    ]
+    robot.driver.period_s = 0.02  # a queue of five states then bridges what a busy machine steals
+    robot.start_active(models[0])
+    robot.set_goal(GOAL)
+    robot.commands_become(robot.policy_torque(GOAL))
+
+    def in_step() -> tuple[int, int]:
+        """Hold the states, shorter than the watchdog, until each has its answer."""
+        robot.driver.begin("silence")
+        threading.Event().wait(0.2 * WATCHDOG)
+        return len(robot.driver.state_times), len(robot.commands)
+
+    states, commands = in_step()
+    robot.driver.end("silence")
+    for model in (models[1], models[0], models[1]):
+        assert robot.set_model(model) == (True, "")
+        gain = 1.0 if model is models[0] else -1.0
+        robot.commands_become(robot.policy_torque(GOAL, gain))
+    more_states, more_commands = in_step()
+    assert more_states - states > 10
+    assert more_commands - commands == more_states - states
+    robot.assert_always_true()
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ stamps = st.integers(0, 5)
 configs = st.builds(
     dict,
     soft_start_s=st.sampled_from([0.0, 0.1]),
+    slew_limit=st.sampled_from([100.0, 1000.0]),
     torque_limit=st.sampled_from([(), (5.0, 100.0, 1.0)]),
     safe_torque=st.sampled_from([(), (1.0, -2.0, 0.5)]),
     torque_scale=st.sampled_from([0.1, 1.0]),
@@ -70,13 +71,14 @@ class Judge:
     def __init__(self, config: dict[str, Any]) -> None:
         self.given = config.get("torque_limit") or (math.inf,) * N
         self.bound = np.minimum(SPEC.torque_limit, self.given)
-        self.slew = 1000.0 * np.array(SPEC.torque_limit) / max(SPEC.torque_limit)
+        self.slew_limit = config.get("slew_limit", 1000.0)
+        self.slew = self.slew_limit * np.array(SPEC.torque_limit) / max(SPEC.torque_limit)
         self.last, self.last_time, self.accepted = np.zeros(N), START, -math.inf
 
     def swapped(self, spec: Any) -> None:
         """The limits are another policy's: torque may be beyond them until it has come down."""
         self.bound = np.minimum(spec.torque_limit, self.given)
-        self.slew = 1000.0 * np.array(spec.torque_limit) / max(spec.torque_limit)
+        self.slew = self.slew_limit * np.array(spec.torque_limit) / max(spec.torque_limit)
 
     def judge(self, now: float, command: Command, active: bool) -> None:
         assert np.isfinite(command.torque).all()

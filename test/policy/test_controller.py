@@ -23,9 +23,9 @@ CONFIG = SafetyConfig(soft_start_s=0.0, slew_limit=1e6)
 class Robot:
     """States every 2 ms for a policy of 100 Hz."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, config: SafetyConfig = CONFIG) -> None:
         self.now, self.position, self.velocity = 1.0, np.zeros(3), np.zeros(3)
-        self.controller = PolicyController(policy, CONFIG)
+        self.controller = PolicyController(policy, config)
         self.controller.safety.accept(self.now, self.position, self.velocity)
         self.controller.activate(self.now)
 
@@ -87,6 +87,17 @@ def test_the_previous_action_is_fed_back(tmp_path: Path) -> None:
     np.testing.assert_allclose(robot.states(5).torque, second * scale, rtol=1e-5)
 
 
+def test_after_an_action_that_was_not_finite_the_policy_can_start_anew(tmp_path: Path) -> None:
+    path = write_tiny_policy(tmp_path / "a.onnx", uses_previous_action=True, nan_below_z=-0.97)
+    robot = Robot(Policy.load(path))
+    robot.controller.set_goal("base", np.array([0.9, 0.0, -1.0]))
+    assert robot.states(1).mode is Mode.DAMPING
+    robot.controller.set_goal("base", GOAL)
+    assert robot.states(20).mode is Mode.DAMPING  # the action it remembers is NaN still
+    assert robot.controller.clear_fault(robot.now) == ""
+    assert robot.states(20).mode is Mode.TRACKING
+
+
 @pytest.mark.parametrize(
     ("frame", "values", "sentence"),
     [
@@ -126,6 +137,14 @@ def test_another_policy_answers_from_the_next_state_on(robot: Robot, tmp_path: P
     robot.controller.swap(Policy.load(write_tiny_policy(tmp_path / "b.onnx", gain=0.5)))
     expected = tiny_action(robot.position, robot.velocity, GOAL, gain=0.5) * [15.0, 10.0, 5.0]
     np.testing.assert_allclose(robot.states(1).torque, expected, rtol=1e-5)
+
+
+def test_another_policy_starts_softly(path: Path, tmp_path: Path) -> None:
+    robot = Robot(Policy.load(path), SafetyConfig(soft_start_s=1.0, slew_limit=1e6))
+    robot.controller.set_goal("base", GOAL)
+    before = robot.states(600).torque
+    robot.controller.swap(Policy.load(write_tiny_policy(tmp_path / "b.onnx", gain=0.5)))
+    assert (robot.states(50).torque < 0.15 * before).all()
 
 
 def test_a_policy_for_other_joints_is_refused_and_the_old_one_stays(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tiny_policy import tiny_spec
 
 from sac_ros.errors import ConfigurationError
+from sac_ros.policy import guards
 from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_config import JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Intervention, Mode
@@ -106,11 +107,19 @@ def test_the_slew_limit_goes_with_each_joints_own_torque_limit() -> None:
 
 
 def test_a_pause_buys_no_jump() -> None:
-    robot = Robot(watchdog_s=0.05)
-    robot.silence(0.04)
-    command = robot.state(torque=1e6)
+    robot = Robot(watchdog_s=0.05, slew_limit=100.0)
+    robot.states(200, torque=30.0)
+    before = robot.states(1, torque=30.0).torque[0]
+    robot.now += 10.0  # as after a machine that slept
+    command = robot.filter.tick(robot.now)
     assert command is not None
-    assert command.torque[0] <= 1000.0 * 0.05
+    assert before - command.torque[0] == pytest.approx(100.0 * 0.05)
+
+
+def test_the_last_clamp_trusts_no_guard_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guards, "damping_torque", lambda *_: np.array([1e6, -1e6, 0.0]))
+    command = Robot().states(100, torque=None)
+    np.testing.assert_array_equal(command.torque, [30.0, -20.0, 0.0])
 
 
 def test_without_a_goal_there_is_damping_only() -> None:

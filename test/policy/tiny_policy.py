@@ -116,18 +116,18 @@ def tiny_model(
             helper.make_node("Add", ["pd", "remembered"], ["drive"]),
         ]
         drive = "drive"
-    nodes.append(helper.make_node("Tanh", [drive], ["action"]))
-    command = "action"
-    if nan_below_z is not None:
+    if nan_below_z is None:
+        nodes.append(helper.make_node("Tanh", [drive], ["action"]))
+    else:
         nodes += [
+            helper.make_node("Tanh", [drive], ["sound"]),
             helper.make_node("Slice", ["goal", "two", "three", "axis"], ["z"]),
             helper.make_node("Sub", ["z", "lowest_z"], ["height"]),
             helper.make_node("Sqrt", ["height"], ["root"]),  # of a negative number: NaN
             helper.make_node("Mul", ["root", "nothing"], ["zero_or_nan"]),
-            helper.make_node("Add", ["action", "zero_or_nan"], ["spoiled"]),
+            helper.make_node("Add", ["sound", "zero_or_nan"], ["action"]),
         ]
-        command = "spoiled"
-    nodes.append(helper.make_node("Mul", [command, "scale"], ["torque"]))
+    nodes.append(helper.make_node("Mul", ["action", "scale"], ["torque"]))
     constants = {
         "zero": np.array([0]),
         "one": np.array([1]),
