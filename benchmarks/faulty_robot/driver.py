@@ -77,7 +77,9 @@ class FaultyDriver:
         self._thread.join()
 
     def _drive(self) -> None:
-        while not self._closed.wait(self.period_s):
+        due = time.monotonic()
+        while not self._closed.wait(max(0.0, due - time.monotonic())):
+            due = max(due, time.monotonic() - self.period_s) + self.period_s  # no bursts
             position, velocity = self._motion()
             state = JointState(name=self.names, position=position, velocity=velocity)
             stamp = state.header.stamp

@@ -29,7 +29,7 @@ from sac_ros.policy.controller import PolicyController
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_events import Command
 
-_NO_STAMP = TimeMessage()
+_NO_STAMP = TimeMessage()  # of a torque that answers no new state
 
 
 class PolicyNode(LifecycleNode):
@@ -174,7 +174,10 @@ class PolicyNode(LifecycleNode):
         if command is not None:
             wiring.publishers.publish(command)
             self._diagnostics.latency.add(time.monotonic() - arrived)
-            wiring.publishers.publish_torques(wiring.controller.asked, command, stamp)
+            if wiring.problem or wiring.controller.refused:
+                wiring.publishers.publish_torques(None, command, _NO_STAMP)
+            else:
+                wiring.publishers.publish_torques(wiring.controller.asked, command, stamp)
         self._report_new_faults(wiring)
 
     def _on_watchdog(self) -> None:

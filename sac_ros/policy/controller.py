@@ -22,6 +22,7 @@ class PolicyController:
         safety: the filter that every torque goes through.
         goal: [k] the goal that stands, or None.
         asked: [n] N·m, the policy's own torque for the state answered last; None without a goal.
+        refused: whether the last joint state was refused, so that no command answers it.
         inferences: how often the policy ran since activation.
     """
 
@@ -33,6 +34,7 @@ class PolicyController:
         self.safety = SafetyFilter(limits, config, spec.control_rate_hz)
         self.goal: Array | None = None
         self.asked: Array | None = None
+        self.refused = False
         self.inferences = 0
         self._decimator = Decimator(spec.control_rate_hz)
         self._previous_action = np.zeros(spec.joints, dtype=np.float32)
@@ -58,7 +60,8 @@ class PolicyController:
             The torque to publish, or None when the state was refused and the last command may
             stand.
         """
-        if not self.safety.accept(now, position, velocity, stamp_ns):
+        self.refused = not self.safety.accept(now, position, velocity, stamp_ns)
+        if self.refused:
             return self.safety.tick(now)
         return self.safety.command(now, self._infer(now, position, velocity, stamp_ns))
 

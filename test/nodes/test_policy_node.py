@@ -17,7 +17,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings
 
 from diagnostic_msgs.msg import DiagnosticArray
 from policy_harness import SLEW, SPEC, WATCHDOG, Robot
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from tiny_policy import write_tiny_policy
@@ -399,6 +399,34 @@ def test_in_shadow_mode_everything_but_commands_is_published(robot: Robot, model
     assert asked[-1].header.stamp.sec > 0
     assert robot.node.count_publishers("commands") == 0
     assert robot.commands == []
+
+
+def test_torques_have_the_stamp_of_the_state_they_answer_and_none_where_they_answer_none(
+    tracking: Robot,
+) -> None:
+    applied: list[JointState] = []
+    tracking.node.create_subscription(JointState, "policy_node/applied_torque", applied.append, 99)
+
+    def stamps(since: int = 0) -> list[int]:
+        return [s.header.stamp.sec * 10**9 + s.header.stamp.nanosec for s in applied[since:]]
+
+    tracking.eventually(lambda: len(applied) > 20, "applied torques")
+    found = stamps()
+    assert found == sorted(set(found))
+    oldest, newest = tracking.driver.state_times[0], tracking.driver.state_times[-1]
+    assert oldest * 1e9 - 1e6 < found[0] <= found[-1] <= newest * 1e9
+    tracking.driver.begin("nan position")
+    tracking.commands_become(tracking.damping_torque())
+    seen = len(applied)
+    tracking.eventually(lambda: len(applied) > seen + 20, "more applied torques")
+    assert set(stamps(seen)) == {0}
+
+
+def test_commands_are_reliable_and_never_late_news(robot: Robot, model: Path) -> None:
+    robot.start_active(model)
+    (found,) = robot.node.get_publishers_info_by_topic("commands")
+    assert found.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+    assert found.qos_profile.durability == DurabilityPolicy.VOLATILE
 
 
 def test_the_spec_is_latched_and_diagnostics_say_what_happens(
