@@ -29,6 +29,7 @@ from sac_ros.policy.controller import PolicyController
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_events import Command
 
+_LONGEST_LOAD_S = 3.0  # a hundred times what it takes; a network drive may hang for ever
 _NO_STAMP = TimeMessage()  # of a torque that answers no new state
 
 
@@ -56,7 +57,9 @@ class PolicyNode(LifecycleNode):
         self._diagnostics = PolicyDiagnostics(self.get_name())
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        self.create_service(SetBool, "~/emergency_stop", self._on_emergency_stop)
+        self._emergency_stop = self.create_service(
+            SetBool, "~/emergency_stop", self._on_emergency_stop
+        )
         self.create_service(Trigger, "~/clear_fault", self._on_clear_fault)
         self.create_timer(self._config.diagnostics_period_s, self._diagnose, clock=self._steady)
         self._autostart_deadline: float | None = None
@@ -115,7 +118,9 @@ class PolicyNode(LifecycleNode):
         controller = PolicyController(policy, self._config)
         controller.safety.emergency_stop(self._emergency)
         callbacks = Callbacks(self._on_joint_state, self._on_goal, self._on_watchdog)
-        self._wiring = PolicyWiring(self, controller, self._config, callbacks, self._steady)
+        self._wiring = PolicyWiring(
+            self, controller, self._config, callbacks, self._emergency_stop, self._steady
+        )
         spec = policy.spec
         self.get_logger().info(
             f"policy {spec.name} for {spec.arm}: {spec.joints} joints at {spec.control_rate_hz:g} "
@@ -263,10 +268,11 @@ class PolicyNode(LifecycleNode):
             except SacRosError as error:
                 loaded.append(error)
 
-        thread = threading.Thread(target=load, name="load policy")
+        thread = threading.Thread(target=load, name="load policy", daemon=True)
         thread.start()
-        wiring.answer_states_until(lambda: not thread.is_alive(), float("inf"))
-        (result,) = loaded or [ConfigurationError(f"policy file {path} could not be loaded")]
+        wiring.answer_states_until(lambda: not thread.is_alive(), _LONGEST_LOAD_S)
+        late = f"policy file {path} must load within {_LONGEST_LOAD_S:g} s; it did not"
+        (result,) = list(loaded) or [ConfigurationError(late)]
         if isinstance(result, SacRosError):
             raise result
         wiring.swap(result)

@@ -11,6 +11,7 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.service import Service
 from sensor_msgs.msg import JointState
 
 from sac_ros.errors import ConfigurationError, JointStateError
@@ -56,9 +57,18 @@ class PolicyWiring:
         controller: PolicyController,
         config: PolicyNodeConfig,
         callbacks: Callbacks,
+        urgent: Service,
         steady: Clock,
     ) -> None:
         """Connects to the graph.
+
+        Args:
+            node: its owner.
+            controller: decides every torque.
+            config: the node's parameters.
+            callbacks: see `Callbacks`.
+            urgent: a service that is served even while a callback waits for something.
+            steady: of the watchdog.
 
         Raises:
             ConfigurationError: a parameter does not fit the policy.
@@ -68,6 +78,7 @@ class PolicyWiring:
         self._reported: set[str] = set()
         self.problem = ""
         self._callbacks = callbacks
+        self._urgent = urgent
         self.controller = controller
         self.reader = JointStateReader(spec.joint_names)
         order = config.command_order(spec)  # what may be refused comes before what must be undone
@@ -92,10 +103,11 @@ class PolicyWiring:
         """Keep answering joint states inside a callback that must wait for something.
 
         The executor runs one callback at a time, so without this a swap would leave the robot
-        without commands for as long as the file takes to load.
+        without commands, and deaf to an emergency stop, for as long as the file takes to load.
         """
         deadline = time.monotonic() + timeout_s
         while not done() and time.monotonic() < deadline:
+            _serve(self._urgent)
             with self.states.handle:
                 taken = self.states.handle.take_message(self.states.msg_type, self.states.raw)
             if taken is not None:
@@ -168,3 +180,11 @@ class PolicyWiring:
         self._node.destroy_subscription(self.states)
         self._node.destroy_subscription(self._goals)
         self.publishers.destroy()
+
+
+def _serve(service: Service) -> None:
+    """Answer a call that waits for a service, if there is one."""
+    with service.handle:
+        request, header = service.handle.service_take_request(service.srv_type.Request)
+    if header is not None:
+        service.send_response(service.callback(request, service.srv_type.Response()), header)

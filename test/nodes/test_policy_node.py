@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -16,13 +17,14 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
 from diagnostic_msgs.msg import DiagnosticArray
-from policy_harness import SLEW, SPEC, WATCHDOG, Robot
+from policy_harness import AUDIT, SLEW, SPEC, WATCHDOG, Robot
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from tiny_policy import write_tiny_policy
 
 from benchmarks.faulty_robot.policy_process import ACTIVATE, CONFIGURE, DEACTIVATE, SHUTDOWN
+from sac_ros.policy.command_audit import Rule
 from sac_ros.policy.spec import PolicySpec
 
 GOAL = 0.9
@@ -380,6 +382,41 @@ def test_a_bad_policy_leaves_the_old_one_running(
     assert reason in why
     tracking.commands_become(tracking.policy_torque(GOAL))
     tracking.assert_always_true()
+
+
+def test_while_a_file_does_not_load_states_and_the_emergency_stop_are_answered(
+    tracking: Robot, tmp_path: Path
+) -> None:
+    never = tmp_path / "never.onnx"
+    os.mkfifo(never)  # as on a network drive that hangs: opening it waits for ever
+    answers: list[tuple[bool, str]] = []
+    swap = threading.Thread(target=lambda: answers.append(tracking.set_model(never)))
+    swap.start()
+    tracking.set_goal(0.5)  # not read meanwhile: the swap has begun when it is not followed
+    tracking.commands_become(tracking.policy_torque(GOAL))
+    tracking.emergency_stop(True)
+    tracking.commands_become(np.zeros(3))
+    assert answers == []
+    swap.join()
+    ((successful, why),) = answers
+    assert not successful
+    assert why == f"policy file {never} must load within 3 s; it did not"
+    tracking.assert_always_true()
+    assert tracking.end() == 0
+
+
+def test_a_node_that_was_frozen_longer_than_the_watchdog_comes_back_stopped(
+    tracking: Robot,
+) -> None:
+    tracking.signal(signal.SIGSTOP)
+    threading.Event().wait(2.0 * WATCHDOG)
+    tracking.signal(signal.SIGCONT)
+    tracking.commands_become(np.zeros(3))
+    tracking.eventually(lambda: "no joint state" in tracking.log, "the watchdog's fault")
+    times, torques = zip(*tracking.commands, strict=True)
+    found = AUDIT.violations(times, torques, tracking.driver.state_times)
+    # Nothing can be published while frozen; what comes after it keeps every rule.
+    assert [violation.rule for violation in found] == [Rule.NEVER_QUIET]
 
 
 def test_in_shadow_mode_everything_but_commands_is_published(robot: Robot, model: Path) -> None:
