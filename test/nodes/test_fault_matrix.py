@@ -106,7 +106,7 @@ def test_a_fault_during_a_model_swap(robot: MatrixRobot, fault: str) -> None:
 
 @pytest.mark.parametrize("fault", SOME)
 def test_a_fault_during_deactivation(robot: MatrixRobot, fault: str) -> None:
-    delay = moment(fault, "deactivation", longest_s=0.15)  # the ramp takes about as long
+    delay = moment(fault, "deactivation", longest_s=0.3)  # the ramp takes about as long
     assert meanwhile(
         lambda: robot.change_state(DEACTIVATE), lambda: FAULTS[fault].begin(robot), delay
     )
@@ -121,7 +121,7 @@ def test_a_fault_during_deactivation(robot: MatrixRobot, fault: str) -> None:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("fault", ["silence", "nan position", "over-speed"])
 def test_a_fault_during_shutdown(robot: MatrixRobot, fault: str, how: signal.Signals) -> None:
-    delay = moment(fault, how.name, longest_s=0.15)
+    delay = moment(fault, how.name, longest_s=0.3)
     code = meanwhile(lambda: robot.end(how), lambda: FAULTS[fault].begin(robot), delay)
     FAULTS[fault].end(robot)
     assert code == 0
