@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import Protocol, runtime_checkable
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from sac_ros.errors import EXIT_DONE, ConfigurationError, run_command
+from sac_ros.nodes.direct_executor import DirectExecutor
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -62,7 +63,7 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
 def _run(make_node: Callable[[], Node], args: list[str] | None) -> int:
     with _stop_on_signal() as stop, _initialised(args):
         node = make_node()
-        executor = SingleThreadedExecutor()
+        executor = DirectExecutor()
         executor.add_node(node)
         try:
             executor.spin_until_future_complete(stop)
