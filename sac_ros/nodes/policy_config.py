@@ -44,6 +44,10 @@ class PolicyNodeConfig(SafetyConfig):
     diagnostics_period_s: float = setting(
         1.0, "time from one /diagnostics message to the next", above=0.0, unit="s"
     )
+    realtime_priority: int = setting(
+        0, "SCHED_FIFO priority of all the node's threads; 0: ordinary", minimum=0, maximum=99
+    )
+    lock_memory: bool = setting(False, "keep the node's memory from being swapped out")
 
     def check_gravity(self, spec: PolicySpec, path: object) -> None:
         """Refuse a policy that would add gravity a second time, or leave it out.

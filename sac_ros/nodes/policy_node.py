@@ -24,6 +24,7 @@ from sac_ros.nodes.diagnostics import PolicyDiagnostics
 from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.policy_config import PolicyNodeConfig
 from sac_ros.nodes.policy_wiring import Callbacks, PolicyWiring
+from sac_ros.nodes.realtime import prepare
 from sac_ros.nodes.spin import run_node
 from sac_ros.policy.controller import PolicyController
 from sac_ros.policy.runtime import Policy
@@ -120,6 +121,9 @@ class PolicyNode(LifecycleNode):
         callbacks = Callbacks(self._on_joint_state, self._on_goal, self._on_watchdog)
         self._wiring = PolicyWiring(
             self, controller, self._config, callbacks, self._emergency_stop, self._steady
+        )
+        prepare(
+            self._config.realtime_priority, self._config.lock_memory, self.get_logger().warning
         )
         spec = policy.spec
         self.get_logger().info(
