@@ -27,7 +27,7 @@ export AMENT_PREFIX_PATH := $(CURDIR)/$(VENV)$(if $(AMENT_PREFIX_PATH),:$(AMENT_
 .PHONY: help
 help: ## print this list
 	@echo 'make TARGET [ARGS="..."]'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(STAMP) ## make .venv with everything in it (does nothing when nothing changed)
@@ -52,6 +52,10 @@ test: setup ## run the tests; ARGS="-k safety" selects some
 .PHONY: bench
 bench: $(BENCH_STAMP) ## measure against the peers, see benchmarks/README.md; ARGS="env_rate" selects one
 	@$(VENV)/bin/python -m benchmarks $(ARGS)
+
+.PHONY: bench-node
+bench-node: $(BENCH_STAMP) ## policy_node's latency against a bare rclpy echo; ARGS="--seconds 12 --executors"
+	@$(VENV)/bin/python -m benchmarks node_latency $(ARGS)
 
 # What only the benchmarks need; `make setup` does without.
 $(BENCH_STAMP): $(STAMP)

@@ -18,7 +18,10 @@ from typing import Any
 from benchmarks.figure import Figure, table
 
 DIRECTORY = Path(__file__).parent / "results"
-_PACKAGES = ("torch", "numpy", "pybullet", "gymnasium", "stable-baselines3", "sbx-rl", "jax")
+_PACKAGES = (
+    *("torch", "numpy", "pybullet", "gymnasium", "stable-baselines3", "sbx-rl", "jax"),
+    *("onnxruntime", "ros-rclpy", "ros-rmw-fastrtps-cpp"),
+)
 
 
 def describe(

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The robot of the node benchmark: joint states out, commands in, and how long each took.
+
+A process of its own, and as thin as rclpy lets it be: a state is a template in CDR of which the
+stamp and one number are overwritten, a command is taken as bytes of which one number is read, and
+it waits for one subscription on one wait set. It knows which state a command answers by a mark:
+the last joint's velocity is marked −1, 0 or 1 in turn, and the answer's last torque tells which.
+
+It is told what to do in one line of JSON on stdin (`Job`), and answers with one (`Seen`).
+"""
+
+from __future__ import annotations
+
+import array
+import gc
+import json
+import os
+import struct
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from geometry_msgs.msg import PoseStamped
+from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.serialization import serialize_message
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+
+READY = "ready"
+MARKS = 3  # a command can be this many states late and still be told apart
+_STAMP = struct.Struct("<iI")
+_NUMBER = struct.Struct("<d")
+_PLACEHOLDER = 1.0 / 3.0  # stands for the marked velocity in the template, and nowhere else
+_STAMP_AT = 4  # after the CDR header
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to do with one server.
+
+    Attributes:
+        pid: of the server.
+        started: when it was started, s of the monotonic clock.
+        rate_hz: of the joint states.
+        seconds: to measure.
+        warm_up: s before, after the goal is set.
+        names, position: of the joints, rad.
+        mark: rad/s, the marked velocity of the last joint.
+        answer: N·m, what the last torque of the answer exceeds where the velocity was marked;
+            negative where the answer has the opposite sign.
+        goal: frame, x, y, z in m; None for a server that takes no goal.
+    """
+
+    pid: int
+    started: float
+    rate_hz: float
+    seconds: float
+    warm_up: float
+    names: list[str]
+    position: list[float]
+    mark: float
+    answer: float
+    goal: tuple[str, float, float, float] | None
+
+
+@dataclass
+class Seen:
+    """What the driver saw.
+
+    Attributes:
+        milliseconds: round trip of each state that was answered, in ms.
+        states: how many were published.
+        late: answered after more than a period.
+        missed: never answered.
+        unasked: commands that answered no state.
+        start_s: from the server's start to its first command, s.
+        server_cpu, driver_cpu: CPU seconds per second of the measurement.
+        server_rss: resident memory at its end, MiB.
+        publish_us: median time of the driver's own publish call, µs.
+    """
+
+    milliseconds: list[float] = field(default_factory=list)
+    states: int = 0
+    late: int = 0
+    missed: int = 0
+    unasked: int = 0
+    start_s: float = 0.0
+    server_cpu: float = 0.0
+    driver_cpu: float = 0.0
+    server_rss: float = 0.0
+    publish_us: float = 0.0
+
+
+class Driver:
+    """Publishes states on time and takes the commands that answer them."""
+
+    def __init__(self, node: Node) -> None:
+        self._states = node.create_publisher(JointState, "joint_states", qos_profile_sensor_data)
+        self._goals = node.create_publisher(PoseStamped, "goal_pose", QoSProfile(depth=1))
+        self._commands = node.create_subscription(
+            Float64MultiArray, "commands", lambda _: None, QoSProfile(depth=10), raw=True
+        )
+        assert node.context.handle is not None
+        self._wait_set = _rclpy.WaitSet(1, 0, 0, 0, 0, 0, node.context.handle)
+        self._first_command = 0.0
+
+    def run(self, job: Job) -> Seen:
+        """Bring the server up, warm it up, measure."""
+        self._template = bytearray(serialize_message(_joint_state(job)))
+        self._mark_at = self._template.index(_NUMBER.pack(_PLACEHOLDER))
+        self._job = job
+        self._first_command = 0.0
+        while not self._first_command:
+            self._stream(0.2)
+        start_s = self._first_command - job.started
+        if job.goal is not None:
+            self._set_goal(*job.goal)
+        self._stream(job.warm_up)
+        server, driver = _cpu_seconds(job.pid), time.process_time()
+        seen = self._stream(job.seconds)
+        seen.server_cpu = (_cpu_seconds(job.pid) - server) / job.seconds
+        seen.driver_cpu = (time.process_time() - driver) / job.seconds
+        seen.server_rss = _resident_mib(job.pid)
+        seen.start_s = start_s
+        return seen
+
+    def _stream(self, seconds: float) -> Seen:
+        """Publish at the job's rate for some seconds."""
+        seen = Seen()
+        period = round(1e9 / self._job.rate_hz)
+        count = max(round(seconds * self._job.rate_hz), 1)
+        sent = [0] * count
+        took = [0] * count
+        answered = bytearray(count)
+        due = time.monotonic_ns()
+        for k in range(count):
+            sent[k] = time.monotonic_ns()
+            self._publish(k % MARKS - 1)
+            took[k] = time.monotonic_ns() - sent[k]
+            due += period
+            while (left := due - time.monotonic_ns()) > 0:
+                for mark, at in self._taken(left):
+                    self._note(seen, mark, at, k, sent, answered)
+        for mark, at in self._taken(MARKS * period):
+            self._note(seen, mark, at, count - 1, sent, answered)
+        seen.states = count
+        seen.missed = count - sum(answered)
+        seen.late = sum(each > period * 1e-6 for each in seen.milliseconds)
+        seen.publish_us = sorted(took)[count // 2] * 1e-3
+        return seen
+
+    def _note(
+        self, seen: Seen, mark: int, at: int, newest: int, sent: list[int], answered: bytearray
+    ) -> None:
+        """Find the state that a command answers: the newest unanswered one with its mark."""
+        for k in range(newest, max(newest - MARKS, -1), -1):
+            if k % MARKS - 1 == mark:
+                if answered[k]:
+                    break
+                answered[k] = 1
+                seen.milliseconds.append((at - sent[k]) * 1e-6)
+                return
+        seen.unasked += 1
+
+    def _publish(self, mark: int) -> None:
+        seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+        _STAMP.pack_into(self._template, _STAMP_AT, seconds, nanoseconds)
+        _NUMBER.pack_into(self._template, self._mark_at, mark * self._job.mark)
+        self._states.publish(bytes(self._template))
+
+    def _taken(self, nanoseconds: int) -> list[tuple[int, int]]:
+        """Wait for commands; the marks that came and when, ns of the monotonic clock."""
+        handle = self._commands.handle
+        self._wait_set.clear_entities()
+        self._wait_set.add_subscription(handle)
+        self._wait_set.wait(nanoseconds)
+        taken = []
+        while (found := handle.take_message(Float64MultiArray, True)) is not None:
+            now = time.monotonic_ns()
+            if not self._first_command:
+                self._first_command = now * 1e-9
+            # The data are the message's last field, so its last number is at the very end.
+            value = _NUMBER.unpack_from(found[0], len(found[0]) - _NUMBER.size)[0]
+            share = value / self._job.answer
+            taken.append(((share > 1.0) - (share < -1.0), now))
+        return taken
+
+    def _set_goal(self, frame: str, x: float, y: float, z: float) -> None:
+        goal = PoseStamped()
+        goal.header.frame_id = frame
+        goal.pose.position.x, goal.pose.position.y, goal.pose.position.z = x, y, z
+        while not self._goals.get_subscription_count():
+            self._stream(0.1)
+        self._goals.publish(goal)
+
+
+def _joint_state(job: Job) -> JointState:
+    """The template: every joint at rest but the last, which is to be marked."""
+    velocity = array.array("d", [0.0] * len(job.names))
+    velocity[-1] = _PLACEHOLDER
+    return JointState(name=job.names, position=array.array("d", job.position), velocity=velocity)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system time that a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _resident_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def main() -> None:
+    """Serve one job."""
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = Node("driver", start_parameter_services=False, enable_rosout=False)
+    driver = Driver(node)
+    print(READY, flush=True)
+    job: dict[str, Any] = json.loads(sys.stdin.readline())
+    gc.disable()
+    print(json.dumps(asdict(driver.run(Job(**job)))), flush=True)
+    node.destroy_node()
+    rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a joint state's publication to its command's receipt: policy_node against bare echoes.
+
+Figure 4 of the speed figures. Every contestant is a process of its own that meets the same driver
+(`node_driver.py`), in short turns that alternate; a turn starts the process anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.figure import Figure, ratio
+from benchmarks.result import describe
+from sac_ros.errors import ConfigurationError
+from sac_ros.policy.runtime import Policy
+from sac_ros.policy.spec import PolicySpec
+from sac_ros.share import share_path
+
+NAME = "node_latency"
+OURS, ECHO, FLOOR = "policy_node", "echo", "echo, bare wait set"
+_ECHOES = {
+    ECHO: "single_threaded",
+    FLOOR: "bare_wait_set",
+    "echo, DirectExecutor": "direct",
+    "echo, EventsExecutor": "events",
+}
+CONTESTANTS = (OURS, *_ECHOES)
+_DEFAULT = (OURS, ECHO, FLOOR)
+_MODEL = share_path("models", "iiwa_reach.onnx")
+_ANSWER_S = 30.0  # for a process to get ready, and for a turn beyond its own time
+_TORQUE_SCALE = 0.1
+# What the shipped parameters leave to the robot: no torque is slewed or blended here, since the
+# answer to a marked state must come whole, and a desktop's hiccups shall not latch a fault.
+_PARAMETERS = {
+    "autostart": "true",
+    "torque_scale": str(_TORQUE_SCALE),
+    "slew_limit": "1000000.0",
+    "soft_start_s": "0.0",
+    "watchdog_s": "1.0",
+    "over_speed_s": "1000000.0",
+    "state_timeout_s": str(_ANSWER_S),
+}
+
+
+class Contestant(NamedTuple):
+    """A server and what the driver must know of it: see `node_driver.Job`."""
+
+    command: list[str]
+    answer: float
+    goal: tuple[str, float, float, float] | None
+
+
+@dataclass(frozen=True)
+class NodeLatency:
+    """What to measure.
+
+    Attributes:
+        model: policy file of policy_node.
+        rates_hz: of the joint states.
+        seconds: for each contestant and rate, over all turns.
+        turns: into how many turns these are divided.
+        warm_up: s before each turn that are not counted.
+        contestants: some of `CONTESTANTS`.
+    """
+
+    model: Path = _MODEL
+    rates_hz: tuple[float, ...] = (500.0, 1000.0)
+    seconds: float = 60.0
+    turns: int = 6
+    warm_up: float = 1.0
+    contestants: tuple[str, ...] = _DEFAULT
+
+    def measure(self) -> dict[str, Any]:
+        """The result, see `benchmarks.result`."""
+        spec = Policy.load(self.model).spec
+        figures: list[Figure] = []
+        with _ros_environment() as environment:
+            for rate in self.rates_hz:
+                seen: dict[str, list[dict[str, Any]]] = {name: [] for name in self.contestants}
+                for _ in range(self.turns):
+                    for name in self.contestants:
+                        seen[name].append(self._turn(name, spec, rate, environment))
+                figures += _figures(rate, seen)
+        settings = {
+            "model": self.model.name,
+            "rates_hz": list(self.rates_hz),
+            "seconds": self.seconds,
+            "turns": self.turns,
+            "control_rate_hz": spec.control_rate_hz,
+        }
+        title = f"Node latency, {spec.name}: a joint state's publication to its command's receipt"
+        return describe(NAME, title, figures, settings)
+
+    def _turn(
+        self, name: str, spec: PolicySpec, rate: float, environment: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """One turn of a contestant: what `node_driver.Seen` holds."""
+        mark = 1.05 * spec.velocity_limit[-1]
+        contestant = _contestant(name, self.model, spec, mark)
+        with (
+            _process(["-m", "benchmarks.node_driver"], environment) as driver,
+            _process(contestant.command, environment) as server,
+        ):
+            job = {
+                "pid": server.pid,
+                "started": time.monotonic(),
+                "rate_hz": rate,
+                "seconds": self.seconds / self.turns,
+                "warm_up": self.warm_up,
+                "names": list(spec.joint_names),
+                "position": [0.5 * (low + high) for low, high in spec.position_limit],
+                "mark": mark,
+                "answer": contestant.answer,
+                "goal": contestant.goal,
+            }
+            limit = self.seconds / self.turns + self.warm_up + _ANSWER_S
+            try:
+                out, _ = driver.communicate(json.dumps(job) + "\n", timeout=limit)
+            except subprocess.TimeoutExpired:
+                raise ConfigurationError(f"{name} did not answer within {limit:g} s") from None
+        seen: dict[str, Any] = json.loads(out.splitlines()[-1])
+        return seen
+
+
+def _contestant(name: str, model: Path, spec: PolicySpec, mark: float) -> Contestant:
+    if name != OURS:
+        return Contestant(["-m", "benchmarks.node_echo", _ECHOES[name]], 0.5 * mark, None)
+    given = {"model_path": str(model), **_PARAMETERS}
+    parameters = [part for item in given.items() for part in ("-p", ":=".join(item))]
+    # A joint over its velocity limit gets the brake, which torque_scale leaves whole.
+    brake = min(spec.action_scale[-1], spec.torque_limit[-1])
+    middle = [0.5 * (low + high) for low, high in zip(spec.goal.low, spec.goal.high, strict=True)]
+    return Contestant(
+        ["-m", "sac_ros.nodes.policy_node", "--ros-args", *parameters],
+        -0.5 * brake,
+        (spec.goal.frame, middle[0], middle[1], middle[2]),
+    )
+
+
+def _figures(rate: float, seen: Mapping[str, Sequence[dict[str, Any]]]) -> list[Figure]:
+    """All figures of one rate; a number for each turn."""
+    figures: list[Figure] = []
+    compared: dict[str, dict[str, Figure]] = {}
+    for name, turns in seen.items():
+        mine = {
+            key: Figure(f"{rate:g} Hz: {name}, {key}", unit, tuple(map(of, turns)))
+            for key, (unit, of) in _MEASURES.items()
+        }
+        figures += mine.values()
+        compared[name] = mine
+    if OURS in compared and ECHO in compared:
+        for key in ("p50", "p99", "CPU"):
+            label = f"{rate:g} Hz: {key}, {OURS} / {ECHO}"
+            figures.append(ratio(label, compared[OURS][key], compared[ECHO][key]))
+    return figures
+
+
+def _percentile(percent: float) -> Any:
+    return lambda seen: float(np.percentile(seen["milliseconds"], percent))
+
+
+_MEASURES: dict[str, tuple[str, Any]] = {
+    "p50": ("ms", _percentile(50)),
+    "p99": ("ms", _percentile(99)),
+    "max": ("ms", _percentile(100)),
+    "missed": ("%", lambda seen: 100.0 * seen["missed"] / seen["states"]),
+    "late": ("%", lambda seen: 100.0 * seen["late"] / seen["states"]),
+    "CPU": ("% of a core", lambda seen: 100.0 * seen["server_cpu"]),
+    "memory": ("MiB", lambda seen: seen["server_rss"]),
+    "start to first command": ("s", lambda seen: seen["start_s"]),
+    "driver's CPU": ("% of a core", lambda seen: 100.0 * seen["driver_cpu"]),
+    "driver's publish": ("µs", lambda seen: seen["publish_us"]),
+}
+
+
+@contextmanager
+def _ros_environment() -> Iterator[dict[str, str]]:
+    """An environment in which processes meet in a domain of their own, on this machine."""
+    # Only here: the other benchmarks do without ROS.
+    from sac_ros.nodes.loopback import loopback_only  # noqa: PLC0415
+    from sac_ros.nodes.private_domain import PrivateDomain  # noqa: PLC0415
+
+    domain = PrivateDomain()
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(domain.id)}
+    loopback_only(environment)
+    try:
+        yield environment
+    finally:
+        domain.release()
+
+
+@contextmanager
+def _process(
+    arguments: Sequence[str], environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[str]]:
+    """A Python process that is ended at the end: asked first, killed where it does not listen."""
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        env=dict(environment),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        if "benchmarks.node_driver" in arguments and process.stdout is not None:
+            process.stdout.readline()  # it is ready
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(timeout=_ANSWER_S)
+        except (
+            subprocess.TimeoutExpired,
+            ValueError,
+        ):  # its pipes are closed
+            process.kill()
+        process.wait()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds this benchmark's options."""
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, metavar="S", help="node_latency: of each and rate"
+    )
+    parser.add_argument(
+        "--node-turns", type=int, default=6, metavar="N", help="node_latency: turns of each"
+    )
+    parser.add_argument(
+        "--executors", action="store_true", help="node_latency: echoes by other executors too"
+    )
+
+
+def from_options(options: argparse.Namespace) -> NodeLatency:
+    """As the options of `python -m benchmarks` say."""
+    return NodeLatency(
+        seconds=options.seconds,
+        turns=options.node_turns,
+        contestants=CONTESTANTS if options.executors else _DEFAULT,
+    )
