@@ -97,6 +97,41 @@ class Seen:
     publish_us: float = 0.0
 
 
+class Answers:
+    """Which of a row of states were answered, and how long that took.
+
+    Attributes:
+        sent: when each state was published, ns.
+        nanoseconds: round trip of each that was answered.
+        unasked: answers of no state.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.sent = [0] * count
+        self.nanoseconds: list[int] = []
+        self.unasked = 0
+        self._answered = bytearray(count)
+
+    @property
+    def missed(self) -> int:
+        """States without an answer."""
+        return len(self._answered) - sum(self._answered)
+
+    def note(self, mark: int, at: int, newest: int) -> None:
+        """Take an answer for the newest state that has its mark, if that has none yet."""
+        for k in range(newest, max(newest - MARKS, -1), -1):
+            if mark_of(k) == mark and not self._answered[k]:
+                self._answered[k] = 1
+                self.nanoseconds.append(at - self.sent[k])
+                return
+        self.unasked += 1
+
+
+def mark_of(state: int) -> int:
+    """The mark of a state by its number: -1, 0 and 1 in turn."""
+    return state % MARKS - 1
+
+
 class Driver:
     """Publishes states on time and takes the commands that answer them."""
 
@@ -135,38 +170,25 @@ class Driver:
         seen = Seen()
         period = round(1e9 / self._job.rate_hz)
         count = max(round(seconds * self._job.rate_hz), 1)
-        sent = [0] * count
+        answers = Answers(count)
         took = [0] * count
-        answered = bytearray(count)
         due = time.monotonic_ns()
         for k in range(count):
-            sent[k] = time.monotonic_ns()
-            self._publish(k % MARKS - 1)
-            took[k] = time.monotonic_ns() - sent[k]
+            answers.sent[k] = time.monotonic_ns()
+            self._publish(mark_of(k))
+            took[k] = time.monotonic_ns() - answers.sent[k]
             due += period
             while (left := due - time.monotonic_ns()) > 0:
                 for mark, at in self._taken(left):
-                    self._note(seen, mark, at, k, sent, answered)
+                    answers.note(mark, at, k)
         for mark, at in self._taken(MARKS * period):
-            self._note(seen, mark, at, count - 1, sent, answered)
+            answers.note(mark, at, count - 1)
         seen.states = count
-        seen.missed = count - sum(answered)
-        seen.late = sum(each > period * 1e-6 for each in seen.milliseconds)
+        seen.milliseconds = [each * 1e-6 for each in answers.nanoseconds]
+        seen.missed, seen.unasked = answers.missed, answers.unasked
+        seen.late = sum(each > period for each in answers.nanoseconds)
         seen.publish_us = sorted(took)[count // 2] * 1e-3
         return seen
-
-    def _note(
-        self, seen: Seen, mark: int, at: int, newest: int, sent: list[int], answered: bytearray
-    ) -> None:
-        """Find the state that a command answers: the newest unanswered one with its mark."""
-        for k in range(newest, max(newest - MARKS, -1), -1):
-            if k % MARKS - 1 == mark:
-                if answered[k]:
-                    break
-                answered[k] = 1
-                seen.milliseconds.append((at - sent[k]) * 1e-6)
-                return
-        seen.unasked += 1
 
     def _publish(self, mark: int) -> None:
         seconds, nanoseconds = divmod(time.time_ns(), 10**9)

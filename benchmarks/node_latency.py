@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -53,14 +53,6 @@ _PARAMETERS = {
     "over_speed_s": "1000000.0",
     "state_timeout_s": str(_ANSWER_S),
 }
-
-
-class Contestant(NamedTuple):
-    """A server and what the driver must know of it: see `node_driver.Job`."""
-
-    command: list[str]
-    answer: float
-    goal: tuple[str, float, float, float] | None
 
 
 @dataclass(frozen=True)
@@ -108,25 +100,14 @@ class NodeLatency:
         self, name: str, spec: PolicySpec, rate: float, environment: Mapping[str, str]
     ) -> dict[str, Any]:
         """One turn of a contestant: what `node_driver.Seen` holds."""
-        mark = 1.05 * spec.velocity_limit[-1]
-        contestant = _contestant(name, self.model, spec, mark)
+        job = start_job(self, name, spec, rate)
+        command = _command(name, self.model)
         with (
             _process(["-m", "benchmarks.node_driver"], environment) as driver,
-            _process(contestant.command, environment) as server,
+            _process(command, environment) as server,
         ):
-            job = {
-                "pid": server.pid,
-                "started": time.monotonic(),
-                "rate_hz": rate,
-                "seconds": self.seconds / self.turns,
-                "warm_up": self.warm_up,
-                "names": list(spec.joint_names),
-                "position": [0.5 * (low + high) for low, high in spec.position_limit],
-                "mark": mark,
-                "answer": contestant.answer,
-                "goal": contestant.goal,
-            }
-            limit = self.seconds / self.turns + self.warm_up + _ANSWER_S
+            job.update(pid=server.pid, started=time.monotonic())
+            limit = job["seconds"] + self.warm_up + _ANSWER_S
             try:
                 out, _ = driver.communicate(json.dumps(job) + "\n", timeout=limit)
             except subprocess.TimeoutExpired:
@@ -135,19 +116,34 @@ class NodeLatency:
         return seen
 
 
-def _contestant(name: str, model: Path, spec: PolicySpec, mark: float) -> Contestant:
+def start_job(run: NodeLatency, name: str, spec: PolicySpec, rate: float) -> dict[str, Any]:
+    """The fields of `node_driver.Job` that do not depend on the server's process."""
+    mark = 1.05 * spec.velocity_limit[-1]
+    if name == OURS:
+        # A joint over its velocity limit gets the brake, which torque_scale leaves whole.
+        answer = -0.5 * min(spec.action_scale[-1], spec.torque_limit[-1])
+        pairs = zip(spec.goal.low, spec.goal.high, strict=True)
+        goal = [spec.goal.frame, *(0.5 * (low + high) for low, high in pairs)]
+    else:
+        answer, goal = 0.5 * mark, None
+    return {
+        "rate_hz": rate,
+        "seconds": run.seconds / run.turns,
+        "warm_up": run.warm_up,
+        "names": list(spec.joint_names),
+        "position": [0.5 * (low + high) for low, high in spec.position_limit],
+        "mark": mark,
+        "answer": answer,
+        "goal": goal,
+    }
+
+
+def _command(name: str, model: Path) -> list[str]:
     if name != OURS:
-        return Contestant(["-m", "benchmarks.node_echo", _ECHOES[name]], 0.5 * mark, None)
+        return ["-m", "benchmarks.node_echo", _ECHOES[name]]
     given = {"model_path": str(model), **_PARAMETERS}
     parameters = [part for item in given.items() for part in ("-p", ":=".join(item))]
-    # A joint over its velocity limit gets the brake, which torque_scale leaves whole.
-    brake = min(spec.action_scale[-1], spec.torque_limit[-1])
-    middle = [0.5 * (low + high) for low, high in zip(spec.goal.low, spec.goal.high, strict=True)]
-    return Contestant(
-        ["-m", "sac_ros.nodes.policy_node", "--ros-args", *parameters],
-        -0.5 * brake,
-        (spec.goal.frame, middle[0], middle[1], middle[2]),
-    )
+    return ["-m", "sac_ros.nodes.policy_node", "--ros-args", *parameters]
 
 
 def _figures(rate: float, seen: Mapping[str, Sequence[dict[str, Any]]]) -> list[Figure]:
