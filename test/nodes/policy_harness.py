@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from tiny_policy import JOINTS, tiny_action, tiny_spec
 
 from benchmarks.faulty_robot.driver import FaultyDriver, Recorded
@@ -31,8 +32,8 @@ class Robot(PolicyProcess):
     """Publishes joint states at 500 Hz, with the faults of `driver`, and records commands."""
 
     def __init__(self, ros: Any, eventually: Callable[..., None]) -> None:
-        super().__init__(ros.node("robot"), eventually)
-        self.eventually = eventually
+        super().__init__(ros.node("robot"), self.eventually)
+        self._eventually = eventually
         self.position = [0.1, -0.2, 0.3]
         self.velocity = [0.2, 0.0, -0.1]
         self.driver = FaultyDriver(self.node, JOINTS, lambda: (self.position, self.velocity))
@@ -40,6 +41,13 @@ class Robot(PolicyProcess):
     @property
     def commands(self) -> list[Recorded]:
         return self.driver.commands
+
+    def eventually(self, condition: Callable[[], object], what: str = "") -> None:
+        """Wait for a condition; a failure shows what the node wrote last."""
+        try:
+            self._eventually(condition, what)
+        except pytest.fail.Exception as failure:
+            pytest.fail(f"{failure}\n{self.log[-2000:]}")
 
     # ---- the policy node ---------------------------------------------------------------------
 
