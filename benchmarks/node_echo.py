@@ -43,14 +43,6 @@ def _single_threaded(node: Echo) -> None:
     executor.spin()
 
 
-def _events(node: Echo) -> None:
-    from rclpy.experimental import EventsExecutor  # noqa: PLC0415 - not in every rclpy
-
-    executor = EventsExecutor()
-    executor.add_node(node)
-    executor.spin()
-
-
 def _direct(node: Echo) -> None:
     executor = DirectExecutor()
     executor.add_node(node)
@@ -70,7 +62,6 @@ def _bare_wait_set(node: Echo) -> None:
 
 EXECUTORS: dict[str, Callable[[Echo], None]] = {
     "single_threaded": _single_threaded,
-    "events": _events,
     "direct": _direct,
     "bare_wait_set": _bare_wait_set,
 }

@@ -35,7 +35,6 @@ _ECHOES = {
     ECHO: "single_threaded",
     FLOOR: "bare_wait_set",
     "echo, DirectExecutor": "direct",
-    "echo, EventsExecutor": "events",
 }
 CONTESTANTS = (OURS, *_ECHOES)
 _DEFAULT = (OURS, ECHO, FLOOR)
@@ -236,7 +235,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--node-turns", type=int, default=6, metavar="N", help="node_latency: turns of each"
     )
     parser.add_argument(
-        "--executors", action="store_true", help="node_latency: echoes by other executors too"
+        "--executors", action="store_true", help="node_latency: an echo on DirectExecutor too"
     )
 
 
