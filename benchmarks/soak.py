@@ -56,7 +56,7 @@ class Soak:
     seed: int
     model: Path
     _resident_mb: list[float] = field(default_factory=list)
-    _faults: Counter[str] = field(default_factory=Counter)
+    _faults: list[tuple[float, str]] = field(default_factory=list)
     _recovered: int = 0
 
     def measure(self) -> dict[str, Any]:
@@ -113,11 +113,16 @@ class Soak:
         chosen = generator.sample(names, 2 if generator.random() < 0.25 else 1)
         for name in chosen:
             time.sleep(generator.uniform(0.0, 0.3))
-            self._faults[name] += 1
+            self._faults.append((time.time(), name))
             (driver if name in STATE_FAULTS else calls).begin(name)
         time.sleep(generator.uniform(0.0, 0.3))
         for name in chosen:
             (driver if name in STATE_FAULTS else calls).end(name)
+
+    def _newest_fault(self, when: float) -> str:
+        """The fault that began last before a time of the wall clock, and how long before."""
+        before = [(when - began, name) for began, name in self._faults if began <= when]
+        return f"{before[-1][0]:.3f} s after {before[-1][1]}" if before else "before any fault"
 
     def _judge(self, driver: FaultyDriver, spec: PolicySpec, code: int) -> dict[str, Any]:
         limit = np.array(spec.torque_limit)
@@ -133,7 +138,7 @@ class Soak:
             "exit code of policy_node": ("", code),
             "commands judged": ("", len(times)),
             "usable states": ("", len(driver.state_times)),
-            "faults": ("", self._faults.total()),
+            "faults": ("", len(self._faults)),
             "seconds that began in tracking": ("", self._recovered),
             "resident memory, second tenth": ("MB", _median(self._resident_mb[tenth : 2 * tenth])),
             "resident memory, last tenth": ("MB", _median(self._resident_mb[-tenth:])),
@@ -151,8 +156,14 @@ class Soak:
                 "jitter_s": JITTER_S,
             },
             {
-                "faults": dict(self._faults),
-                "violations": [each.sentence for each in found[:100]],
+                "faults": Counter(name for _, name in self._faults),
+                "violations": [
+                    {
+                        "sentence": each.sentence,
+                        "after": self._newest_fault(times[each.index]),
+                    }
+                    for each in found[:100]
+                ],
                 "violations_by_rule": Counter(each.rule.value for each in found),
                 "resident_mb": [round(each, 2) for each in self._resident_mb],
             },

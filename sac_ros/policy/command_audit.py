@@ -148,7 +148,14 @@ class CommandAudit:
         gap = np.append(np.diff(time), np.inf if ended else 0.0)
         standing = (np.abs(torque - self.safe_torque) > _ROUNDING).any(axis=1)
         quiet = standing & (gap > TICK * self.watchdog_s + self.jitter_s)
-        return self._each(Rule.NEVER_QUIET, quiet, torque, "stands and nothing follows")
+        return [
+            Violation(
+                Rule.NEVER_QUIET,
+                int(i),
+                f"command {i}, {torque[i].tolist()} N·m, stands for {gap[i]:.3f} s",
+            )
+            for i in np.flatnonzero(quiet)
+        ]
 
     @staticmethod
     def _each(rule: Rule, broken: NDArray[np.bool_], torque: Array, what: str) -> list[Violation]:
