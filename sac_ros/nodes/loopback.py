@@ -10,8 +10,9 @@ from rclpy.utilities import get_rmw_implementation_identifier
 from sac_ros.share import share_path
 
 _RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
-# The names of Fast DDS 3 and 2.
-_PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+# Of Fast DDS 3, which warns of the other name, and of Fast DDS 2.
+_PROFILES, _PROFILES_2 = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
+_DISTROS_WITH_2 = ("humble", "iron", "jazzy")
 
 
 def loopback_only(environment: MutableMapping[str, str]) -> None:
@@ -27,7 +28,8 @@ def loopback_only(environment: MutableMapping[str, str]) -> None:
         return
     environment[_RANGE] = "LOCALHOST"
     fast_dds = "fastrtps" in get_rmw_implementation_identifier()
-    if not fast_dds or any(environment.get(name) for name in _PROFILES):
+    if not fast_dds or environment.get(_PROFILES) or environment.get(_PROFILES_2):
         return
     environment[_RANGE] = "SYSTEM_DEFAULT"
-    environment.update(dict.fromkeys(_PROFILES, str(share_path("config", "loopback.xml"))))
+    name = _PROFILES_2 if environment.get("ROS_DISTRO") in _DISTROS_WITH_2 else _PROFILES
+    environment[name] = str(share_path("config", "loopback.xml"))

@@ -53,6 +53,7 @@ def test_a_node_listens_on_the_loopback_alone_and_shares_no_memory() -> None:
         check=True,
     )
     seen = json.loads(result.stdout)
+    assert result.stderr == ""
     assert seen["addresses"] == ["0100007F"]  # 127.0.0.1, as /proc writes it
     assert seen["shared"] == []
 
@@ -70,6 +71,16 @@ def test_without_a_range_or_with_localhost_the_profile_takes_its_place(
         assert environment[RANGE] == "SYSTEM_DEFAULT"
         assert environment[PROFILES].endswith("loopback.xml")
         assert os.path.isfile(environment[PROFILES])
+
+
+def test_the_profile_goes_by_the_name_that_the_distros_fast_dds_knows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use_middleware(monkeypatch, "rmw_fastrtps_cpp")
+    for distro, name in (("jazzy", "FASTRTPS_DEFAULT_PROFILES_FILE"), ("kilted", PROFILES)):
+        environment = {"ROS_DISTRO": distro}
+        loopback_only(environment)
+        assert set(environment) == {"ROS_DISTRO", RANGE, name}
 
 
 @pytest.mark.parametrize(
