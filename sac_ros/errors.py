@@ -28,6 +28,10 @@ class PolicyFileError(SacRosError):
     """A policy file is refused; the sentence names the file, the field and what was expected."""
 
 
+class BagError(SacRosError):
+    """A bag, or a saved evaluation of one, is refused; the sentence names the file and why."""
+
+
 class JointStateError(SacRosError):
     """A ``joint_states`` message cannot be used; the sentence names the joint or the field."""
 

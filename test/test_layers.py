@@ -27,8 +27,9 @@ LAYERS = {
     "sim": GROUND | {"policy"},
     "sac": GROUND | {"policy"},
     "collect": GROUND | {"policy", "sim"},
+    "bags": GROUND | {"policy"},
     "training": GROUND | {"policy", "sim", "sac", "collect"},
-    "nodes": GROUND | {"policy", "sim", "sac", "collect", "training"},
+    "nodes": GROUND | {"policy", "sim", "sac", "collect", "training", "bags"},
 }
 
 ROS = {
@@ -49,6 +50,7 @@ FORBIDDEN = {
     "sim": ROS | LEARNING,
     "sac": ROS | SIMULATION,
     "collect": ROS | LEARNING,
+    "bags": ROS | SIMULATION | LEARNING,
     "training": ROS,
     "nodes": set(),
 }
