@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from builtin_interfaces.msg import Time as TimeMessage
@@ -20,6 +21,7 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
 from sac_ros.errors import ConfigurationError, GoalError, JointStateError, SacRosError
+from sac_ros.nodes.decision_log import DecisionLog
 from sac_ros.nodes.diagnostics import PolicyDiagnostics
 from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.policy_config import PolicyNodeConfig
@@ -54,6 +56,7 @@ class PolicyNode(LifecycleNode):
         self._wiring: PolicyWiring | None = None
         self._active = False
         self._emergency = False
+        self._decisions = DecisionLog(self)
         self._refusal: SacRosError | None = None
         self._diagnostics = PolicyDiagnostics(self.get_name())
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -120,7 +123,13 @@ class PolicyNode(LifecycleNode):
         controller.safety.emergency_stop(self._emergency)
         callbacks = Callbacks(self._on_joint_state, self._on_goal, self._on_watchdog)
         self._wiring = PolicyWiring(
-            self, controller, self._config, callbacks, self._emergency_stop, self._steady
+            self,
+            controller,
+            self._config,
+            callbacks,
+            self._emergency_stop,
+            self._steady,
+            self._now,
         )
         prepare(
             self._config.realtime_priority, self._config.lock_memory, self.get_logger().warning
@@ -135,9 +144,11 @@ class PolicyNode(LifecycleNode):
         wiring = self._configured()
         wiring.answer_states_until(wiring.heard, self._config.state_timeout_s)
         wiring.refuse_bad_start(self._config.state_timeout_s)
-        now = time.monotonic()
+        now = self._now()
         wiring.controller.activate(now)
         self._active = True
+        sha256, parameters = wiring.controller.policy.sha256, asdict(self._config)
+        self._decisions.note("activate", now, sha256=sha256, parameters=parameters)
         self.get_logger().info("active" + (" in shadow mode" if self._config.shadow else ""))
 
     def _autostart(self) -> None:
@@ -162,9 +173,10 @@ class PolicyNode(LifecycleNode):
     # ---- states, goals, time ---------------------------------------------------------------
 
     def _on_joint_state(self, message: JointState) -> None:
-        arrived = time.monotonic()
+        started, arrived = time.monotonic(), self._now()
         wiring = self._configured()
         stamp = message.header.stamp
+        stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
         safety = wiring.controller.safety
         command: Command | None
         try:
@@ -175,38 +187,45 @@ class PolicyNode(LifecycleNode):
             command = safety.tick(arrived) if self._active else None
         else:
             wiring.problem = ""
-            stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
             if not self._active:
                 safety.accept(arrived, position, velocity, stamp_ns)
+                self._note_state(arrived, stamp_ns, None, asked=False)
                 return
             command = wiring.controller.state(arrived, position, velocity, stamp_ns)
+        answers = not (wiring.problem or wiring.controller.refused)
+        asked = wiring.controller.asked if answers else None
         if command is not None:
             wiring.publishers.publish(command)
-            self._diagnostics.latency.add(time.monotonic() - arrived)
-            if wiring.problem or wiring.controller.refused:
-                wiring.publishers.publish_torques(None, command, _NO_STAMP)
-            else:
-                wiring.publishers.publish_torques(wiring.controller.asked, command, stamp)
+            self._diagnostics.latency.add(time.monotonic() - started)
+            wiring.publishers.publish_torques(asked, command, stamp if answers else _NO_STAMP)
+        self._note_state(arrived, stamp_ns, command, asked=asked is not None)
         self._report_new_faults(wiring)
 
     def _on_watchdog(self) -> None:
         wiring = self._configured()
         if not self._active:
             return
-        command = wiring.controller.safety.tick(time.monotonic())
+        now = self._now()
+        command = wiring.controller.safety.tick(now)
         if command is not None:
             wiring.publishers.publish(command)
             wiring.publishers.publish_torques(None, command, _NO_STAMP)
+            self._decisions.answered("tick", now, command, wiring.controller.safety, asked=False)
         self._report_new_faults(wiring)
 
     def _on_goal(self, message: PoseStamped) -> None:
         wiring = self._configured()
+        frame, goal, refused = message.header.frame_id, None, ""
         try:
-            wiring.controller.set_goal(*wiring.goal_reader.read(message))
+            frame, goal = wiring.goal_reader.read(message)
+            wiring.controller.set_goal(frame, goal)
         except GoalError as error:
+            refused = str(error)
             self._diagnostics.refused_goals += 1
             self._diagnostics.last_refused_goal = str(error)
             self.get_logger().warning(f"goal refused: {error}")
+        values = None if goal is None else goal.tolist()
+        self._decisions.note("goal", self._now(), goal=values, frame=frame, refused=refused)
         self._report_new_faults(wiring)
 
     def _report_new_faults(self, wiring: PolicyWiring) -> None:
@@ -231,6 +250,7 @@ class PolicyNode(LifecycleNode):
         self, request: SetBool.Request, response: SetBool.Response
     ) -> SetBool.Response:
         self._emergency = request.data
+        self._decisions.note("emergency_stop", self._now(), engaged=request.data)
         if self._wiring is not None:
             self._wiring.controller.safety.emergency_stop(request.data)
             if self._active:
@@ -245,8 +265,10 @@ class PolicyNode(LifecycleNode):
         if self._wiring is None or not self._active:
             response.message = "the node is not active"
             return response
-        response.message = self._wiring.controller.clear_fault(time.monotonic())
+        now = self._now()
+        response.message = self._wiring.controller.clear_fault(now)
         response.success = not response.message
+        self._decisions.note("clear_fault", now, refused=response.message)
         self._report_new_faults(self._wiring)
         return response
 
@@ -280,6 +302,7 @@ class PolicyNode(LifecycleNode):
         if isinstance(result, SacRosError):
             raise result
         wiring.swap(result)
+        self._decisions.note("swap", self._now(), sha256=result.sha256)
         self.get_logger().info(f"policy {result.spec.name} from {path} runs now")
 
     def _load(self, path: str) -> Policy:
@@ -289,6 +312,17 @@ class PolicyNode(LifecycleNode):
         return policy
 
     # ---- helpers ---------------------------------------------------------------------------
+
+    def _now(self) -> float:
+        """The time by which every torque is decided, s; a replay puts another clock here."""
+        return time.monotonic()
+
+    def _note_state(
+        self, arrived: float, stamp: int, command: Command | None, asked: bool
+    ) -> None:
+        safety = self._configured().controller.safety
+        fields = {"stamp": stamp, "active": self._active, "asked": asked}
+        self._decisions.answered("state", arrived, command, safety, **fields)
 
     def _configured(self) -> PolicyWiring:
         if self._wiring is None:
@@ -300,6 +334,7 @@ class PolicyNode(LifecycleNode):
         if not self._active or self._wiring is None or not self.context.ok():
             return
         self._active = False
+        self._decisions.note("deactivate", self._now())
         if not self._wiring.come_to_rest():
             self.get_logger().warning("a subscriber did not acknowledge the last command")
         self.get_logger().info("at rest")

@@ -59,8 +59,9 @@ class PolicyWiring:
         callbacks: Callbacks,
         urgent: Service,
         steady: Clock,
+        now: Callable[[], float],
     ) -> None:
-        """Connects to the graph.
+        """Connects to the graph; ``now`` is the clock that states are timed by, s.
 
         Args:
             node: its owner.
@@ -75,6 +76,7 @@ class PolicyWiring:
         """
         spec = controller.policy.spec
         self._node = node
+        self._now = now
         self._reported: set[str] = set()
         self.problem = ""
         self._callbacks = callbacks
@@ -97,7 +99,7 @@ class PolicyWiring:
 
     def heard(self) -> bool:
         """Tell whether a joint state has come: a fresh one, or one that cannot be used."""
-        return bool(self.problem) or self.controller.safety.is_fresh(time.monotonic())
+        return bool(self.problem) or self.controller.safety.is_fresh(self._now())
 
     def answer_states_until(self, done: Callable[[], bool], timeout_s: float) -> None:
         """Keep answering joint states inside a callback that must wait for something.
@@ -124,10 +126,11 @@ class PolicyWiring:
         """
         safety = self.controller.safety
         deadline = time.monotonic() + _LONGEST_RAMP_S
-        while not safety.at_rest and time.monotonic() < deadline:
-            self.publishers.publish(safety.rest(time.monotonic()))
+        commands = self.publishers.commands is not None  # in shadow mode nothing moves
+        while commands and not safety.at_rest and time.monotonic() < deadline:
+            self.publishers.publish(safety.rest(self._now()))
             time.sleep(_RAMP_PERIOD_S)
-        self.publishers.publish(safety.last_word(time.monotonic()))
+        self.publishers.publish(safety.last_word(self._now()))
         acknowledged = self.publishers.wait_until_acknowledged(_ACKNOWLEDGE_S)
         self.controller.deactivate()
         return acknowledged
@@ -141,7 +144,7 @@ class PolicyWiring:
         """
         if self.problem:
             raise JointStateError(self.problem)
-        if not self.controller.safety.is_fresh(time.monotonic()):
+        if not self.controller.safety.is_fresh(self._now()):
             raise ConfigurationError(
                 f"no usable joint state arrived on {self.states.topic_name} within {waited_s:g} s"
             )
