@@ -61,7 +61,7 @@ class PolicyWiring:
         steady: Clock,
         now: Callable[[], float],
     ) -> None:
-        """Connects to the graph; ``now`` is the clock that states are timed by, s.
+        """Connects to the graph.
 
         Args:
             node: its owner.
@@ -69,7 +69,8 @@ class PolicyWiring:
             config: the node's parameters.
             callbacks: see `Callbacks`.
             urgent: a service that is served even while a callback waits for something.
-            steady: of the watchdog.
+            steady: of the watchdog's timer.
+            now: the time, s, by which states are judged and torques decided.
 
         Raises:
             ConfigurationError: a parameter does not fit the policy.

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records a deployment into a rosbag2 folder, on machines that have no ``ros2 bag``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
+
+from sac_ros.nodes.bag_writer import STORAGES, BagWriter, new_bag_name
+from sac_ros.nodes.parameters import declare
+from sac_ros.nodes.recorded_topics import RECORDED, RecordedTopic
+from sac_ros.nodes.spin import run_node
+from sac_ros.settings import setting
+
+_DEPTH = 5000  # messages that may wait: ten seconds of states at 500 Hz
+_CHECK_S = 0.05
+
+
+@dataclass(frozen=True)
+class RecorderConfig:
+    """Parameters of `recorder_node`."""
+
+    bag: str = setting(
+        "", "folder to write, which must not exist yet; empty: sac_ros_DATE-TIME, here"
+    )
+    storage: str = setting(
+        "mcap", "how the messages are stored in the bag", choices=tuple(sorted(STORAGES))
+    )
+
+
+class RecorderNode(Node):
+    """Subscribes to `RECORDED` and writes every message as it came, with the time of receipt."""
+
+    def __init__(self) -> None:
+        """Declares the parameters, makes the bag and subscribes.
+
+        Raises:
+            ConfigurationError: a parameter is invalid, or the bag exists already.
+        """
+        super().__init__("recorder_node")
+        config = declare(self, RecorderConfig)
+        topics = {each: self.resolve_topic_name(each.name) for each in RECORDED}
+        self._bag = BagWriter(
+            Path(config.bag or new_bag_name()).expanduser(),
+            [each._replace(name=name) for each, name in topics.items()],
+            config.storage,
+        )
+        self._subscriptions_of: dict[RecordedTopic, Subscription] = {}
+        self._lesser: set[RecordedTopic] = set()  # whose publisher offers less than we ask for
+        for topic in topics:
+            self._subscribe(topic, best_effort=False)
+        self.create_timer(
+            _CHECK_S, self._ask_for_less, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self.get_logger().info(f"recording into {self._bag.path}")
+
+    def stop(self) -> None:
+        """Closes the bag; called by `run_node` whatever the node ends for."""
+        try:
+            for subscription in self._subscriptions_of.values():
+                _drain(subscription)
+        finally:
+            self._bag.close()
+        total = sum(self._bag.counts.values())
+        self.get_logger().info(f"{total} messages in {self._bag.path}")
+
+    def _subscribe(self, topic: RecordedTopic, best_effort: bool) -> None:
+        """Ask for all that a topic can give, or for the little that every publisher offers."""
+        kept = topic.latched and not best_effort
+        qos = QoSProfile(
+            depth=_DEPTH,
+            reliability=ReliabilityPolicy.BEST_EFFORT
+            if best_effort
+            else ReliabilityPolicy.RELIABLE,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE,
+        )
+        name = self.resolve_topic_name(topic.name)
+
+        def write(message: bytes, info: Mapping[str, Any]) -> None:
+            self._bag.write(name, info["received_timestamp"] or time.time_ns(), message)
+
+        self._subscriptions_of[topic] = self.create_subscription(
+            topic.message,
+            topic.name,
+            write,
+            qos,
+            raw=True,
+            event_callbacks=SubscriptionEventCallbacks(
+                incompatible_qos=lambda _: self._lesser.add(topic)
+            ),
+        )
+
+    def _ask_for_less(self) -> None:
+        """Subscribe anew where a publisher is not heard; not inside the event's own callback."""
+        while self._lesser:
+            topic = self._lesser.pop()
+            self.destroy_subscription(self._subscriptions_of[topic])
+            self._subscribe(topic, best_effort=True)
+
+
+def _drain(subscription: Subscription) -> None:
+    """Write what has arrived and was not yet taken: its publisher knows it received."""
+    with subscription.handle:
+        while taken := subscription.handle.take_message(subscription.msg_type, subscription.raw):
+            subscription.callback(*taken)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Console script `recorder_node`; returns the exit code."""
+    return run_node(RecorderNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
