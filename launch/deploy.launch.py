@@ -16,6 +16,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from sac_ros.nodes.launch_recording import recording
 from sac_ros.nodes.launch_support import bring_up, is_true, show_in_rviz, shut_down
 from sac_ros.share import share_path
 
@@ -32,6 +33,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *_arguments(),
+            *recording({"commands": "command_topic", "joint_states": "joint_states_topic"}),
             _simulated_arm(),
             OpaqueFunction(function=_policy_node),
             # A real robot's own launch files publish its frames.
@@ -75,6 +77,7 @@ def _simulated_arm() -> GroupAction:
         launch_arguments={
             "params_file": LaunchConfiguration("sim_params_file"),
             "rviz": "false",  # shown once, by this file
+            "record": "false",  # once, too
         }.items(),
     )
     # A scope of its own: the arguments of an included file would stay set for what follows.

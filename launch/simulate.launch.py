@@ -8,6 +8,7 @@ from launch.actions import DeclareLaunchArgument
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from sac_ros.nodes.launch_recording import recording
 from sac_ros.nodes.launch_support import show_in_rviz
 from sac_ros.share import share_path
 
@@ -56,6 +57,7 @@ def generate_launch_description() -> LaunchDescription:
                 default_value=str(share_path("config", "sim.yaml")),
                 description="Parameters of sim_node; the arguments above override it.",
             ),
+            *recording({"commands": "command_topic", "joint_states": "joint_states_topic"}),
             Node(
                 package="sac_ros",
                 executable="sim_node",

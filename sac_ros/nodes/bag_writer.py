@@ -17,8 +17,6 @@ from sac_ros.nodes.recorded_topics import RecordedTopic
 STORAGES = tuple(plugin.name.lower() for plugin in StoragePlugin)
 """``sqlite3`` and ``mcap``."""
 
-_VERSION = 9  # of the metadata, that of Jazzy and later
-
 
 class BagWriteError(SacRosError):
     """A message could not be written; the sentence says where and why."""
@@ -56,7 +54,7 @@ class BagWriter:
             )
         types = get_typestore(Stores.LATEST)
         plugin = StoragePlugin[storage.upper()]
-        self._writer = Writer(path, version=_VERSION, storage_plugin=plugin)
+        self._writer = Writer(path, version=9, storage_plugin=plugin)
         try:
             self._writer.open()
             self._connections: dict[str, Connection] = {

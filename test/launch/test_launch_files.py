@@ -63,3 +63,37 @@ def test_rviz_looks_from_the_base_link_at_the_topics_that_the_nodes_publish() ->
     assert displays["RobotModel"]["Description Topic"]["Durability Policy"] == "Transient Local"
     assert displays["Pose"]["Topic"]["Value"] == "/goal_pose"
     assert "TF" in displays
+
+
+@pytest.mark.parametrize(
+    ("name", "namespace", "full"),
+    [
+        ("joint_states", "", "/joint_states"),
+        ("joint_states", "/left", "/left/joint_states"),
+        ("policy_node/decisions", "left/arm", "/left/arm/policy_node/decisions"),
+        ("/diagnostics", "/left", "/diagnostics"),
+    ],
+)
+def test_a_recorded_topic_has_the_name_that_the_nodes_use(
+    name: str, namespace: str, full: str
+) -> None:
+    pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
+    from sac_ros.nodes.recorded_topics import absolute
+
+    assert absolute(name, namespace) == full
+
+
+@pytest.mark.parametrize("file", FILES, ids=by_name)
+def test_a_recording_is_asked_for_by_record_true(file: Path) -> None:
+    launch = pytest.importorskip("launch", reason="launch comes with ROS 2, not from PyPI")
+    pytest.importorskip("launch_ros", reason="launch_ros comes with ROS 2, not from PyPI")
+    if by_name(file) not in ("deploy", "simulate"):
+        pytest.skip("this launch file has no robot to record")
+    source = launch.launch_description_sources.PythonLaunchDescriptionSource(str(file))
+    context = launch.LaunchContext()
+    description = source.get_launch_description(context)
+    arguments = {each.name: each for each in description.get_launch_arguments()}
+    assert arguments["record"].choices == ["true", "false"]
+    (default,) = arguments["record"].default_value
+    assert default.perform(context) == "false"
+    assert "bag" in arguments
