@@ -64,7 +64,7 @@ def test_sigint_leaves_a_whole_bag_with_every_message_in_it(
     ros: Any, eventually: Callable[..., None], record: Record, tmp_path: Path, storage: str
 ) -> None:
     node = ros.node()
-    states = node.create_publisher(JointState, "joint_states", 10)
+    states = node.create_publisher(JointState, "joint_states", 1000)
     commands = node.create_publisher(Float64MultiArray, "commands", 1)
     recorder = record("-p", f"storage:={storage}")
     for publisher in (states, commands):
