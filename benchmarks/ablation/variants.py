@@ -61,7 +61,7 @@ VARIANTS = (
     Variant("target entropy", "target entropy -2", {"sac.target_entropy_per_joint": -2.0}),
     Variant("penalty on changes", "action_change 0.05", {"env.reward.action_change": 0.05}),
     Variant("penalty on changes", "action_change 0.5", {"env.reward.action_change": 0.5}),
-    Variant("penalty on changes", "action_change 2", {"env.reward.action_change": 2.0}),
+    Variant("penalty on changes", "action_change 1", {"env.reward.action_change": 1.0}),
     # Twice the steps per second, and the same discount per second.
     Variant("control rate", "100 Hz, gamma 0.96", {"env.control_rate_hz": 100, "sac.gamma": 0.96}),
     Variant("n-step returns", "1 step", {"sac.n_step": 1}),

@@ -31,7 +31,7 @@ class ReachReward:
     posture: float = setting(
         3.0, "weight of the distance of the joints from home, 1 − cos", minimum=0.0
     )
-    action_change: float = setting(1.0, "weight of the squared change of the action", minimum=0.0)
+    action_change: float = setting(2.0, "weight of the squared change of the action", minimum=0.0)
 
     def __post_init__(self) -> None:
         validate(self)
