@@ -211,7 +211,7 @@ MUTATIONS = (
     Mutation(
         "activation waits for a fresh state",
         _WIRING,
-        "if not self.controller.safety.is_fresh(time.monotonic()):",
+        "if not self.controller.safety.is_fresh(self._now()):",
         _NEVER,
         NODE_TESTS,
     ),
@@ -232,7 +232,7 @@ MUTATIONS = (
     Mutation(
         "the ramp before the end",
         _WIRING,
-        "while not safety.at_rest and time.monotonic() < deadline:",
+        "while commands and not safety.at_rest and time.monotonic() < deadline:",
         "while False:",
         NODE_TESTS,
     ),

@@ -47,7 +47,7 @@ def flat(tree: Any, name: str = "") -> dict[str, Any]:
     return {
         path: leaf
         for key, value in items
-        if key not in ("learning_seconds", "resume", "directory")
+        if key not in ("learning_seconds", "wall_seconds", "resume", "directory")
         for path, leaf in flat(value, f"{name}/{key}").items()
     }
 
