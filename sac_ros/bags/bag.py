@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bag of one or more storage files as one stream of messages."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from types import TracebackType
+
+from sac_ros.bags import zstd
+from sac_ros.bags.bag_files import find_bag_files, storage_kind
+from sac_ros.bags.result import BagFacts, TopicFacts
+from sac_ros.bags.storage import Message, StorageFile, StoredTopic
+from sac_ros.errors import BagError
+
+_CDR = "cdr"
+
+
+class Bag:
+    """An opened bag; close it, or use it in a ``with``.
+
+    Attributes:
+        path: as it was given.
+        topics: what is in it, by name; counts summed over its files.
+        span_ns: times of the first and last message by recording.
+    """
+
+    def __init__(self, path: Path, sent: bool = False) -> None:
+        """Finds the files and opens every one.
+
+        Args:
+            path: a folder, a storage file or a metadata.yaml.
+            sent: whether `Message` must carry the time of sending.
+
+        Raises:
+            BagError: there is no bag, it has no messages, or they are not serialised as CDR.
+        """
+        self.path = path
+        self._found = find_bag_files(path)
+        self._unpacked = tempfile.TemporaryDirectory(prefix="sac_ros_bag_")
+        self._files: list[StorageFile] = []
+        self._kinds: list[str] = []
+        try:
+            for file in self._found.files:
+                self._add(file, sent)
+            self._check()
+        except BaseException:
+            self.close()
+            raise
+        self._files.sort(key=lambda file: file.span_ns or (0, 0))
+
+    def __enter__(self) -> Bag:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files and remove what was unpacked."""
+        for file in self._files:
+            file.close()
+        self._unpacked.cleanup()
+
+    @property
+    def topics(self) -> dict[str, StoredTopic]:
+        """Every topic by name; one that has messages of two types is refused when it is used."""
+        merged: dict[str, StoredTopic] = {}
+        for topic in (topic for file in self._files for topic in file.topics):
+            known = merged.get(topic.name)
+            messages = topic.messages + (known.messages if known else 0)
+            shown = known if known and known.messages >= topic.messages else topic
+            encoding = self._found.encodings.get(topic.name, shown.encoding)
+            merged[topic.name] = StoredTopic(topic.name, shown.type, messages, encoding)
+        return dict(sorted(merged.items()))
+
+    @property
+    def span_ns(self) -> tuple[int, int]:
+        """Times of the first and last message."""
+        spans = [file.span_ns for file in self._files if file.span_ns]
+        return min(first for first, _ in spans), max(last for _, last in spans)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about it; complete once it was read."""
+        odd = [*self._found.warnings, *(w for file in self._files for w in file.warnings)]
+        count = sum(topic.messages for topic in self.topics.values())
+        if self._found.expected is not None and count != self._found.expected:
+            odd.append(
+                f"metadata.yaml promises {self._found.expected} messages, {count} are there"
+            )
+        for file in self._found.files:
+            log = file.with_name(file.name + "-wal")
+            if log.is_file() and log.stat().st_size:
+                odd.append(
+                    f"{log.name} holds messages that sqlite3 never merged; they are missing"
+                )
+        return tuple(odd)
+
+    def messages(self, topics: Collection[str]) -> Iterator[Message]:
+        """Yield the messages of some topics, file after file in the order of their beginning."""
+        for file in self._files:
+            yield from file.messages(topics)
+
+    def facts(self, roles: dict[str, str]) -> BagFacts:
+        """Describe the bag; ``roles`` says what its topics are used for."""
+        first, last = self.span_ns
+        return BagFacts(
+            path=str(self.path),
+            sha256=_sha256(self._found.files),
+            storage=self._kinds[0],
+            bytes=sum(file.stat().st_size for file in self._found.files),
+            duration_s=(last - first) * 1e-9,
+            topics=tuple(
+                TopicFacts(topic.name, topic.type, topic.messages, roles.get(topic.name, ""))
+                for topic in self.topics.values()
+            ),
+            warnings=self.warnings,
+        )
+
+    def _add(self, file: Path, sent: bool) -> None:
+        kind = storage_kind(file)
+        if kind == "zstd":
+            file = zstd.decompress_file(file, Path(self._unpacked.name))
+            kind = storage_kind(file)
+        self._files.append(StorageFile(file, kind, sent))
+        self._kinds.append(kind)
+
+    def _check(self) -> None:
+        if all(file.span_ns is None for file in self._files):
+            odd = "".join(f"; {warning}" for warning in self.warnings)
+            raise BagError(f"bag {self.path} has no messages{odd}")
+        topics = self.topics.values()
+        others = {topic.encoding for topic in topics if topic.messages} - {_CDR}
+        if others and all(topic.encoding != _CDR for topic in topics if topic.messages):
+            raise BagError(
+                f"bag {self.path}: messages must be serialised as cdr; "
+                f"got {', '.join(sorted(others))}"
+            )
+
+
+def _sha256(files: tuple[Path, ...]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as data:
+            while block := data.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()

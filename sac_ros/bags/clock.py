@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which clock a recording is judged by, and the times of its states on that clock.
+
+Header stamps are what the driver measured by, and simulated time where there is a simulator; the
+recorder's times carry the jitter of the network, and run at another rate than simulated time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.bags.result import ClockFacts
+from sac_ros.errors import BagError
+from sac_ros.policy.safety import IN_A_ROW
+
+CLOCKS = ("header", "received", "sent")
+"""What ``--time`` takes."""
+
+GAP_PERIODS = 3.0
+"""Nothing is joined or interpolated across an interval longer than this many periods."""
+
+_SIMULATED = 0.05  # from this difference of the two clocks' rates on
+_A_DAY_NS = 86_400 * 10**9
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The states that have a usable time, in the order of recording.
+
+    Attributes:
+        kept: [m] their rows among all states.
+        time_s: [m] s since the first of them; advances always.
+        segment: [m] counts up after every gap.
+        period_s: the median interval; 0 for a single state.
+        dropped: the reason to how many.
+        gaps: how many; longest_gap_s: the longest, 0 without.
+    """
+
+    kept: NDArray[np.intp]
+    time_s: NDArray[np.float64]
+    segment: NDArray[np.int32]
+    period_s: float
+    dropped: Counter[str]
+    gaps: int
+    longest_gap_s: float
+
+
+def choose_clock(columns: Mapping[str, NDArray[Any]], asked: str, where: str) -> ClockFacts:
+    """Choose the clock of a recording by its states.
+
+    Args:
+        columns: of the states, with ``received_ns`` and ``stamp_ns``.
+        asked: one of `CLOCKS`, or empty to detect it.
+        where: the topic, for the error.
+
+    Raises:
+        BagError: the header's clock was asked for and there is none.
+    """
+    stamp, received = columns["stamp_ns"], columns["received_ns"]
+    has_stamps = bool(len(stamp) and np.any(stamp != stamp[0]) or len(stamp) == 1 and stamp[0])
+    factor = _factor(stamp, received) if has_stamps else None
+    if asked == "header" and not has_stamps:
+        raise BagError(f"--time header needs stamps, and {where} has none")
+    if asked:
+        return ClockFacts(asked, f"asked for by --time {asked}", factor)
+    if not has_stamps:
+        return ClockFacts("received", f"{where} has no header stamps", None)
+    if factor is not None and abs(factor - 1.0) > _SIMULATED:
+        why = f"header stamps run at {factor:.2f} of the recorder's clock: simulated time"
+    elif abs(int(stamp[0]) - int(received[0])) > _A_DAY_NS:
+        why = "header stamps are of another clock than the recorder's: simulated time"
+    else:
+        why = f"{where} has header stamps"
+    return ClockFacts("header", why, factor)
+
+
+def state_times(columns: Mapping[str, NDArray[Any]], clock: str) -> Timeline:
+    """Return the states whose time advances, on the chosen clock.
+
+    As in the safety filter, a time that does not advance drops its state; the third in a row is a
+    clock that was set back, which is followed from there, after a gap of the recorder's length.
+    """
+    name = {"header": "stamp_ns", "received": "received_ns", "sent": "sent_ns"}[clock]
+    times = columns[name].astype(np.int64, copy=False)
+    kept, time_ns, dropped = _advancing(times, columns["received_ns"])
+    time_s = (time_ns - (time_ns[0] if len(time_ns) else 0)) * 1e-9
+    intervals = np.diff(time_s)
+    period = float(np.median(intervals)) if len(intervals) else 0.0
+    longer = intervals > GAP_PERIODS * period
+    segment = np.concatenate([[0], np.cumsum(longer)]).astype(np.int32)[: len(time_s)]
+    longest = float(intervals[longer].max()) if longer.any() else 0.0
+    return Timeline(kept, time_s, segment, period, dropped, int(longer.sum()), longest)
+
+
+def _factor(stamp: NDArray[Any], received: NDArray[Any]) -> float | None:
+    wall = float(received[-1] - received[0])
+    return float(stamp[-1] - stamp[0]) / wall if wall > 0.0 else None
+
+
+def _advancing(
+    times: NDArray[np.int64], received: NDArray[np.int64]
+) -> tuple[NDArray[np.intp], NDArray[np.int64], Counter[str]]:
+    dropped: Counter[str] = Counter()
+    if len(times) < 2 or np.all(times[1:] > times[:-1]):
+        return np.arange(len(times)), times, dropped
+    kept: list[int] = []
+    shifted: list[int] = []
+    newest, offset, in_a_row = times[0] - 1, 0, 0
+    last_received = int(received[0])
+    for row, (time, arrival) in enumerate(zip(times.tolist(), received.tolist(), strict=True)):
+        if time <= newest:
+            in_a_row += 1
+            if in_a_row < IN_A_ROW:
+                dropped["stamp repeats" if time == newest else "stamp runs backwards"] += 1
+                continue
+            offset += newest - time + max(arrival - last_received, 1)
+        in_a_row, newest, last_received = 0, time, arrival
+        kept.append(row)
+        shifted.append(time + offset)
+    return np.array(kept, dtype=np.intp), np.array(shifted, dtype=np.int64), dropped

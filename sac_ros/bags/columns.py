@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arrays that grow without filling the memory: beyond some size they live in a temporary file.
+
+The file is deleted as soon as it is open, so nothing is left behind whatever ends the process.
+The kernel keeps as much of it in memory as there is room for.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+BLOCK = 2**16
+"""Rows that are handled at a time."""
+
+_IN_MEMORY = 2**26  # bytes of an array that is not worth a file
+
+
+class Spool:
+    """Where large arrays go.
+
+    ``folder`` should not be one that lives in memory itself, as ``/tmp`` does on some machines;
+    None is Python's choice of a temporary folder.
+    """
+
+    def __init__(self, folder: Path | None = None, in_memory: int = _IN_MEMORY) -> None:
+        self._folder = folder
+        self._in_memory = in_memory
+
+    def empty(self, shape: tuple[int, ...], kind: DTypeLike = np.float64) -> NDArray[Any]:
+        """Return an array with undefined content."""
+        size = math.prod(shape) * np.dtype(kind).itemsize
+        if size <= self._in_memory:
+            return np.empty(shape, dtype=kind)
+        with tempfile.TemporaryFile(dir=self._folder) as file:
+            return np.memmap(file, dtype=kind, mode="w+", shape=shape)
+
+    def column(self, width: int = 0, kind: DTypeLike = np.float64) -> Column:
+        """Return an empty column of rows [width], or of single values where width is 0."""
+        return Column(self, width, kind)
+
+
+class Column:
+    """Rows that are appended block by block and then read as one array."""
+
+    def __init__(self, spool: Spool, width: int, kind: DTypeLike) -> None:
+        self._spool = spool
+        self._tail = (width,) if width else ()
+        self._kind = np.dtype(kind)
+        self._blocks: list[NDArray[Any]] = []
+        self._held = 0
+        self._file: Any = None
+        self._rows = 0
+
+    def append(self, rows: NDArray[Any]) -> None:
+        """Append rows [k, width] or values [k]."""
+        block = np.array(rows, dtype=self._kind).reshape(-1, *self._tail)
+        self._blocks.append(block)
+        self._rows += len(block)
+        self._held += block.nbytes
+        if self._held > self._spool._in_memory:
+            self._flush()
+
+    def array(self) -> NDArray[Any]:
+        """Return everything that was appended: [rows, width] or [rows]."""
+        shape = (self._rows, *self._tail)
+        if self._file is None:
+            whole = np.concatenate(self._blocks) if self._blocks else np.empty(0, self._kind)
+            return whole.reshape(shape)
+        self._flush()
+        self._file.flush()
+        return np.memmap(self._file, dtype=self._kind, mode="r+", shape=shape)
+
+    def _flush(self) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(dir=self._spool._folder)  # noqa: SIM115 - stays open
+        for block in self._blocks:
+            self._file.write(block)
+        self._blocks.clear()
+        self._held = 0
+
+
+def blocks(rows: int, size: int = BLOCK) -> Iterator[slice]:
+    """Yield slices that cover so many rows."""
+    for start in range(0, rows, size):
+        yield slice(start, min(start + size, rows))
+
+
+def take_rows(spool: Spool, array: NDArray[Any], index: NDArray[np.intp]) -> NDArray[Any]:
+    """Return ``array[index]`` without a second copy in memory."""
+    taken = spool.empty((len(index), *array.shape[1:]), array.dtype)
+    for part in blocks(len(index)):
+        taken[part] = array[index[part]]
+    return taken

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One storage file of a bag, opened by the ``rosbags`` library or, where that refuses, scanned."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rosbags.rosbag1 import Reader as Ros1Reader
+from rosbags.rosbag2 import Reader as Ros2Reader
+from rosbags.typesys import Stores, get_typestore
+
+from sac_ros.bags import zstd
+from sac_ros.bags.mcap_scan import McapScan
+from sac_ros.errors import BagError
+
+Message = tuple[str, int, int, bytes]
+"""Topic, time of recording and of sending (ns; the same where only one is known), CDR."""
+
+_LARGEST_MESSAGE = 2**26  # bytes, of a compressed one; joint states have some hundred
+
+
+@dataclass(frozen=True)
+class StoredTopic:
+    """A topic of one storage file: its type, its messages and how they are serialised."""
+
+    name: str
+    type: str
+    messages: int
+    encoding: str
+
+
+class StorageFile:
+    """What can be read from one file, whichever way.
+
+    Attributes:
+        topics: what it holds.
+        span_ns: times of the first and last message; None without messages.
+        warnings: what is odd; reading may add to it.
+    """
+
+    def __init__(self, path: Path, kind: str, sent: bool) -> None:
+        """Opens the file.
+
+        Args:
+            path: of the file.
+            kind: as `bag_files.storage_kind` says, but not ``zstd``.
+            sent: whether the times of sending are needed, which only MCAP has.
+
+        Raises:
+            BagError: it cannot be read at all.
+        """
+        self._path = path
+        self._kind = kind
+        self.topics: tuple[StoredTopic, ...] = ()
+        self.span_ns: tuple[int, int] | None = None
+        self.warnings: list[str] = []
+        self._scan: McapScan | None = None
+        self._reader: Any = None
+        if sent and kind != "mcap":
+            raise BagError(f"bag {path}: --time sent needs mcap; {kind} has no times of sending")
+        if sent:
+            self._take_scan(McapScan(path))
+        else:
+            self._open()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def messages(self, topics: Collection[str]) -> Iterator[Message]:
+        """Yield the messages of some topics in the order of recording.
+
+        A damage in the middle ends it and leaves a warning.
+        """
+        if self._scan is not None:
+            return self._scan.messages(topics)
+        return self._read(topics)
+
+    def _open(self) -> None:
+        try:
+            reader: Any = (Ros1Reader if self._kind == "ros1" else self._plugin)(self._path)
+            reader.open()
+        except Exception as error:  # the library lets everything through that damage can cause
+            if self._kind != "mcap":
+                raise BagError(f"bag {self._path} is damaged: {_one_line(error)}") from error
+            self._salvage(error)
+            return
+        self._reader = reader
+        self.topics = tuple(
+            StoredTopic(
+                each.topic,
+                each.msgtype,
+                each.msgcount,
+                "cdr" if self._kind == "ros1" else each.ext.serialization_format,
+            )
+            for each in reader.connections
+        )
+        about = reader if self._kind == "ros1" else reader.metadata
+        if about.message_count:
+            self.span_ns = (about.start_time, about.end_time - 1)
+
+    @property
+    def _plugin(self) -> Any:
+        return Ros2Reader.STORAGE_PLUGINS[{"mcap": ".mcap", "sqlite3": ".db3"}[self._kind]]
+
+    def _salvage(self, error: Exception) -> None:
+        """Read an MCAP file that the library refuses from its front."""
+        scan = McapScan(self._path)
+        if scan.damage:
+            size = self._path.stat().st_size
+            self.warnings.append(
+                f"{self._path.name} is damaged ({scan.damage}): recovered "
+                f"{sum(scan.counts.values())} messages, {scan.whole_bytes} of {size} bytes"
+            )
+        else:
+            self.warnings.append(
+                f"{self._path.name} was read record by record: {_one_line(error)}"
+            )
+        self._take_scan(scan)
+
+    def _take_scan(self, scan: McapScan) -> None:
+        self._scan = scan
+        self.topics = tuple(
+            StoredTopic(each.topic, each.type, scan.counts.get(key, 0), each.encoding)
+            for key, each in scan.channels.items()
+        )
+        if scan.first_ns is not None and scan.last_ns is not None:
+            self.span_ns = (scan.first_ns, scan.last_ns)
+
+    def _read(self, topics: Collection[str]) -> Iterator[Message]:
+        connections = [each for each in self._reader.connections if each.topic in topics]
+        if not connections:
+            return
+        count = 0
+        try:
+            messages = self._reader.messages(connections=connections)
+            if self._kind == "ros1":
+                convert = get_typestore(Stores.ROS1_NOETIC).ros1_to_cdr
+                for connection, time_ns, data in messages:
+                    cdr = bytes(convert(data, connection.msgtype))
+                    yield connection.topic, time_ns, time_ns, cdr
+                return
+            for connection, time_ns, data in messages:
+                if data[:4] == zstd.MAGIC:
+                    data = zstd.decompress(data, _LARGEST_MESSAGE)  # noqa: PLW2901 - the message
+                yield connection.topic, time_ns, time_ns, data
+                count += 1
+        except GeneratorExit:
+            raise
+        except Exception as error:  # see `_open`
+            self.warnings.append(
+                f"{self._path.name} is damaged after {count} messages: {_one_line(error)}"
+            )
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

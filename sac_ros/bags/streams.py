@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The messages of one topic on their way into columns, thousands at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.bags.cdr import CdrError, Layout, read_layout
+from sac_ros.bags.columns import Spool
+
+Array = NDArray[np.float64]
+
+_BATCH = 4096
+_LAYOUTS = 16  # shapes tried on a batch; what has more is no publisher but damage
+
+NOT_DECODED = "cannot be decoded"
+NO_JOINT = "has none of the policy's joints"
+
+
+class Stream:
+    """Base of the streams: what is appended in any order comes out by time of recording.
+
+    Attributes:
+        topic, kind: its name and type.
+        read: messages that came.
+        dropped: the reason to how many.
+        example: the first thing that was wrong, for an error.
+        trailing: messages with bytes behind their end.
+    """
+
+    def __init__(self, topic: str, kind: str, spool: Spool, widths: Mapping[str, int]) -> None:
+        self.topic = topic
+        self.kind = kind
+        self.read = 0
+        self.dropped: Counter[str] = Counter()
+        self.example = ""
+        self.trailing = 0
+        times = {"received_ns": 0, "sent_ns": 0, "stamp_ns": 0}
+        self._widths = dict(widths)
+        self._columns = {
+            **{name: spool.column(0, np.int64) for name in times},
+            **{name: spool.column(width) for name, width in widths.items()},
+        }
+        self._received: list[int] = []
+        self._sent: list[int] = []
+        self._raw: list[bytes] = []
+        self._layouts: dict[int, list[Layout]] = {}
+
+    def add(self, received_ns: int, sent_ns: int, raw: bytes) -> None:
+        """Take one message."""
+        self._received.append(received_ns)
+        self._sent.append(sent_ns)
+        self._raw.append(raw)
+        if len(self._raw) >= _BATCH:
+            self._flush()
+
+    def finish(self) -> dict[str, NDArray[Any]]:
+        """Return every column, in the order of `received_ns`."""
+        self._flush()
+        columns = {name: column.array() for name, column in self._columns.items()}
+        times = columns["received_ns"]
+        if len(times) and np.any(times[1:] < times[:-1]):  # bags that overlap
+            order = np.argsort(times, kind="stable")
+            columns = {name: column[order] for name, column in columns.items()}
+        return columns
+
+    def _refusal(self, layout: Layout) -> str:
+        """Say why messages of this shape cannot be used; empty when they can."""
+        raise NotImplementedError
+
+    def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:
+        """Return the columns of messages of one shape."""
+        raise NotImplementedError
+
+    def _flush(self) -> None:
+        count = len(self._raw)
+        if not count:
+            return
+        self.read += count
+        keep = np.zeros(count, dtype=bool)
+        stamps = np.zeros(count, dtype=np.int64)
+        values = {name: np.empty((count, width)) for name, width in self._widths.items()}
+        sizes = np.fromiter(map(len, self._raw), np.int64, count)
+        for size in np.unique(sizes).tolist():
+            rows = np.flatnonzero(sizes == size)
+            raw = self._raw if len(rows) == count else [self._raw[row] for row in rows]
+            block = np.frombuffer(b"".join(raw), dtype=np.uint8).reshape(len(rows), size)
+            for layout, part in self._by_shape(size, block):
+                if reason := self._refusal(layout):
+                    self._drop(reason, len(part))
+                    continue
+                self.trailing += len(part) if layout.trailing else 0
+                chosen = block if len(part) == len(block) else block[part]
+                keep[rows[part]] = True
+                stamps[rows[part]] = layout.stamps_ns(chosen)
+                for name, column in self._values(layout, chosen).items():
+                    values[name][rows[part]] = column
+        times: dict[str, NDArray[Any]] = {
+            "received_ns": _as_ns(self._received),
+            "sent_ns": _as_ns(self._sent),
+            "stamp_ns": stamps,
+        }
+        for name, column in {**times, **values}.items():
+            self._columns[name].append(column[keep])
+        self._received, self._sent, self._raw = [], [], []
+
+    def _by_shape(
+        self, size: int, block: NDArray[np.uint8]
+    ) -> list[tuple[Layout, NDArray[np.intp]]]:
+        """Return every shape among messages of one size, with the rows that have it."""
+        rest = np.arange(len(block))
+        found = []
+        layouts = self._layouts.setdefault(size, [])
+        for layout in layouts:
+            same = layout.matches(block[rest] if len(rest) < len(block) else block)
+            found.append((layout, rest[same]))
+            rest = rest[~same]
+            if not len(rest):
+                break
+        while len(rest):
+            try:
+                layout = read_layout(block[rest[0]].tobytes(), self.kind)
+            except CdrError as error:
+                self._drop(NOT_DECODED, 1, str(error))
+                rest = rest[1:]
+                continue
+            if len(layouts) < _LAYOUTS:
+                layouts.append(layout)
+                same = layout.matches(block[rest])
+            else:
+                same = np.arange(len(rest)) == 0
+            found.append((layout, rest[same]))
+            rest = rest[~same]
+        return [(layout, rows) for layout, rows in found if len(rows)]
+
+    def _drop(self, reason: str, count: int, example: str = "") -> None:
+        self.dropped[reason] += count
+        self.example = self.example or example or reason
+
+
+class JointStream(Stream):
+    """Joint states in the policy's joint order: position, velocity, effort, each [m, n]."""
+
+    def __init__(
+        self, topic: str, kind: str, spool: Spool, joints: Sequence[str], fields: Sequence[str]
+    ) -> None:
+        """Reads some joints by name.
+
+        Args:
+            topic: its name.
+            kind: its type.
+            spool: where columns go.
+            joints: [n] names in the bag.
+            fields: those of position, velocity and effort that must be filled; others may be
+                empty and are then NaN.
+        """
+        super().__init__(
+            topic, kind, spool, dict.fromkeys(("position", "velocity", "effort"), len(joints))
+        )
+        self._joints = tuple(joints)
+        self._needed = tuple(fields)
+        self._index: dict[tuple[str, ...], list[int]] = {}
+
+    def _refusal(self, layout: Layout) -> str:
+        missing = [joint for joint in self._joints if layout.names.count(joint) != 1]
+        if len(missing) == len(self._joints):
+            return NO_JOINT
+        if missing:
+            twice = missing[0] in layout.names
+            return f"joint {missing[0]} {'stands twice' if twice else 'is missing'}"
+        for field in ("position", "velocity", "effort"):
+            count = layout.arrays[field][1]
+            if count != len(layout.names) and (count or field in self._needed):
+                return f"{field} has {count} values for {len(layout.names)} joints"
+        return ""
+
+    def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:
+        index = self._index.setdefault(
+            layout.names, [layout.names.index(joint) for joint in self._joints]
+        )
+        return {
+            field: layout.doubles(block, field)[:, index]
+            if layout.arrays[field][1]
+            else np.full((len(block), len(index)), np.nan)
+            for field in ("position", "velocity", "effort")
+        }
+
+
+class NumberStream(Stream):
+    """Arrays of numbers without names, [m, n] in an order that was said otherwise."""
+
+    def __init__(self, topic: str, kind: str, spool: Spool, order: Sequence[int]) -> None:
+        """Reads ``data``; value ``order[i]`` is the policy's joint i."""
+        super().__init__(topic, kind, spool, {"effort": len(order)})
+        self._order = list(order)
+
+    def _refusal(self, layout: Layout) -> str:
+        count = layout.arrays["data"][1]
+        return "" if count == len(self._order) else f"{count} values for {len(self._order)} joints"
+
+    def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:
+        return {"effort": layout.doubles(block, "data")[:, self._order]}
+
+
+class PoseStream(Stream):
+    """Goal positions [m, 3]; `frames` are the frames that occurred, `frame` [m] indexes them."""
+
+    def __init__(self, topic: str, kind: str, spool: Spool) -> None:
+        super().__init__(topic, kind, spool, {"goal": 3, "frame": 1})
+        self.frames: list[str] = []
+
+    def _refusal(self, layout: Layout) -> str:  # noqa: ARG002 - any pose will do
+        return ""
+
+    def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:
+        frame = layout.texts["frame_id"]
+        if frame not in self.frames:
+            self.frames.append(frame)
+        number = np.full((len(block), 1), float(self.frames.index(frame)))
+        return {"goal": layout.doubles(block, "pose")[:, :3], "frame": number}
+
+
+def _as_ns(values: list[int]) -> NDArray[np.int64]:
+    """Return times as an array; beyond 2^63 ns, the year 2262, they are damage and wrap."""
+    try:
+        return np.array(values, dtype=np.int64)
+    except OverflowError:
+        wrapped = np.array([value % 2**64 for value in values], dtype=np.uint64)
+        return wrapped.astype(np.int64)
