@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.clock import GAP_PERIODS, Timeline, choose_clock, state_times
 from sac_ros.bags.columns import Spool, blocks, take_rows
+from sac_ros.bags.decisions import node_view
 from sac_ros.bags.recording import Recording
 from sac_ros.bags.result import RecordingFacts, StreamFacts
 from sac_ros.bags.streams import Stream
@@ -36,10 +37,11 @@ class Aligned:
         period_s: the median interval of the states.
         position, velocity: [m, n] rad, rad/s.
         goals: [g, 3] as recorded, with `goal_frames` [g], and `goal_row` [m] into them.
+        answered: [m] whether policy_node asked its policy, and `restart` [m] whether its
+            decimation began anew; None where the bag has no log of one.
         commanded: [c] the states that a command answers, ascending.
         torque: [c, n] N·m, those commands.
         facts: what was dropped on the way, and the rest that is worth telling.
-        warnings: what a reader must know of it.
     """
 
     time_s: Array
@@ -52,10 +54,11 @@ class Aligned:
     goals: Array
     goal_frames: tuple[str, ...]
     goal_row: NDArray[np.int64]
+    answered: NDArray[np.bool_] | None
+    restart: NDArray[np.bool_] | None
     commanded: NDArray[np.intp]
     torque: Array
     facts: RecordingFacts
-    warnings: tuple[str, ...]
 
 
 def align(
@@ -109,7 +112,10 @@ def align(
         if commands is not None
         else np.empty((0, len(joint_names)))
     )
-    goals, frames, goal_row = _goals(recording, received, stamp)
+    view = node_view(recording.decisions, stamp)
+    goals, frames, goal_row = (
+        (view.goals, view.frames, view.goal_row) if view else _goals(recording, received)
+    )
     time_s = line.time_s[inside]
     facts = RecordingFacts(
         joint_names=joint_names,
@@ -117,12 +123,12 @@ def align(
         states=_facts(recording.states, recording.joints, len(kept), dropped, line.period_s, line),
         commands=_command_facts(recording, len(commanded), lost, columns, line),
         goals=_goal_facts(recording),
-        goal_source="",
+        goal_source=_goal_source(recording, view is not None),
         start_s=float(time_s[0]),
         end_s=float(time_s[-1]),
         first_command_s=float(time_s[commanded[0]]) if len(commanded) else None,
         last_command_s=float(time_s[commanded[-1]]) if len(commanded) else None,
-        effort_filled=_varies(columns["effort"]).any(),
+        effort_filled=bool(_varies(columns["effort"]).any()),
         still_joints=tuple(
             name
             for name, moves in zip(joint_names, _varies(columns["velocity"]), strict=True)
@@ -140,10 +146,11 @@ def align(
         goals=goals,
         goal_frames=frames,
         goal_row=goal_row,
+        answered=view.answered if view else None,
+        restart=view.restart if view else None,
         commanded=commanded,
         torque=torque,
         facts=facts,
-        warnings=(),
     )
 
 
@@ -207,7 +214,7 @@ def _first_each(state: NDArray[np.intp], found: NDArray[np.bool_], lost: Counter
 
 
 def _goals(
-    recording: Recording, received: NDArray[np.int64], stamp: NDArray[np.int64]
+    recording: Recording, received: NDArray[np.int64]
 ) -> tuple[Array, tuple[str, ...], NDArray[np.int64]]:
     """Return the goals, their frames, and the row of the goal that stood for each state."""
     none = np.full(len(received), NO_GOAL, dtype=np.int64)
@@ -217,6 +224,12 @@ def _goals(
     frames = tuple(recording.goals.frames[int(each)] for each in columns["frame"][:, 0])
     since = np.searchsorted(columns["received_ns"], received, side="right") - 1
     return columns["goal"], frames, since.astype(np.int64)
+
+
+def _goal_source(recording: Recording, by_node: bool) -> str:
+    if by_node and recording.roles.decisions:
+        return f"as policy_node took them, from {recording.roles.decisions.name}"
+    return f"from {recording.goals.topic}" if recording.goals else "none were recorded"
 
 
 def _facts(

@@ -63,7 +63,7 @@ def choose_clock(columns: Mapping[str, NDArray[Any]], asked: str, where: str) ->
         BagError: the header's clock was asked for and there is none.
     """
     stamp, received = columns["stamp_ns"], columns["received_ns"]
-    has_stamps = bool(len(stamp) and np.any(stamp != stamp[0]) or len(stamp) == 1 and stamp[0])
+    has_stamps = bool(np.any(stamp != stamp[0]) or (len(stamp) == 1 and stamp[0]))
     factor = _factor(stamp, received) if has_stamps else None
     if asked == "header" and not has_stamps:
         raise BagError(f"--time header needs stamps, and {where} has none")

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A policy on recorded states: at its own rate and held in between, as the node runs it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.bags.alignment import Aligned
+from sac_ros.bags.columns import Spool, blocks
+from sac_ros.bags.result import LatencyFigures
+from sac_ros.errors import GoalError
+from sac_ros.policy.goal import check_goal
+from sac_ros.policy.runtime import Policy
+from sac_ros.policy.schedule import Decimator
+
+_BATCH = 4096
+_TIMED_CALLS = 500
+
+
+@dataclass
+class Answers:
+    """What one policy asks, for all m states and n joints in the order of the recording.
+
+    Attributes:
+        torque: [m, n] float32 N·m; NaN where it has no goal.
+        goal: [m, k] float32 the goal that it follows; NaN without.
+        rows: [d] the states for which it was run; others hold the torque before them.
+        answered: [m] whether the policy has a torque.
+        control_rate_hz: of those runs: that of training, or of the states where they are slower.
+        refused_goals: why, to how many.
+        order: [n] where each joint of the recording stands in the policy.
+    """
+
+    torque: NDArray[np.float32]
+    goal: NDArray[np.float32]
+    rows: NDArray[np.intp]
+    answered: NDArray[np.bool_]
+    control_rate_hz: float
+    refused_goals: Counter[str]
+    order: NDArray[np.intp]
+
+
+def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> Answers:
+    """Run a policy over a recording.
+
+    Args:
+        policy: drives the recording's joints, in any order.
+        aligned: the recording.
+        fixed_goal: [k] a goal for all states instead of the recorded ones; None for those.
+        spool: where the arrays go.
+    """
+    spec = policy.spec
+    order = np.array([spec.joint_names.index(name) for name in aligned.facts.joint_names])
+    goal_row, goals, refused = _goals(policy, aligned, fixed_goal)
+    answered = goal_row >= 0
+    if aligned.answered is not None:
+        answered &= aligned.answered
+    period = max(1.0 / spec.control_rate_hz, aligned.period_s)
+    due = _due(policy, aligned, answered)
+    rows = np.flatnonzero(due)
+    run = _previous_action_runs if policy.uses_previous_action else _batched_runs
+    asked = run(policy, aligned, goals, goal_row, rows, order, spool)
+    torque = spool.empty(aligned.position.shape, np.float32)
+    goal = spool.empty((len(goal_row), goals.shape[1]), np.float32)
+    held = np.cumsum(due) - 1  # the run whose torque stands
+    for part in blocks(len(torque)):
+        has = answered[part]
+        torque[part] = np.nan
+        torque[part][has] = asked[held[part][has]]
+        goal[part] = np.nan
+        known = goal_row[part] >= 0
+        goal[part][known] = goals[goal_row[part][known]]
+    return Answers(torque, goal, rows, answered, 1.0 / period, refused, order)
+
+
+def measure_latency(policy: Policy, aligned: Aligned, answers: Answers) -> LatencyFigures:
+    """Time single inferences on the recording's own states, as the robot would make them."""
+    rows = (
+        answers.rows[np.linspace(0, len(answers.rows) - 1, _TIMED_CALLS + 1).astype(np.intp)]
+        if len(answers.rows)
+        else np.zeros(0, np.intp)
+    )
+    previous = np.zeros(policy.spec.joints, dtype=np.float32)
+    inverse = np.argsort(answers.order)
+    inputs = [
+        (
+            aligned.position[row][inverse].astype(np.float32),
+            aligned.velocity[row][inverse].astype(np.float32),
+            answers.goal[row],
+        )
+        for row in rows
+    ]
+    seconds = []
+    for position, velocity, goal in inputs:
+        start = time.perf_counter()
+        policy(position, velocity, goal, previous)
+        seconds.append(time.perf_counter() - start)
+    rest = np.array(seconds[1:] or seconds or [np.nan])
+    p50, p95, p99 = (float(value) for value in np.percentile(rest, (50, 95, 99)))
+    return LatencyFigures(
+        calls=len(seconds),
+        first_s=seconds[0] if seconds else float("nan"),
+        p50_s=p50,
+        p95_s=p95,
+        p99_s=p99,
+        max_s=float(rest.max()),
+        period_share_p99=p99 * answers.control_rate_hz,
+    )
+
+
+def _goals(
+    policy: Policy, aligned: Aligned, fixed_goal: Any
+) -> tuple[NDArray[np.int64], NDArray[np.float64], Counter[str]]:
+    """Return the row of each state's goal, the goals, and why some were refused.
+
+    As on the robot, the goal before a refused one stays.
+    """
+    m = len(aligned.time_s)
+    if fixed_goal is not None:
+        return np.zeros(m, np.int64), np.asarray(fixed_goal, dtype=float)[np.newaxis], Counter()
+    refused: Counter[str] = Counter()
+    stands = np.full(len(aligned.goals) + 1, -1, dtype=np.int64)  # the last entry: before any
+    last = -1
+    width = len(policy.spec.goal.fields)
+    for row, (frame, values) in enumerate(zip(aligned.goal_frames, aligned.goals, strict=True)):
+        try:
+            check_goal(policy.spec.goal, frame, values)
+            last = row
+        except GoalError as error:
+            refused[str(error)] += 1
+        stands[row] = last
+    goals = aligned.goals if len(aligned.goals) else np.empty((0, width))
+    return stands[aligned.goal_row], goals, refused
+
+
+def _due(policy: Policy, aligned: Aligned, answered: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Tell which states the policy is run for, by the same decimation as in the node."""
+    due = np.zeros(len(answered), dtype=bool)
+    decimator = Decimator(policy.spec.control_rate_hz)
+    by_stamp = aligned.restart is not None  # the node's own log: then its own clock too
+    began = np.zeros(len(answered), dtype=bool)
+    if aligned.restart is not None:
+        began |= aligned.restart
+    else:
+        began[1:] |= np.diff(aligned.segment) != 0
+    interval = aligned.period_s
+    for part in blocks(len(answered)):
+        times = aligned.stamp_ns[part] * 1e-9 if by_stamp else aligned.time_s[part]
+        each = zip(times.tolist(), answered[part].tolist(), began[part].tolist(), strict=True)
+        for row, (time_s, has_goal, anew) in enumerate(each, part.start):
+            if anew:
+                decimator.reset()
+            if has_goal and decimator.due(time_s, interval):
+                due[row] = True
+    return due
+
+
+def _batched_runs(
+    policy: Policy,
+    aligned: Aligned,
+    goals: NDArray[np.float64],
+    goal_row: NDArray[np.int64],
+    rows: NDArray[np.intp],
+    order: NDArray[np.intp],
+    spool: Spool,
+) -> NDArray[np.float32]:
+    torque = spool.empty((len(rows), len(order)), np.float32)
+    inverse = np.argsort(order)
+    for part in blocks(len(rows), _BATCH):
+        chosen = rows[part]
+        asked, _ = policy(
+            aligned.position[chosen][:, inverse],
+            aligned.velocity[chosen][:, inverse],
+            goals[goal_row[chosen]],
+        )
+        torque[part] = asked[:, order]
+    return torque
+
+
+def _previous_action_runs(
+    policy: Policy,
+    aligned: Aligned,
+    goals: NDArray[np.float64],
+    goal_row: NDArray[np.int64],
+    rows: NDArray[np.intp],
+    order: NDArray[np.intp],
+    spool: Spool,
+) -> NDArray[np.float32]:
+    """One run after the other: each needs the action of the one before."""
+    torque = spool.empty((len(rows), len(order)), np.float32)
+    inverse = np.argsort(order)
+    zero = np.zeros(len(order), dtype=np.float32)
+    action, segment = zero, -1
+    for place, row in enumerate(rows.tolist()):
+        anew = aligned.segment[row] != segment
+        if aligned.restart is not None:
+            anew = bool(aligned.restart[row])
+        segment = aligned.segment[row]
+        asked, action = policy(
+            aligned.position[row][inverse],
+            aligned.velocity[row][inverse],
+            goals[goal_row[row]],
+            zero if anew else action,
+        )
+        torque[place] = asked[order]
+    return torque
