@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.clock import GAP_PERIODS, Timeline, choose_clock, state_times
 from sac_ros.bags.columns import Spool, blocks, take_rows
-from sac_ros.bags.decisions import node_view
+from sac_ros.bags.decisions import NodeView, node_view
 from sac_ros.bags.recording import Recording
 from sac_ros.bags.result import RecordingFacts, StreamFacts
 from sac_ros.bags.streams import Stream
@@ -37,8 +37,7 @@ class Aligned:
         period_s: the median interval of the states.
         position, velocity: [m, n] rad, rad/s.
         goals: [g, 3] as recorded, with `goal_frames` [g], and `goal_row` [m] into them.
-        answered: [m] whether policy_node asked its policy, and `restart` [m] whether its
-            decimation began anew; None where the bag has no log of one.
+        view: what policy_node's own log tells; None where the bag has none.
         commanded: [c] the states that a command answers, ascending.
         torque: [c, n] N·m, those commands.
         facts: what was dropped on the way, and the rest that is worth telling.
@@ -54,8 +53,7 @@ class Aligned:
     goals: Array
     goal_frames: tuple[str, ...]
     goal_row: NDArray[np.int64]
-    answered: NDArray[np.bool_] | None
-    restart: NDArray[np.bool_] | None
+    view: NodeView | None
     commanded: NDArray[np.intp]
     torque: Array
     facts: RecordingFacts
@@ -146,8 +144,7 @@ def align(
         goals=goals,
         goal_frames=frames,
         goal_row=goal_row,
-        answered=view.answered if view else None,
-        restart=view.restart if view else None,
+        view=view,
         commanded=commanded,
         torque=torque,
         facts=facts,

@@ -22,14 +22,16 @@ class NodeView:
     Attributes:
         goals: [g, 3] that it accepted, with their `frames`.
         goal_row: [m] the goal that stood; −1 where none did.
-        answered: [m] whether the policy was asked.
-        restart: [m] whether its decimation began anew with this state.
+        asked_ns: [k] the stamps of all states for which the policy was asked, recorded or not.
+        asked_row: [k] which recorded state that is; −1 where the recorder missed it.
+        restart: [k] whether the decimation began anew with it.
     """
 
     goals: NDArray[np.float64]
     frames: tuple[str, ...]
     goal_row: NDArray[np.int64]
-    answered: NDArray[np.bool_]
+    asked_ns: NDArray[np.int64]
+    asked_row: NDArray[np.int64]
     restart: NDArray[np.bool_]
 
 
@@ -40,7 +42,8 @@ def node_view(
     goals: list[list[float]] = []
     frames: list[str] = []
     row, restart = -1, True
-    by_stamp: dict[int, tuple[int, bool, bool]] = {}
+    goal_of: dict[int, int] = {}
+    asked: list[tuple[int, bool]] = []
     for each in decisions:
         event = each["event"]
         if event == "goal" and not each.get("refused"):
@@ -52,24 +55,27 @@ def node_view(
             restart = True
         elif event == "deactivate":
             row, restart = -1, True
-        elif event == "state" and isinstance(each.get("stamp"), int) and each["stamp"]:
-            asked = bool(each.get("asked"))
-            by_stamp[each["stamp"]] = (row, asked, restart)
-            restart = restart and not asked
-    if not by_stamp:
+        elif event == "state" and _is_stamp(each.get("stamp")):
+            goal_of[each["stamp"]] = row
+            if each.get("asked"):
+                asked.append((each["stamp"], restart))
+                restart = False
+    stamps = stamp_ns.tolist()
+    rows = {stamp: place for place, stamp in enumerate(stamps)}
+    if not any(stamp in rows for stamp, _ in asked):
         return None
-    unknown = (-1, False, False)
-    found = [by_stamp.get(stamp, unknown) for stamp in stamp_ns.tolist()]
-    if not any(asked for _, asked, _ in found):
-        return None
-    rows, answered, restarts = zip(*found, strict=True)
     return NodeView(
-        np.array(goals, dtype=float).reshape(-1, 3),
-        tuple(frames),
-        np.array(rows, dtype=np.int64),
-        np.array(answered, dtype=bool),
-        np.array(restarts, dtype=bool),
+        goals=np.array(goals, dtype=float).reshape(-1, 3),
+        frames=tuple(frames),
+        goal_row=np.array([goal_of.get(stamp, -1) for stamp in stamps], dtype=np.int64),
+        asked_ns=np.array([stamp for stamp, _ in asked], dtype=np.int64),
+        asked_row=np.array([rows.get(stamp, -1) for stamp, _ in asked], dtype=np.int64),
+        restart=np.array([anew for _, anew in asked], dtype=bool),
     )
+
+
+def _is_stamp(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63
 
 
 def _is_point(value: Any) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.alignment import Aligned
 from sac_ros.bags.columns import Spool, blocks
+from sac_ros.bags.decisions import NodeView
 from sac_ros.bags.result import LatencyFigures
 from sac_ros.errors import GoalError
 from sac_ros.policy.goal import check_goal
@@ -58,21 +59,19 @@ def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> A
     spec = policy.spec
     order = np.array([spec.joint_names.index(name) for name in aligned.facts.joint_names])
     goal_row, goals, refused = _goals(policy, aligned, fixed_goal)
-    answered = goal_row >= 0
-    if aligned.answered is not None:
-        answered &= aligned.answered
     period = max(1.0 / spec.control_rate_hz, aligned.period_s)
-    due = _due(policy, aligned, answered)
-    rows = np.flatnonzero(due)
-    run = _previous_action_runs if policy.uses_previous_action else _batched_runs
-    asked = run(policy, aligned, goals, goal_row, rows, order, spool)
+    held = _held(spec.control_rate_hz, aligned, goal_row >= 0)
+    rows, run = np.unique(held[held >= 0], return_inverse=True)
+    infer = _previous_action_runs if policy.uses_previous_action else _batched_runs
+    asked = infer(policy, aligned, goals, goal_row, rows, order, spool)
+    answered = held >= 0
+    run_of = np.full(len(held), -1, dtype=np.int64)
+    run_of[answered] = run
     torque = spool.empty(aligned.position.shape, np.float32)
     goal = spool.empty((len(goal_row), goals.shape[1]), np.float32)
-    held = np.cumsum(due) - 1  # the run whose torque stands
     for part in blocks(len(torque)):
-        has = answered[part]
         torque[part] = np.nan
-        torque[part][has] = asked[held[part][has]]
+        torque[part][answered[part]] = asked[run_of[part][answered[part]]]
         goal[part] = np.nan
         known = goal_row[part] >= 0
         goal[part][known] = goals[goal_row[part][known]]
@@ -139,26 +138,47 @@ def _goals(
     return stands[aligned.goal_row], goals, refused
 
 
-def _due(policy: Policy, aligned: Aligned, answered: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Tell which states the policy is run for, by the same decimation as in the node."""
-    due = np.zeros(len(answered), dtype=bool)
-    decimator = Decimator(policy.spec.control_rate_hz)
-    by_stamp = aligned.restart is not None  # the node's own log: then its own clock too
-    began = np.zeros(len(answered), dtype=bool)
-    if aligned.restart is not None:
-        began |= aligned.restart
-    else:
-        began[1:] |= np.diff(aligned.segment) != 0
-    interval = aligned.period_s
-    for part in blocks(len(answered)):
-        times = aligned.stamp_ns[part] * 1e-9 if by_stamp else aligned.time_s[part]
-        each = zip(times.tolist(), answered[part].tolist(), began[part].tolist(), strict=True)
-        for row, (time_s, has_goal, anew) in enumerate(each, part.start):
-            if anew:
+def _held(rate_hz: float, aligned: Aligned, has_goal: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the state whose run stands for each state, by the node's own decimation; −1: none."""
+    if aligned.view is not None:
+        return _held_by_node(rate_hz, aligned, aligned.view, has_goal)
+    decimator = Decimator(rate_hz)
+    held = np.full(len(has_goal), -1, dtype=np.int64)
+    newest, segment = -1, -1
+    for part in blocks(len(held)):
+        each = zip(
+            aligned.time_s[part].tolist(),
+            aligned.segment[part].tolist(),
+            has_goal[part].tolist(),
+            strict=True,
+        )
+        for row, (time_s, of_segment, goal) in enumerate(each, part.start):
+            if of_segment != segment:
                 decimator.reset()
-            if has_goal and decimator.due(time_s, interval):
-                due[row] = True
-    return due
+                segment = of_segment
+            if goal:
+                if decimator.due(time_s, aligned.period_s):
+                    newest = row
+                held[row] = newest
+    return held
+
+
+def _held_by_node(
+    rate_hz: float, aligned: Aligned, view: NodeView, has_goal: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """As `_held`; where the recorder missed the state that was run, none is held from it."""
+    decimator = Decimator(rate_hz)
+    held = np.full(len(has_goal), -1, dtype=np.int64)
+    newest = -1
+    each = zip(view.asked_ns.tolist(), view.asked_row.tolist(), view.restart.tolist(), strict=True)
+    for stamp_ns, row, anew in each:
+        if anew:
+            decimator.reset()
+        if decimator.due(stamp_ns * 1e-9, aligned.period_s):
+            newest = row
+        if row >= 0 and has_goal[row]:
+            held[row] = newest
+    return held
 
 
 def _batched_runs(
@@ -197,10 +217,10 @@ def _previous_action_runs(
     inverse = np.argsort(order)
     zero = np.zeros(len(order), dtype=np.float32)
     action, segment = zero, -1
+    view = aligned.view
+    restarts = set(view.asked_row[view.restart].tolist()) if view else set()
     for place, row in enumerate(rows.tolist()):
-        anew = aligned.segment[row] != segment
-        if aligned.restart is not None:
-            anew = bool(aligned.restart[row])
+        anew = aligned.segment[row] != segment or row in restarts
         segment = aligned.segment[row]
         asked, action = policy(
             aligned.position[row][inverse],
