@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much of a recording lies within what a policy was trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.bags.columns import blocks
+from sac_ros.bags.result import CoverageFigures
+from sac_ros.policy.spec import PolicySpec
+
+Array = NDArray[np.float64]
+
+
+def coverage_figures(
+    position: Array,
+    velocity: Array,
+    goal: NDArray[np.float32],
+    spec: PolicySpec,
+    order: NDArray[np.intp],
+) -> CoverageFigures:
+    """Compare states with the policy's ``training_range``.
+
+    Args:
+        position: [m, n] rad.
+        velocity: [m, n] rad/s.
+        goal: [m, k]; NaN where there is none.
+        spec: of the policy.
+        order: [n] where each joint stands in the spec.
+    """
+    trained = spec.training_range
+    inside = np.array(trained.joint_position)[order], np.array(trained.joint_velocity)[order]
+    low, high = np.array(spec.goal.low, np.float32), np.array(spec.goal.high, np.float32)
+    outside, counts = 0, np.zeros((2, len(order)), dtype=np.int64)
+    goals_outside = without = 0
+    for part in blocks(len(position)):
+        out = [
+            (values[part] < bounds[:, 0]) | (values[part] > bounds[:, 1])
+            for values, bounds in zip((position, velocity), inside, strict=True)
+        ]
+        counts += [each.sum(axis=0) for each in out]
+        outside += int((out[0] | out[1]).any(axis=1).sum())
+        none = np.isnan(goal[part]).any(axis=1)
+        without += int(none.sum())
+        goals_outside += int(((goal[part] < low) | (goal[part] > high)).any(axis=1).sum())
+    m = max(len(position), 1)
+    return CoverageFigures(
+        percentiles=trained.percentiles,
+        outside_share=outside / m,
+        position_outside=tuple((counts[0] / m).tolist()),
+        velocity_outside=tuple((counts[1] / m).tolist()),
+        goal_outside_share=goals_outside / m,
+        no_goal_share=without / m,
+    )
