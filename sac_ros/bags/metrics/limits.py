@@ -117,7 +117,7 @@ def _over(
     """Judge shares [k, n] of a limit, 1 at the limit."""
     any_over = np.zeros(len(time_s), dtype=bool)
     by_joint = np.zeros(len(joints), dtype=np.int64)
-    worst, worst_at = 1.0 + ROUNDING, (-1, -1)
+    worst, row, joint = 1.0 + ROUNDING, -1, -1
     for part in blocks(len(time_s)):
         values = np.nan_to_num(share(part), nan=0.0, posinf=np.inf)
         over = values > 1.0 + ROUNDING
@@ -125,10 +125,10 @@ def _over(
             continue
         any_over[part] = over.any(axis=1)
         by_joint += over.sum(axis=0)
-        row, joint = np.unravel_index(int(values.argmax()), values.shape)
-        if values[row, joint] > worst:
-            worst, worst_at = float(values[row, joint]), (part.start + int(row), int(joint))
-    row, joint = worst_at
+        place = int(values.argmax())
+        if values.flat[place] > worst:
+            worst = float(values.flat[place])
+            row, joint = part.start + place // len(joints), place % len(joints)
     count = int(any_over.sum())
     return LimitFigures(
         kind=kind,

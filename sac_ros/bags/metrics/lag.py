@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far a policy runs behind the recording: where their cross-correlation is largest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.bags.result import LagFigures
+
+Array = NDArray[np.float64]
+
+Pairs = Callable[[], Iterable[tuple[Array, ...]]]
+
+WINDOW_S = 0.5
+"""The search goes so far to either side; what is later is no lag but another motion."""
+
+_MOVES = 1e-20
+
+
+def lag_figures(
+    pairs: Pairs, rate_hz: float, limit: Array, rmse_share: float
+) -> tuple[LagFigures, Array, Array]:
+    """Return the figures, the lags [l] in s, and the correlation [l, n] at each.
+
+    With centred torques x (recorded) and y (policy):
+    r(k) = Σ_t x(t) · y(t + k) / √(Σ x² · Σ y²), scaled for the samples that overlap.
+
+    Args:
+        pairs: gives windows (recorded, policy), each [w, n] N·m on an even grid; called thrice.
+        rate_hz: of the grid.
+        limit: [n] N·m.
+        rmse_share: without compensation, as in `ErrorRow`.
+    """
+    n, reach = len(limit), max(round(WINDOW_S * rate_hz), 1)
+    lags = np.arange(-reach, reach + 1)
+    count, totals = 0, np.zeros((2, n))
+    for recorded, policy in pairs():
+        count += len(recorded)
+        totals += [recorded.sum(axis=0), policy.sum(axis=0)]
+    means = totals / max(count, 1)
+    products, overlap = np.zeros((len(lags), n)), np.zeros(len(lags))
+    energy = np.zeros((2, n))
+    for recorded, policy in pairs():
+        x, y = recorded - means[0], policy - means[1]
+        energy += [(x * x).sum(axis=0), (y * y).sum(axis=0)]
+        size = 2 ** int(np.ceil(np.log2(len(x) + reach + 1)))
+        both = np.conj(np.fft.rfft(x, size, axis=0)) * np.fft.rfft(y, size, axis=0)
+        products += np.fft.irfft(both, size, axis=0)[lags]
+        overlap += np.maximum(len(x) - np.abs(lags), 0)
+    scale = np.sqrt(energy[0] * energy[1])
+    moves = scale > _MOVES
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight = np.where(overlap > 0, count / overlap, np.nan)[:, np.newaxis]
+        correlation = np.where(moves, products / scale * weight, np.nan)
+    lag_s = tuple(
+        float(lags[np.nanargmax(correlation[:, j])]) / rate_hz if moves[j] else None
+        for j in range(n)
+    )
+    best = None
+    if moves.any():
+        shares = np.where(moves, products * weight, 0.0) / limit**2
+        best = int(lags[np.nanargmax(shares.sum(axis=1))])
+    figures = LagFigures(
+        lag_s=lag_s,
+        overall_s=None if best is None else best / rate_hz,
+        window_s=reach / rate_hz,
+        rmse_share=rmse_share,
+        compensated_rmse_share=None if best is None else _shifted_rmse(pairs, best, limit),
+    )
+    return figures, lags / rate_hz, correlation
+
+
+def _shifted_rmse(pairs: Pairs, lag: int, limit: Array) -> float | None:
+    """Return √(mean ((τ(t + lag) − τ_recorded(t)) / limit)²) over what overlaps."""
+    square, values = 0.0, 0
+    for recorded, policy in pairs():
+        rows = len(recorded) - abs(lag)
+        if rows <= 0:
+            continue
+        x = recorded[max(-lag, 0) : max(-lag, 0) + rows]
+        y = policy[max(lag, 0) : max(lag, 0) + rows]
+        square += float((((y - x) / limit) ** 2).sum())
+        values += y.size
+    return float(np.sqrt(square / values)) if values else None

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the safety filter would have made of a policy's torques, for all states at once.
+
+The guards are the filter's own functions, on arrays of thousands of states. Only the state machine
+around them is told differently: the soft start is over, a fault is counted and taken as cleared at
+once (latched, the first would hide all that follows), and the policy tracks wherever it has a goal.
+A test holds the torques to those of `SafetyFilter`, bit for bit, where no fault occurs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.bags.columns import Spool, blocks
+from sac_ros.bags.metrics.limits import runs
+from sac_ros.bags.result import FaultFigures, InterventionFigures
+from sac_ros.policy import guards
+from sac_ros.policy.safety import SLOW_FAULT
+from sac_ros.policy.safety_config import JointLimits, SafetyConfig
+from sac_ros.policy.safety_events import Fault, Intervention
+from sac_ros.policy.schedule import ArrivalRate
+from sac_ros.policy.spec import PolicySpec
+
+Array = NDArray[np.float64]
+
+_TOLD = 100  # times of one kind; who wants all of them compares the series
+_KINDS = (
+    Intervention.NO_GOAL,
+    Intervention.POSITION_LIMIT,
+    Intervention.VELOCITY_LIMIT,
+    Intervention.CLAMP,
+    Intervention.SLEW,
+)
+
+
+@dataclass(frozen=True)
+class SafetyReview:
+    """The torques [m, n] float32 after the filter, and what it did to them."""
+
+    published: NDArray[np.float32]
+    interventions: tuple[InterventionFigures, ...]
+    faults: tuple[FaultFigures, ...]
+
+
+def joint_limits(spec: PolicySpec, order: NDArray[np.intp]) -> JointLimits:
+    """Return the filter's limits, by its default settings, in the order of the recording."""
+    limits = JointLimits.of(spec, SafetyConfig())
+    return JointLimits(**{each.name: getattr(limits, each.name)[order] for each in fields(limits)})
+
+
+def review(
+    torque: NDArray[np.float32],
+    position: Array,
+    velocity: Array,
+    time_s: Array,
+    arrival_s: Array,
+    spec: PolicySpec,
+    order: NDArray[np.intp],
+    spool: Spool,
+) -> SafetyReview:
+    """Apply the safety filter to a policy's torques.
+
+    Args:
+        torque: [m, n] N·m; NaN where the policy has no goal.
+        position: [m, n] rad.
+        velocity: [m, n] rad/s.
+        time_s: [m] s, by which the slew limit is judged.
+        arrival_s: [m] s, when states arrived, by which the watchdog is.
+        spec: of the policy.
+        order: [n] where each joint of the recording stands in the spec.
+        spool: where the torques go.
+    """
+    config, limits = SafetyConfig(), joint_limits(spec, order)
+    m, n = torque.shape
+    published = spool.empty((m, n), np.float32)
+    acts = {kind: np.zeros(m, dtype=bool) for kind in _KINDS}
+    by_joint = {kind: np.zeros(n, dtype=np.int64) for kind in _KINDS}
+    last: Array | None = None
+    for part in blocks(m):
+        wanted, acted = _guarded(
+            torque[part].astype(np.float64), position[part], velocity[part], limits, config
+        )
+        before = time_s[max(part.start - 1, 0)]
+        elapsed = np.clip(np.diff(time_s[part], prepend=before), 0.0, config.watchdog_s)
+        step = limits.slew * elapsed[:, np.newaxis]
+        last = wanted[0] if last is None else last
+        final, slewed = limit_slew(wanted, last, step)
+        acted[Intervention.SLEW] = slewed
+        last = final[-1]
+        published[part] = final
+        for kind, changed in acted.items():
+            acts[kind][part] = changed.any(axis=1)
+            by_joint[kind] += changed.sum(axis=0)
+    interventions = tuple(
+        InterventionFigures(
+            kind=kind.value,
+            count=int(acts[kind].sum()),
+            share=float(acts[kind].mean()),
+            joint_count=tuple(by_joint[kind].tolist()),
+            first_s=_begins(acts[kind], time_s),
+        )
+        for kind in _KINDS
+        if acts[kind].any()
+    )
+    faults = _faults(torque, velocity, time_s, arrival_s, spec, limits, config)
+    return SafetyReview(published, interventions, faults)
+
+
+def limit_slew(wanted: Array, last: Array, step: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Limit how fast torques [k, n] change, each joint by itself.
+
+    y_i = clip(w_i, y_{i−1} − s_i, y_{i−1} + s_i). Between two torques that differ by no more than
+    a step nothing is to be done, so only the ramps are walked through.
+
+    Returns:
+        The torques, and where they differ from those wanted.
+    """
+    final = wanted.copy()
+    before = np.vstack([last[np.newaxis], wanted[:-1]])
+    jumps = (wanted > before + step) | (wanted < before - step)
+    for j in np.flatnonzero(jumps.any(axis=0)).tolist():
+        values, steps = wanted[:, j].tolist(), step[:, j].tolist()
+        row = -1
+        for start in np.flatnonzero(jumps[:, j]).tolist():
+            if start < row:
+                continue  # a ramp from before has not come to its end here yet
+            row = start
+            held = float(final[start - 1, j]) if start else float(last[j])
+            while row < len(values):
+                value = min(max(values[row], held - steps[row]), held + steps[row])
+                if value == values[row]:
+                    break
+                held = value
+                final[row, j] = held
+                row += 1
+    return final, final != wanted
+
+
+def _guarded(
+    torque: Array, position: Array, velocity: Array, limits: JointLimits, config: SafetyConfig
+) -> tuple[Array, dict[Intervention, NDArray[np.bool_]]]:
+    """Return torques after all guards but the slew limit, and where each guard acts."""
+    usable = np.isfinite(torque).all(axis=1, keepdims=True)
+    damping = guards.damping_torque(velocity, limits)
+    clamped = guards.clamp(np.where(usable, torque, damping), limits)
+    clamps = usable & (clamped != torque)
+    faded = guards.fade_at_position_limits(clamped, position, limits, config.position_margin)
+    braked = guards.brake_at_velocity_limits(faded, velocity, limits)
+    final = guards.clamp(braked, limits)
+    return final, {
+        Intervention.NO_GOAL: np.broadcast_to(~usable, torque.shape),
+        Intervention.POSITION_LIMIT: faded != clamped,
+        Intervention.VELOCITY_LIMIT: braked != faded,
+        Intervention.CLAMP: clamps | (final != braked),
+    }
+
+
+def _faults(
+    torque: NDArray[np.float32],
+    velocity: Array,
+    time_s: Array,
+    arrival_s: Array,
+    spec: PolicySpec,
+    limits: JointLimits,
+    config: SafetyConfig,
+) -> tuple[FaultFigures, ...]:
+    over = np.zeros(len(time_s), dtype=bool)
+    broken = np.zeros(len(time_s), dtype=bool)
+    for part in blocks(len(time_s)):
+        over[part] = (np.abs(velocity[part]) > limits.velocity).any(axis=1)
+        finite = np.isfinite(torque[part])
+        broken[part] = finite.any(axis=1) & ~finite.all(axis=1)
+    starts, ends = runs(over)
+    persistent = starts[time_s[ends] - time_s[starts] >= config.over_speed_s]
+    late = np.flatnonzero(np.diff(arrival_s) > config.watchdog_s)
+    found = {
+        Fault.WATCHDOG: time_s[late + 1],
+        Fault.SLOW_STATES: time_s[_slow(arrival_s, spec.control_rate_hz, config.watchdog_s)],
+        Fault.OVER_SPEED: time_s[persistent],
+        Fault.POLICY_OUTPUT: time_s[runs(broken)[0]],
+    }
+    return tuple(
+        FaultFigures(kind.value, len(times), tuple(times[:_TOLD].tolist()))
+        for kind, times in found.items()
+        if len(times)
+    )
+
+
+def _slow(arrival_s: Array, control_rate_hz: float, watchdog_s: float) -> NDArray[np.intp]:
+    """Return the states with which their rate falls below half of the policy's.
+
+    A pause longer than the watchdog has its own fault and is left out, as in the filter.
+    """
+    intervals = np.diff(arrival_s)
+    if not np.any(intervals > 1.0 / (SLOW_FAULT * control_rate_hz)):
+        return np.empty(0, dtype=np.intp)  # an average is never longer than its longest
+    rate, slow = ArrivalRate(), np.zeros(len(arrival_s), dtype=bool)
+    newest = -np.inf
+    for row, now in enumerate(arrival_s.tolist()):
+        if now - newest > watchdog_s:
+            rate.reset()
+        rate.arrived(now)
+        newest = now
+        slow[row] = rate.settled and rate.hz < SLOW_FAULT * control_rate_hz
+    return runs(slow)[0]
+
+
+def _begins(flags: NDArray[np.bool_], time_s: Array) -> tuple[float, ...]:
+    return tuple(time_s[runs(flags)[0][:_TOLD]].tolist())

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How smooth a torque is: steps, jerk, spectrum and spectral arc length, window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.bags.result import SmoothnessFigures
+
+Array = NDArray[np.float64]
+
+FAST_HZ = 10.0
+"""An arm does not follow torques faster than this; what is above is chatter."""
+
+_SPECTRUM = 256  # rows of one spectrum (Welch 1967), half of them overlapping
+_SHORTEST = 32  # rows below which a window has no spectrum
+_MOVES = 1e-9  # N·m: a torque that changes less is constant
+_CUT_OFF_HZ, _AMPLITUDE, _PADDING = 10.0, 0.05, 4  # of SPARC, as Balasubramanian et al. advise
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Power density [f, n] in (N·m)²/Hz at the frequencies [f] in Hz."""
+
+    frequency_hz: Array
+    power: Array
+
+
+def smoothness_figures(
+    name: str, torques: Iterable[Array], rate_hz: float, limit: Array
+) -> tuple[SmoothnessFigures, Spectrum]:
+    """Return the figures of a torque on an even grid.
+
+    Args:
+        name: ``policy``, ``published`` or ``recorded``.
+        torques: windows [w, n] N·m, see `sac_ros.bags.metrics.resample`.
+        rate_hz: of the grid.
+        limit: [n] N·m.
+    """
+    n = len(limit)
+    squares, largest, steps = np.zeros(n), np.zeros(n), 0
+    jerk, jerks = np.zeros(n), 0
+    low, high = np.full(n, np.inf), np.full(n, -np.inf)
+    arc, arcs = np.zeros(n), 0
+    power, spectra = np.zeros((_SPECTRUM // 2 + 1, n)), 0
+    for torque in torques:
+        step = np.diff(torque, axis=0)
+        squares += (step * step).sum(axis=0)
+        steps += len(step)
+        low, high = np.minimum(low, torque.min(axis=0)), np.maximum(high, torque.max(axis=0))
+        if len(step):
+            largest = np.maximum(largest, np.abs(step).max(axis=0))
+        bend = np.diff(step, axis=0) * rate_hz**2
+        jerk += (bend * bend).sum(axis=0)
+        jerks += len(bend)
+        if len(step) >= _SHORTEST:
+            arc += len(step) * _sparc(np.abs(step), rate_hz)
+            arcs += len(step)
+            found = _spectra(torque, rate_hz)
+            power += found.sum(axis=0)
+            spectra += len(found)
+    frequency: Array = np.arange(_SPECTRUM // 2 + 1) * (rate_hz / _SPECTRUM)
+    density = power / max(spectra, 1)
+    spread = np.where(steps > 0, high - low, 0.0)
+    moves = spread > _MOVES
+    total = density[1:].sum(axis=0)
+    fast = density[frequency > FAST_HZ * (1 + 1e-9)].sum(axis=0)
+    figures = SmoothnessFigures(
+        name=name,
+        rate_hz=rate_hz,
+        rms_step=tuple(np.sqrt(squares / max(steps, 1)).tolist()),
+        max_step=tuple(largest.tolist()),
+        rms_step_share=float(np.sqrt((squares / limit**2).sum() / max(steps * n, 1))),
+        jerk=_where(moves & (jerks > 0), np.sqrt(jerk / max(jerks, 1)), spread),
+        power_above_10hz=_where(moves & (total > 0.0), fast, total),
+        sparc=_where(moves & (arcs > 0), arc, np.full(n, max(arcs, 1))),
+    )
+    return figures, Spectrum(frequency, density)
+
+
+def _where(known: NDArray[np.bool_], above: Array, below: Array) -> tuple[float | None, ...]:
+    """Return quotients; None where nothing is known."""
+    pairs = zip(known.tolist(), above.tolist(), below.tolist(), strict=True)
+    return tuple(float(a) / float(b) if sure else None for sure, a, b in pairs)
+
+
+def _spectra(torque: Array, rate_hz: float) -> Array:
+    """Return power densities [s, f, n] of overlapping pieces; short windows are padded."""
+    rows = min(len(torque), _SPECTRUM)
+    taper = np.hanning(rows + 2)[1:-1, np.newaxis]
+    starts = range(0, len(torque) - rows + 1, max(rows // 2, 1))
+    pieces = np.stack([torque[start : start + rows] for start in starts])
+    pieces = (pieces - pieces.mean(axis=1, keepdims=True)) * taper
+    density = np.abs(np.fft.rfft(pieces, _SPECTRUM, axis=1)) ** 2
+    density *= 2.0 / (rate_hz * (taper * taper).sum())
+    return np.asarray(density)
+
+
+def _sparc(rate: Array, rate_hz: float) -> Array:
+    """Return the spectral arc length [n] of how fast a torque changes, |Δτ| [w, n].
+
+    −∫ √((1/ω_c)² + (dV̂/dω)²) dω with V̂ = V(ω) / V(0) over the frequencies up to 10 Hz at which
+    V̂ is 0.05 or more (Balasubramanian, Melendez-Calderon, Roby-Brami, Burdet 2015).
+    """
+    size = 2 ** (int(np.ceil(np.log2(len(rate)))) + _PADDING)
+    size = min(size, 2**16)
+    amplitude = np.abs(np.fft.rfft(rate, max(size, len(rate)), axis=0))
+    frequency = np.fft.rfftfreq(max(size, len(rate)), 1.0 / rate_hz)
+    amplitude = amplitude[frequency <= _CUT_OFF_HZ]
+    frequency = frequency[frequency <= _CUT_OFF_HZ]
+    result = np.zeros(rate.shape[1])
+    for j in range(rate.shape[1]):
+        if not amplitude[0, j] > 0.0:
+            continue
+        share = amplitude[:, j] / amplitude[0, j]
+        last = int(np.flatnonzero(share >= _AMPLITUDE)[-1])
+        if last:
+            width = frequency[1 : last + 1] - frequency[:last]
+            rise = np.diff(share[: last + 1])
+            result[j] = -np.sqrt((width / frequency[last]) ** 2 + rise**2).sum()
+    return result
