@@ -38,6 +38,7 @@ class Recording:
         roles: which topic is what.
         joints: [n] the bag's names of the policy's joints.
         named_commands: whether the commands say their joints and carry stamps.
+        command_joints: [n] the bag's names in the order of a command that does not.
         states, commands, goals: streams with their counts; None where there are none.
         columns: role to columns.
         decisions: policy_node's own log, one object an event; empty where there is none.
@@ -47,6 +48,7 @@ class Recording:
     roles: Roles
     joints: tuple[str, ...]
     named_commands: bool
+    command_joints: tuple[str, ...]
     states: Stream
     commands: Stream | None
     goals: PoseStream | None
@@ -115,6 +117,7 @@ def read_recording(
         roles=roles,
         joints=names,
         named_commands=isinstance(streams.get("commands"), JointStream),
+        command_joints=tuple(options.command_joints) or names,
         states=streams["states"],
         commands=streams.get("commands"),
         goals=goals if isinstance(goals, PoseStream) else None,

@@ -3,8 +3,8 @@
 
 The guards are the filter's own functions, on arrays of thousands of states. Only the state machine
 around them is told differently: the soft start is over, a fault is counted and taken as cleared at
-once (latched, the first would hide all that follows), and the policy tracks wherever it has a goal.
-A test holds the torques to those of `SafetyFilter`, bit for bit, where no fault occurs.
+once (latched, the first would hide all that follows), and the policy tracks wherever it has a
+goal. A test holds the torques to those of `SafetyFilter`, bit for bit, where no fault occurs.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def joint_limits(spec: PolicySpec, order: NDArray[np.intp]) -> JointLimits:
 
 def review(
     torque: NDArray[np.float32],
+    answered: NDArray[np.bool_],
     position: Array,
     velocity: Array,
     time_s: Array,
@@ -65,6 +66,7 @@ def review(
 
     Args:
         torque: [m, n] N·m; NaN where the policy has no goal.
+        answered: [m] whether it has one.
         position: [m, n] rad.
         velocity: [m, n] rad/s.
         time_s: [m] s, by which the slew limit is judged.
@@ -105,7 +107,7 @@ def review(
         for kind in _KINDS
         if acts[kind].any()
     )
-    faults = _faults(torque, velocity, time_s, arrival_s, spec, limits, config)
+    faults = _faults(torque, answered, velocity, time_s, arrival_s, spec, limits, config)
     return SafetyReview(published, interventions, faults)
 
 
@@ -160,6 +162,7 @@ def _guarded(
 
 def _faults(
     torque: NDArray[np.float32],
+    answered: NDArray[np.bool_],
     velocity: Array,
     time_s: Array,
     arrival_s: Array,
@@ -171,8 +174,7 @@ def _faults(
     broken = np.zeros(len(time_s), dtype=bool)
     for part in blocks(len(time_s)):
         over[part] = (np.abs(velocity[part]) > limits.velocity).any(axis=1)
-        finite = np.isfinite(torque[part])
-        broken[part] = finite.any(axis=1) & ~finite.all(axis=1)
+        broken[part] = answered[part] & ~np.isfinite(torque[part]).all(axis=1)
     starts, ends = runs(over)
     persistent = starts[time_s[ends] - time_s[starts] >= config.over_speed_s]
     late = np.flatnonzero(np.diff(arrival_s) > config.watchdog_s)

@@ -46,6 +46,7 @@ def smoothness_figures(
     jerk, jerks = np.zeros(n), 0
     low, high = np.full(n, np.inf), np.full(n, -np.inf)
     arc, arcs = np.zeros(n), 0
+    power: Array
     power, spectra = np.zeros((_SPECTRUM // 2 + 1, n)), 0
     for torque in torques:
         step = np.diff(torque, axis=0)
@@ -61,7 +62,7 @@ def smoothness_figures(
             arc += len(step) * _sparc(np.abs(step), rate_hz)
             arcs += len(step)
             found = _spectra(torque, rate_hz)
-            power += found.sum(axis=0)
+            power = power + np.asarray(found.sum(axis=0), dtype=np.float64)
             spectra += len(found)
     frequency: Array = np.arange(_SPECTRUM // 2 + 1) * (rate_hz / _SPECTRUM)
     density = power / max(spectra, 1)

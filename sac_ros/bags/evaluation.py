@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bags and policies in, an `Evaluation` and its series out: where everything is put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import sac_ros
+from sac_ros.bags.alignment import Aligned, align
+from sac_ros.bags.columns import Spool
+from sac_ros.bags.inference import answer
+from sac_ros.bags.model_figures import model_result
+from sac_ros.bags.recording import Progress, ReadingOptions, Recording, read_recording
+from sac_ros.bags.result import Evaluation, ModelResult
+from sac_ros.bags.thresholds import judge
+from sac_ros.errors import BagError
+from sac_ros.policy.runtime import Policy
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What an evaluation is told.
+
+    Attributes:
+        reading: how the bags are read.
+        clock: ``header``, ``received``, ``sent``, or empty to detect it.
+        start_s, end_s: seconds since the first state; None: everything.
+        goal: [k] for all states, instead of recorded ones; None: the recorded ones, or where
+            there are none the middle of the policy's trained box.
+        thresholds: name to the largest value allowed, see `sac_ros.bags.thresholds`.
+        told: the command line, for the summary.
+    """
+
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
+    clock: str = ""
+    start_s: float | None = None
+    end_s: float | None = None
+    goal: tuple[float, ...] | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+
+def evaluate_bags(
+    bags: Sequence[Path],
+    policies: Sequence[Policy],
+    options: EvaluationOptions,
+    spool: Spool,
+    progress: Progress = lambda _done, _all: None,
+) -> tuple[Evaluation, dict[str, NDArray[Any]]]:
+    """Evaluate policies on recordings.
+
+    Args:
+        bags: one or more; several are joined into one recording.
+        policies: one or more, for the same joints.
+        options: see there.
+        spool: where large arrays go.
+        progress: is told how far the reading is.
+
+    Returns:
+        The figures, and the arrays of `sac_ros.bags.series`.
+
+    Raises:
+        BagError: a bag cannot be used, or the policies do not drive the same joints.
+        ConfigurationError: an option does not fit.
+    """
+    joints = _common_joints(policies)
+    recording = read_recording(bags, joints, options.reading, spool, progress)
+    aligned = align(recording, joints, options.clock, options.start_s, options.end_s, spool)
+    series = _recorded_series(aligned, spool)
+    goal = options.goal
+    if goal is None and not len(aligned.goals):
+        goal = _middle_of_training(policies[0])
+        source = "none were recorded; the middle of the policy's trained box stands for all"
+        aligned.facts = replace(aligned.facts, goal_source=f"{source}: {list(goal)}")
+    elif goal is not None:
+        aligned.facts = replace(aligned.facts, goal_source=f"given by --goal: {list(goal)}")
+    models: list[ModelResult] = []
+    warnings = _warnings(recording, aligned)
+    for i, (policy, label) in enumerate(zip(policies, _labels(policies), strict=True)):
+        if goal is not None and len(goal) != len(policy.spec.goal.fields):
+            raise BagError(
+                f"policy file {policy.path} needs a goal of {', '.join(policy.spec.goal.fields)}; "
+                f"got {len(goal)} values"
+            )
+        answers = answer(policy, aligned, goal, spool)
+        warnings += [
+            f"{label}: {n} goals refused: {why}" for why, n in answers.refused_goals.items()
+        ]
+        result, arrays = model_result(label, policy, aligned, answers, spool)
+        models.append(result)
+        series.setdefault("goal", answers.goal)
+        shared = {"spectrum_hz", "spectrum_recorded", "lag_s"}
+        for name, array in arrays.items():
+            series.setdefault(name if name in shared else f"{name}_{i}", array)
+    evaluation = Evaluation(
+        tool_version=sac_ros.__version__,
+        options=dict(options.told),
+        bags=recording.bags,
+        recording=aligned.facts,
+        models=tuple(models),
+        warnings=tuple(warnings),
+    )
+    return replace(evaluation, thresholds=judge(evaluation, options.thresholds)), series
+
+
+def _common_joints(policies: Sequence[Policy]) -> tuple[str, ...]:
+    first = policies[0]
+    for other in policies[1:]:
+        if set(other.spec.joint_names) != set(first.spec.joint_names):
+            raise BagError(
+                f"policy files {first.path} and {other.path} must drive the same joints to be "
+                f"compared; got {', '.join(first.spec.joint_names)} and "
+                f"{', '.join(other.spec.joint_names)}"
+            )
+    return first.spec.joint_names
+
+
+def _labels(policies: Sequence[Policy]) -> list[str]:
+    """Return the files' names, with a number where two are the same."""
+    stems = [policy.path.stem for policy in policies]
+    return [
+        stem if stems.count(stem) == 1 else f"{stem} ({stems[: i + 1].count(stem)})"
+        for i, stem in enumerate(stems)
+    ]
+
+
+def _middle_of_training(policy: Policy) -> tuple[float, ...]:
+    goal = policy.spec.goal
+    return tuple((low + high) / 2 for low, high in zip(goal.low, goal.high, strict=True))
+
+
+def _recorded_series(aligned: Aligned, spool: Spool) -> dict[str, NDArray[Any]]:
+    shape = aligned.position.shape
+    series: dict[str, NDArray[Any]] = {
+        "time_s": aligned.time_s,
+        "position": _as_float32(aligned.position, spool),
+        "velocity": _as_float32(aligned.velocity, spool),
+        "segment": aligned.segment,
+    }
+    if len(aligned.commanded):
+        recorded = spool.empty(shape, np.float32)
+        recorded[:] = np.nan
+        recorded[aligned.commanded] = aligned.torque
+        series["recorded_torque"] = recorded
+    return series
+
+
+def _as_float32(array: NDArray[Any], spool: Spool) -> NDArray[np.float32]:
+    copy = spool.empty(array.shape, np.float32)
+    copy[:] = array
+    return copy
+
+
+def _warnings(recording: Recording, aligned: Aligned) -> list[str]:
+    """Say what somebody who reads the figures has to know."""
+    facts = aligned.facts
+    found = [warning for bag in recording.bags for warning in bag.warnings]
+    for stream in (facts.states, facts.commands, facts.goals):
+        if stream is not None and stream.dropped:
+            why = ", ".join(f"{count} {reason}" for reason, count in stream.dropped.items())
+            found.append(f"{stream.topic}: not used: {why}")
+    for read in (recording.states, recording.commands):
+        if read is not None and read.trailing:
+            found.append(f"{read.topic}: {read.trailing} messages have bytes behind their end")
+    if not facts.effort_filled:
+        found.append(
+            f"{facts.states.topic}: effort is not filled, so nothing measured is compared"
+        )
+    if facts.still_joints:
+        found.append(
+            f"{facts.states.topic}: the velocity of {', '.join(facts.still_joints)} never changes"
+        )
+    if facts.commands is None:
+        found.append("no recorded torques: nothing is compared with the policy's")
+    elif not facts.commands.used:
+        found.append(f"{facts.commands.topic}: no command belongs to a state")
+    elif not recording.named_commands:
+        found.append(
+            f"{facts.commands.topic} has no joint names: taken in the order "
+            f"{', '.join(recording.command_joints)}"
+        )
+    if facts.states.gaps:
+        found.append(
+            f"{facts.states.topic}: {facts.states.gaps} gaps, the longest "
+            f"{facts.states.longest_gap_s:.3f} s; nothing is interpolated across them"
+        )
+    return found

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All figures of one policy on a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.bags.alignment import Aligned
+from sac_ros.bags.columns import Spool, blocks, take_rows
+from sac_ros.bags.inference import Answers, measure_latency
+from sac_ros.bags.metrics.coverage import coverage_figures
+from sac_ros.bags.metrics.divergence import divergence_figures
+from sac_ros.bags.metrics.errors import all_errors
+from sac_ros.bags.metrics.lag import lag_figures
+from sac_ros.bags.metrics.limits import rate_figures, state_figures, torque_figures
+from sac_ros.bags.metrics.resample import windows
+from sac_ros.bags.metrics.safety import joint_limits, review
+from sac_ros.bags.metrics.smoothness import smoothness_figures
+from sac_ros.bags.result import (
+    DivergenceFigures,
+    ErrorFigures,
+    LagFigures,
+    LimitFigures,
+    ModelResult,
+    SmoothnessFigures,
+)
+from sac_ros.policy.runtime import Policy
+
+Array = NDArray[np.float64]
+Series = dict[str, NDArray[Any]]
+
+
+def model_result(
+    label: str, policy: Policy, aligned: Aligned, answers: Answers, spool: Spool
+) -> tuple[ModelResult, Series]:
+    """Return the figures of one policy, and its series without the model's number."""
+    spec, order = policy.spec, answers.order
+    limit = np.array(spec.torque_limit)[order]
+    reviewed = review(
+        answers.torque,
+        answers.answered,
+        aligned.position,
+        aligned.velocity,
+        aligned.time_s,
+        (aligned.received_ns - aligned.received_ns[0]) * 1e-9,
+        spec,
+        order,
+        spool,
+    )
+    series: Series = {
+        "policy_torque": answers.torque,
+        "published_torque": reviewed.published,
+    }
+    compared = _Compared(aligned, answers, limit, spool)
+    errors, lag, divergence = compared.figures(series)
+    limits, recorded_limits = _limits(policy, aligned, answers, limit)
+    result = ModelResult(
+        label=label,
+        path=str(policy.path),
+        sha256=policy.sha256,
+        name=spec.name,
+        arm=spec.arm,
+        control_rate_hz=answers.control_rate_hz,
+        gravity=spec.gravity,
+        torque_limit=tuple(limit.tolist()),
+        samples=int(answers.answered.sum()),
+        inferences=len(answers.rows),
+        errors=errors,
+        lag=lag,
+        limits=limits,
+        recorded_limits=recorded_limits,
+        interventions=reviewed.interventions,
+        faults=reviewed.faults,
+        smoothness=_smoothness(aligned, answers, reviewed.published, limit, series),
+        coverage=coverage_figures(aligned.position, aligned.velocity, answers.goal, spec, order),
+        latency=measure_latency(policy, aligned, answers),
+        divergence=divergence,
+    )
+    return result, series
+
+
+class _Compared:
+    """The samples that have a recorded torque and the policy's."""
+
+    def __init__(self, aligned: Aligned, answers: Answers, limit: Array, spool: Spool) -> None:
+        both = answers.answered[aligned.commanded]
+        finite = np.zeros(len(both), dtype=bool)
+        for part in blocks(len(both)):
+            asked = answers.torque[aligned.commanded[part]]
+            finite[part] = np.isfinite(asked).all(axis=1)
+            finite[part] &= np.isfinite(aligned.torque[part]).all(axis=1)
+        chosen = np.flatnonzero(both & finite)
+        rows = aligned.commanded[chosen]
+        self._time_s = aligned.time_s[rows]
+        self._segment = aligned.segment[rows]
+        self._policy = take_rows(spool, answers.torque, rows)
+        self._recorded = take_rows(spool, aligned.torque, chosen)
+        self._limit = limit
+        self._joints = aligned.facts.joint_names
+        self._rate_hz = 1.0 / aligned.period_s if aligned.period_s > 0.0 else 0.0
+
+    def figures(
+        self, series: Series
+    ) -> tuple[tuple[ErrorFigures, ...], LagFigures | None, DivergenceFigures | None]:
+        if not len(self._time_s):
+            return (), None, None
+        errors = all_errors(self._asked, self._was, self._time_s, self._limit)
+        divergence = divergence_figures(
+            self._asked, self._was, self._time_s, self._segment, self._limit, self._joints
+        )
+        if len(self._time_s) < 2:
+            return errors, None, divergence
+        rate = 1.0 / float(np.median(np.diff(self._time_s)))
+
+        def pairs() -> Iterator[tuple[Array, ...]]:
+            return windows(self._time_s, self._segment, rate, self._recorded, self._policy)
+
+        lag, series["lag_s"], series["lag_correlation"] = lag_figures(
+            pairs, rate, self._limit, errors[0].overall.rmse_share
+        )
+        return errors, lag, divergence
+
+    def _asked(self, part: slice) -> Array:
+        return self._policy[part].astype(np.float64)
+
+    def _was(self, part: slice) -> Array:
+        return np.asarray(self._recorded[part])
+
+
+def _limits(
+    policy: Policy, aligned: Aligned, answers: Answers, limit: Array
+) -> tuple[tuple[LimitFigures, ...], tuple[LimitFigures, ...]]:
+    """Return what the policy and the states do to the limits, and what the recorded torque does."""
+    joints, slew = aligned.facts.joint_names, joint_limits(policy.spec, answers.order).slew
+    time_s, segment = aligned.time_s, aligned.segment
+    asked = answers.torque[answers.rows]
+    found = (
+        *torque_figures(asked, limit, time_s[answers.rows], joints),
+        rate_figures(asked, segment[answers.rows], slew, time_s[answers.rows], joints),
+        *state_figures(aligned.position, aligned.velocity, policy.spec, answers.order, time_s),
+    )
+    rows = aligned.commanded
+    if not len(rows):
+        return found, ()
+    return found, (
+        *torque_figures(aligned.torque, limit, time_s[rows], joints),
+        rate_figures(aligned.torque, segment[rows], slew, time_s[rows], joints),
+    )
+
+
+def _smoothness(
+    aligned: Aligned,
+    answers: Answers,
+    published: NDArray[np.float32],
+    limit: Array,
+    series: Series,
+) -> tuple[SmoothnessFigures, ...]:
+    """Return the figures of policy, published and recorded torques, all at the control rate."""
+    rate = answers.control_rate_hz
+    usable = np.flatnonzero(answers.answered & np.isfinite(answers.torque).all(axis=1))
+    rows = aligned.commanded[np.isfinite(aligned.torque).all(axis=1)]
+    finite = aligned.torque[np.isfinite(aligned.torque).all(axis=1)]
+    every = [
+        ("policy", usable, answers.torque[usable]),
+        ("published", usable, published[usable]),
+        ("recorded", rows, finite),
+    ]
+    found = []
+    for name, where, torque in every:
+        if not len(where):
+            continue
+        grid = windows(aligned.time_s[where], aligned.segment[where], rate, torque)
+        figures, spectrum = smoothness_figures(name, (each for (each,) in grid), rate, limit)
+        found.append(figures)
+        if name != "published":
+            series["spectrum_hz"] = spectrum.frequency_hz
+            series[f"spectrum_{name}"] = spectrum.power
+    return tuple(found)
