@@ -100,6 +100,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
+            "evaluate_bag = sac_ros.bags.evaluate_bag:main",
             "evaluate_policy = sac_ros.training.evaluate_policy:main",
             "policy_node = sac_ros.nodes.policy_node:main",
             "reach_demo = sac_ros.nodes.reach_demo:main",

@@ -57,7 +57,7 @@ def model_result(
     }
     compared = _Compared(aligned, answers, limit, spool)
     errors, lag, divergence = compared.figures(series)
-    limits, recorded_limits = _limits(policy, aligned, answers, limit)
+    limits, recorded_limits = _limits(policy, aligned, answers, limit, spool)
     result = ModelResult(
         label=label,
         path=str(policy.path),
@@ -75,7 +75,7 @@ def model_result(
         recorded_limits=recorded_limits,
         interventions=reviewed.interventions,
         faults=reviewed.faults,
-        smoothness=_smoothness(aligned, answers, reviewed.published, limit, series),
+        smoothness=_smoothness(aligned, answers, reviewed.published, limit, series, spool),
         coverage=coverage_figures(aligned.position, aligned.velocity, answers.goal, spec, order),
         latency=measure_latency(policy, aligned, answers),
         divergence=divergence,
@@ -87,13 +87,9 @@ class _Compared:
     """The samples that have a recorded torque and the policy's."""
 
     def __init__(self, aligned: Aligned, answers: Answers, limit: Array, spool: Spool) -> None:
-        both = answers.answered[aligned.commanded]
-        finite = np.zeros(len(both), dtype=bool)
-        for part in blocks(len(both)):
-            asked = answers.torque[aligned.commanded[part]]
-            finite[part] = np.isfinite(asked).all(axis=1)
-            finite[part] &= np.isfinite(aligned.torque[part]).all(axis=1)
-        chosen = np.flatnonzero(both & finite)
+        both = answers.answered[aligned.commanded] & _finite_rows(aligned.torque)
+        both &= _finite_rows(answers.torque)[aligned.commanded]
+        chosen = np.flatnonzero(both)
         rows = aligned.commanded[chosen]
         self._time_s = aligned.time_s[rows]
         self._segment = aligned.segment[rows]
@@ -132,12 +128,12 @@ class _Compared:
 
 
 def _limits(
-    policy: Policy, aligned: Aligned, answers: Answers, limit: Array
+    policy: Policy, aligned: Aligned, answers: Answers, limit: Array, spool: Spool
 ) -> tuple[tuple[LimitFigures, ...], tuple[LimitFigures, ...]]:
-    """Return what the policy and the states do to the limits, and what the recorded torque does."""
+    """Return what policy and states do to the limits, and what the recorded torque does."""
     joints, slew = aligned.facts.joint_names, joint_limits(policy.spec, answers.order).slew
     time_s, segment = aligned.time_s, aligned.segment
-    asked = answers.torque[answers.rows]
+    asked = take_rows(spool, answers.torque, answers.rows)
     found = (
         *torque_figures(asked, limit, time_s[answers.rows], joints),
         rate_figures(asked, segment[answers.rows], slew, time_s[answers.rows], joints),
@@ -158,17 +154,18 @@ def _smoothness(
     published: NDArray[np.float32],
     limit: Array,
     series: Series,
+    spool: Spool,
 ) -> tuple[SmoothnessFigures, ...]:
     """Return the figures of policy, published and recorded torques, all at the control rate."""
     rate = answers.control_rate_hz
-    usable = np.flatnonzero(answers.answered & np.isfinite(answers.torque).all(axis=1))
-    rows = aligned.commanded[np.isfinite(aligned.torque).all(axis=1)]
-    finite = aligned.torque[np.isfinite(aligned.torque).all(axis=1)]
-    every = [
-        ("policy", usable, answers.torque[usable]),
-        ("published", usable, published[usable]),
-        ("recorded", rows, finite),
-    ]
+    usable = np.flatnonzero(_finite_rows(answers.torque))
+    commands = np.flatnonzero(_finite_rows(aligned.torque))
+    recorded = take_rows(spool, aligned.torque, commands)
+    every: tuple[tuple[str, NDArray[np.intp], NDArray[np.floating]], ...] = (
+        ("policy", usable, take_rows(spool, answers.torque, usable)),
+        ("published", usable, take_rows(spool, published, usable)),
+        ("recorded", aligned.commanded[commands], recorded),
+    )
     found = []
     for name, where, torque in every:
         if not len(where):
@@ -180,3 +177,10 @@ def _smoothness(
             series["spectrum_hz"] = spectrum.frequency_hz
             series[f"spectrum_{name}"] = spectrum.power
     return tuple(found)
+
+
+def _finite_rows(torque: NDArray[np.floating]) -> NDArray[np.bool_]:
+    finite = np.zeros(len(torque), dtype=bool)
+    for part in blocks(len(torque)):
+        finite[part] = np.isfinite(torque[part]).all(axis=1)
+    return finite

@@ -46,7 +46,6 @@ def smoothness_figures(
     jerk, jerks = np.zeros(n), 0
     low, high = np.full(n, np.inf), np.full(n, -np.inf)
     arc, arcs = np.zeros(n), 0
-    power: Array
     power, spectra = np.zeros((_SPECTRUM // 2 + 1, n)), 0
     for torque in torques:
         step = np.diff(torque, axis=0)
@@ -62,9 +61,9 @@ def smoothness_figures(
             arc += len(step) * _sparc(np.abs(step), rate_hz)
             arcs += len(step)
             found = _spectra(torque, rate_hz)
-            power = power + np.asarray(found.sum(axis=0), dtype=np.float64)
+            power += found.sum(axis=0)
             spectra += len(found)
-    frequency: Array = np.arange(_SPECTRUM // 2 + 1) * (rate_hz / _SPECTRUM)
+    frequency = np.fft.rfftfreq(_SPECTRUM, 1.0 / rate_hz).astype(np.float64)
     density = power / max(spectra, 1)
     spread = np.where(steps > 0, high - low, 0.0)
     moves = spread > _MOVES

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An evaluation in a terminal: what was found, in some forty lines."""
+
+from __future__ import annotations
+
+from sac_ros.bags.result import OPEN_LOOP, Evaluation, ModelResult, RecordingFacts
+
+
+def text_report(evaluation: Evaluation) -> str:
+    """Return the figures that matter as text."""
+    lines = [*_recording(evaluation.recording)]
+    lines += [f"warning: {warning}" for warning in evaluation.warnings]
+    for model in evaluation.models:
+        lines += ["", *_model(model)]
+    for each in evaluation.thresholds:
+        value = "unknown" if each.value is None else f"{each.value:.6g}"
+        verdict = "met" if each.met else "MISSED"
+        lines.append(f"{verdict}: {each.model} {each.name} = {value}, at most {each.limit:g}")
+    return "\n".join([*lines, "", OPEN_LOOP])
+
+
+def _recording(facts: RecordingFacts) -> list[str]:
+    states, commands = facts.states, facts.commands
+    lines = [
+        f"states    {states.topic}: {states.used} of {states.read}{_rate(states.rate_hz)}, "
+        f"{facts.start_s:.3f} to {facts.end_s:.3f} s",
+        f"clock     {facts.clock.name}: {facts.clock.why}",
+        f"goals     {facts.goal_source}",
+    ]
+    if commands is not None:
+        span = (
+            ""
+            if facts.first_command_s is None
+            else (f", {facts.first_command_s:.3f} to {facts.last_command_s:.3f} s")
+        )
+        lines.insert(
+            1,
+            f"commands  {commands.topic}: {commands.used} of {commands.read}"
+            f"{_rate(commands.rate_hz)}{span}",
+        )
+    return lines
+
+
+def _model(model: ModelResult) -> list[str]:
+    lines = [
+        f"{model.label}: {model.name} for {model.arm}, {model.samples} states answered by "
+        f"{model.inferences} inferences at {model.control_rate_hz:.1f} Hz"
+    ]
+    if model.errors:
+        lines.append("  torque error        bias      MAE     RMSE      p95      max  RMSE/limit")
+    for error in model.errors:
+        row = error.overall
+        lines.append(
+            f"    {error.name:<13} {row.bias:9.3f}{row.mae:9.3f}{row.rmse:9.3f}{row.p95:9.3f}"
+            f"{row.max:9.3f}  {row.rmse_share:9.2%}"
+        )
+    if model.errors:
+        row = model.errors[0].overall
+        lines.append(
+            f"  sign agreement {_share(row.sign_agreement)}, "
+            f"correlation {_number(row.correlation, '.3f')}, {_lag(model)}, {_divergence(model)}"
+        )
+    coverage = model.coverage
+    lines.append(
+        f"  coverage: {coverage.outside_share:.1%} of the states outside the training range, "
+        f"{coverage.goal_outside_share:.1%} of the goals"
+    )
+    limits = [f"{each.kind} {each.count} ({each.share:.2%})" for each in model.limits]
+    lines.append(f"  beyond limits: {', '.join(limits)}")
+    acts = [f"{each.kind} {each.share:.1%}" for each in model.interventions]
+    acts += [f"fault {each.kind} {each.count}" for each in model.faults]
+    lines.append(f"  safety filter: {', '.join(acts) or 'would change nothing'}")
+    for each in model.smoothness:
+        fast = [share for share in each.power_above_10hz if share is not None]
+        lines.append(
+            f"  smoothness, {each.name}: RMS step {each.rms_step_share:.2%} of the limit at "
+            f"{each.rate_hz:.0f} Hz, power above 10 Hz {_share(max(fast, default=None))} at most"
+        )
+    latency = model.latency
+    lines.append(
+        f"  latency: p50 {latency.p50_s * 1e6:.0f}, p99 {latency.p99_s * 1e6:.0f}, largest "
+        f"{latency.max_s * 1e6:.0f} µs; p99 is {latency.period_share_p99:.2%} of the period"
+    )
+    return lines
+
+
+def _lag(model: ModelResult) -> str:
+    if model.lag is None or model.lag.overall_s is None:
+        return "lag unknown"
+    return f"lag {model.lag.overall_s * 1e3:+.1f} ms"
+
+
+def _divergence(model: ModelResult) -> str:
+    if model.divergence is None or model.divergence.first_s is None:
+        return "no sustained divergence"
+    return f"diverges at {model.divergence.first_s:.3f} s ({model.divergence.joint})"
+
+
+def _rate(rate_hz: float | None) -> str:
+    return "" if rate_hz is None else f" at {rate_hz:.1f} Hz"
+
+
+def _share(value: float | None) -> str:
+    return _number(value, ".1%")
+
+
+def _number(value: float | None, form: str) -> str:
+    return "unknown" if value is None else format(value, form)
