@@ -22,8 +22,10 @@ def text_report(evaluation: Evaluation) -> str:
 def _recording(facts: RecordingFacts) -> list[str]:
     states, commands = facts.states, facts.commands
     lines = [
-        f"states    {states.topic}: {states.used} of {states.read}{_rate(states.rate_hz)}, "
-        f"{facts.start_s:.3f} to {facts.end_s:.3f} s",
+        (
+            f"states    {states.topic}: {states.used} of {states.read}{_rate(states.rate_hz)}, "
+            f"{facts.start_s:.3f} to {facts.end_s:.3f} s"
+        ),
         f"clock     {facts.clock.name}: {facts.clock.why}",
         f"goals     {facts.goal_source}",
     ]
@@ -43,8 +45,10 @@ def _recording(facts: RecordingFacts) -> list[str]:
 
 def _model(model: ModelResult) -> list[str]:
     lines = [
-        f"{model.label}: {model.name} for {model.arm}, {model.samples} states answered by "
-        f"{model.inferences} inferences at {model.control_rate_hz:.1f} Hz"
+        (
+            f"{model.label}: {model.name} for {model.arm}, {model.samples} states answered by "
+            f"{model.inferences} inferences at {model.control_rate_hz:.1f} Hz"
+        )
     ]
     if model.errors:
         lines.append("  torque error        bias      MAE     RMSE      p95      max  RMSE/limit")
