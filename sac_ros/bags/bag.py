@@ -103,10 +103,10 @@ class Bag:
                 )
         return tuple(odd)
 
-    def messages(self, topics: Collection[str]) -> Iterator[Message]:
+    def batches(self, topics: Collection[str]) -> Iterator[list[Message]]:
         """Yield the messages of some topics, file after file in the order of their beginning."""
         for file in self._files:
-            yield from file.messages(topics)
+            yield from file.batches(topics)
 
     def facts(self, roles: dict[str, str]) -> BagFacts:
         """Describe the bag; ``roles`` says what its topics are used for."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.alignment import Aligned
+from sac_ros.bags.chained_runs import chained_runs
 from sac_ros.bags.columns import Spool, blocks
 from sac_ros.bags.decisions import NodeView
 from sac_ros.bags.result import LatencyFigures
@@ -62,8 +63,11 @@ def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> A
     period = max(1.0 / spec.control_rate_hz, aligned.period_s)
     held = _held(spec.control_rate_hz, aligned, goal_row >= 0)
     rows, run = np.unique(held[held >= 0], return_inverse=True)
-    infer = _previous_action_runs if policy.uses_previous_action else _batched_runs
-    asked = infer(policy, aligned, goals, goal_row, rows, order, spool)
+    if policy.uses_previous_action:
+        anew = _restarts(aligned, rows)
+        asked = chained_runs(policy, aligned, goals, goal_row, rows, order, anew, spool)
+    else:
+        asked = _batched_runs(policy, aligned, goals, goal_row, rows, order, spool)
     answered = held >= 0
     run_of = np.full(len(held), -1, dtype=np.int64)
     run_of[answered] = run
@@ -203,30 +207,8 @@ def _batched_runs(
     return torque
 
 
-def _previous_action_runs(
-    policy: Policy,
-    aligned: Aligned,
-    goals: NDArray[np.float64],
-    goal_row: NDArray[np.int64],
-    rows: NDArray[np.intp],
-    order: NDArray[np.intp],
-    spool: Spool,
-) -> NDArray[np.float32]:
-    """One run after the other: each needs the action of the one before."""
-    torque = spool.empty((len(rows), len(order)), np.float32)
-    inverse = np.argsort(order)
-    zero = np.zeros(len(order), dtype=np.float32)
-    action, segment = zero, -1
-    view = aligned.view
-    restarts = set(view.asked_row[view.restart].tolist()) if view else set()
-    for place, row in enumerate(rows.tolist()):
-        anew = aligned.segment[row] != segment or row in restarts
-        segment = aligned.segment[row]
-        asked, action = policy(
-            aligned.position[row][inverse],
-            aligned.velocity[row][inverse],
-            goals[goal_row[row]],
-            zero if anew else action,
-        )
-        torque[place] = asked[order]
-    return torque
+def _restarts(aligned: Aligned, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Tell before which runs the node forgets its last action."""
+    if aligned.view is not None:
+        return np.isin(rows, aligned.view.asked_row[aligned.view.restart])
+    return np.diff(aligned.segment[rows], prepend=-1) != 0

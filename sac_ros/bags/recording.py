@@ -18,14 +18,14 @@ from sac_ros.bags.columns import Spool
 from sac_ros.bags.discovery import AskedTopics, Roles, find_topics
 from sac_ros.bags.joints import bag_joints, command_order
 from sac_ros.bags.result import BagFacts
-from sac_ros.bags.storage import StoredTopic
+from sac_ros.bags.storage import Message, StoredTopic
 from sac_ros.bags.streams import JointStream, NumberStream, PoseStream, Stream
 from sac_ros.errors import BagError
 
 Progress = Callable[[int, int], None]
 """Called with the messages read so far and all there are."""
 
-_PROGRESS_EVERY = 4096
+_LOOKED_AT = 100  # messages in which joint names are looked for
 _STATE_FIELDS = ("position", "velocity")
 
 
@@ -145,13 +145,11 @@ def _names_in(bags: Sequence[Bag], topic: StoredTopic) -> list[str]:
     names: dict[str, None] = {}
     problem = ""
     for bag in bags:
-        for count, (_, _, _, raw) in enumerate(bag.messages({topic.name})):
+        for _, _, _, raw in next(bag.batches({topic.name}), [])[:_LOOKED_AT]:
             try:
                 names.update(dict.fromkeys(read_layout(raw, topic.type).names))
             except CdrError as error:
                 problem = problem or str(error)
-            if count >= 100:
-                break
     if not names and problem:
         raise BagError(f"{topic.name} must have messages of type {topic.type}; one is {problem}")
     return list(names)
@@ -186,16 +184,17 @@ def _read(
     expected = sum(bag.topics[t].messages for bag in bags for t in wanted if t in bag.topics)
     decisions: list[dict[str, Any]] = []
     done = 0
-    for bag in bags:
-        for topic, received_ns, sent_ns, raw in bag.messages(wanted):
-            done += 1
-            if done % _PROGRESS_EVERY == 0:
-                progress(done, expected)
-            if topic == log:
-                decisions.extend(_decision(raw))
-                continue
-            for stream in by_topic[topic]:
-                stream.add(received_ns, sent_ns, raw)
+    for batch in (batch for bag in bags for batch in bag.batches(wanted)):
+        grouped: dict[str, list[Message]] = {topic: [] for topic in wanted}
+        for message in batch:
+            grouped[message[0]].append(message)
+        for topic, messages in grouped.items():
+            for stream in by_topic.get(topic, ()):
+                stream.add(messages)
+        for _, _, _, raw in grouped.get(log, ()):
+            decisions.extend(_decision(raw))
+        done += len(batch)
+        progress(min(done, expected), expected)
     progress(expected, expected)
     return decisions
 

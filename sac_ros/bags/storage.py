@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from sac_ros.errors import BagError
 
 Message = tuple[str, int, int, bytes]
 """Topic, time of recording and of sending (ns; the same where only one is known), CDR."""
+
+BATCH = 4096
+"""Messages that are read at a time."""
 
 _LARGEST_MESSAGE = 2**26  # bytes, of a compressed one; joint states have some hundred
 
@@ -72,14 +77,17 @@ class StorageFile:
             self._reader.close()
             self._reader = None
 
-    def messages(self, topics: Collection[str]) -> Iterator[Message]:
-        """Yield the messages of some topics in the order of recording.
+    def batches(self, topics: Collection[str]) -> Iterator[list[Message]]:
+        """Yield the messages of some topics in the order of recording, `BATCH` at a time.
 
         A damage in the middle ends it and leaves a warning.
         """
         if self._scan is not None:
-            return self._scan.messages(topics)
-        return self._read(topics)
+            scanned = self._scan.messages(topics)
+            while batch := list(islice(scanned, BATCH)):
+                yield batch
+        else:
+            yield from self._read(topics)
 
     def _open(self) -> None:
         try:
@@ -132,30 +140,53 @@ class StorageFile:
         if scan.first_ns is not None and scan.last_ns is not None:
             self.span_ns = (scan.first_ns, scan.last_ns)
 
-    def _read(self, topics: Collection[str]) -> Iterator[Message]:
+    def _read(self, topics: Collection[str]) -> Iterator[list[Message]]:
         connections = [each for each in self._reader.connections if each.topic in topics]
         if not connections:
             return
         count = 0
-        try:
-            messages = self._reader.messages(connections=connections)
-            if self._kind == "ros1":
-                convert = get_typestore(Stores.ROS1_NOETIC).ros1_to_cdr
-                for connection, time_ns, data in messages:
-                    cdr = bytes(convert(data, connection.msgtype))
-                    yield connection.topic, time_ns, time_ns, cdr
+        messages: Any = None
+        while True:
+            read: list[tuple[Any, int, bytes]] = []
+            try:
+                messages = messages or self._reader.messages(connections=connections)
+                read.extend(islice(messages, BATCH))  # at an error it keeps what came before
+                damage = ""
+            except Exception as error:  # see `_open`
+                damage = _one_line(error)
+            batch, broken = self._as_cdr(read)
+            count += len(batch)
+            if batch:
+                yield batch
+            if damage or broken:
+                self.warnings.append(
+                    f"{self._path.name} is damaged after {count} messages: {damage or broken}"
+                )
                 return
-            for connection, time_ns, data in messages:
-                if data[:4] == zstd.MAGIC:
-                    data = zstd.decompress(data, _LARGEST_MESSAGE)  # noqa: PLW2901 - the message
-                yield connection.topic, time_ns, time_ns, data
-                count += 1
-        except GeneratorExit:
-            raise
+            if len(read) < BATCH:
+                return
+
+    def _as_cdr(self, read: list[tuple[Any, int, bytes]]) -> tuple[list[Message], str]:
+        """Return messages up to the first that cannot be unpacked, and why it cannot."""
+        if self._kind != "ros1" and not any(data[:4] == zstd.MAGIC for _, _, data in read):
+            return [(c.topic, time_ns, time_ns, data) for c, time_ns, data in read], ""
+        found: list[Message] = []
+        try:
+            for connection, time_ns, data in read:
+                found.append((connection.topic, time_ns, time_ns, self._unpack(connection, data)))
         except Exception as error:  # see `_open`
-            self.warnings.append(
-                f"{self._path.name} is damaged after {count} messages: {_one_line(error)}"
-            )
+            return found, _one_line(error)
+        return found, ""
+
+    def _unpack(self, connection: Any, data: bytes) -> bytes:
+        if self._kind == "ros1":
+            return bytes(_ros1_types().ros1_to_cdr(data, connection.msgtype))
+        return zstd.decompress(data, _LARGEST_MESSAGE) if data[:4] == zstd.MAGIC else data
+
+
+@cache
+def _ros1_types() -> Any:
+    return get_typestore(Stores.ROS1_NOETIC)
 
 
 def _one_line(error: BaseException) -> str:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.cdr import CdrError, Layout, read_layout
 from sac_ros.bags.columns import Spool
+from sac_ros.bags.storage import Message
 
 Array = NDArray[np.float64]
 
-_BATCH = 4096
 _LAYOUTS = 16  # shapes tried on a batch; what has more is no publisher but damage
 
 NOT_DECODED = "cannot be decoded"
@@ -46,22 +46,16 @@ class Stream:
             **{name: spool.column(0, np.int64) for name in times},
             **{name: spool.column(width) for name, width in widths.items()},
         }
-        self._received: list[int] = []
-        self._sent: list[int] = []
-        self._raw: list[bytes] = []
         self._layouts: dict[int, list[Layout]] = {}
 
-    def add(self, received_ns: int, sent_ns: int, raw: bytes) -> None:
-        """Take one message."""
-        self._received.append(received_ns)
-        self._sent.append(sent_ns)
-        self._raw.append(raw)
-        if len(self._raw) >= _BATCH:
-            self._flush()
+    def add(self, messages: list[Message]) -> None:
+        """Take messages of this topic."""
+        if messages:
+            _, received, sent, raw = zip(*messages, strict=True)
+            self._take(raw, {"received_ns": _as_ns(received), "sent_ns": _as_ns(sent)})
 
     def finish(self) -> dict[str, NDArray[Any]]:
         """Return every column, in the order of `received_ns`."""
-        self._flush()
         columns = {name: column.array() for name, column in self._columns.items()}
         times = columns["received_ns"]
         if len(times) and np.any(times[1:] < times[:-1]):  # bags that overlap
@@ -77,19 +71,17 @@ class Stream:
         """Return the columns of messages of one shape."""
         raise NotImplementedError
 
-    def _flush(self) -> None:
-        count = len(self._raw)
-        if not count:
-            return
+    def _take(self, raws: Sequence[bytes], times: dict[str, NDArray[np.int64]]) -> None:
+        count = len(raws)
         self.read += count
         keep = np.zeros(count, dtype=bool)
         stamps = np.zeros(count, dtype=np.int64)
         values = {name: np.empty((count, width)) for name, width in self._widths.items()}
-        sizes = np.fromiter(map(len, self._raw), np.int64, count)
+        sizes = np.fromiter(map(len, raws), np.int64, count)
         for size in np.unique(sizes).tolist():
             rows = np.flatnonzero(sizes == size)
-            raw = self._raw if len(rows) == count else [self._raw[row] for row in rows]
-            block = np.frombuffer(b"".join(raw), dtype=np.uint8).reshape(len(rows), size)
+            same = raws if len(rows) == count else [raws[row] for row in rows.tolist()]
+            block = np.frombuffer(b"".join(same), dtype=np.uint8).reshape(len(rows), size)
             for layout, part in self._by_shape(size, block):
                 if reason := self._refusal(layout):
                     self._drop(reason, len(part))
@@ -100,14 +92,9 @@ class Stream:
                 stamps[rows[part]] = layout.stamps_ns(chosen)
                 for name, column in self._values(layout, chosen).items():
                     values[name][rows[part]] = column
-        times: dict[str, NDArray[Any]] = {
-            "received_ns": _as_ns(self._received),
-            "sent_ns": _as_ns(self._sent),
-            "stamp_ns": stamps,
-        }
-        for name, column in {**times, **values}.items():
+        columns: dict[str, NDArray[Any]] = {**times, "stamp_ns": stamps, **values}
+        for name, column in columns.items():
             self._columns[name].append(column[keep])
-        self._received, self._sent, self._raw = [], [], []
 
     def _by_shape(
         self, size: int, block: NDArray[np.uint8]
@@ -225,7 +212,7 @@ class PoseStream(Stream):
         return {"goal": layout.doubles(block, "pose")[:, :3], "frame": number}
 
 
-def _as_ns(values: list[int]) -> NDArray[np.int64]:
+def _as_ns(values: Sequence[int]) -> NDArray[np.int64]:
     """Return times as an array; beyond 2^63 ns, the year 2262, they are damage and wrap."""
     try:
         return np.array(values, dtype=np.int64)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inference where every run needs the action of the one before, still in batches.
+
+One after the other, such runs take as long as on the robot. But a policy forgets: after some
+hundred runs it no longer matters which action it began with. So a recording is cut into pieces
+that run side by side, each from no action at first; then those that began wrongly run again from
+where the piece before them ended, until they meet what they did before. When no beginning changes
+any more, the actions are those of one long chain, to the bit: a_k = π(s_k, a_{k−1}).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.bags.alignment import Aligned
+from sac_ros.bags.columns import Spool, blocks
+from sac_ros.policy.runtime import Policy
+
+_LENGTH = 512  # runs of one piece; some hundred are what it takes to forget
+_PIECES = 64  # side by side, which bounds the memory
+
+
+def chained_runs(
+    policy: Policy,
+    aligned: Aligned,
+    goals: NDArray[np.float64],
+    goal_row: NDArray[np.int64],
+    rows: NDArray[np.intp],
+    order: NDArray[np.intp],
+    anew: NDArray[np.bool_],
+    spool: Spool,
+) -> NDArray[np.float32]:
+    """Return the torques [d, n] N·m of runs for the states ``rows`` [d].
+
+    Args:
+        policy: takes ``previous_action``.
+        aligned: the recording.
+        goals: [g, k], with ``goal_row`` [m] the goal of each state.
+        goal_row: see above.
+        rows: [d] the states.
+        order: [n] where each joint of the recording stands in the policy.
+        anew: [d] whether a run begins without a last action.
+        spool: where the torques go.
+    """
+    torque = spool.empty((len(rows), len(order)), np.float32)
+    inverse = np.argsort(order)
+    last = np.zeros(len(order), dtype=np.float32)
+    for part in blocks(len(rows), _LENGTH * _PIECES):
+        count = part.stop - part.start
+        pieces = -(-count // _LENGTH)
+        # [length, pieces]: a column is a piece; what is missing in the last repeats its end.
+        place = np.arange(pieces * _LENGTH).reshape(pieces, _LENGTH).T
+        place = part.start + np.minimum(place, count - 1)
+        states = rows[place]
+        inputs = (
+            aligned.position[states][..., inverse].astype(np.float32),
+            aligned.velocity[states][..., inverse].astype(np.float32),
+            goals[goal_row[states]].astype(np.float32),
+        )
+        asked, actions = _settled(policy, inputs, anew[place], last)
+        torque[part] = asked.swapaxes(0, 1).reshape(-1, len(order))[:count][:, order]
+        last = actions.swapaxes(0, 1).reshape(-1, len(order))[count - 1]
+    return torque
+
+
+def _settled(
+    policy: Policy,
+    inputs: tuple[NDArray[np.float32], ...],
+    anew: NDArray[np.bool_],
+    first: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return torques and actions [length, pieces, n]; ``first`` [n] is the first piece's."""
+    length, pieces, n = inputs[0].shape
+    asked, actions, previous = (np.empty((length, pieces, n), np.float32) for _ in range(3))
+    begins = np.zeros((pieces, n), dtype=np.float32)
+    begins[0] = first
+    for sweep in range(pieces + 1):
+        action = begins
+        for t in range(length):
+            before = np.where(anew[t][:, np.newaxis], np.float32(0.0), action)
+            if sweep and np.array_equal(before, previous[t], equal_nan=True):
+                break  # from here on everything is as in the sweep before
+            previous[t] = before
+            asked[t], actions[t] = policy(*(each[t] for each in inputs), before)
+            action = actions[t]
+        ends = np.concatenate([begins[:1], actions[-1, :-1]])
+        if np.array_equal(ends, begins, equal_nan=True):
+            break
+        begins = ends
+    return asked, actions
