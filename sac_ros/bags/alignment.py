@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.clock import GAP_PERIODS, Timeline, choose_clock, state_times
-from sac_ros.bags.columns import Spool, blocks, take_rows
+from sac_ros.bags.columns import Spool, blocks, finite_rows, take_rows
 from sac_ros.bags.decisions import NodeView, node_view
 from sac_ros.bags.recording import Recording
 from sac_ros.bags.result import RecordingFacts, StreamFacts
@@ -169,7 +169,7 @@ def _usable(
     for part in blocks(len(chosen)):
         rows = line.kept[chosen[part]]
         for name in ("position", "velocity"):
-            finite[part] &= np.isfinite(columns[name][rows]).all(axis=1)
+            finite[part] &= finite_rows(columns[name][rows])
     if not finite.all():
         dropped["not finite"] += int((~finite).sum())
     chosen = chosen[finite]

@@ -66,12 +66,13 @@ def chained_runs(
 
 def _settled(
     policy: Policy,
-    inputs: tuple[NDArray[np.float32], ...],
+    inputs: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
     anew: NDArray[np.bool_],
     first: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return torques and actions [length, pieces, n]; ``first`` [n] is the first piece's."""
-    length, pieces, n = inputs[0].shape
+    position, velocity, goal = inputs
+    length, pieces, n = position.shape
     asked, actions, previous = (np.empty((length, pieces, n), np.float32) for _ in range(3))
     begins = np.zeros((pieces, n), dtype=np.float32)
     begins[0] = first
@@ -82,7 +83,7 @@ def _settled(
             if sweep and np.array_equal(before, previous[t], equal_nan=True):
                 break  # from here on everything is as in the sweep before
             previous[t] = before
-            asked[t], actions[t] = policy(*(each[t] for each in inputs), before)
+            asked[t], actions[t] = policy(position[t], velocity[t], goal[t], before)
             action = actions[t]
         ends = np.concatenate([begins[:1], actions[-1, :-1]])
         if np.array_equal(ends, begins, equal_nan=True):

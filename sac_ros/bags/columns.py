@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-BLOCK = 2**16
-"""Rows that are handled at a time."""
+BLOCK = 2**13
+"""Rows that are handled at a time: seven doubles of each fit into a processor's cache."""
 
 _IN_MEMORY = 2**26  # bytes of an array that is not worth a file
 
@@ -98,3 +98,13 @@ def take_rows(spool: Spool, array: NDArray[Any], index: NDArray[np.intp]) -> NDA
     for part in blocks(len(index)):
         taken[part] = array[index[part]]
     return taken
+
+
+def finite_rows(array: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Tell which rows of [m, n] are finite throughout."""
+    finite = np.ones(len(array), dtype=bool)
+    for part in blocks(len(array)):
+        each = np.isfinite(array[part])
+        if not each.all():  # short rows one by one take ten times as long as all in one
+            finite[part] = each.all(axis=1)
+    return finite

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.alignment import Aligned
-from sac_ros.bags.columns import Spool, blocks, take_rows
+from sac_ros.bags.columns import Spool, finite_rows, take_rows
 from sac_ros.bags.inference import Answers, measure_latency
 from sac_ros.bags.metrics.coverage import coverage_figures
 from sac_ros.bags.metrics.divergence import divergence_figures
@@ -87,8 +87,8 @@ class _Compared:
     """The samples that have a recorded torque and the policy's."""
 
     def __init__(self, aligned: Aligned, answers: Answers, limit: Array, spool: Spool) -> None:
-        both = answers.answered[aligned.commanded] & _finite_rows(aligned.torque)
-        both &= _finite_rows(answers.torque)[aligned.commanded]
+        both = answers.answered[aligned.commanded] & finite_rows(aligned.torque)
+        both &= finite_rows(answers.torque)[aligned.commanded]
         chosen = np.flatnonzero(both)
         rows = aligned.commanded[chosen]
         self._time_s = aligned.time_s[rows]
@@ -158,8 +158,8 @@ def _smoothness(
 ) -> tuple[SmoothnessFigures, ...]:
     """Return the figures of policy, published and recorded torques, all at the control rate."""
     rate = answers.control_rate_hz
-    usable = np.flatnonzero(_finite_rows(answers.torque))
-    commands = np.flatnonzero(_finite_rows(aligned.torque))
+    usable = np.flatnonzero(finite_rows(answers.torque))
+    commands = np.flatnonzero(finite_rows(aligned.torque))
     recorded = take_rows(spool, aligned.torque, commands)
     every: tuple[tuple[str, NDArray[np.intp], NDArray[np.floating]], ...] = (
         ("policy", usable, take_rows(spool, answers.torque, usable)),
@@ -177,10 +177,3 @@ def _smoothness(
             series["spectrum_hz"] = spectrum.frequency_hz
             series[f"spectrum_{name}"] = spectrum.power
     return tuple(found)
-
-
-def _finite_rows(torque: NDArray[np.floating]) -> NDArray[np.bool_]:
-    finite = np.zeros(len(torque), dtype=bool)
-    for part in blocks(len(torque)):
-        finite[part] = np.isfinite(torque[part]).all(axis=1)
-    return finite

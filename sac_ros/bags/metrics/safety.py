@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.columns import Spool, blocks
+from sac_ros.bags.columns import Spool, blocks, finite_rows
 from sac_ros.bags.metrics.limits import runs
 from sac_ros.bags.result import FaultFigures, InterventionFigures
 from sac_ros.policy import guards
@@ -145,7 +145,7 @@ def _guarded(
     torque: Array, position: Array, velocity: Array, limits: JointLimits, config: SafetyConfig
 ) -> tuple[Array, dict[Intervention, NDArray[np.bool_]]]:
     """Return torques after all guards but the slew limit, and where each guard acts."""
-    usable = np.isfinite(torque).all(axis=1, keepdims=True)
+    usable = finite_rows(torque)[:, np.newaxis]
     damping = guards.damping_torque(velocity, limits)
     clamped = guards.clamp(np.where(usable, torque, damping), limits)
     clamps = usable & (clamped != torque)
@@ -174,7 +174,7 @@ def _faults(
     broken = np.zeros(len(time_s), dtype=bool)
     for part in blocks(len(time_s)):
         over[part] = (np.abs(velocity[part]) > limits.velocity).any(axis=1)
-        broken[part] = answered[part] & ~np.isfinite(torque[part]).all(axis=1)
+        broken[part] = answered[part] & ~finite_rows(torque[part])
     starts, ends = runs(over)
     persistent = starts[time_s[ends] - time_s[starts] >= config.over_speed_s]
     late = np.flatnonzero(np.diff(arrival_s) > config.watchdog_s)
