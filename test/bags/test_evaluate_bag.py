@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`evaluate_bag` from the command line to its files, on bags that rosbags wrote."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bag_maker import COMMANDS, STATES, Entry, Motion, joint_state, write_bag
+from tiny_policy import JOINTS, write_tiny_policy
+
+from sac_ros.bags.evaluate_bag import main
+from sac_ros.bags.series import load_series
+from sac_ros.bags.summary_file import load_summary
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_tiny_policy(tmp_path / "tiny.onnx")
+
+
+@pytest.fixture
+def bag(tmp_path: Path) -> Path:
+    return write_bag(tmp_path / "bag", Motion().entries())
+
+
+def evaluated(capsys: pytest.CaptureFixture[str], *arguments: Any) -> dict[str, Any]:
+    assert main([*map(str, arguments), "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
+    assert main([*map(str, arguments)]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    return output.err
+
+
+@pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
+def test_the_policy_that_was_recorded_has_no_error(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str], storage: str
+) -> None:
+    bag = write_bag(tmp_path / "bag", Motion().entries(), storage)
+    found = evaluated(capsys, bag, "--model", model)
+    (one,) = found["models"]
+    errors = {each["name"]: each for each in one["errors"]}
+    assert errors["policy"]["samples"] == 300
+    assert errors["policy"]["overall"]["max_share"] < 1e-5
+    assert errors["policy"]["overall"]["correlation"] == pytest.approx(1.0)
+    assert errors["zero"]["overall"]["rmse"] > 100 * errors["policy"]["overall"]["rmse"]
+    assert one["lag"]["overall_s"] == 0.0
+    assert one["divergence"]["first_s"] is None
+    assert found["bags"][0]["storage"] == storage
+    roles = {each["name"]: each["role"] for each in found["bags"][0]["topics"]}
+    assert roles == {STATES: "states", COMMANDS: "commands", "/goal_pose": "goals"}
+
+
+def test_another_policy_has_one_and_diverges(
+    tmp_path: Path, bag: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_tiny_policy(tmp_path / "other.onnx", gain=-3.0)
+    (one,) = evaluated(capsys, bag, "--model", other)["models"]
+    assert one["errors"][0]["overall"]["rmse_share"] > 0.05
+    assert one["divergence"]["first_s"] is not None
+
+
+def test_several_policies_stand_side_by_side_in_the_order_given(
+    tmp_path: Path, model: Path, bag: Path
+) -> None:
+    other = write_tiny_policy(tmp_path / "other.onnx", tuple(reversed(JOINTS)), gain=2.0)
+    output = tmp_path / "out"
+    assert main([str(bag), "--model", str(model), str(other), "--output", str(output)]) == 0
+    summary, series = load_summary(output), load_series(output)
+    assert [each.label for each in summary.models] == ["tiny", "other"]
+    # One order of joints for both, that of the first.
+    assert summary.models[1].torque_limit == (10.0, 20.0, 30.0)
+    assert summary.recording.joint_names == JOINTS
+    position, goal = series["position"][50], series["goal"][50]
+    velocity = series["velocity"][50]
+    action = np.tanh(2.0 * (goal[0] - position) - 0.2 * velocity)
+    np.testing.assert_allclose(series["policy_torque_1"][50], [5, 10, 15] * action, rtol=1e-5)
+
+
+def test_the_files_hold_what_they_say(tmp_path: Path, model: Path, bag: Path) -> None:
+    output = tmp_path / "new" / "out"
+    assert main([str(bag), "--model", str(model), "--output", str(output)]) == 0
+    assert {each.name for each in output.iterdir()} == {"summary.json", "series.npz"}
+    series = load_series(output)
+    m, n = 300, 3
+    assert series["time_s"].shape == (m,)
+    for name in ("position", "velocity", "recorded_torque", "policy_torque_0"):
+        assert series[name].shape == (m, n), name
+    assert series["published_torque_0"].shape == (m, n)
+    assert series["goal"].shape == (m, 3)
+    assert series["spectrum_policy_0"].shape == (len(series["spectrum_hz"]), n)
+    assert series["lag_correlation_0"].shape == (len(series["lag_s"]), n)
+    assert "spectrum_recorded" in series
+
+
+def test_the_figures_are_the_same_on_every_run_but_for_the_latency(
+    tmp_path: Path, model: Path, bag: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [evaluated(capsys, bag, "--model", model) for _ in range(2)]
+    for run in runs:
+        assert run["models"][0].pop("latency")["calls"] > 0
+    assert runs[0] == runs[1]
+
+
+def test_states_and_commands_recorded_apart_are_joined(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    motion = Motion()
+    states = write_bag(tmp_path / "states", [*motion.states(), *motion.goals()])
+    commands = write_bag(tmp_path / "commands", motion.commands(), "mcap")
+    found = evaluated(capsys, commands, states, "--model", model)
+    assert len(found["bags"]) == 2
+    assert found["models"][0]["errors"][0]["samples"] == 300
+    assert found["models"][0]["errors"][0]["overall"]["max_share"] < 1e-5
+
+
+def test_joints_are_never_paired_by_their_place(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = write_bag(tmp_path / "bag", Motion(names=("q0", "q1", "q2")).entries())
+    message = refused(capsys, bag, "--model", model)
+    assert "shoulder, elbow, wrist" in message
+    assert "q0, q1, q2" in message
+    assert "--joints" in message
+    mapping = "shoulder=q0,elbow=q1,wrist=q2"
+    found = evaluated(capsys, bag, "--model", model, "--joints", mapping)
+    assert found["recording"]["states"]["joints"] == ["q0", "q1", "q2"]
+    assert found["models"][0]["errors"][0]["overall"]["max_share"] < 1e-5
+
+
+def test_commands_in_another_order_are_told_so(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    motion = Motion()
+    scale = np.array([15.0, 10.0, 5.0])
+    motion.torque = lambda q, v: (scale * np.tanh(np.float32(0.3) - q - 0.2 * v))[::-1]
+    bag = write_bag(tmp_path / "bag", motion.entries())
+    order = "--command-joints", ",".join(reversed(JOINTS))
+    found = evaluated(capsys, bag, "--model", model, *order)
+    assert found["models"][0]["errors"][0]["overall"]["max_share"] < 1e-5
+    assert "--command-joints" in refused(
+        capsys, bag, "--model", model, "--command-joints", "a,b,c"
+    )
+
+
+def test_the_effort_of_joint_states_can_be_the_recorded_torque(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    motion = Motion()
+    bag = write_bag(tmp_path / "bag", [*motion.states(), *motion.goals()])
+    found = evaluated(capsys, bag, "--model", model, "--command-topic", STATES)
+    assert found["recording"]["commands"]["used"] == 300
+    zero = found["models"][0]["errors"][2]
+    effort = np.stack([0.1 * motion.state(i)[0] for i in range(300)])
+    assert zero["overall"]["rmse"] == pytest.approx(np.sqrt(np.mean(effort**2)))
+
+
+def test_start_and_end_choose_a_part(
+    bag: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = evaluated(capsys, bag, "--model", model, "--start", 1.0, "--end", 2.0)
+    recording = found["recording"]
+    assert (recording["start_s"], recording["end_s"]) == (1.0, 2.0)
+    assert found["models"][0]["errors"][0]["samples"] == 101
+    assert "no usable joint state between" in refused(
+        capsys, bag, "--model", model, "--start", 100
+    )
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "code"),
+    [
+        ("rmse=0.001,violations=0,dropped=0,max_share=1e-5", 0),
+        ("rmse=0.0000000000001", 1),
+        ("violations=0,interventions=-1", 1),
+    ],
+)
+def test_a_missed_threshold_is_exit_code_1(
+    bag: Path, model: Path, thresholds: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(bag), "--model", str(model), "--fail-on", thresholds]) == code
+    assert ("MISSED" in capsys.readouterr().out) == bool(code)
+
+
+def test_a_figure_that_cannot_be_told_misses_its_threshold(tmp_path: Path, model: Path) -> None:
+    bag = write_bag(tmp_path / "bag", [*Motion().states(), *Motion().goals()])
+    assert main([str(bag), "--model", str(model), "--fail-on", "rmse=1e9"]) == 1
+    assert main([str(bag), "--model", str(model), "--fail-on", "violations=0"]) == 0
+
+
+def test_two_saved_runs_are_compared_without_the_bag(
+    tmp_path: Path, model: Path, bag: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_tiny_policy(tmp_path / "other.onnx", gain=2.0)
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder, policy in zip(folders, (model, other), strict=True):
+        assert main([str(bag), "--model", str(policy), "--output", str(folder)]) == 0
+    for each in bag.iterdir():
+        each.unlink()
+    capsys.readouterr()
+    found = evaluated(capsys, "--compare", *folders)
+    assert found["same_bags"]
+    rmse = found["models"][0]["figures"]["rmse"]
+    assert rmse["change"] == pytest.approx(rmse["b"] - rmse["a"])
+    assert rmse["b"] > rmse["a"]
+    assert main(["--compare", *map(str, folders)]) == 0
+    assert "tiny -> other" in capsys.readouterr().out
+    assert "cannot be read" in refused(capsys, "--compare", folders[0], tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "{model}"], "at least one bag"),
+        (["{bag}"], "at least one policy"),
+        (["{bag}", "--model", "{bag}"], "policy file"),
+        (["{bag}/none", "--model", "{model}"], "does not exist"),
+        (["{bag}", "--model", "{model}", "--fail-on", "speed=1"], "--fail-on knows rmse"),
+        (["{bag}", "--model", "{model}", "--fail-on", "rmse"], "needs a number"),
+        (["{bag}", "--model", "{model}", "--joints", "a"], "policy=bag pairs"),
+        (["{bag}", "--model", "{model}", "--joints", "a=b"], "must name the policy's joints"),
+        (["{bag}", "--model", "{model}", "--goal", "1,2"], "needs a goal of x, y, z"),
+        (["{bag}", "--model", "{model}", "--start", "2", "--end", "1"], "--end must not be"),
+        (["{bag}", "--model", "{model}", "--time", "sent"], "--time sent needs mcap"),
+        (["{bag}", "--model", "{model}", "--state-topic", "x"], "--state-topic must name"),
+        (["{bag}", "--model", "{model}", "--output", "{model}"], "--output must be a folder"),
+        (["{bag}", "--model", "{model}", "--compare", "a", "b"], "--compare takes two"),
+    ],
+)
+def test_a_wrong_argument_is_one_sentence_and_exit_code_2(
+    bag: Path,
+    model: Path,
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert message in refused(capsys, *(each.format(bag=bag, model=model) for each in arguments))
+
+
+def test_several_candidates_must_be_chosen_from(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    motion = Motion(count=50)
+    two = [
+        Entry(f"{side}{each.topic}", each.kind, each.time_ns, each.cdr)
+        for side in ("/left", "/right")
+        for each in motion.entries()
+    ]
+    bag = write_bag(tmp_path / "bag", two)
+    message = refused(capsys, bag, "--model", model)
+    assert "--state-topic from /left/joint_states (50), /right/joint_states (50)" in message
+    found = evaluated(
+        capsys,
+        *(bag, "--model", model, "--state-topic", "/left/joint_states"),
+        *("--command-topic", "left/commands", "--goal-topic", "/left/goal_pose"),
+    )
+    assert found["recording"]["commands"]["topic"] == "/left/commands"
+
+
+def test_without_goals_the_middle_of_the_trained_box_stands_and_the_page_says_so(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = write_bag(tmp_path / "bag", Motion(goal=None).entries())
+    found = evaluated(capsys, bag, "--model", model)
+    assert "the middle of the policy's trained box" in found["recording"]["goal_source"]
+    given = evaluated(capsys, bag, "--model", model, "--goal", "0.5,0,0")
+    assert given["recording"]["goal_source"] == "given by --goal: [0.5, 0.0, 0.0]"
+    assert given["models"][0]["errors"] != found["models"][0]["errors"]
+
+
+def test_a_goal_that_the_policy_refuses_leaves_it_without_an_answer(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = write_bag(tmp_path / "bag", Motion(goal=(7.0, 0.0, 0.0)).entries())
+    found = evaluated(capsys, bag, "--model", model)
+    assert found["models"][0]["samples"] == 0
+    assert found["models"][0]["errors"] == []
+    assert found["models"][0]["coverage"]["no_goal_share"] == 1.0
+    assert any("goals refused" in warning for warning in found["warnings"])
+
+
+def test_a_single_state_is_enough(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    motion = Motion(count=1)
+    found = evaluated(capsys, write_bag(tmp_path / "bag", motion.entries()), "--model", model)
+    assert found["models"][0]["samples"] == 1
+    assert found["recording"]["states"]["rate_hz"] is None
+
+
+def test_joints_of_another_device_on_the_same_topic_are_left_out(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    motion = Motion()
+    gripper = [
+        Entry(STATES, "states", motion.time_ns(i) + 77, joint_state(1, ("finger",), [0.1], [0.0]))
+        for i in range(100)
+    ]
+    bag = write_bag(tmp_path / "bag", [*motion.entries(), *gripper])
+    found = evaluated(capsys, bag, "--model", model)
+    assert found["recording"]["states"]["dropped"] == {"has none of the policy's joints": 100}
+    assert found["models"][0]["errors"][0]["samples"] == 300
+
+
+def test_the_command_brings_no_torch_no_ros_and_no_simulator(bag: Path, model: Path) -> None:
+    code = (
+        "import sys; from sac_ros.bags.evaluate_bag import main; "
+        f"code = main([{str(bag)!r}, '--model', {str(model)!r}, '--json']); "
+        "heavy = {'torch', 'rclpy', 'pybullet', 'gymnasium', 'matplotlib'} & set(sys.modules); "
+        "sys.exit(code or (3 if heavy else 0))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["schema"] == "sac_ros.bag_evaluation"
+    assert done.stderr == ""
