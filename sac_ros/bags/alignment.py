@@ -25,6 +25,10 @@ NO_GOAL = -1
 """The row of `Aligned.goal_row` for a state before the first goal."""
 
 
+ABSURD = 1e9
+"""No angle, speed or torque is as large: what is was made by damage, and its square overflows."""
+
+
 @dataclass
 class Aligned:
     """The m states that carry figures, and what belongs to each; n joints in the policy's order.
@@ -111,6 +115,8 @@ def align(
         else np.empty((0, len(joint_names)))
     )
     view = node_view(recording.decisions, stamp)
+    for part in blocks(len(torque)):
+        torque[part][~(np.abs(torque[part]) < ABSURD)] = np.nan  # counted as not finite
     goals, frames, goal_row = (
         (view.goals, view.frames, view.goal_row) if view else _goals(recording, received)
     )
@@ -169,9 +175,9 @@ def _usable(
     for part in blocks(len(chosen)):
         rows = line.kept[chosen[part]]
         for name in ("position", "velocity"):
-            finite[part] &= finite_rows(columns[name][rows])
+            finite[part] &= finite_rows(columns[name][rows], ABSURD)
     if not finite.all():
-        dropped["not finite"] += int((~finite).sum())
+        dropped[f"not finite, or {ABSURD:g} and more"] += int((~finite).sum())
     chosen = chosen[finite]
     return line.kept[chosen], chosen
 

@@ -100,11 +100,11 @@ def take_rows(spool: Spool, array: NDArray[Any], index: NDArray[np.intp]) -> NDA
     return taken
 
 
-def finite_rows(array: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Tell which rows of [m, n] are finite throughout."""
+def finite_rows(array: NDArray[np.floating], largest: float = np.inf) -> NDArray[np.bool_]:
+    """Tell which rows of [m, n] are finite throughout, and in absolute value below ``largest``."""
     finite = np.ones(len(array), dtype=bool)
     for part in blocks(len(array)):
-        each = np.isfinite(array[part])
+        each = np.abs(array[part]) < largest
         if not each.all():  # short rows one by one take ten times as long as all in one
             finite[part] = each.all(axis=1)
     return finite

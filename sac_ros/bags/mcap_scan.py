@@ -108,6 +108,9 @@ class McapScan:
                 end = file.tell() + length
                 if end > size:
                     self.damage = f"cut off within a record at byte {file.tell()} of {size}"
+                    if opcode == _CHUNK:
+                        for inner, content in _inside(_torn(file.read())):
+                            yield inner, content, size
                     return
                 if opcode != _CHUNK:
                     yield from self._plain(file, opcode, length, end)
@@ -130,6 +133,22 @@ class McapScan:
 
 def _unpacked(record: bytes) -> bytes:
     """Return the records within a chunk, checked against its size and checksum."""
+    data, size, checksum = _plain_chunk(record)
+    if len(data) != size or (checksum and crc32(data) != checksum):
+        raise ValueError("its size or checksum is wrong")
+    return data
+
+
+def _torn(record: bytes) -> bytes:
+    """Return what can be had of a chunk whose end is missing."""
+    try:
+        return _plain_chunk(record)[0]
+    except Exception:  # as in `_records`; it is known to be damaged
+        return b""
+
+
+def _plain_chunk(record: bytes) -> tuple[bytes, int, int]:
+    """Return a chunk's records, how many bytes they should be, and their checksum; 0: none."""
     size, checksum = struct.unpack_from("<QI", record, 16)
     compression, at = _text(record, 28)
     (packed,) = struct.unpack_from("<Q", record, at)
@@ -137,14 +156,12 @@ def _unpacked(record: bytes) -> bytes:
     if size > _LARGEST_CHUNK:
         raise ValueError(f"it claims {size} bytes")
     if compression == "zstd":
-        data = zstd.decompress(data, size)
+        data = zstd.decompress_some(data, size)
     elif compression == "lz4":
         data = lz4.frame.LZ4FrameDecompressor().decompress(data, max_length=size)
     elif compression:
         raise ValueError(f"unknown compression {compression!r}")
-    if len(data) != size or (checksum and crc32(data) != checksum):
-        raise ValueError("its size or checksum is wrong")
-    return data
+    return data, size, checksum
 
 
 def _inside(chunk: bytes) -> Iterator[tuple[int, bytes]]:

@@ -186,7 +186,8 @@ class StorageFile:
 
 @cache
 def _ros1_types() -> Any:
-    return get_typestore(Stores.ROS1_NOETIC)
+    """Return ROS 2's types: the conversion leaves out what only ROS 1 headers have."""
+    return get_typestore(Stores.LATEST)
 
 
 def _one_line(error: BaseException) -> str:

@@ -33,6 +33,12 @@ def decompress(data: bytes, largest: int) -> bytes:
     return plain
 
 
+def decompress_some(data: bytes, largest: int) -> bytes:
+    """Decompress as much of a frame as is there, and at most ``largest`` bytes."""
+    plain: bytes = zstd.ZstdDecompressor().decompress(data, largest)
+    return plain
+
+
 def decompress_file(path: Path, folder: Path) -> Path:
     """Decompress a file into a folder, under its name without the last ending.
 
