@@ -29,7 +29,7 @@ from tiny_policy import JOINTS, write_tiny_policy
 
 from sac_ros.bags.evaluate_bag import main
 
-SHARED = Path("/work/shared/bags")
+SHARED = Path(__file__).parents[3] / "shared" / "bags"  # beside the repository
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not there")
 
 
