@@ -26,7 +26,7 @@ def lag_figures(
     """Return the figures, the lags [l] in s, and the correlation [l, n] at each.
 
     With centred torques x (recorded) and y (policy):
-    r(k) = Σ_t x(t) · y(t + k) / √(Σ x² · Σ y²), scaled for the samples that overlap.
+    r(k) = Σ_t x(t) · y(t + k) / √(Σ_t x(t)² · Σ_t y(t + k)²) over the t at which both are there.
 
     Args:
         pairs: gives windows (recorded, policy), each [w, n] N·m on an even grid; called thrice.
@@ -41,28 +41,26 @@ def lag_figures(
         count += len(recorded)
         totals += [recorded.sum(axis=0), policy.sum(axis=0)]
     means = totals / max(count, 1)
-    products, overlap = np.zeros((len(lags), n)), np.zeros(len(lags))
-    energy = np.zeros((2, n))
+    products = np.zeros((len(lags), n))
+    energy = np.zeros((2, len(lags), n))
     for recorded, policy in pairs():
         x, y = recorded - means[0], policy - means[1]
-        energy += [(x * x).sum(axis=0), (y * y).sum(axis=0)]
         size = 2 ** int(np.ceil(np.log2(len(x) + reach + 1)))
         both = np.conj(np.fft.rfft(x, size, axis=0)) * np.fft.rfft(y, size, axis=0)
         products += np.fft.irfft(both, size, axis=0)[lags]
-        overlap += np.maximum(len(x) - np.abs(lags), 0)
-    scale = np.sqrt(energy[0] * energy[1])
-    moves = scale > _MOVES
-    with np.errstate(divide="ignore", invalid="ignore"):
-        weight = np.where(overlap > 0, count / overlap, np.nan)[:, np.newaxis]
-        correlation = np.where(moves, products / scale * weight, np.nan)
+        energy += [_energy(x, lags), _energy(y, -lags)]
+    moves = energy.min(axis=(0, 1)) > _MOVES
+    correlation = np.full(products.shape, np.nan)
+    correlation[:, moves] = products[:, moves] / np.sqrt(energy[:, :, moves].prod(axis=0))
     lag_s = tuple(
         float(lags[np.nanargmax(correlation[:, j])]) / rate_hz if moves[j] else None
         for j in range(n)
     )
     best = None
     if moves.any():
-        shares = np.where(moves, products * weight, 0.0) / limit**2
-        best = int(lags[np.nanargmax(shares.sum(axis=1))])
+        x_share, y_share = ((each / limit**2).sum(axis=1) for each in energy)
+        overall = (products / limit**2).sum(axis=1) / np.sqrt(x_share * y_share)
+        best = int(lags[overall.argmax()])
     figures = LagFigures(
         lag_s=lag_s,
         overall_s=None if best is None else best / rate_hz,
@@ -71,6 +69,14 @@ def lag_figures(
         compensated_rmse_share=None if best is None else _shifted_rmse(pairs, best, limit),
     )
     return figures, lags / rate_hz, correlation
+
+
+def _energy(x: Array, lags: NDArray[np.int64]) -> Array:
+    """Return Σ x(t)² [l, n] over the t for which t + lag is there too."""
+    until = np.vstack([np.zeros((1, x.shape[1])), np.cumsum(x * x, axis=0)])
+    rows = len(x)
+    first, last = np.clip(-lags, 0, rows), np.clip(rows - lags, 0, rows)
+    return until[last] - until[np.minimum(first, last)]
 
 
 def _shifted_rmse(pairs: Pairs, lag: int, limit: Array) -> float | None:

@@ -20,6 +20,7 @@ _SPECTRUM = 256  # rows of one spectrum (Welch 1967), half of them overlapping
 _SHORTEST = 32  # rows below which a window has no spectrum
 _MOVES = 1e-9  # N·m: a torque that changes less is constant
 _CUT_OFF_HZ, _AMPLITUDE, _PADDING = 10.0, 0.05, 4  # of SPARC, as Balasubramanian et al. advise
+_MOVEMENT_S = 2.0  # SPARC is of one movement: in a long record noise drowns in the mean
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ def smoothness_figures(
         jerk += (bend * bend).sum(axis=0)
         jerks += len(bend)
         if len(step) >= _SHORTEST:
-            arc += len(step) * _sparc(np.abs(step), rate_hz)
-            arcs += len(step)
+            arcs_found = _sparc(np.abs(step), rate_hz)
+            arc += arcs_found.sum(axis=0)
+            arcs += len(arcs_found)
             found = _spectra(torque, rate_hz)
             power += found.sum(axis=0)
             spectra += len(found)
@@ -101,25 +103,20 @@ def _spectra(torque: Array, rate_hz: float) -> Array:
 
 
 def _sparc(rate: Array, rate_hz: float) -> Array:
-    """Return the spectral arc length [n] of how fast a torque changes, |Δτ| [w, n].
+    """Return the spectral arc lengths [s, n] of how fast a torque changes, |Δτ| [w, n].
 
     −∫ √((1/ω_c)² + (dV̂/dω)²) dω with V̂ = V(ω) / V(0) over the frequencies up to 10 Hz at which
-    V̂ is 0.05 or more (Balasubramanian, Melendez-Calderon, Roby-Brami, Burdet 2015).
+    V̂ is 0.05 or more (Balasubramanian, Melendez-Calderon, Roby-Brami, Burdet 2015), for each two
+    seconds.
     """
-    size = 2 ** (int(np.ceil(np.log2(len(rate)))) + _PADDING)
-    size = min(size, 2**16)
-    amplitude = np.abs(np.fft.rfft(rate, max(size, len(rate)), axis=0))
-    frequency = np.fft.rfftfreq(max(size, len(rate)), 1.0 / rate_hz)
-    amplitude = amplitude[frequency <= _CUT_OFF_HZ]
-    frequency = frequency[frequency <= _CUT_OFF_HZ]
-    result = np.zeros(rate.shape[1])
-    for j in range(rate.shape[1]):
-        if not amplitude[0, j] > 0.0:
-            continue
-        share = amplitude[:, j] / amplitude[0, j]
-        last = int(np.flatnonzero(share >= _AMPLITUDE)[-1])
-        if last:
-            width = frequency[1 : last + 1] - frequency[:last]
-            rise = np.diff(share[: last + 1])
-            result[j] = -np.sqrt((width / frequency[last]) ** 2 + rise**2).sum()
-    return result
+    rows = min(len(rate), max(round(_MOVEMENT_S * rate_hz), _SHORTEST))
+    pieces = rate[: len(rate) // rows * rows].reshape(-1, rows, rate.shape[1])
+    size = 2 ** (int(np.ceil(np.log2(rows))) + _PADDING)
+    amplitude = np.abs(np.fft.rfft(pieces, size, axis=1))
+    amplitude = amplitude[:, np.fft.rfftfreq(size, 1.0 / rate_hz) <= _CUT_OFF_HZ]
+    share = amplitude / np.maximum(amplitude[:, :1], 1e-300)
+    place = np.arange(share.shape[1])[:, np.newaxis]
+    last = np.where(share >= _AMPLITUDE, place, 0).max(axis=1, keepdims=True)
+    width = 1.0 / np.maximum(last, 1)
+    length = np.sqrt(width**2 + np.diff(share, axis=1) ** 2)
+    return np.asarray(-np.where(place[:-1] < last, length, 0.0).sum(axis=1))

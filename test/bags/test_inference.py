@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Offline a policy runs as it does in the node: same rate, same goals, same last actions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bag_maker import GOALS, START_NS, Entry, Motion, pose, text, write_bag
+from tiny_policy import JOINTS, write_tiny_policy
+
+from sac_ros.bags import chained_runs
+from sac_ros.bags.alignment import Aligned, align
+from sac_ros.bags.columns import Spool
+from sac_ros.bags.inference import answer
+from sac_ros.bags.recording import ReadingOptions, read_recording
+from sac_ros.policy.controller import PolicyController
+from sac_ros.policy.runtime import Policy
+from sac_ros.policy.safety_config import SafetyConfig
+
+RATE_HZ, COUNT = 400.0, 2000
+
+
+def policy_of(tmp_path: Path, remembers: bool) -> Policy:
+    path = tmp_path / "tiny.onnx"
+    return Policy.load(write_tiny_policy(path, uses_previous_action=remembers))
+
+
+def aligned_of(path: Path, spool: Spool | None = None) -> Aligned:
+    spool = spool or Spool()
+    recording = read_recording([path], JOINTS, ReadingOptions(), spool)
+    return align(recording, JOINTS, "", None, None, spool)
+
+
+def jittered(i: int) -> int:
+    return round(1e9 + i * 1e9 / RATE_HZ + 3e5 * np.sin(7.0 * i))
+
+
+def live(policy: Policy, motion: Motion, goals: dict[int, Any]) -> np.ndarray:
+    """What `PolicyController` asks state by state; ``goals``: before state number i."""
+    controller = PolicyController(policy, SafetyConfig())
+    controller.activate(0.0)
+    asked = []
+    for i in range(motion.count):
+        if i in goals:
+            controller.set_goal("base", np.array(goals[i]))
+        stamp = motion.stamps(i) if motion.stamps else 0
+        position, velocity = (each.astype(float) for each in motion.state(i))
+        controller.state((i + 1) / RATE_HZ, position, velocity, stamp)
+        asked.append(np.full(3, np.nan) if controller.asked is None else controller.asked)
+    return np.array(asked)
+
+
+@pytest.mark.parametrize("remembers", [False, True])
+def test_every_state_gets_the_torque_that_the_node_would_ask(
+    tmp_path: Path, remembers: bool
+) -> None:
+    motion = Motion(rate_hz=RATE_HZ, count=COUNT, goal=None, stamps=jittered)
+    changes = {57: (0.3, 0.0, 0.2), 803: (-0.4, 0.1, 0.3)}
+    goals = [
+        Entry(GOALS, "pose", motion.time_ns(i) - 1_000_000, pose(*goal))
+        for i, goal in changes.items()
+    ]
+    policy = policy_of(tmp_path, remembers)
+    aligned = aligned_of(write_bag(tmp_path / "bag", [*motion.states(), *goals]))
+    found = answer(policy, aligned, None, Spool())
+    expected = live(policy, motion, changes)
+    np.testing.assert_array_equal(np.isnan(found.torque), np.isnan(expected))
+    np.testing.assert_allclose(found.torque, expected, atol=1e-5 * 30)
+    assert len(found.rows) == pytest.approx(
+        COUNT * policy.spec.control_rate_hz / RATE_HZ, rel=0.05
+    )
+
+
+def test_a_chain_cut_into_pieces_is_the_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chained_runs, "_LENGTH", 7)
+    monkeypatch.setattr(chained_runs, "_PIECES", 5)
+    motion = Motion(rate_hz=100.0, count=400)
+    policy = policy_of(tmp_path, remembers=True)
+    aligned = aligned_of(write_bag(tmp_path / "bag", [*motion.states(), *motion.goals()]))
+    found = answer(policy, aligned, None, Spool())
+    action = np.zeros(3, dtype=np.float32)
+    for i in range(400):
+        torque, action = policy(*motion.state(i), motion.goal, action)
+        np.testing.assert_allclose(found.torque[i], torque, atol=1e-5)
+
+
+def decision(n: int, event: str, **fields: Any) -> Entry:
+    data = json.dumps({"n": n, "event": event, "time": 0.0, **fields})
+    return Entry("/policy_node/decisions", "text", START_NS - 10_000_000 + n * 1000, text(data))
+
+
+def test_the_nodes_own_log_decides_which_goal_a_state_was_answered_with(tmp_path: Path) -> None:
+    # The recorder saw the goal ten states before the node did, and missed some of the states.
+    motion = Motion(
+        rate_hz=RATE_HZ, count=COUNT, goal=None, stamps=lambda i: 10**9 + i * 2_500_000
+    )
+    entries = [each for i, each in enumerate(motion.states()) if i % 97 != 60]
+    entries.append(Entry(GOALS, "pose", motion.time_ns(90), pose(0.3, 0.0, 0.2)))
+    log = [decision(1, "activate")]
+    for i in range(COUNT):
+        if i == 100:
+            log.append(
+                decision(len(log) + 1, "goal", goal=[0.3, 0.0, 0.2], frame="base", refused="")
+            )
+        stamp = motion.stamps(i) if motion.stamps else 0
+        fields = {"stamp": stamp, "active": True, "asked": i >= 100}
+        log.append(decision(len(log) + 1, "state", **fields))
+    policy = policy_of(tmp_path, remembers=False)
+    aligned = aligned_of(write_bag(tmp_path / "bag", [*entries, *log]))
+    found = answer(policy, aligned, None, Spool())
+    expected = live(policy, motion, {100: (0.3, 0.0, 0.2)})
+    seen = [i for i in range(COUNT) if i % 97 != 60]
+    answered = found.answered
+    assert not answered[:90].any()
+    np.testing.assert_allclose(found.torque[answered], expected[seen][answered], atol=1e-5 * 30)
+    # What was held from a state that the recorder missed cannot be told, and only that.
+    missed = sum(1 for i in range(100, COUNT) if i % 97 == 60)
+    assert 0 < (~answered).sum() - sum(i < 100 for i in seen) <= 4 * missed
+
+
+def test_large_recordings_live_in_files_and_give_the_same(tmp_path: Path) -> None:
+    motion = Motion(rate_hz=RATE_HZ, count=COUNT)
+    policy = policy_of(tmp_path, remembers=True)
+    bag = write_bag(tmp_path / "bag", motion.entries())
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    small, large = Spool(), Spool(folder, in_memory=1000)
+    results = [answer(policy, aligned_of(bag, each), None, each) for each in (small, large)]
+    assert isinstance(results[1].torque, np.memmap)
+    np.testing.assert_array_equal(results[0].torque, results[1].torque)
+    assert not list(folder.iterdir()), "nothing is left behind"
