@@ -15,7 +15,7 @@ from sac_ros.bags.alignment import Aligned
 from sac_ros.bags.chained_runs import chained_runs
 from sac_ros.bags.columns import Spool, blocks
 from sac_ros.bags.decisions import NodeView
-from sac_ros.bags.result import LatencyFigures
+from sac_ros.bags.figures import LatencyFigures
 from sac_ros.errors import GoalError
 from sac_ros.policy.goal import check_goal
 from sac_ros.policy.runtime import Policy

@@ -11,6 +11,13 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.alignment import Aligned
 from sac_ros.bags.columns import Spool, finite_rows, take_rows
+from sac_ros.bags.figures import (
+    DivergenceFigures,
+    ErrorFigures,
+    LagFigures,
+    LimitFigures,
+    SmoothnessFigures,
+)
 from sac_ros.bags.inference import Answers, measure_latency
 from sac_ros.bags.metrics.coverage import coverage_figures
 from sac_ros.bags.metrics.divergence import divergence_figures
@@ -20,14 +27,7 @@ from sac_ros.bags.metrics.limits import rate_figures, state_figures, torque_figu
 from sac_ros.bags.metrics.resample import windows
 from sac_ros.bags.metrics.safety import joint_limits, review
 from sac_ros.bags.metrics.smoothness import smoothness_figures
-from sac_ros.bags.result import (
-    DivergenceFigures,
-    ErrorFigures,
-    LagFigures,
-    LimitFigures,
-    ModelResult,
-    SmoothnessFigures,
-)
+from sac_ros.bags.result import ModelResult
 from sac_ros.policy.runtime import Policy
 
 Array = NDArray[np.float64]

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.columns import blocks
+from sac_ros.bags.figures import DivergenceFigures
 from sac_ros.bags.metrics.errors import Rows
 from sac_ros.bags.metrics.limits import runs
-from sac_ros.bags.result import DivergenceFigures
 
 THRESHOLD_SHARE = 0.1
 """Of the torque limit, in any joint."""

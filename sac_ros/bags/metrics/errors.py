@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.columns import blocks
-from sac_ros.bags.result import ErrorFigures, ErrorRow
+from sac_ros.bags.figures import ErrorFigures, ErrorRow
 
 Array = NDArray[np.float64]
 Rows = Callable[[slice], Array]

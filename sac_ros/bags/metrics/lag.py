@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.result import LagFigures
+from sac_ros.bags.figures import LagFigures
 
 Array = NDArray[np.float64]
 

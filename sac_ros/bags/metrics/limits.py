@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.columns import blocks
-from sac_ros.bags.result import LimitFigures
+from sac_ros.bags.figures import LimitFigures
 from sac_ros.policy.spec import PolicySpec
 
 Array = NDArray[np.float64]

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.columns import Spool, blocks, finite_rows
+from sac_ros.bags.figures import FaultFigures, InterventionFigures
 from sac_ros.bags.metrics.limits import runs
-from sac_ros.bags.result import FaultFigures, InterventionFigures
 from sac_ros.policy import guards
 from sac_ros.policy.safety import SLOW_FAULT
 from sac_ros.policy.safety_config import JointLimits, SafetyConfig

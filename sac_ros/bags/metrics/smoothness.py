@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.result import SmoothnessFigures
+from sac_ros.bags.figures import SmoothnessFigures
 
 Array = NDArray[np.float64]
 
