@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an evaluation of bags finds: plain values, written as ``summary.json``.
 
-The figures themselves are in `sac_ros.bags.figures`, the arrays in `sac_ros.bags.series`. Per-joint
-tuples are [n], in the joint order of the first model. Times are seconds since the recording's first
-joint state, on the clock that `ClockFacts` names. Torques are N·m. A value that cannot be told is
-None, never NaN.
+The figures themselves are in `sac_ros.bags.figures`, the arrays in `sac_ros.bags.series`.
+
+Per-joint tuples are [n], in the joint order of the first model. Times are seconds since the first
+joint state of the recording, on the clock that `ClockFacts` names. Torques are N·m. A value that
+cannot be told is None, never NaN.
 """
 
 from __future__ import annotations
