@@ -19,6 +19,7 @@ from sac_ros.policy.runtime import Policy
 
 _LENGTH = 512  # runs of one piece; some hundred are what it takes to forget
 _PIECES = 64  # side by side, which bounds the memory
+_SAME = 1e-6  # of the torque limit, a tenth of what is asked of a replay
 
 
 def chained_runs(
@@ -28,10 +29,13 @@ def chained_runs(
     goal_row: NDArray[np.int64],
     rows: NDArray[np.intp],
     order: NDArray[np.intp],
-    anew: NDArray[np.bool_],
+    begins: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     spool: Spool,
-) -> NDArray[np.float32]:
-    """Return the torques [d, n] N·m of runs for the states ``rows`` [d].
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the torques [d, n] N·m of runs for the states ``rows`` [d], and which are known.
+
+    Before an orphan, a run is missing in the recording, and with it the last action. It is run
+    from two opposite ones; where both lead to the same torque, it does not matter any more.
 
     Args:
         policy: takes ``previous_action``.
@@ -40,9 +44,34 @@ def chained_runs(
         goal_row: see above.
         rows: [d] the states.
         order: [n] where each joint of the recording stands in the policy.
-        anew: [d] whether a run begins without a last action.
+        begins: [d] whether a run begins without a last action, and [d] whether it is an orphan.
         spool: where the torques go.
     """
+    anew, orphan = begins
+    first = np.where(anew, 0.0, np.where(orphan, -1.0, np.nan)).astype(np.float32)
+    given = (policy, aligned, goals, goal_row, rows, order)
+    torque = _chain(*given, first, spool)
+    known = np.ones(len(rows), dtype=bool)
+    if orphan.any():
+        other = _chain(*given, np.where(orphan, -first, first), spool)
+        limit = np.array(policy.spec.torque_limit)[order]
+        for part in blocks(len(rows)):
+            apart = np.abs(torque[part] - other[part]) / limit
+            known[part] = (apart < _SAME).all(axis=1)
+    return torque, known
+
+
+def _chain(
+    policy: Policy,
+    aligned: Aligned,
+    goals: NDArray[np.float64],
+    goal_row: NDArray[np.int64],
+    rows: NDArray[np.intp],
+    order: NDArray[np.intp],
+    first: NDArray[np.float32],
+    spool: Spool,
+) -> NDArray[np.float32]:
+    """Return the torques; ``first`` [d] is every entry of the last action of a run that begins."""
     torque = spool.empty((len(rows), len(order)), np.float32)
     inverse = np.argsort(order)
     last = np.zeros(len(order), dtype=np.float32)
@@ -58,7 +87,7 @@ def chained_runs(
             aligned.velocity[states][..., inverse].astype(np.float32),
             goals[goal_row[states]].astype(np.float32),
         )
-        asked, actions = _settled(policy, inputs, anew[place], last)
+        asked, actions = _settled(policy, inputs, first[place], last)
         torque[part] = asked.swapaxes(0, 1).reshape(-1, len(order))[:count][:, order]
         last = actions.swapaxes(0, 1).reshape(-1, len(order))[count - 1]
     return torque
@@ -67,19 +96,20 @@ def chained_runs(
 def _settled(
     policy: Policy,
     inputs: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
-    anew: NDArray[np.bool_],
     first: NDArray[np.float32],
+    last: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return torques and actions [length, pieces, n]; ``first`` [n] is the first piece's."""
+    """Return torques and actions [length, pieces, n]; ``last`` [n] is from before all of them."""
     position, velocity, goal = inputs
     length, pieces, n = position.shape
     asked, actions, previous = (np.empty((length, pieces, n), np.float32) for _ in range(3))
     begins = np.zeros((pieces, n), dtype=np.float32)
-    begins[0] = first
+    begins[0] = last
     for sweep in range(pieces + 1):
         action = begins
         for t in range(length):
-            before = np.where(anew[t][:, np.newaxis], np.float32(0.0), action)
+            given = first[t][:, np.newaxis]
+            before = np.where(np.isnan(given), action, given)
             if sweep and np.array_equal(before, previous[t], equal_nan=True):
                 break  # from here on everything is as in the sweep before
             previous[t] = before

@@ -60,6 +60,8 @@ def node_view(
             if each.get("asked"):
                 asked.append((each["stamp"], restart))
                 restart = False
+    if not asked:
+        return None
     stamps = stamp_ns.tolist()
     rows = {stamp: place for place, stamp in enumerate(stamps)}
     if not any(stamp in rows for stamp, _ in asked):

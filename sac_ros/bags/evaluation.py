@@ -92,6 +92,11 @@ def evaluate_bags(
         warnings += [
             f"{label}: {n} goals refused: {why}" for why, n in answers.refused_goals.items()
         ]
+        if answers.unknown:
+            warnings.append(
+                f"{label}: {answers.unknown} states left out: what the policy did just before was "
+                "not recorded"
+            )
         result, arrays = model_result(label, policy, aligned, answers, spool)
         models.append(result)
         series.setdefault("goal", answers.goal)

@@ -34,6 +34,7 @@ class Answers:
         goal: [m, k] float32 the goal that it follows; NaN without.
         rows: [d] the states for which it was run; others hold the torque before them.
         answered: [m] whether the policy has a torque.
+        unknown: states without one because the policy's last action before was not recorded.
         control_rate_hz: of those runs: that of training, or of the states where they are slower.
         refused_goals: why, to how many.
         order: [n] where each joint of the recording stands in the policy.
@@ -43,6 +44,7 @@ class Answers:
     goal: NDArray[np.float32]
     rows: NDArray[np.intp]
     answered: NDArray[np.bool_]
+    unknown: int
     control_rate_hz: float
     refused_goals: Counter[str]
     order: NDArray[np.intp]
@@ -61,14 +63,19 @@ def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> A
     order = np.array([spec.joint_names.index(name) for name in aligned.facts.joint_names])
     goal_row, goals, refused = _goals(policy, aligned, fixed_goal)
     period = max(1.0 / spec.control_rate_hz, aligned.period_s)
-    held = _held(spec.control_rate_hz, aligned, goal_row >= 0)
+    held, anew, orphans = _held(spec.control_rate_hz, aligned, goal_row >= 0)
     rows, run = np.unique(held[held >= 0], return_inverse=True)
+    unknown = 0
     if policy.uses_previous_action:
-        anew = _restarts(aligned, rows)
-        asked = chained_runs(policy, aligned, goals, goal_row, rows, order, anew, spool)
+        begins = np.isin(rows, anew), np.isin(rows, orphans)
+        asked, known = chained_runs(policy, aligned, goals, goal_row, rows, order, begins, spool)
+        answered = held >= 0
+        answered[answered] = known[run]
+        unknown = int((held >= 0).sum() - answered.sum())
+        run = run[answered[held >= 0]]
     else:
         asked = _batched_runs(policy, aligned, goals, goal_row, rows, order, spool)
-    answered = held >= 0
+        answered = held >= 0
     run_of = np.full(len(held), -1, dtype=np.int64)
     run_of[answered] = run
     torque = spool.empty(aligned.position.shape, np.float32)
@@ -79,7 +86,7 @@ def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> A
         goal[part] = np.nan
         known = goal_row[part] >= 0
         goal[part][known] = goals[goal_row[part][known]]
-    return Answers(torque, goal, rows, answered, 1.0 / period, refused, order)
+    return Answers(torque, goal, rows, answered, unknown, 1.0 / period, refused, order)
 
 
 def measure_latency(policy: Policy, aligned: Aligned, answers: Answers) -> LatencyFigures:
@@ -142,13 +149,19 @@ def _goals(
     return stands[aligned.goal_row], goals, refused
 
 
-def _held(rate_hz: float, aligned: Aligned, has_goal: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the state whose run stands for each state, by the node's own decimation; −1: none."""
+Held = tuple[NDArray[np.int64], list[int], list[int]]
+"""The state whose run stands for each state, −1: none; the states whose run begins without a last
+action; those before whose run comes one that was not recorded."""
+
+
+def _held(rate_hz: float, aligned: Aligned, has_goal: NDArray[np.bool_]) -> Held:
+    """Find the runs by the node's own decimation."""
     if aligned.view is not None:
         return _held_by_node(rate_hz, aligned, aligned.view, has_goal)
     decimator = Decimator(rate_hz)
     held = np.full(len(has_goal), -1, dtype=np.int64)
-    newest, segment = -1, -1
+    anew: list[int] = []
+    newest, segment, begins = -1, -1, True
     for part in blocks(len(held)):
         each = zip(
             aligned.time_s[part].tolist(),
@@ -159,30 +172,39 @@ def _held(rate_hz: float, aligned: Aligned, has_goal: NDArray[np.bool_]) -> NDAr
         for row, (time_s, of_segment, goal) in enumerate(each, part.start):
             if of_segment != segment:
                 decimator.reset()
-                segment = of_segment
+                segment, begins = of_segment, True
             if goal:
                 if decimator.due(time_s, aligned.period_s):
                     newest = row
+                    if begins:
+                        anew.append(row)
+                        begins = False
                 held[row] = newest
-    return held
+    return held, anew, []
 
 
 def _held_by_node(
     rate_hz: float, aligned: Aligned, view: NodeView, has_goal: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    """As `_held`; where the recorder missed the state that was run, none is held from it."""
+) -> Held:
+    """As `_held`; from a run whose state the recorder missed, nothing is held."""
     decimator = Decimator(rate_hz)
     held = np.full(len(has_goal), -1, dtype=np.int64)
+    starts: list[int] = []
+    orphans: list[int] = []
     newest = -1
     each = zip(view.asked_ns.tolist(), view.asked_row.tolist(), view.restart.tolist(), strict=True)
     for stamp_ns, row, anew in each:
         if anew:
             decimator.reset()
         if decimator.due(stamp_ns * 1e-9, aligned.period_s):
+            if row >= 0 and anew:
+                starts.append(row)
+            elif row >= 0 and newest < 0:
+                orphans.append(row)
             newest = row
         if row >= 0 and has_goal[row]:
             held[row] = newest
-    return held
+    return held, starts, orphans
 
 
 def _batched_runs(
@@ -205,10 +227,3 @@ def _batched_runs(
         )
         torque[part] = asked[:, order]
     return torque
-
-
-def _restarts(aligned: Aligned, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Tell before which runs the node forgets its last action."""
-    if aligned.view is not None:
-        return np.isin(rows, aligned.view.asked_row[aligned.view.restart])
-    return np.diff(aligned.segment[rows], prepend=-1) != 0
