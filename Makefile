@@ -57,6 +57,10 @@ bench: $(BENCH_STAMP) ## measure against the peers, see benchmarks/README.md; AR
 bench-node: $(BENCH_STAMP) ## policy_node's latency against a bare rclpy echo; ARGS="--seconds 12 --executors"
 	@$(VENV)/bin/python -m benchmarks node_latency $(ARGS)
 
+.PHONY: bench-bag
+bench-bag: $(BENCH_STAMP) ## evaluate_bag's rate against rosbags deserialising alone; ARGS="--bag-seconds 60"
+	@$(VENV)/bin/python -m benchmarks bag_rate $(ARGS)
+
 # What only the benchmarks need; `make setup` does without.
 $(BENCH_STAMP): $(STAMP)
 	@EXTRA=benchmark PYTHON='$(PYTHON)' PIP_ARGS='$(PIP_ARGS)' TORCH_INDEX='$(TORCH_INDEX)' tools/setup.sh $(VENV)

@@ -8,12 +8,18 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import env_rate, node_latency, result, time_to_solve, update_rate
+from benchmarks import bag_rate, env_rate, node_latency, result, time_to_solve, update_rate
 from sac_ros.errors import run_command
 
 BENCHMARKS = {
     module.NAME: module
-    for module in (env_rate, update_rate, node_latency, time_to_solve)  # the quick ones first
+    for module in (
+        bag_rate,
+        env_rate,
+        update_rate,
+        node_latency,
+        time_to_solve,
+    )  # the quick ones first
 }
 
 

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("stable_baselines3", reason="`make setup` brings it")
 
 from benchmarks.__main__ import main
+from benchmarks.bag_rate import BagRate
 from benchmarks.env_rate import EnvRate
 from benchmarks.figure import Figure, ratio
 from benchmarks.gemm_bound import products_of_update
@@ -54,6 +55,13 @@ def test_the_env_rate_is_measured_on_the_same_motion() -> None:
     result = EnvRate(turns=2, repetitions=2).measure()
     check_result(result, repetitions=2)
     assert [figure["unit"] for figure in result["figures"]] == ["steps/s", "steps/s", "%"] * 2
+
+
+def test_the_bag_rate_is_measured_for_both_storages() -> None:
+    result = BagRate(seconds=1.0, repetitions=2).measure()
+    check_result(result, repetitions=2)
+    units = ["messages/s", "messages/s", "x", "x"]
+    assert [figure["unit"] for figure in result["figures"]] == units * 2
 
 
 def test_the_gemm_bound_counts_what_an_update_multiplies() -> None:
