@@ -158,29 +158,27 @@ def _held(rate_hz: float, aligned: Aligned, has_goal: NDArray[np.bool_]) -> Held
     """Find the runs by the node's own decimation."""
     if aligned.view is not None:
         return _held_by_node(rate_hz, aligned, aligned.view, has_goal)
-    decimator = Decimator(rate_hz)
-    held = np.full(len(has_goal), -1, dtype=np.int64)
+    due: list[int] = []
     anew: list[int] = []
-    newest, segment, begins = -1, -1, True
-    for part in blocks(len(held)):
-        each = zip(
-            aligned.time_s[part].tolist(),
-            aligned.segment[part].tolist(),
-            has_goal[part].tolist(),
-            strict=True,
-        )
-        for row, (time_s, of_segment, goal) in enumerate(each, part.start):
-            if of_segment != segment:
-                decimator.reset()
-                segment, begins = of_segment, True
-            if goal:
-                if decimator.due(time_s, aligned.period_s):
-                    newest = row
-                    if begins:
-                        anew.append(row)
-                        begins = False
-                held[row] = newest
-    return held, anew, []
+    with_goal = np.flatnonzero(has_goal)
+    times, segment = aligned.time_s[with_goal], aligned.segment[with_goal]
+    edges = [0, *(np.flatnonzero(np.diff(segment)) + 1).tolist(), len(times)]
+    for first, last in zip(edges, edges[1:], strict=False):
+        decimator = Decimator(rate_hz)
+        place = first
+        anew += [place] if place < last else []
+        while place < last:
+            if decimator.due(float(times[place]), aligned.period_s):
+                due.append(place)
+                # A state is due up to half of their period early: most need not be asked about.
+                early = decimator.next_s - aligned.period_s
+                place += int(times[place + 1 : last].searchsorted(early))
+            place += 1
+    held = np.full(len(has_goal), -1, dtype=np.int64)
+    if due:
+        runs = np.searchsorted(due, np.arange(len(with_goal)), side="right") - 1
+        held[with_goal] = with_goal[np.array(due)[runs]]
+    return held, with_goal[anew].tolist(), []
 
 
 def _held_by_node(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One storage file of a bag, opened by the ``rosbags`` library or, where that refuses, scanned."""
+"""One storage file of a bag: opened by the ``rosbags`` library or, where that refuses, by us."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rosbags.rosbag2 import Reader as Ros2Reader
 from rosbags.typesys import Stores, get_typestore
 
 from sac_ros.bags import zstd
-from sac_ros.bags.mcap_scan import McapScan
+from sac_ros.bags.mcap_scan import Channel, McapScan
 from sac_ros.errors import BagError
 
 Message = tuple[str, int, int, bytes]
@@ -82,12 +82,7 @@ class StorageFile:
 
         A damage in the middle ends it and leaves a warning.
         """
-        if self._scan is not None:
-            scanned = self._scan.messages(topics)
-            while batch := list(islice(scanned, BATCH)):
-                yield batch
-        else:
-            yield from self._read(topics)
+        return self._scanned(topics) if self._kind == "mcap" else self._read(topics)
 
     def _open(self) -> None:
         try:
@@ -159,33 +154,64 @@ class StorageFile:
             if batch:
                 yield batch
             if damage or broken:
-                self.warnings.append(
-                    f"{self._path.name} is damaged after {count} messages: {damage or broken}"
-                )
+                self._warn_of_damage(count, damage or broken)
                 return
             if len(read) < BATCH:
                 return
 
+    def _scanned(self, topics: Collection[str]) -> Iterator[list[Message]]:
+        """Yield the messages of an MCAP file record by record; see `mcap_scan` for why."""
+        scan = self._scan
+        if scan is None:
+            scan = McapScan(
+                self._path,
+                {c.id: Channel(c.topic, c.msgtype, "") for c in self._reader.connections},
+            )
+        messages, count = scan.messages(topics), 0
+        while batch := list(islice(messages, BATCH)):
+            batch, broken = self._unpacked(batch)
+            count += len(batch)
+            yield batch
+            if broken:
+                self._warn_of_damage(count, broken)
+                return
+        if scan.damage and scan is not self._scan:  # of that one `_salvage` has told already
+            self._warn_of_damage(count, scan.damage)
+
     def _as_cdr(self, read: list[tuple[Any, int, bytes]]) -> tuple[list[Message], str]:
-        """Return messages up to the first that cannot be unpacked, and why it cannot."""
-        if self._kind != "ros1" and not any(data[:4] == zstd.MAGIC for _, _, data in read):
-            return [(c.topic, time_ns, time_ns, data) for c, time_ns, data in read], ""
+        """Return messages up to the first that cannot be converted, and why it cannot."""
+        if self._kind != "ros1":
+            return self._unpacked([(c.topic, t, t, data) for c, t, data in read])
         found: list[Message] = []
         try:
-            for connection, time_ns, data in read:
-                found.append((connection.topic, time_ns, time_ns, self._unpack(connection, data)))
+            convert = _ros_types().ros1_to_cdr
+            for c, t, data in read:
+                found.append((c.topic, t, t, bytes(convert(data, c.msgtype))))
         except Exception as error:  # see `_open`
             return found, _one_line(error)
         return found, ""
 
-    def _unpack(self, connection: Any, data: bytes) -> bytes:
-        if self._kind == "ros1":
-            return bytes(_ros1_types().ros1_to_cdr(data, connection.msgtype))
-        return zstd.decompress(data, _LARGEST_MESSAGE) if data[:4] == zstd.MAGIC else data
+    @staticmethod
+    def _unpacked(batch: list[Message]) -> tuple[list[Message], str]:
+        """Return messages, decompressed where they are one by one, as `_as_cdr` does."""
+        if not any(message[3][:4] == zstd.MAGIC for message in batch):
+            return batch, ""
+        found: list[Message] = []
+        try:
+            for topic, received, sent, data in batch:
+                packed = data[:4] == zstd.MAGIC
+                plain = zstd.decompress(data, _LARGEST_MESSAGE) if packed else data
+                found.append((topic, received, sent, plain))
+        except zstd.ZstdError as error:
+            return found, _one_line(error)
+        return found, ""
+
+    def _warn_of_damage(self, count: int, why: str) -> None:
+        self.warnings.append(f"{self._path.name} is damaged after {count} messages: {why}")
 
 
 @cache
-def _ros1_types() -> Any:
+def _ros_types() -> Any:
     """Return ROS 2's types: the conversion leaves out what only ROS 1 headers have."""
     return get_typestore(Stores.LATEST)
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 class ArrivalRate:
     """A running estimate of the rate at which states arrive.
@@ -57,6 +59,11 @@ class Decimator:
     def reset(self) -> None:
         """Make the next state due."""
         self._next = None
+
+    @property
+    def next_s(self) -> float:
+        """When the next state is due; of those much before it, `due` need not be asked."""
+        return -math.inf if self._next is None else self._next
 
     def due(self, time_s: float, state_interval_s: float) -> bool:
         """Tell whether the policy answers the state at ``time_s`` (its stamp, or its arrival)."""
