@@ -7,7 +7,6 @@ no need: it may be missing, or name files that were renamed since.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -33,7 +32,7 @@ class BagFiles:
 
     Attributes:
         path: as it was given.
-        files: in the order of their reading.
+        files: in any order; what they hold tells which comes first.
         expected: how many messages metadata.yaml promises; None where it is silent.
         warnings: what is odd about them.
         encodings: topic to serialisation, where metadata.yaml tells; older db3 files do not.
@@ -58,9 +57,7 @@ def find_bag_files(path: Path) -> BagFiles:
         path = path.parent
     if not path.is_dir():
         return BagFiles(path, (path,), None, ())
-    found = tuple(
-        sorted((f for f in path.iterdir() if f.is_file() and f.suffix in _ENDINGS), key=_natural)
-    )
+    found = tuple(sorted(f for f in path.iterdir() if f.is_file() and f.suffix in _ENDINGS))
     metadata = path / METADATA
     if not metadata.is_file():
         if not found:
@@ -86,14 +83,6 @@ def storage_kind(path: Path) -> str:
         if start.startswith(magic):
             return kind
     raise BagError(f"bag {path} must be sqlite3, mcap or a ROS 1 bag; it begins with {start!r}")
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sort my_bag_10 behind my_bag_9."""
-    parts = re.findall(r"\d{1,18}|\D+|\d+", path.name)
-    return [
-        (int(p), "") if p.isascii() and p.isdigit() and len(p) < 19 else (-1, p) for p in parts
-    ]
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:

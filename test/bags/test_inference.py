@@ -39,7 +39,9 @@ def jittered(i: int) -> int:
     return round(1e9 + i * 1e9 / RATE_HZ + 3e5 * np.sin(7.0 * i))
 
 
-def live(policy: Policy, motion: Motion, goals: dict[int, Any]) -> np.ndarray:
+def live(
+    policy: Policy, motion: Motion, goals: dict[int, Any], cleared: int | None = None
+) -> np.ndarray:
     """What `PolicyController` asks state by state; ``goals``: before state number i."""
     controller = PolicyController(policy, SafetyConfig())
     controller.activate(0.0)
@@ -47,6 +49,8 @@ def live(policy: Policy, motion: Motion, goals: dict[int, Any]) -> np.ndarray:
     for i in range(motion.count):
         if i in goals:
             controller.set_goal("base", np.array(goals[i]))
+        if i == cleared:
+            assert not controller.clear_fault(i / RATE_HZ)
         stamp = motion.stamps(i) if motion.stamps else 0
         position, velocity = (each.astype(float) for each in motion.state(i))
         controller.state((i + 1) / RATE_HZ, position, velocity, stamp)
@@ -106,18 +110,23 @@ def test_the_nodes_own_log_decides_which_goal_a_state_was_answered_with(
     entries = [each for i, each in enumerate(motion.states()) if i % 97 != 60]
     entries.append(Entry(GOALS, "pose", motion.time_ns(90), pose(0.3, 0.0, 0.2)))
     log = [decision(1, "activate")]
+    goals, cleared = (
+        {100: [0.3, 0.0, 0.2], 900: [-0.5, 0.0, 0.2]},
+        1213,
+    )  # in the middle of a period
     for i in range(COUNT):
-        if i == 100:
-            log.append(
-                decision(len(log) + 1, "goal", goal=[0.3, 0.0, 0.2], frame="base", refused="")
-            )
+        if i in goals:
+            told = {"goal": goals[i], "frame": "base", "refused": ""}
+            log.append(decision(len(log) + 1, "goal", **told))
+        if i == cleared:
+            log.append(decision(len(log) + 1, "clear_fault", refused=""))
         stamp = motion.stamps(i) if motion.stamps else 0
         fields = {"stamp": stamp, "active": True, "asked": i >= 100}
         log.append(decision(len(log) + 1, "state", **fields))
     policy = policy_of(tmp_path, remembers)
     aligned = aligned_of(write_bag(tmp_path / "bag", [*entries, *log]))
     found = answer(policy, aligned, None, Spool())
-    expected = live(policy, motion, {100: (0.3, 0.0, 0.2)})
+    expected = live(policy, motion, goals, cleared)
     seen = [i for i in range(COUNT) if i % 97 != 60]
     answered = found.answered
     assert not answered[:90].any()

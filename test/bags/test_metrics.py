@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_policy import JOINTS, tiny_spec
 
+from sac_ros.bags import columns
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.metrics import errors, limits, safety
 from sac_ros.bags.metrics.coverage import coverage_figures
@@ -280,17 +281,19 @@ def test_torques_are_those_of_the_safety_filter_bit_for_bit(
     velocity = generator.uniform(-3.9, 3.9, (rows, 3))
     velocity[::7] *= 1.2  # over the limit, never for long
     velocity[0] = 0.0
-    found = safety.review(
-        torque,
-        np.ones(rows, dtype=bool),
-        position,
-        velocity,
-        time_s,
-        time_s,
-        tiny_spec(control_rate_hz=50.0),
-        ORDER,
-        Spool(),
-    )
+    with pytest.MonkeyPatch.context() as patch:  # a ramp goes on from one block to the next
+        patch.setattr(safety, "blocks", lambda rows: columns.blocks(rows, 41))
+        found = safety.review(
+            torque,
+            np.ones(rows, dtype=bool),
+            position,
+            velocity,
+            time_s,
+            time_s,
+            tiny_spec(control_rate_hz=50.0),
+            ORDER,
+            Spool(),
+        )
     expected = list(filtered(torque.astype(float), position, velocity, time_s))
     np.testing.assert_array_equal(
         found.published, np.array([each for each, _ in expected], dtype=np.float32)

@@ -16,6 +16,8 @@ from bag_maker import (
     COMMANDS,
     START_NS,
     STATES,
+    TYPE_OF,
+    TYPES,
     Entry,
     Motion,
     joint_state,
@@ -159,6 +161,37 @@ def test_commands_without_a_state_before_them_are_counted(tmp_path: Path, evalua
     found = evaluated(write_bag(tmp_path / "bag", entries))
     assert exact(found, 200)
     assert found["recording"]["commands"]["dropped"] == {"no state shortly before it": 100}
+
+
+def test_commands_after_the_last_state_answer_none(tmp_path: Path, evaluated: Any) -> None:
+    motion = Motion()
+    entries = [*motion.states()[:200], *motion.goals(), *motion.commands()]
+    found = evaluated(write_bag(tmp_path / "bag", entries))
+    dropped = found["recording"]["commands"]["dropped"]
+    assert dropped["no state shortly before it"] == 98  # two more may be late
+    assert found["models"][0]["errors"][0]["samples"] == 200
+
+
+def test_a_torque_with_a_stamp_belongs_to_that_state_whenever_it_came(
+    tmp_path: Path, evaluated: Any
+) -> None:
+    motion = Motion()
+    entries = [each for i, each in enumerate(motion.states()) if i % 3]
+    for i in range(motion.count):
+        cdr = joint_state(motion.time_ns(i), JOINTS, effort=motion.command(i))
+        late = motion.time_ns(i) + 35_000_000  # three states later
+        entries.append(Entry("/policy_node/policy_torque", "states", late, cdr))
+    found = evaluated(write_bag(tmp_path / "bag", [*entries, *motion.goals()]))
+    assert exact(found, 200)
+    assert found["recording"]["commands"]["dropped"] == {"answers no state in the bag": 100}
+
+
+def test_bags_that_overlap_are_put_in_order(tmp_path: Path, evaluated: Any) -> None:
+    entries = Motion().entries()
+    bags = [write_bag(tmp_path / f"{i}", entries[i::2]) for i in range(2)]
+    found = evaluated(*bags)
+    assert exact(found)
+    assert found["recording"]["states"]["dropped"] == {}
 
 
 # ---- messages ----------------------------------------------------------------------------------
@@ -353,6 +386,29 @@ def test_of_a_cut_off_mcap_everything_whole_is_recovered_and_the_loss_told(
     assert f"of {int(share * len(content))} bytes" in lost
     assert any("promises 6001 messages" in each for each in found["warnings"])
     assert found["models"][0]["errors"][0]["overall"]["max_share"] < 1e-5
+
+
+def test_a_damaged_chunk_costs_only_itself_and_is_told(tmp_path: Path, evaluated: Any) -> None:
+    motion = Motion(count=9000)
+    writer = Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP)
+    writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+    with writer:
+        known = {
+            topic: writer.add_connection(topic, TYPE_OF[kind], typestore=TYPES)
+            for topic, kind in ((STATES, "states"), (COMMANDS, "numbers"))
+        }
+        entries = [*motion.states(), *motion.commands()]
+        for each in sorted(entries, key=lambda each: each.time_ns):
+            writer.write(known[each.topic], each.time_ns, each.cdr)
+    file = storage_file(tmp_path / "bag")
+    content = bytearray(file.read_bytes())
+    start = content.index(b"\x28\xb5\x2f\xfd")  # of the first chunk's frame
+    content[start : start + 4] = b"\x55" * 4
+    file.write_bytes(content)
+    found = evaluated(file, "--goal", "0.3,0,0.2")
+    assert 0 < found["recording"]["states"]["used"] < 9000
+    assert found["models"][0]["errors"][0]["overall"]["max_share"] < 1e-5
+    assert any("is damaged after" in warning for warning in found["warnings"])
 
 
 def test_mcap_with_definitions_that_no_parser_knows_is_read(
