@@ -85,7 +85,7 @@ def test_simulated_stamps_are_detected_and_are_the_clock(tmp_path: Path, evaluat
     clock = found["recording"]["clock"]
     assert clock["name"] == "header"
     assert clock["factor"] == pytest.approx(0.5)
-    assert "simulated time" in clock["why"]
+    assert "0.50 of the recorder's clock: simulated time" in clock["why"]
     assert found["recording"]["states"]["rate_hz"] == pytest.approx(100.0)
     assert found["recording"]["commands"]["rate_hz"] == pytest.approx(100.0)
     assert exact(found)
