@@ -105,6 +105,7 @@ setup(
             "policy_node = sac_ros.nodes.policy_node:main",
             "reach_demo = sac_ros.nodes.reach_demo:main",
             "recorder_node = sac_ros.nodes.recorder_node:main",
+            "replay_node = sac_ros.nodes.replay_node:main",
             "sim_node = sac_ros.nodes.sim_node:main",
             "train_node = sac_ros.nodes.train_node:main",
         ],

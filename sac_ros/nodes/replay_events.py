@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happened to a policy_node, read from a bag in the order in which it happened.
+
+A bag that holds ``~/decisions`` tells it exactly; of any other the states and goals are taken by
+time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from geometry_msgs.msg import PoseStamped
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+
+from sac_ros.nodes.replay_source import ReplaySource
+
+_LATE_NS = 1_000_000_000  # a state that comes later than this after its decision was not recorded
+
+Torque = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ReplayEvent:
+    """One thing that a policy_node is to be told.
+
+    Attributes:
+        kind: ``activate``, ``deactivate``, ``state``, ``tick``, ``goal``, ``emergency_stop``,
+            ``clear_fault`` or ``swap``.
+        time: s, of the clock that the node decides by.
+        bag_ns: ns, when the bag received it.
+        state: of a ``state``, with its own header; of an ``activate``, one from about that time.
+        goal: of a ``goal``.
+        engaged: of an ``emergency_stop``.
+        applied: N·m, the torque that the recorded node applied to this state, where it is known.
+    """
+
+    kind: str
+    time: float
+    bag_ns: int
+    state: JointState | None = None
+    goal: PoseStamped | None = None
+    engaged: bool = False
+    applied: Torque | None = None
+
+
+@dataclass
+class Lost:
+    """What a recording turned out not to have.
+
+    Attributes:
+        states: decisions whose joint state is not in the bag.
+        decisions: gaps in the count of the decisions.
+    """
+
+    states: int = 0
+    decisions: int = 0
+
+
+@dataclass
+class _Pool:
+    """Joint states or torques of the last second, by stamp."""
+
+    by_stamp: dict[int, deque[tuple[int, JointState]]] = field(default_factory=dict)
+    newest: JointState | None = None
+
+    def add(self, bag_ns: int, message: JointState) -> None:
+        self.newest = message
+        self.by_stamp.setdefault(stamp_ns(message), deque()).append((bag_ns, message))
+
+    def has(self, stamp: int) -> bool:
+        return stamp in self.by_stamp
+
+    def take(self, stamp: int) -> tuple[int, JointState] | None:
+        waiting = self.by_stamp.get(stamp)
+        if not waiting:
+            return None
+        found = waiting.popleft()
+        if not waiting:
+            del self.by_stamp[stamp]
+        return found
+
+    def forget(self, before_ns: int) -> None:
+        for stamp in [s for s, waiting in self.by_stamp.items() if waiting[-1][0] < before_ns]:
+            del self.by_stamp[stamp]
+
+
+def stamp_ns(message: JointState) -> int:
+    """Return a header's stamp in ns."""
+    return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
+
+
+def exact_events(source: ReplaySource, lost: Lost) -> Iterator[ReplayEvent]:
+    """Yield the events of a bag with decisions, from the first activation on.
+
+    The bag is streamed: a decision waits until its joint state and its torque have been read.
+
+    Args:
+        source: the bag.
+        lost: counts what is not there.
+    """
+    states, torques = _Pool(), _Pool()
+    pending: deque[tuple[int, dict[str, Any]]] = deque()
+    assert source.decisions is not None
+    topics = (source.states, source.decisions, source.applied_torque)
+    count, begun, forgotten = 0, False, 0
+    for topic, bag_ns, cdr in source.messages(topics):
+        if topic == source.states:
+            states.add(bag_ns, source.read(cdr, JointState))
+        elif topic == source.applied_torque:
+            torques.add(bag_ns, source.read(cdr, JointState))
+        else:
+            decision = json.loads(source.read(cdr, String).data)
+            begun = begun or decision["event"] == "activate"
+            if begun:
+                lost.decisions += max(0, decision["n"] - count - 1) if count else 0
+                count = decision["n"]
+                pending.append((bag_ns, decision))
+        while pending and _is_told(pending[0], states, torques, bag_ns):
+            yield from _event(*pending.popleft(), states, torques, lost)
+        if bag_ns - forgotten > _LATE_NS:
+            forgotten = bag_ns
+            for pool in (states, torques):
+                pool.forget(bag_ns - 2 * _LATE_NS)
+    while pending:
+        yield from _event(*pending.popleft(), states, torques, lost)
+
+
+def _is_told(
+    pending: tuple[int, dict[str, Any]], states: _Pool, torques: _Pool, now_ns: int
+) -> bool:
+    bag_ns, decision = pending
+    if now_ns - bag_ns > _LATE_NS:
+        return True
+    if decision["event"] == "activate":
+        return states.newest is not None
+    if decision["event"] != "state":
+        return True
+    stamp = decision["stamp"]
+    return states.has(stamp) and (not decision["applied"] or torques.has(stamp))
+
+
+def _event(
+    bag_ns: int, decision: dict[str, Any], states: _Pool, torques: _Pool, lost: Lost
+) -> Iterator[ReplayEvent]:
+    kind, time = decision["event"], decision["time"]
+    if kind == "state":
+        found = states.take(decision["stamp"])
+        torque = torques.take(decision["stamp"]) if decision["stamp"] else None
+        if found is None:
+            lost.states += 1
+            return
+        applied = None if torque is None else tuple(torque[1].effort)
+        yield ReplayEvent("state", time, found[0], found[1], applied=applied)
+    elif kind == "goal":
+        if decision["goal"] is not None:  # what could not be read changed nothing
+            goal = goal_message(decision["goal"], decision["frame"])
+            yield ReplayEvent("goal", time, bag_ns, goal=goal)
+    elif kind == "activate":
+        yield ReplayEvent(kind, time, bag_ns, states.newest)
+    else:
+        yield ReplayEvent(kind, time, bag_ns, engaged=decision.get("engaged", False))
+
+
+def goal_message(values: list[float], frame: str) -> PoseStamped:
+    """Return a goal [3], m, in a frame as the message that policy_node takes."""
+    message = PoseStamped()
+    message.header.frame_id = frame
+    position = message.pose.position
+    position.x, position.y, position.z = map(float, values)
+    message.pose.orientation.w = 1.0
+    return message
+
+
+def timed_events(source: ReplaySource) -> Iterator[ReplayEvent]:
+    """Yield the events of a bag without decisions: active from the first state on.
+
+    The time is that of the header's stamps where they are filled, else that of the recorder; it
+    never turns back.
+    """
+    time, begun = 0.0, False
+    topics = (source.states, source.goals)
+    for topic, bag_ns, cdr in source.messages(topics):
+        if topic == source.goals:
+            goal = source.read(cdr, PoseStamped)
+            yield ReplayEvent("goal", time, bag_ns, goal=goal)
+            continue
+        state = source.read(cdr, JointState)
+        time = max(time, (stamp_ns(state) or bag_ns) * 1e-9)
+        if not begun:
+            begun = True
+            yield ReplayEvent("activate", time, bag_ns, state)
+        yield ReplayEvent("state", time, bag_ns, state)

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replays a bag through a policy_node that runs in shadow, and records what that one says."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rosgraph_msgs.msg import Clock as ClockMessage
+
+from sac_ros.errors import ConfigurationError
+from sac_ros.nodes.bag_writer import STORAGES, BagWriter, new_bag_name
+from sac_ros.nodes.child_processes import ChildProcesses
+from sac_ros.nodes.lock_step import LockStep
+from sac_ros.nodes.paced_replay import PacedReplay
+from sac_ros.nodes.parameters import declare
+from sac_ros.nodes.recorded_topics import RECORDED, absolute
+from sac_ros.nodes.replay_events import (
+    Lost,
+    ReplayEvent,
+    exact_events,
+    goal_message,
+    timed_events,
+)
+from sac_ros.nodes.replay_source import ReplaySource
+from sac_ros.nodes.shadow_policy import ShadowPolicy
+from sac_ros.nodes.spin import NodeDone, run_node
+from sac_ros.policy.runtime import Policy
+from sac_ros.settings import setting
+
+_CHECK_S = 0.02
+_REPORT_S = 5.0
+_WRITTEN = ("joint_states", "goal_pose")  # and all of policy_node's own
+# What belongs to the recorded machine and not to its torques.
+_NOT_REPEATED = ("autostart", "shadow", "model_path", "realtime_priority", "lock_memory")
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """Parameters of `replay_node`."""
+
+    bag: str = setting("", "bag to replay: a folder, or its one file")
+    model_path: str = setting(
+        "", "policy file (.onnx) to replay it through; empty: the one that was recorded"
+    )
+    output: str = setting(
+        "", "folder for the replay's own bag, which must not exist yet; empty: replay_DATE-TIME"
+    )
+    storage: str = setting(
+        "mcap", "how that bag stores its messages", choices=tuple(sorted(STORAGES))
+    )
+    mode: str = setting(
+        "lock_step",
+        "lock_step: each state waits for the answer to the one before, the same torques on every "
+        "run; real_time: at the recorded pace",
+        choices=("lock_step", "real_time"),
+    )
+    rate: float = setting(1.0, "pace of real_time: 2 is twice as fast as recorded", above=0.0)
+    start_offset_s: float = setting(
+        0.0, "leave out this much of the bag's beginning", minimum=0.0, unit="s"
+    )
+    publish_clock: bool = setting(
+        False, "in real_time publish the joint states' stamps on /clock, for other tools"
+    )
+    states_topic: str = setting("", "topic of the joint states in the bag; empty: the only one")
+    goals_topic: str = setting("", "topic of the goals in the bag; empty: the only one")
+    joints: tuple[str, ...] = setting(
+        (), "POLICY=BAG for each joint that has another name in the bag than in the policy"
+    )
+    goal: tuple[float, ...] = setting(
+        (), "x, y, z of a goal for a bag that has none, in the policy's frame", unit="m"
+    )
+    policy_params_file: str = setting(
+        "",
+        "parameters of the policy_node; empty: those that were recorded, else its defaults",
+    )
+    start_policy_node: bool = setting(
+        True, "false: use a policy_node in shadow that runs already, in replay_node's namespace"
+    )
+
+
+class ReplayNode(Node):
+    """Lives in a namespace of its own: no live node hears what it publishes, it commands nothing.
+
+    The replay runs in a thread of its own; the node's thread hears what the policy_node says.
+    """
+
+    def __init__(self) -> None:
+        """Declares the parameters, opens the bag and begins.
+
+        Raises:
+            SacRosError: a parameter is invalid, or the bag or the model cannot be used.
+        """
+        super().__init__("replay_node")
+        self._config = config = declare(self, ReplayConfig)
+        if not config.bag:
+            raise ConfigurationError("parameter bag must name the bag to replay; it is empty")
+        self._names = _joint_names(config.joints)
+        self._own = self.get_fully_qualified_name()
+        self._stopped = threading.Event()
+        self._failure: BaseException | None = None
+        self._progress = ""
+        self._lost = Lost()
+        self._open = ExitStack()
+        try:
+            self._prepare()
+        except BaseException:
+            self._open.close()
+            raise
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._thread = threading.Thread(target=self._replay, name="replay", daemon=True)
+        self._thread.start()
+        self.create_timer(_CHECK_S, self._end_when_done, clock=steady)
+        self.create_timer(_REPORT_S, self._report, clock=steady)
+
+    def stop(self) -> None:
+        """Ends the replay and closes its bag; called by `run_node` whatever the node ends for."""
+        self._stopped.set()
+        self._thread.join(10.0)
+        self._open.close()
+
+    # ---- before ------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        config = self._config
+        self._source = self._open.enter_context(
+            ReplaySource(Path(config.bag).expanduser(), config.states_topic, config.goals_topic)
+        )
+        activation = self._source.activation() if self._source.decisions else {}
+        self._exact = bool(activation) and config.mode == "lock_step"
+        recorded: dict[str, Any] = activation.get("parameters", {})
+        model = self._model(recorded)
+        self._spec = model.spec
+        if not self._source.goals and not self._exact and not config.goal:
+            raise ConfigurationError(
+                f"bag {config.bag} has no goals (no topic of type geometry_msgs/msg/PoseStamped); "
+                "give one by the parameter goal"
+            )
+        if activation and activation["sha256"] != model.sha256:
+            self.get_logger().warning(f"{model.path} is not the policy that was recorded")
+        names = {topic: absolute(topic, self._own) for topic in _WRITTEN}
+        names |= {t.name: absolute(t.name, self._own) for t in RECORDED if "/" in t.name[1:]}
+        output = config.output or new_bag_name().replace("sac_ros", "replay", 1)
+        topics = [each._replace(name=names[each.name]) for each in RECORDED if each.name in names]
+        self._bag = BagWriter(Path(output).expanduser(), topics, config.storage)
+        self._open.callback(self._bag.close)
+        self._topics = names
+        self._children = self._open.enter_context(ChildProcesses())
+        if config.start_policy_node:
+            self._start_policy_node(model.path, recorded)
+        clock = self.create_publisher(ClockMessage, "/clock", 10) if config.publish_clock else None
+        self._way: LockStep | PacedReplay = (
+            LockStep(self._write)
+            if config.mode == "lock_step"
+            else PacedReplay(self._write, config.rate, clock, self._stopped)
+        )
+        self._policy = ShadowPolicy(
+            self,
+            f"{self._own}/policy_node",
+            (names["joint_states"], names["goal_pose"]),
+            self._way.hear,
+            self._given_up,
+        )
+
+    def _model(self, recorded: dict[str, Any]) -> Policy:
+        path = self._config.model_path or recorded.get("model_path", "")
+        if not path:
+            raise ConfigurationError(
+                "parameter model_path must name a policy file: the bag does not tell which one ran"
+            )
+        return Policy.load(Path(path).expanduser())
+
+    def _start_policy_node(self, model: Path, recorded: dict[str, Any]) -> None:
+        """Start a policy_node with the recorded parameters: they are part of its torques."""
+        given = {k: v for k, v in recorded.items() if k not in _NOT_REPEATED and v != []}
+        own = {"model_path": str(model.resolve()), "shadow": True}
+        folder = self._open.enter_context(tempfile.TemporaryDirectory(prefix="replay_node_"))
+        files = []
+        for name, values in (("recorded", given), ("own", own)):
+            files.append(Path(folder) / f"{name}.yaml")
+            files[-1].write_text(yaml.safe_dump({"/**": {"ros__parameters": values}}))
+        if self._config.policy_params_file:
+            files[0] = Path(self._config.policy_params_file).expanduser()
+        arguments = [part for file in files for part in ("--params-file", str(file))]
+        lock_step = self._config.mode == "lock_step"
+        module = "replayed_policy_node" if lock_step else "policy_node"
+        self._children.start(
+            "policy_node",
+            f"sac_ros.nodes.{module}",
+            ["--ros-args", *arguments, "-r", f"__ns:={self._own}", "--log-level", "warn"],
+            os.environ,
+        )
+
+    # ---- meanwhile ---------------------------------------------------------------------------
+
+    def _replay(self) -> None:
+        try:
+            self._policy.configure()
+            self._way.run(self._policy, self._events())
+        except BaseException as error:  # raised again in the node's thread
+            self._failure = error
+
+    def _events(self) -> Iterator[ReplayEvent]:
+        """The bag's events, renamed, cut and with the goal that it may lack."""
+        source = self._source
+        events = exact_events(source, self._lost) if self._exact else timed_events(source)
+        begin_ns = source.start_ns + round(self._config.start_offset_s * 1e9)
+        waiting = not self._exact and bool(self._config.goal)
+        activation: ReplayEvent | None = None
+        for event in events:
+            if self._stopped.is_set():
+                return
+            if event.state is not None and self._names:
+                event.state.name = [self._names.get(name, name) for name in event.state.name]
+            if event.bag_ns < begin_ns:
+                activation = event if event.kind == "activate" else activation
+                continue
+            if activation is not None and event.state is not None:
+                # From here on it is active, at the time of the first state that is left.
+                yield ReplayEvent("activate", event.time, event.bag_ns, event.state)
+                activation = None
+            yield event
+            if waiting and event.kind == "activate":
+                waiting = False
+                goal = goal_message(list(self._config.goal), self._spec.goal.frame)
+                yield ReplayEvent("goal", event.time, event.bag_ns, goal=goal)
+            done = (event.bag_ns - source.start_ns) * 1e-9
+            self._progress = f"{done:.1f} of {(source.end_ns - source.start_ns) * 1e-9:.1f} s"
+
+    def _write(self, topic: str, time_ns: int, cdr: bytes) -> None:
+        self._bag.write(self._topics[topic], time_ns, cdr)
+
+    def _given_up(self) -> str:
+        return "it was stopped" if self._stopped.is_set() else self._children.ended()
+
+    def _report(self) -> None:
+        if self._progress:
+            self.get_logger().info(f"replayed {self._progress}")
+
+    # ---- afterwards --------------------------------------------------------------------------
+
+    def _end_when_done(self) -> None:
+        if self._thread.is_alive():
+            return
+        if self._failure is not None:
+            raise self._failure
+        tally, log = self._way.tally, self.get_logger()
+        log.info(f"{tally.states} joint states, {tally.torques} torques, in {self._bag.path}")
+        if self._lost.states or self._lost.decisions:
+            log.warning(
+                f"the bag lacks the joint states of {self._lost.states} decisions, and "
+                f"{self._lost.decisions} decisions"
+            )
+        if tally.compared:
+            log.info(
+                f"{tally.equal} of {tally.compared} applied torques are equal to the recorded "
+                f"ones bit for bit; the largest difference is {tally.worst:g} N·m"
+            )
+        raise NodeDone
+
+
+def _joint_names(joints: tuple[str, ...]) -> dict[str, str]:
+    """Return the policy's name for each name in the bag.
+
+    Raises:
+        ConfigurationError: an entry is not POLICY=BAG.
+    """
+    names = {}
+    for each in joints:
+        policy, equals, bag = each.partition("=")
+        if not (policy and equals and bag):
+            raise ConfigurationError(f"parameter joints must hold POLICY=BAG each; got {each!r}")
+        names[bag] = policy
+    return names
+
+
+def main(args: list[str] | None = None) -> int:
+    """Console script `replay_node`; returns the exit code."""
+    return run_node(ReplayNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""policy_node under the clock of a recording: what `replay_node` drives in lock-step.
+
+It is the deployed node itself, with one thing changed: the time by which it decides comes with the
+joint states and not from this machine. The filter's soft start, slew limit and watchdog are made
+of time, so without this no replay could give the same torques twice.
+
+A node of its own, and not a parameter of policy_node: what commands a robot must have no switch
+that lets a message set its clock.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from sensor_msgs.msg import JointState
+
+from sac_ros.errors import ConfigurationError, JointStateError
+from sac_ros.nodes.policy_node import PolicyNode
+from sac_ros.nodes.spin import run_node
+
+_PREFIX = "replay_time "
+TICKED = "ticked"
+"""The event in ``~/decisions`` that answers a message without joints."""
+
+
+def replay_frame(time: float) -> str:
+    """Return the ``frame_id`` that carries a time, s: joint states have no other use for it."""
+    return f"{_PREFIX}{time!r}"
+
+
+def replay_time(message: JointState) -> float:
+    """Return the time that `replay_frame` wrote, the same float.
+
+    Raises:
+        JointStateError: there is none.
+    """
+    frame: str = message.header.frame_id
+    try:
+        return float(frame.removeprefix(_PREFIX))
+    except ValueError:
+        raise JointStateError(
+            f"a replayed joint state's frame_id must be '{_PREFIX}SECONDS'; got {frame!r} "
+            "(only replay_node may publish here)"
+        ) from None
+
+
+class ReplayedPolicyNode(PolicyNode):
+    """A `PolicyNode` that runs in shadow only, and whose time is that of the last joint state.
+
+    A joint state without joints is a tick of the watchdog's timer; the timer itself does nothing.
+    """
+
+    def __init__(self) -> None:
+        """Declares the parameters.
+
+        Raises:
+            ConfigurationError: a parameter is invalid, or ``shadow`` is not true.
+        """
+        self._time = 0.0
+        super().__init__()
+        if not self._config.shadow:
+            raise ConfigurationError("parameter shadow must be true in a replay; got false")
+
+    def _now(self) -> float:
+        return self._time
+
+    def _on_joint_state(self, message: JointState) -> None:
+        self._time = replay_time(message)
+        if message.name:
+            super()._on_joint_state(message)
+            return
+        super()._on_watchdog()
+        self._decisions.note(TICKED, self._time)
+
+    def _on_watchdog(self) -> None:
+        """Leave the ticks to the replay: the timer follows this machine's clock."""
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node, as a child of `replay_node`."""
+    return run_node(ReplayedPolicyNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
