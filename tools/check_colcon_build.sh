@@ -57,7 +57,7 @@ done
 for file in share/sac_ros/package.xml share/ament_index/resource_index/packages/sac_ros; do
   [[ -f $file ]] || fail "$file is not in the install space"
 done
-for executable in evaluate_policy policy_node reach_demo recorder_node sim_node train_node; do
+for executable in evaluate_policy policy_node reach_demo recorder_node replay_node sim_node train_node; do
   [[ -x lib/sac_ros/$executable ]] || fail "lib/sac_ros/$executable is not in the install space"
 done
 

@@ -50,7 +50,7 @@ class FaultyDriver:
         self._motion = motion
         self._faults: dict[str, int] = {}  # its name → messages since it began
         self._lock = threading.Lock()
-        self._publisher = node.create_publisher(JointState, "joint_states", 10)
+        self._publisher = node.create_publisher(JointState, "joint_states", 1000)
         node.create_subscription(Float64MultiArray, "commands", self._record, 10_000)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._drive, name="driver", daemon=True)

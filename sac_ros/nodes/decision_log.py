@@ -8,9 +8,10 @@ that a recording can be replayed to the same bits (see `sac_ros.nodes.replay_nod
 - Every event: ``n`` counts from 1 for each process, so that a gap is a lost message; ``event``;
   ``time``, s of the node's steady clock, a float in full precision.
 - ``state`` (a joint state arrived): ``stamp``, ns of its header; ``active``, whether it was
-  answered at all.
+  answered at all; ``inferences``, how often the policy has run since its activation: the states
+  between two of them got the torque of the one before.
 - ``tick`` (the watchdog's timer commanded). It and ``state`` have ``asked`` and ``applied``,
-  whether a message went out on ``~/policy_torque`` and on ``~/applied_torque``; ``faults`` that
+  whether there is a torque for ``~/policy_torque`` and for ``~/applied_torque``; ``faults`` that
   stand; and, where there was a command, its ``mode`` and its ``interventions``: each kind that
   acted with the indices of the joints that it acted on.
 - ``goal``: its values in the policy's frame (null where they could not be told), the ``frame``,

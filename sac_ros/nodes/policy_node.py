@@ -320,9 +320,10 @@ class PolicyNode(LifecycleNode):
     def _note_state(
         self, arrived: float, stamp: int, command: Command | None, asked: bool
     ) -> None:
-        safety = self._configured().controller.safety
+        controller = self._configured().controller
         fields = {"stamp": stamp, "active": self._active, "asked": asked}
-        self._decisions.answered("state", arrived, command, safety, **fields)
+        fields["inferences"] = controller.inferences
+        self._decisions.answered("state", arrived, command, controller.safety, **fields)
 
     def _configured(self) -> PolicyWiring:
         if self._wiring is None:

@@ -62,7 +62,7 @@ def demo(options: argparse.Namespace) -> int:
     arm = load_arm(spec.arm)
     goals = draw_goals(arm, spec, options.goals, options.seed)
     with ros_environment() as environment, ChildProcesses() as nodes, spinning_node() as node:
-        start_nodes(nodes, options.model, spec, environment)
+        start_nodes(nodes, options.model, spec, environment, options.record)
         BringUp(
             node,
             f"{NAMESPACE}/policy_node",
@@ -111,10 +111,24 @@ def draw_goals(arm: ArmModel, spec: PolicySpec, number: int, seed: int) -> Array
 
 
 def start_nodes(
-    nodes: ChildProcesses, model: Path, spec: PolicySpec, environment: dict[str, str]
+    nodes: ChildProcesses,
+    model: Path,
+    spec: PolicySpec,
+    environment: dict[str, str],
+    record: Path | None = None,
 ) -> None:
-    """Starts a simulated robot as the policy expects it, and the policy node."""
+    """Starts a simulated robot as the policy expects it, and the policy node.
+
+    With `record` all of it goes into a bag; its recorder comes first and ends last.
+    """
     common = ["--ros-args", "--log-level", "warn", "-r", f"__ns:={NAMESPACE}"]
+    if record is not None:
+        nodes.start(
+            "recorder_node",
+            "sac_ros.nodes.recorder_node",
+            [*common, "-p", f"bag:={record.resolve()}"],
+            environment,
+        )
     gravity = "external" if spec.gravity == "external" else "none"
     nodes.start(
         "sim_node",
@@ -204,6 +218,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         type=float,
         default=5.0,
         help="allowed for each goal (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--record", type=Path, metavar="BAG", help="folder for a bag of it, which must not exist"
     )
     options = parser.parse_args(arguments)
     for name, value, valid, words in (

@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A recorded deployment is replayed through a policy_node in shadow to the same bits."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
+
+from policy_harness import Robot
+from rclpy.serialization import deserialize_message, serialize_message
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from tiny_policy import JOINTS, write_tiny_policy
+
+from sac_ros.nodes.bag_writer import BagWriter
+from sac_ros.nodes.recorded_topics import RecordedTopic
+from sac_ros.nodes.replay_events import goal_message
+from sac_ros.nodes.replay_source import ReplaySource
+
+STATES = 300
+PERIOD_NS = 2_000_000
+START_NS = 1_700_000_000_000_000_000
+TORQUES = ("policy_node/policy_torque", "policy_node/applied_torque", "policy_node/decisions")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_tiny_policy(tmp_path / "policy.onnx", uses_previous_action=True)
+
+
+def replay(bag: Path, output: Path, *parameters: str) -> tuple[int, str]:
+    """Run replay_node to its end; return the exit code and what it wrote."""
+    given = [f"bag:={bag}", f"output:={output}", *parameters]
+    arguments = [part for each in given for part in ("-p", each)]
+    command = [sys.executable, "-m", "sac_ros.nodes.replay_node", "--ros-args", *arguments]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=200.0)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stderr
+
+
+def said(bag: Path, *topics: str) -> list[tuple[str, int, bytes]]:
+    """Everything in a replay's bag on some topics."""
+    with ReplaySource(bag) as source:
+        return [*source.messages([f"/replay_node/{topic}" for topic in topics])]
+
+
+def torques(bag: Path, topic: str = TORQUES[1]) -> list[tuple[float, ...]]:
+    return [tuple(deserialize_message(cdr, JointState).effort) for _, _, cdr in said(bag, topic)]
+
+
+def write_bag(
+    path: Path,
+    names: tuple[str, ...] = JOINTS,
+    *,
+    goals: bool = True,
+    storage: str = "mcap",
+    more: str = "",
+) -> Path:
+    """A bag as another robot's recorder writes it: states at 500 Hz, a goal after 0.1 s."""
+    topics = [RecordedTopic("/joint_states", JointState)]
+    if goals:
+        topics.append(RecordedTopic("/goal_pose", type(goal_message([0, 0, 0], ""))))
+    if more:
+        topics.append(RecordedTopic(more, JointState))
+    bag = BagWriter(path, topics, storage)
+    for number in range(STATES):
+        now = START_NS + number * PERIOD_NS
+        state = JointState(name=list(names))
+        state.position = [0.1 + 0.0001 * number, -0.2, 0.3]
+        state.velocity = [0.05, 0.0, -0.1]
+        state.header.stamp.sec, state.header.stamp.nanosec = divmod(now, 10**9)
+        bag.write("/joint_states", now, serialize_message(state))
+        if more:
+            bag.write(more, now, serialize_message(state))
+        if goals and number == 50:
+            bag.write("/goal_pose", now, serialize_message(goal_message([0.6, 0, 0], "base")))
+    bag.close()
+    return path
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A recorder_node that writes `tmp_path/bag`."""
+    command = [sys.executable, "-m", "sac_ros.nodes.recorder_node", "--ros-args"]
+    process = subprocess.Popen([*command, "-p", f"bag:={tmp_path / 'bag'}"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_twice(
+    ros: Any,
+    eventually: Callable[..., None],
+    model: Path,
+    recorder: subprocess.Popen[bytes],
+    tmp_path: Path,
+) -> None:
+    """Goals, a state that is not finite, a pause, an emergency stop, and faults cleared."""
+    robot = Robot(ros, eventually)
+    decisions: list[dict[str, Any]] = []
+    ros.node("listener").create_subscription(
+        String, "policy_node/decisions", lambda m: decisions.append(json.loads(m.data)), 1000
+    )
+    eventually(lambda: robot.driver.readers, "the recorder listens")
+    try:
+        robot.start_active(model)
+
+        def seen(event: str, **fields: Any) -> Callable[[], bool]:
+            wanted = {"event": event, **fields}.items()
+            return lambda: any(all(d.get(k) == v for k, v in wanted) for d in [*decisions])
+
+        eventually(seen("state", active=True), "the node says what it decides")
+        robot.set_goal(0.6)
+        eventually(seen("goal"), "the goal")
+        robot.driver.begin("nan position")
+        eventually(seen("state", mode="damping"), "a fault")
+        robot.driver.end("nan position")
+        eventually(lambda: not robot.clear_fault(), "the fault is cleared")
+        robot.set_goal(-0.3)
+        robot.driver.begin("over-speed")
+        eventually(lambda: decisions[-1].get("faults") == ["over_speed"], "too fast")
+        robot.driver.end("over-speed")
+        eventually(lambda: not robot.clear_fault(), "the fault is cleared")
+        robot.driver.begin("silence")
+        eventually(seen("tick", mode="stopped"), "the watchdog stops it")
+        robot.driver.end("silence")
+        eventually(lambda: not robot.clear_fault(), "the fault is cleared")
+        robot.emergency_stop(True)
+        eventually(seen("emergency_stop", engaged=True), "the emergency stop")
+        robot.emergency_stop(False)
+        eventually(lambda: not robot.clear_fault(), "the fault is cleared")
+        count = len(decisions)
+        eventually(lambda: len(decisions) > count + 100, "it goes on")
+        robot.signal(signal.SIGINT)
+        assert robot.wait() == 0, robot.log
+    finally:
+        robot.close()
+    recorder.send_signal(signal.SIGINT)
+    assert recorder.wait(30.0) == 0
+
+    bags = [tmp_path / "first", tmp_path / "second"]
+    for bag in bags:
+        code, log = replay(tmp_path / "bag", bag)
+        assert code == 0, log
+        found = re.search(r"(\d+) of (\d+) applied torques are equal", log)
+        assert found, log
+        assert int(found[1]) == int(found[2]) > 50, log
+    assert said(bags[0], *TORQUES) == said(bags[1], *TORQUES)
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_bag_of_any_robot_gives_the_same_torques_on_every_run(
+    model: Path, tmp_path: Path, storage: str
+) -> None:
+    bag = write_bag(tmp_path / "bag", storage=storage)
+    outputs = [tmp_path / "first", tmp_path / "second"]
+    for output in outputs:
+        code, log = replay(bag, output, f"model_path:={model}")
+        assert code == 0, log
+    first, second = (torques(output) for output in outputs)
+    assert first == second
+    assert len(first) == STATES
+    assert any(abs(value) > 1.0 for value in first[-1])
+    assert said(outputs[0], *TORQUES) == said(outputs[1], *TORQUES)
+
+
+def test_the_torques_answer_the_recorded_states_and_are_timed_by_them(
+    model: Path, tmp_path: Path
+) -> None:
+    replay(write_bag(tmp_path / "bag"), tmp_path / "out", f"model_path:={model}")
+    applied = said(tmp_path / "out", "policy_node/applied_torque")
+    assert [time_ns for _, time_ns, _ in applied] == [
+        START_NS + number * PERIOD_NS for number in range(STATES)
+    ]
+    stamps = [deserialize_message(cdr, JointState).header.stamp for *_, cdr in applied]
+    assert [10**9 * s.sec + s.nanosec for s in stamps] == [time_ns for _, time_ns, _ in applied]
+
+
+def test_a_replay_can_be_replayed(model: Path, tmp_path: Path) -> None:
+    replay(write_bag(tmp_path / "bag"), tmp_path / "out", f"model_path:={model}")
+    code, log = replay(tmp_path / "out", tmp_path / "again")
+    assert code == 0
+    assert f"{STATES} of {STATES} applied torques are equal" in log
+    assert torques(tmp_path / "again") == torques(tmp_path / "out")
+
+
+def test_no_command_is_ever_published_and_no_live_topic_is_used(
+    ros: Any, eventually: Callable[..., None], model: Path, tmp_path: Path
+) -> None:
+    """Where a robot's own topics are in use, and a bag holds commands for it."""
+    bag = tmp_path / "bag"
+    write_bag(bag)
+    node = ros.node("onlooker")
+    command = [sys.executable, "-m", "sac_ros.nodes.replay_node", "--ros-args"]
+    given = [f"bag:={bag}", f"output:={tmp_path / 'out'}", f"model_path:={model}"]
+    arguments = [part for each in given for part in ("-p", each)]
+    process = subprocess.Popen([*command, *arguments])
+    published: set[str] = set()
+    while process.poll() is None:
+        for name, _ in node.get_topic_names_and_types():
+            if node.count_publishers(name):
+                published.add(name)
+    assert process.returncode == 0
+    assert "/replay_node/policy_node/applied_torque" in published
+    assert not [name for name in published if "commands" in name]
+    assert "/joint_states" not in published
+    assert "/goal_pose" not in published
+    assert "/clock" not in published
+
+
+def test_in_real_time_the_states_come_at_their_own_pace_and_the_clock_is_the_recordings(
+    ros: Any, eventually: Callable[..., None], model: Path, tmp_path: Path
+) -> None:
+    bag = write_bag(tmp_path / "bag")
+    clocks: list[int] = []
+    ros.node().create_subscription(
+        Clock, "/clock", lambda m: clocks.append(m.clock.sec * 10**9 + m.clock.nanosec), 1000
+    )
+    code, log = replay(
+        bag,
+        tmp_path / "out",
+        f"model_path:={model}",
+        "mode:=real_time",
+        "rate:=0.5",
+        "start_offset_s:=0.2",
+        "publish_clock:=true",
+    )
+    assert code == 0, log
+    left = STATES - 100
+    states = said(tmp_path / "out", "joint_states")
+    assert len(states) == left
+    took = (states[-1][1] - states[0][1]) * 1e-9
+    assert took >= 0.95 * (left - 1) * PERIOD_NS * 1e-9 / 0.5
+    assert torques(tmp_path / "out")
+    assert clocks == sorted(clocks)
+    assert set(clocks) <= {START_NS + number * PERIOD_NS for number in range(100, STATES)}
+    assert len(clocks) > left // 2
+
+
+def test_joints_of_other_names_are_told_by_name(model: Path, tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", ("a", "b", "c"))
+    pairs = ",".join(f"'{policy}={name}'" for policy, name in zip(JOINTS, "abc", strict=True))
+    code, log = replay(bag, tmp_path / "out", f"model_path:={model}", f"joints:=[{pairs}]")
+    assert code == 0, log
+    replay(write_bag(tmp_path / "own"), tmp_path / "plain", f"model_path:={model}")
+    assert torques(tmp_path / "out") == torques(tmp_path / "plain")
+
+
+def test_a_bag_without_goals_takes_one_from_the_user(model: Path, tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", goals=False)
+    code, log = replay(bag, tmp_path / "out", f"model_path:={model}")
+    assert code == 2
+    assert "has no goals" in log
+    assert not (tmp_path / "out").exists()
+    code, log = replay(bag, tmp_path / "out", f"model_path:={model}", "goal:=[0.6, 0.0, 0.0]")
+    assert code == 0, log
+    assert len(torques(tmp_path / "out", TORQUES[0])) == STATES
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        (("bag:=''",), "parameter bag must name the bag to replay"),
+        (("bag:=/no/such",), "bag /no/such does not exist"),
+        (("model_path:=''",), "parameter model_path must name a policy file"),
+        (("model_path:=/no/such.onnx",), "/no/such.onnx"),
+        (("states_topic:=/goal_pose",), "parameter states_topic must be a topic of type"),
+        (("joints:=['shoulder']",), "parameter joints must hold POLICY=BAG each"),
+        (("mode:=fast",), "parameter mode"),
+    ],
+)
+def test_what_cannot_be_replayed_is_one_sentence_and_exit_code_2(
+    model: Path, tmp_path: Path, parameters: tuple[str, ...], words: str
+) -> None:
+    bag = write_bag(tmp_path / "bag")
+    code, log = replay(bag, tmp_path / "out", f"model_path:={model}", *parameters)
+    assert code == 2
+    (line,) = [line for line in log.splitlines() if ": error: " in line]
+    assert words in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_of_two_robots_in_a_bag_one_must_be_chosen(model: Path, tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", more="/left/joint_states")
+    code, log = replay(bag, tmp_path / "out", f"model_path:={model}")
+    assert code == 2
+    assert "several topics with joint states: /joint_states, /left/joint_states" in log
+    code, log = replay(
+        bag, tmp_path / "out", f"model_path:={model}", "states_topic:=/left/joint_states"
+    )
+    assert code == 0, log
+
+
+def test_a_joint_that_the_bag_does_not_have_is_named(model: Path, tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", ("a", "b", "c"))
+    code, log = replay(bag, tmp_path / "out", f"model_path:={model}")
+    assert code == 2
+    assert "joint shoulder is missing from the joint states, which have a, b, c" in log
+
+
+def test_a_running_policy_node_that_commands_is_refused(model: Path, tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag")
+    command = [sys.executable, "-m", "sac_ros.nodes.policy_node", "--ros-args"]
+    node = subprocess.Popen([*command, "-r", "__ns:=/replay_node", "-p", f"model_path:={model}"])
+    try:
+        code, log = replay(
+            bag, tmp_path / "out", f"model_path:={model}", "start_policy_node:=false"
+        )
+    finally:
+        node.kill()
+        node.wait()
+    assert code == 2
+    assert "parameter shadow of /replay_node/policy_node must be true" in log
