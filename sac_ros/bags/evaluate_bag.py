@@ -104,6 +104,10 @@ def _save(evaluation: Evaluation, series: dict[str, Any], folder: Path) -> None:
     try:
         save_series(folder, series)
         save_summary(evaluation, folder)
+        # Here, since matplotlib takes longer to import than many a bag to evaluate.
+        from sac_ros.bags.report.page import save_report  # noqa: PLC0415
+
+        save_report(evaluation, series, folder)
     except OSError as error:
         raise BagError(f"{folder} cannot be written: {error.strerror}") from error
 
@@ -130,7 +134,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         help="policy files (ONNX)",
     )
-    add("--output", type=Path, metavar="DIR", help="write summary.json and series.npz there")
+    add(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="write report.html, summary.json and series.npz there",
+    )
     add("--json", action="store_true", help="print the summary as JSON, nothing else")
     add(
         "--joints",

@@ -91,7 +91,8 @@ def test_several_policies_stand_side_by_side_in_the_order_given(
 def test_the_files_hold_what_they_say(tmp_path: Path, model: Path, bag: Path) -> None:
     output = tmp_path / "new" / "out"
     assert main([str(bag), "--model", str(model), "--output", str(output)]) == 0
-    assert {each.name for each in output.iterdir()} == {"summary.json", "series.npz"}
+    files = {"report.html", "summary.json", "series.npz"}
+    assert {each.name for each in output.iterdir()} == files
     series = load_series(output)
     m, n = 300, 3
     assert series["time_s"].shape == (m,)

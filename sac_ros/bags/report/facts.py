@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page's sections about the recording: which bags, which clock, what was left out."""
+
+from __future__ import annotations
+
+from sac_ros.bags.report.html import (
+    DASH,
+    Cell,
+    Markup,
+    element,
+    join,
+    number,
+    percent,
+    section,
+    table,
+)
+from sac_ros.bags.result import Evaluation, StreamFacts
+
+
+def warnings(evaluation: Evaluation) -> Markup:
+    """What the reader must know before any figure."""
+    if not evaluation.warnings:
+        return Markup("")
+    items = join(*(element("li", each) for each in evaluation.warnings))
+    return element("div", join(element("h2", "Mind"), element("ul", items)), "warnings")
+
+
+def recording(evaluation: Evaluation) -> Markup:
+    """The bags, the clock, the streams, and what was dropped of them."""
+    facts = evaluation.recording
+    clock = f"{facts.clock.name}: {facts.clock.why}"
+    if facts.clock.factor is not None:
+        clock += f"; {facts.clock.factor:.3g} s of it in each second of the recorder's"
+    span = f"{facts.start_s:.3f} to {facts.end_s:.3f} s"
+    commands = "none were recorded"
+    if facts.first_command_s is not None and facts.last_command_s is not None:
+        commands = f"{facts.first_command_s:.3f} to {facts.last_command_s:.3f} s"
+    rows = [
+        ("clock", clock),
+        ("states with figures", span),
+        ("commands", commands),
+        ("goals", facts.goal_source),
+        ("effort", "measured" if facts.effort_filled else "not filled: it never varies"),
+        ("velocity that never changes", ", ".join(facts.still_joints) or "none"),
+    ]
+    return section(
+        "The recording",
+        "recording",
+        table(("", ""), rows, "words"),
+        _streams(evaluation),
+        _bags(evaluation),
+    )
+
+
+def _streams(evaluation: Evaluation) -> Markup:
+    facts = evaluation.recording
+    streams = {"states": facts.states, "commands": facts.commands, "goals": facts.goals}
+    head = ("", "topic", "read", "used", "Hz", "gaps", "longest gap, s", "left out")
+    rows = [_stream(name, each) for name, each in streams.items() if each is not None]
+    return table(head, rows)
+
+
+def _stream(name: str, stream: StreamFacts) -> tuple[object, ...]:
+    dropped = ", ".join(f"{count} {why}" for why, count in stream.dropped.items())
+    return (
+        name,
+        Cell(f"{stream.topic} ({stream.type})", "words"),
+        stream.read,
+        f"{stream.used} ({percent(stream.used / stream.read if stream.read else None)})",
+        number(stream.rate_hz, 4),
+        stream.gaps,
+        number(stream.longest_gap_s),
+        Cell(dropped or DASH, "words"),
+    )
+
+
+def _bags(evaluation: Evaluation) -> Markup:
+    head = ("bag", "storage", "MB", "s", "sha256")
+    rows = [
+        (
+            bag.path,
+            bag.storage,
+            number(bag.bytes / 1e6),
+            number(bag.duration_s, 4),
+            bag.sha256[:16],
+        )
+        for bag in evaluation.bags
+    ]
+    return table(head, rows)
+
+
+def provenance(evaluation: Evaluation) -> Markup:
+    """The policy files and the options, so that the page can be made again."""
+    rows = [
+        (
+            model.label,
+            Cell(model.path, "words"),
+            model.arm,
+            f"{model.control_rate_hz:g}",
+            model.gravity,
+            model.sha256[:16],
+        )
+        for model in evaluation.models
+    ]
+    options = ", ".join(f"{name} = {value}" for name, value in evaluation.options.items())
+    words = f"sac_ros {evaluation.tool_version}, evaluate_bag with {options or 'no options'}."
+    return section(
+        "How this page was made",
+        "provenance",
+        table(("policy", "file", "arm", "Hz", "gravity", "sha256"), rows),
+        element("p", f"{words} summary.json beside this page holds every figure in full."),
+    )

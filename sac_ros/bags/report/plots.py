@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page's plots, as SVG inside the page: sharp on any screen and on paper."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from sac_ros.bags.report.html import short_names
+from sac_ros.bags.report.thinning import runs, thin
+from sac_ros.bags.result import Evaluation, ModelResult
+
+Array = NDArray[Any]
+Series = dict[str, Array]
+
+INK, GREY = "#1e293b", "#94a3b8"
+RECORDED = "#94a3b8"
+WRONG = "#dc2626"  # for what is wrong, and nothing else
+MODELS = ("#2563eb", "#ea8c0c", "#059669", "#9333ea", "#0891b2", "#a16207")
+_BASELINES = {"hold_last": "#64748b", "zero": "#94a3b8", "mean": "#cbd5e1"}
+_WIDTH, _ROW = 9.6, 1.25  # inches
+
+
+def colour(model: int) -> str:
+    """The colour of a model by its number."""
+    return MODELS[model % len(MODELS)]
+
+
+def torques(evaluation: Evaluation, series: Series) -> str:
+    """Recorded and policy torque of each joint; red where a limit of torque is exceeded."""
+    joints = evaluation.recording.joint_names
+    figure, rows = _rows(joints, "N·m")
+    time, segment = series["time_s"], series["segment"]
+    period = _period(evaluation)
+    for joint, axes in enumerate(rows):
+        if "recorded_torque" in series:
+            line = thin(time, series["recorded_torque"][:, joint], segment)
+            axes.plot(*line, color=RECORDED, linewidth=2.6, label="recorded")
+        for i, model in enumerate(evaluation.models):
+            values = series[f"policy_torque_{i}"][:, joint]
+            line = thin(time, values, segment)
+            axes.plot(*line, color=colour(i), linewidth=0.9, label=model.label)
+        _limits(axes, evaluation.models, joint)
+        _mark(axes, time, _beyond(evaluation, series, joint), period)
+    _legend(figure, rows[0])
+    return _svg(figure)
+
+
+def errors(evaluation: Evaluation, series: Series) -> str:
+    """Each joint's error as a share of its limit over time, and where a policy diverges."""
+    joints = evaluation.recording.joint_names
+    figure, rows = _rows(joints, "% of limit")
+    time, segment, recorded = series["time_s"], series["segment"], series["recorded_torque"]
+    for joint, axes in enumerate(rows):
+        axes.axhline(0.0, color=GREY, linewidth=0.6)
+        for i, model in enumerate(evaluation.models):
+            error = np.subtract(series[f"policy_torque_{i}"][:, joint], recorded[:, joint])
+            line = thin(time, 100.0 * error / model.torque_limit[joint], segment)
+            axes.plot(*line, color=colour(i), linewidth=0.9, label=model.label)
+            divergence = model.divergence
+            if divergence is not None and divergence.joint == joints[joint]:
+                axes.axvline(divergence.first_s or 0.0, color=WRONG, linewidth=1.2, linestyle=":")
+                axes.annotate(
+                    "diverges",
+                    (divergence.first_s or 0.0, 1.0),
+                    xycoords=("data", "axes fraction"),
+                    xytext=(3, -9),
+                    textcoords="offset points",
+                    fontsize=8,
+                    color=WRONG,
+                )
+    _legend(figure, rows[0])
+    return _svg(figure)
+
+
+def error_bars(evaluation: Evaluation, number: int) -> str:
+    """RMSE of each joint as a share of its limit, beside those of the baselines."""
+    model, joints = evaluation.models[number], evaluation.recording.joint_names
+    figure = Figure(figsize=(_WIDTH, 2.6), layout="constrained")
+    axes = figure.subplots()
+    _plain(axes)
+    place = np.arange(len(joints))
+    width = 0.8 / len(model.errors)
+    for i, each in enumerate(model.errors):
+        share = [100.0 * row.rmse_share for row in each.joints]
+        shift = (i - (len(model.errors) - 1) / 2) * width
+        shade = _BASELINES.get(each.name, colour(number))
+        axes.bar(place + shift, share, width * 0.92, color=shade, label=each.name)
+    axes.set_xticks(place, short_names(joints))
+    axes.set_ylabel("RMSE, % of limit")
+    axes.legend(fontsize=8, frameon=False, ncols=4, loc="upper right", labelcolor=INK)
+    return _svg(figure)
+
+
+def states(evaluation: Evaluation, series: Series) -> str:
+    """Position and velocity of each joint as shares of their ranges; red beyond ±100 %."""
+    joints = evaluation.recording.joint_names
+    figure, rows = _rows(joints, "% of range")
+    limits = {each.kind: each.limit for each in evaluation.models[0].limits}
+    time, segment, period = series["time_s"], series["segment"], _period(evaluation)
+    for joint, axes in enumerate(rows):
+        beyond = np.zeros(len(time), dtype=bool)
+        if "position" in limits:
+            low, high = limits["position"][joint]
+            share = 200.0 * (series["position"][:, joint] - low) / (high - low) - 100.0
+            axes.plot(
+                *thin(time, share, segment), color=MODELS[0], linewidth=1.0, label="position"
+            )
+            beyond |= np.abs(share) > 100.0
+        if "velocity" in limits:
+            share = 100.0 * series["velocity"][:, joint] / limits["velocity"][joint]
+            axes.plot(
+                *thin(time, share, segment), color=MODELS[2], linewidth=0.8, label="velocity"
+            )
+            beyond |= np.abs(share) > 100.0
+        for sign in (-100.0, 100.0):
+            axes.axhline(sign, color=WRONG, linewidth=0.8, linestyle="--")
+        _mark(axes, time, beyond, period)
+    _legend(figure, rows[0])
+    return _svg(figure)
+
+
+def interventions(evaluation: Evaluation, model: ModelResult) -> str:
+    """When each guard of the safety filter begins to act, and when a fault would latch."""
+    acts = [(each.kind, each.first_s, MODELS[0]) for each in model.interventions]
+    acts += [(f"fault: {each.kind}", each.first_s, WRONG) for each in model.faults]
+    figure = Figure(figsize=(_WIDTH, 0.7 + 0.24 * len(acts)), layout="constrained")
+    axes = figure.subplots()
+    _plain(axes)
+    for place, (_, times, shade) in enumerate(acts):
+        axes.plot(times, [place] * len(times), "|", color=shade, markersize=9)
+    axes.set_yticks(range(len(acts)), [kind for kind, _, _ in acts])
+    axes.set_ylim(len(acts) - 0.4, -0.6)
+    axes.set_xlim(evaluation.recording.start_s, evaluation.recording.end_s)
+    axes.set_xlabel("s")
+    return _svg(figure)
+
+
+def coverage(evaluation: Evaluation) -> str:
+    """Share of samples that are outside the training range, by joint."""
+    joints = evaluation.recording.joint_names
+    figure = Figure(figsize=(_WIDTH, 2.3), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    place = np.arange(len(joints))
+    width = 0.8 / len(evaluation.models)
+    for axes, name in zip(panels, ("position", "velocity"), strict=True):
+        _plain(axes)
+        axes.set_title(name, loc="left", fontsize=10, color=INK)
+        for i, model in enumerate(evaluation.models):
+            outside = getattr(model.coverage, f"{name}_outside")
+            shift = (i - (len(evaluation.models) - 1) / 2) * width
+            bars = [100.0 * share for share in outside]
+            axes.bar(place + shift, bars, width * 0.92, color=colour(i), label=model.label)
+        axes.set_xticks(place, short_names(joints))
+    panels[0].set_ylabel("% of samples")
+    panels[0].set_ylim(0.0, max(5.0, panels[0].get_ylim()[1]))
+    if len(evaluation.models) > 1:
+        panels[1].legend(fontsize=8, frameon=False, labelcolor=INK)
+    return _svg(figure)
+
+
+def lag(evaluation: Evaluation, series: Series) -> str:
+    """Cross-correlation of each policy's torque with the recorded one, over the lag."""
+    figure = Figure(figsize=(_WIDTH, 2.4), layout="constrained")
+    axes = figure.subplots()
+    _plain(axes)
+    for i, model in enumerate(evaluation.models):
+        curves = series[f"lag_correlation_{i}"]
+        milliseconds = 1e3 * series["lag_s"]
+        for joint in range(curves.shape[1]):
+            label = f"{model.label}, each joint" if joint == 0 else None
+            axes.plot(milliseconds, curves[:, joint], color=colour(i), linewidth=0.8, label=label)
+        if model.lag is not None and model.lag.overall_s is not None:
+            axes.axvline(1e3 * model.lag.overall_s, color=colour(i), linewidth=1.4, linestyle="--")
+    axes.set_xlabel("the policy is late by … ms")
+    axes.set_ylabel("correlation")
+    axes.legend(fontsize=8, frameon=False, labelcolor=INK)
+    return _svg(figure)
+
+
+def spectra(evaluation: Evaluation, series: Series) -> str:
+    """Power density of each joint's torque over frequency; chatter stands on the right."""
+    joints = evaluation.recording.joint_names
+    across = 4 if len(joints) > 4 else len(joints)
+    down = -(-len(joints) // across)
+    figure = Figure(figsize=(_WIDTH, 1.9 * down + 0.3), layout="constrained")
+    grid = list(figure.subplots(down, across, sharex=True, squeeze=False).flat)
+    frequency = series["spectrum_hz"]
+    above = frequency > 0.0
+    for joint, axes in enumerate(grid):
+        _plain(axes)
+        if joint >= len(joints):
+            axes.set_visible(False)
+            continue
+        lines = [(f"spectrum_policy_{i}", colour(i), m.label, 1.0) for i, m in _each(evaluation)]
+        lines.insert(0, ("spectrum_recorded", RECORDED, "recorded", 2.6))
+        for name, shade, label, width in lines:
+            power = series[name][above, joint] if name in series else np.zeros(0)
+            if (power > 0.0).any():
+                axes.loglog(
+                    frequency[above],
+                    np.where(power > 0.0, power, np.nan),
+                    color=shade,
+                    linewidth=width,
+                    label=label,
+                )
+        axes.axvline(10.0, color=GREY, linewidth=0.8, linestyle=":")
+        axes.set_title(short_names(joints)[joint], loc="left", fontsize=9, color=INK)
+        axes.tick_params(labelsize=7)
+    _legend(figure, grid[0])
+    figure.supxlabel("Hz", fontsize=9, color=INK)
+    figure.supylabel("(N·m)²/Hz", fontsize=9, color=INK)
+    return _svg(figure)
+
+
+# ---- helpers -----------------------------------------------------------------------------------
+
+
+def _each(evaluation: Evaluation) -> list[tuple[int, ModelResult]]:
+    return list(enumerate(evaluation.models))
+
+
+def _period(evaluation: Evaluation) -> float:
+    rate = evaluation.recording.states.rate_hz
+    return 1.0 / rate if rate else 0.0
+
+
+def _beyond(evaluation: Evaluation, series: Series, joint: int) -> Array:
+    """Return where any torque is beyond its limit or, while there is a goal, not finite."""
+    found = np.zeros(len(series["time_s"]), dtype=bool)
+    for i, model in enumerate(evaluation.models):
+        limit = model.torque_limit[joint]
+        found |= np.abs(series[f"policy_torque_{i}"][:, joint]) > limit
+        if "recorded_torque" in series:
+            found |= np.abs(series["recorded_torque"][:, joint]) > limit
+    return found
+
+
+def _limits(axes: Axes, models: Sequence[ModelResult], joint: int) -> None:
+    """Draw torque limits that are near; of those far away only say where they are."""
+    low, high = axes.get_ylim()
+    limit = min(model.torque_limit[joint] for model in models)
+    shown = False
+    for sign in (-limit, limit):
+        if low - 0.5 * (high - low) <= sign <= high + 0.5 * (high - low):
+            axes.axhline(sign, color=WRONG, linewidth=0.8, linestyle="--")
+            shown = True
+    words = f"limit ±{limit:g} N·m" + ("" if shown else ", off the scale")
+    axes.annotate(
+        words,
+        (1.0, 1.0),
+        xycoords="axes fraction",
+        xytext=(0, 2),
+        textcoords="offset points",
+        ha="right",
+        fontsize=7.5,
+        color=WRONG if shown else INK,
+    )
+
+
+def _mark(axes: Axes, time: Array, beyond: Array, period: float) -> None:
+    """Shade where something is beyond a limit, at least a hair wide."""
+    hair = 0.001 * float(time[-1] - time[0]) if len(time) else 0.0
+    for start, length in runs(time, beyond, max(period, hair)):
+        axes.axvspan(start, start + length, color=WRONG, alpha=0.35, linewidth=0)
+
+
+def _rows(joints: Sequence[str], unit: str) -> tuple[Figure, list[Axes]]:
+    """A figure with a panel below the other for each joint, over the same time."""
+    figure = Figure(figsize=(_WIDTH, _ROW * len(joints) + 0.7), layout="constrained")
+    rows = list(figure.subplots(len(joints), 1, sharex=True, squeeze=False)[:, 0])
+    for axes, joint in zip(rows, joints, strict=True):
+        _plain(axes)
+        axes.set_title(joint, loc="left", fontsize=9, color=INK, pad=2)
+        axes.margins(x=0.0)
+    rows[-1].set_xlabel("s since the first joint state")
+    figure.supylabel(unit, fontsize=9, color=INK)
+    return figure, rows
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.tick_params(colors=INK, labelsize=8, length=3)
+    axes.xaxis.label.set(color=INK, fontsize=9)
+    axes.yaxis.label.set(color=INK, fontsize=9)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside upper left",
+        ncols=max(1, len(labels)),
+        fontsize=9,
+        frameon=False,
+        labelcolor=INK,
+    )
+
+
+def _svg(figure: Figure) -> str:
+    """Return the figure as a data URI, the same for the same figure: no date, no random ids."""
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "sac_ros"}):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
