@@ -20,7 +20,7 @@ from policy_harness import Robot
 from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
+from std_msgs.msg import Float64MultiArray, String
 from tiny_policy import JOINTS, write_tiny_policy
 
 from sac_ros.nodes.bag_writer import BagWriter
@@ -67,8 +67,9 @@ def write_bag(
     storage: str = "mcap",
     more: str = "",
 ) -> Path:
-    """A bag as another robot's recorder writes it: states at 500 Hz, a goal after 0.1 s."""
+    """A bag as a robot's recorder writes it: states and commands at 500 Hz, a goal after 0.1 s."""
     topics = [RecordedTopic("/joint_states", JointState)]
+    topics.append(RecordedTopic("/commands", Float64MultiArray))
     if goals:
         topics.append(RecordedTopic("/goal_pose", type(goal_message([0, 0, 0], ""))))
     if more:
@@ -81,6 +82,7 @@ def write_bag(
         state.velocity = [0.05, 0.0, -0.1]
         state.header.stamp.sec, state.header.stamp.nanosec = divmod(now, 10**9)
         bag.write("/joint_states", now, serialize_message(state))
+        bag.write("/commands", now, serialize_message(Float64MultiArray(data=[1.0, 2.0, 3.0])))
         if more:
             bag.write(more, now, serialize_message(state))
         if goals and number == 50:
@@ -198,25 +200,28 @@ def test_a_replay_can_be_replayed(model: Path, tmp_path: Path) -> None:
 def test_no_command_is_ever_published_and_no_live_topic_is_used(
     ros: Any, eventually: Callable[..., None], model: Path, tmp_path: Path
 ) -> None:
-    """Where a robot's own topics are in use, and a bag holds commands for it."""
-    bag = tmp_path / "bag"
-    write_bag(bag)
+    """The bag holds commands; it is replayed slowly, so that there is time to look around."""
+    bag = write_bag(tmp_path / "bag")
     node = ros.node("onlooker")
     command = [sys.executable, "-m", "sac_ros.nodes.replay_node", "--ros-args"]
     given = [f"bag:={bag}", f"output:={tmp_path / 'out'}", f"model_path:={model}"]
+    given += ["mode:=real_time", "rate:=0.02"]
     arguments = [part for each in given for part in ("-p", each)]
     process = subprocess.Popen([*command, *arguments])
     published: set[str] = set()
-    while process.poll() is None:
-        for name, _ in node.get_topic_names_and_types():
-            if node.count_publishers(name):
-                published.add(name)
-    assert process.returncode == 0
-    assert "/replay_node/policy_node/applied_torque" in published
+
+    def seen() -> bool:
+        assert process.poll() is None
+        names = [name for name, _ in node.get_topic_names_and_types()]
+        published.update(name for name in names if node.count_publishers(name))
+        return {f"/replay_node/{name}" for name in (*TORQUES, "joint_states")} <= published
+
+    eventually(seen, "the replay is under way", timeout=60.0)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30.0) == 0
     assert not [name for name in published if "commands" in name]
-    assert "/joint_states" not in published
-    assert "/goal_pose" not in published
-    assert "/clock" not in published
+    assert not published & {"/joint_states", "/goal_pose", "/clock"}
+    assert said(tmp_path / "out", "joint_states"), "a replay that is stopped leaves a whole bag"
 
 
 def test_in_real_time_the_states_come_at_their_own_pace_and_the_clock_is_the_recordings(
