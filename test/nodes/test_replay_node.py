@@ -209,12 +209,16 @@ def test_no_command_is_ever_published_and_no_live_topic_is_used(
     arguments = [part for each in given for part in ("-p", each)]
     process = subprocess.Popen([*command, *arguments])
     published: set[str] = set()
+    answers: list[JointState] = []
+    node.create_subscription(JointState, f"/replay_node/{TORQUES[1]}", answers.append, 10)
 
     def seen() -> bool:
         assert process.poll() is None
         names = [name for name, _ in node.get_topic_names_and_types()]
         published.update(name for name in names if node.count_publishers(name))
-        return {f"/replay_node/{name}" for name in (*TORQUES, "joint_states")} <= published
+        return {f"/replay_node/{name}" for name in (*TORQUES, "joint_states")} <= published and (
+            len(answers) > 2
+        )
 
     eventually(seen, "the replay is under way", timeout=60.0)
     process.send_signal(signal.SIGINT)
