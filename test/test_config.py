@@ -19,7 +19,7 @@ from sac_ros.sim.arm_model import load_arm
 
 CLASSES = {
     "policy_node": ("sac_ros.nodes.policy_config", "PolicyNodeConfig"),
-    "sim_node": ("sac_ros.nodes.sim_node", "SimNodeConfig"),
+    "sim_node": ("sac_ros.nodes.sim_config", "SimNodeConfig"),
     "train_node": ("sac_ros.training.config", "TrainConfig"),
 }
 ROOT = Path(__file__).parents[1]

@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import dataclass
 
+from builtin_interfaces.msg import Time as TimeMessage
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
@@ -19,26 +19,16 @@ from std_srvs.srv import Trigger
 
 from sac_ros.errors import ConfigurationError
 from sac_ros.nodes.parameters import declare
+from sac_ros.nodes.sim_config import SimNodeConfig
 from sac_ros.nodes.spin import run_node
-from sac_ros.settings import setting
 from sac_ros.sim.arm_model import load_arm
 from sac_ros.sim.command_inbox import CommandRefusedError
 from sac_ros.sim.description import ros_description
-from sac_ros.sim.driver import DriverConfig, SimDriver
+from sac_ros.sim.driver import Measurement, SimDriver
 
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _WARN_EVERY = 2.0  # s
 _BEHIND = 0.1  # s lost since the last report that are worth a warning
-
-
-@dataclass(frozen=True)
-class SimNodeConfig(DriverConfig):
-    """Parameters of `sim_node`."""
-
-    publish_clock: bool = setting(
-        False,
-        "publish simulated time on /clock and stamp joint states with it; it never turns back",
-    )
 
 
 class SimNode(Node):
@@ -59,9 +49,9 @@ class SimNode(Node):
         if self._config.gui:
             _require_display()
         self._driver = SimDriver(arm, self._config)
+        self._line = self._driver.state_line()
         self._refused = 0
         self._reported_lost = 0.0
-        self._message = JointState(name=list(arm.joint_names))
 
         self._joint_states = self.create_publisher(JointState, "joint_states", 10)
         self._description = self.create_publisher(String, "robot_description", _LATCHED)
@@ -98,20 +88,28 @@ class SimNode(Node):
             )
 
     def _on_timer(self) -> None:
-        if not self._driver.advance(time.monotonic()):
-            return
-        measured = self._driver.measure()
-        if self._clock_publisher is not None:
-            stamp = Time(nanoseconds=round(measured.time * 1e9)).to_msg()
-            self._clock_publisher.publish(ClockMessage(clock=stamp))
-        else:
-            stamp = self.get_clock().now().to_msg()
-        self._message.header.stamp = stamp
-        self._message.position = measured.position.tolist()
-        self._message.velocity = measured.velocity.tolist()
-        self._message.effort = measured.effort.tolist()
-        self._joint_states.publish(self._message)
-        self._report_lost_time()
+        now = time.monotonic()
+        if self._driver.advance(now):
+            measured = self._driver.measure()
+            self._line.send((self._stamp_of(measured), measured), now)
+            self._report_lost_time()
+        for _, (stamp, measured) in self._line.receive(now):
+            message = JointState(
+                name=list(measured.joint_names),
+                position=measured.position.tolist(),
+                velocity=measured.velocity.tolist(),
+                effort=measured.effort.tolist(),
+            )
+            message.header.stamp = stamp
+            self._joint_states.publish(message)
+
+    def _stamp_of(self, measured: Measurement) -> TimeMessage:
+        """The time of a measurement; /clock shows it at once, whatever becomes of the state."""
+        if self._clock_publisher is None:
+            return self.get_clock().now().to_msg()
+        stamp = Time(nanoseconds=round(measured.time * 1e9)).to_msg()
+        self._clock_publisher.publish(ClockMessage(clock=stamp))
+        return stamp
 
     def _report_lost_time(self) -> None:
         if self._driver.lost - self._reported_lost > _BEHIND:

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a robot driver does with torque commands: check, delay, time out."""
+"""What a robot driver does with torque commands: check them, wait for them, time out."""
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.errors import SacRosError
+from sac_ros.sim.unreliable_line import UnreliableLine
 
 Array = NDArray[np.float64]
 
@@ -22,17 +22,18 @@ class CommandRefusedError(SacRosError):
 class CommandInbox:
     """Torque commands on their way to the motors, for n joints.
 
-    A command takes effect `latency` s after its arrival and holds until the next one, but for no
+    A command takes effect when its line delivers it and holds until the next one, but for no
     longer than `timeout` s: a robot that is no longer spoken to lets go. Time is an argument
     everywhere (s, any monotonic clock).
     """
 
-    def __init__(self, joint_names: Sequence[str], *, latency: float, timeout: float) -> None:
-        """Expects one torque per joint name, in that order."""
+    def __init__(
+        self, joint_names: Sequence[str], line: UnreliableLine[Array], *, timeout: float
+    ) -> None:
+        """Expects one torque per joint name, in that order, and sends commands down `line`."""
         self._names = tuple(joint_names)
-        self._latency = latency
+        self._line = line
         self._timeout = timeout
-        self._waiting: deque[tuple[float, Array]] = deque()
         self._zero = np.zeros(len(self._names))
         self._current = self._zero
         self._expires = -math.inf
@@ -56,17 +57,17 @@ class CommandInbox:
                 f"a command must hold finite torques; got {values[joint]} N·m "
                 f"for {self._names[joint]}"
             )
-        self._waiting.append((now + self._latency, values))
+        self._line.send(values, now)
 
     def torque(self, now: float) -> Array:
         """The commanded torque [n], N·m, at `now`; zero where no command is in force."""
-        while self._waiting and self._waiting[0][0] <= now:
-            effective, self._current = self._waiting.popleft()
+        for effective, torque in self._line.receive(now):
+            self._current = torque
             self._expires = effective + self._timeout
         return self._current if now <= self._expires else self._zero
 
     def clear(self) -> None:
         """Forgets every command, the one in force and those on their way."""
-        self._waiting.clear()
+        self._line.clear()
         self._current = self._zero
         self._expires = -math.inf

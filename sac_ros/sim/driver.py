@@ -3,63 +3,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.settings import setting, validate
 from sac_ros.sim.arm_model import ArmModel
 from sac_ros.sim.command_inbox import CommandInbox
+from sac_ros.sim.driver_config import DriverConfig
 from sac_ros.sim.pacer import Pacer
-from sac_ros.sim.sim_arm import GRAVITY_MODES, SimArm
+from sac_ros.sim.sim_arm import SimArm
+from sac_ros.sim.unreliable_line import UnreliableLine
 
 Array = NDArray[np.float64]
 
-MAX_TIMESTEP = 0.002  # s, the physics step that policies are trained at
-
-
-@dataclass(frozen=True)
-class DriverConfig:
-    """Settings of a simulated robot."""
-
-    arm: str = setting("iiwa", "name of the arm, a file in config/arms")
-    gravity: str = setting(
-        "external",
-        "external: the robot adds g(q) to the command, as Franka and iiwa drivers do; none: it "
-        "adds nothing",
-        choices=GRAVITY_MODES,
-    )
-    rate: float = setting(500.0, "joint states per second", minimum=1.0, maximum=2000.0, unit="Hz")
-    position_noise: float = setting(
-        0.0, "standard deviation of the measured joint positions", minimum=0.0, unit="rad"
-    )
-    velocity_noise: float = setting(
-        0.0, "standard deviation of the measured joint velocities", minimum=0.0, unit="rad/s"
-    )
-    latency: float = setting(
-        0.0,
-        "time from a command's arrival until it takes effect",
-        minimum=0.0,
-        maximum=1.0,
-        unit="s",
-    )
-    command_timeout: float = setting(
-        0.1, "time after which a command that no other follows becomes zero", above=0.0, unit="s"
-    )
-    seed: int = setting(0, "seed of the measurement noise", minimum=0)
-    gui: bool = setting(False, "show Bullet's own window")
-
-    def __post_init__(self) -> None:
-        """Refuses invalid settings with a `ConfigurationError`."""
-        validate(self)
-
-    @property
-    def substeps(self) -> int:
-        """Physics steps per joint state: as few as keep each at 2 ms or less."""
-        return math.ceil(1.0 / (self.rate * MAX_TIMESTEP) - 1e-9)
+# One seed, independent sequences of draws.
+_NOISE, _ORDER, _COMMANDS, _STATES = range(4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,12 +28,14 @@ class Measurement:
     """What the robot's sensors say, n joints.
 
     Attributes:
+        joint_names: the joints, in the order of the arrays.
         time: s of simulated time since the start; a reset does not turn it back.
         position: [n] rad, with noise.
         velocity: [n] rad/s, with noise.
         effort: [n] N·m, the torque in force, without the g(q) that gravity `external` adds.
     """
 
+    joint_names: tuple[str, ...]
     time: float
     position: Array
     velocity: Array
@@ -96,10 +59,15 @@ class SimDriver:
             arm, gravity=config.gravity, timestep=period / self._substeps, gui=config.gui
         )
         self._inbox = CommandInbox(
-            arm.joint_names, latency=config.latency, timeout=config.command_timeout
+            arm.joint_names,
+            UnreliableLine(
+                latency=config.latency, loss=config.command_loss, seed=(config.seed, _COMMANDS)
+            ),
+            timeout=config.command_timeout,
         )
         self._pacer = Pacer(period)
-        self._rng = np.random.default_rng(config.seed)
+        self._noise = np.random.default_rng((config.seed, _NOISE))
+        self._orders = np.random.default_rng((config.seed, _ORDER))
         self._effort = np.zeros(arm.joints)
         self._periods = 0
 
@@ -107,6 +75,13 @@ class SimDriver:
     def lost(self) -> float:
         """By so many seconds the simulation fell behind the clock, over its whole life."""
         return self._pacer.lost
+
+    def state_line(self) -> UnreliableLine[Any]:
+        """A new line from the sensors to whoever listens, with this robot's latency and loss."""
+        config = self._config
+        return UnreliableLine(
+            latency=config.state_latency, loss=config.state_loss, seed=(config.seed, _STATES)
+        )
 
     def command(self, torque: Sequence[float], now: float) -> None:
         """Takes a command of n torques, N·m, beyond the arm's limits clipped to them.
@@ -129,14 +104,19 @@ class SimDriver:
         return periods > 0
 
     def measure(self) -> Measurement:
-        """Reads the sensors; noise is drawn afresh at each call."""
+        """Reads the sensors; noise, and an order of the joints, are drawn afresh at each call."""
         position, velocity = self._sim.state()
         config, size = self._config, self._arm.joints
+        names, effort = self._arm.joint_names, self._effort
         if config.position_noise > 0.0:
-            position = position + self._rng.normal(0.0, config.position_noise, size)
+            position = position + self._noise.normal(0.0, config.position_noise, size)
         if config.velocity_noise > 0.0:
-            velocity = velocity + self._rng.normal(0.0, config.velocity_noise, size)
-        return Measurement(self._periods / config.rate, position, velocity, self._effort)
+            velocity = velocity + self._noise.normal(0.0, config.velocity_noise, size)
+        if config.shuffle_joints:
+            order = self._orders.permutation(size)
+            names = tuple(names[joint] for joint in order)
+            position, velocity, effort = position[order], velocity[order], effort[order]
+        return Measurement(names, self._periods / config.rate, position, velocity, effort)
 
     def reset(self) -> None:
         """Puts the arm back at its home posture, at rest, with no command in force."""

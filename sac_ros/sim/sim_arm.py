@@ -11,11 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from sac_ros.errors import ConfigurationError
 from sac_ros.sim.arm_model import ArmModel
 from sac_ros.sim.bullet import connect, pybullet
+from sac_ros.sim.gravity_mode import GRAVITY, GRAVITY_MODES
 
 Array = NDArray[np.float64]
-
-GRAVITY = 9.81  # m/s², standard value that robot drivers compensate
-GRAVITY_MODES = ("external", "none")
 
 # Contacts shallower than this are Bullet's collision margin, not a collision.
 _PENETRATION = -0.002  # m

@@ -10,8 +10,8 @@ from sac_ros.sac.config import SacConfig
 from sac_ros.settings import setting, validate
 from sac_ros.sim.arm_env import PHYSICS_RATE
 from sac_ros.sim.arm_model import arm_names
+from sac_ros.sim.gravity_mode import GRAVITY_MODES
 from sac_ros.sim.reach_task import ReachReward
-from sac_ros.sim.sim_arm import GRAVITY_MODES
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
-from sac_ros.nodes.sim_node import SimNode, SimNodeConfig
+from sac_ros.nodes.sim_config import SimNodeConfig
+from sac_ros.nodes.sim_node import SimNode
 from sac_ros.settings import leaves
 from sac_ros.share import share_path
 from sac_ros.sim.arm_model import load_arm
@@ -136,6 +137,39 @@ def test_a_torque_moves_its_joint_and_silence_ends_it(robot: StartRobot) -> None
     assert sim.states[-1].position[0] > ARM.home[0]
 
 
+def test_shuffled_joint_states_keep_each_position_beside_its_joint(robot: StartRobot) -> None:
+    sim = robot("shuffle_joints:=true")
+    sim.eventually(lambda: len(sim.states) > 50, "50 joint states")
+    home = dict(zip(ARM.joint_names, ARM.home, strict=True))
+    for message in sim.states:
+        expected = [home[name] for name in message.name]
+        np.testing.assert_allclose(message.position, expected, atol=1e-6)
+    assert len({tuple(message.name) for message in sim.states}) > 10
+
+
+def test_a_lost_joint_state_is_missing_from_the_stamps_and_the_others_keep_theirs(
+    robot: StartRobot,
+) -> None:
+    sim = robot("state_loss:=0.5", "rate:=100.0", "publish_clock:=true")
+    sim.eventually(lambda: len(sim.states) > 200, "200 joint states")
+    gaps = np.diff([stamp_of(message) for message in sim.states])
+    # In simulated time, so that a busy machine makes no gap of its own but by catching up.
+    assert np.mean(gaps > 0.015) > 0.3
+    assert np.median(gaps) <= 0.02 + 1e-6
+
+
+def test_a_delayed_joint_state_has_the_stamp_of_its_measurement(robot: StartRobot) -> None:
+    sim = robot("state_latency:=0.5")
+    late: list[float] = []
+
+    def receive(message: JointState) -> None:
+        late.append(sim.node.get_clock().now().nanoseconds * 1e-9 - stamp_of(message))
+
+    sim.node.create_subscription(JointState, "joint_states", receive, qos_profile_sensor_data)
+    sim.eventually(lambda: len(late) > 100, "100 joint states")
+    assert min(late) >= 0.5
+
+
 def test_a_torque_beyond_the_limit_is_clipped(robot: StartRobot) -> None:
     sim = robot()
     limit = ARM.torque_limit[0]
@@ -197,6 +231,7 @@ def test_a_signal_ends_it_with_exit_code_0(robot: StartRobot, number: signal.Sig
         ("gravity:=moon", "gravity must be one of external, none.*moon"),
         ("comand_timeout:=0.2", "comand_timeout is unknown.*command_timeout"),
         ("latency:=quick", "latency must be a number.*quick"),
+        ("state_loss:=1.5", "state_loss must be .*at most 1.*1.5"),
     ],
 )
 def test_a_wrong_parameter_is_one_sentence_and_exit_code_2(parameter: str, words: str) -> None:

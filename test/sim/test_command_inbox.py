@@ -8,12 +8,14 @@ import math
 import pytest
 
 from sac_ros.sim.command_inbox import CommandInbox, CommandRefusedError
+from sac_ros.sim.unreliable_line import UnreliableLine
 
 NAMES = ("shoulder", "elbow")
 
 
 def inbox(latency: float = 0.0, timeout: float = 0.1) -> CommandInbox:
-    return CommandInbox(NAMES, latency=latency, timeout=timeout)
+    line = UnreliableLine(latency=latency, loss=0.0, seed=(0,))
+    return CommandInbox(NAMES, line, timeout=timeout)
 
 
 def test_the_torque_is_zero_before_the_first_command() -> None:

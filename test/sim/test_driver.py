@@ -10,7 +10,8 @@ import pytest
 
 from sac_ros.errors import ConfigurationError
 from sac_ros.sim.arm_model import load_arm
-from sac_ros.sim.driver import DriverConfig, SimDriver
+from sac_ros.sim.driver import SimDriver
+from sac_ros.sim.driver_config import DriverConfig
 
 ARM = load_arm("iiwa")
 ZERO = np.zeros(ARM.joints)
@@ -116,11 +117,73 @@ def test_noise_has_the_deviation_asked_for_and_repeats_with_its_seed(make: MakeD
     assert velocity.std() == pytest.approx(2e-2, rel=0.05)
 
 
+def test_a_shuffled_state_has_every_value_beside_its_own_joint(make: MakeDriver) -> None:
+    plain, shuffled = make(), make(shuffle_joints=True)
+    for driver in (plain, shuffled):
+        driver.command(np.linspace(1.0, 7.0, ARM.joints).tolist(), now=0.0)
+        driver.advance(0.05)
+    expected = plain.measure()
+    orders = set()
+    for _ in range(20):
+        found = shuffled.measure()
+        orders.add(found.joint_names)
+        back = [found.joint_names.index(name) for name in expected.joint_names]
+        for field in ("position", "velocity", "effort"):
+            np.testing.assert_array_equal(
+                getattr(found, field)[back], getattr(expected, field), err_msg=field
+            )
+    assert expected.joint_names == ARM.joint_names
+    assert len(orders) > 10
+
+
+def test_a_share_of_the_commands_is_lost_by_seed_and_the_one_before_stays(
+    make: MakeDriver,
+) -> None:
+    def efforts(seed: int) -> list[float]:
+        driver = make(command_loss=0.5, command_timeout=10.0, seed=seed)
+        found = []
+        for tick in range(1, 401):
+            driver.command([tick / 100.0, *ZERO[1:]], now=0.002 * tick)
+            driver.advance(0.002 * tick)
+            found.append(driver.measure().effort[0])
+        return found
+
+    first = efforts(1)
+    assert np.mean(np.diff(first) == 0.0) == pytest.approx(0.5, abs=0.1)
+    assert first == sorted(first)
+    assert first == efforts(1) != efforts(2)
+
+
+def test_its_state_line_has_its_latency_and_loss(make: MakeDriver) -> None:
+    line = make(state_latency=0.02, state_loss=0.25, seed=3).state_line()
+    for tick in range(1000):
+        line.send(tick, now=1.0)
+    assert line.receive(1.019) == []
+    assert len(line.receive(1.021)) == pytest.approx(750, abs=50)
+
+
+def test_noise_is_the_same_whatever_else_is_drawn(make: MakeDriver) -> None:
+    settings = {"position_noise": 1e-3, "seed": 5}
+    quiet, rough = make(**settings), make(**settings, command_loss=0.5)
+    for _ in range(10):
+        rough.command(ZERO.tolist(), now=0.0)
+    np.testing.assert_array_equal(quiet.measure().position, rough.measure().position)
+
+
 @pytest.mark.parametrize(("rate", "substeps"), [(2000, 1), (500, 1), (499, 2), (100, 5), (60, 9)])
 def test_a_physics_step_is_never_longer_than_two_milliseconds(rate: int, substeps: int) -> None:
     assert DriverConfig(rate=float(rate)).substeps == substeps
 
 
-def test_settings_out_of_range_are_refused_by_name() -> None:
-    with pytest.raises(ConfigurationError, match="command_timeout must be a number above 0"):
-        DriverConfig(command_timeout=0.0)
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("command_timeout", 0.0, "command_timeout must be a number above 0"),
+        ("state_loss", 1.5, "state_loss must be a number at least 0 and at most 1; got 1.5"),
+        ("command_loss", -0.1, "command_loss must be a number at least 0 and at most 1"),
+        ("state_latency", 2.0, "state_latency must be a number at least 0 and at most 1 .s."),
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(name: str, value: float, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        DriverConfig(**{name: value})  # type: ignore[arg-type]

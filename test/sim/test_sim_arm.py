@@ -10,7 +10,8 @@ import pytest
 
 from sac_ros.errors import ConfigurationError
 from sac_ros.sim.arm_model import load_arm
-from sac_ros.sim.sim_arm import GRAVITY, SimArm
+from sac_ros.sim.gravity_mode import GRAVITY
+from sac_ros.sim.sim_arm import SimArm
 
 ARM = load_arm("iiwa")
 LOW, HIGH = ARM.position_limit.T
