@@ -13,15 +13,21 @@ from launch.actions import (
 )
 from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration
+from launch.substitutions import LaunchConfiguration, PythonExpression
 from launch_ros.actions import Node
 
+from sac_ros.nodes.launch_parameters import ParameterArguments
 from sac_ros.nodes.launch_recording import recording
 from sac_ros.nodes.launch_support import bring_up, is_true, show_in_rviz, shut_down
+from sac_ros.nodes.policy_config import PolicyNodeConfig
 from sac_ros.share import share_path
 
 STEP_TIMEOUT = 30.0  # s, for the node to start, the robot to be heard, a transition to end
 
+# The model has an argument of its own, and this file brings the node up.
+PARAMETERS = ParameterArguments(
+    "policy_node", PolicyNodeConfig, leave_out={"model_path", "autostart"}
+)
 
 # A desktop that simulates the robot is no real-time machine: it may hold up the joint states,
 # which here does no harm. A real robot gets what the parameter file says.
@@ -33,6 +39,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *_arguments(),
+            *PARAMETERS.declared(),
             *recording({"commands": "command_topic", "joint_states": "joint_states_topic"}),
             _simulated_arm(),
             OpaqueFunction(function=_policy_node),
@@ -57,8 +64,8 @@ def _policy_node(context: LaunchContext) -> list[Action]:
             LaunchConfiguration("params_file"),
             {
                 "model_path": LaunchConfiguration("model"),
-                "shadow": LaunchConfiguration("shadow"),
                 **(SIM_OVERRIDES if simulated else {}),
+                **PARAMETERS.given(context),
             },
         ],
         remappings=[
@@ -76,12 +83,20 @@ def _simulated_arm() -> GroupAction:
         PythonLaunchDescriptionSource(str(share_path("launch", "simulate.launch.py"))),
         launch_arguments={
             "params_file": LaunchConfiguration("sim_params_file"),
+            "gravity": _simulated_gravity(),
             "rviz": "false",  # shown once, by this file
             "record": "false",  # once, too
         }.items(),
     )
     # A scope of its own: the arguments of an included file would stay set for what follows.
     return GroupAction([simulate], condition=IfCondition(LaunchConfiguration("sim")))
+
+
+def _simulated_gravity() -> PythonExpression:
+    """The simulated robot does about gravity what policy_node is told of it."""
+    told = LaunchConfiguration("robot_gravity")
+    itself = LaunchConfiguration("gravity", default="")
+    return PythonExpression(["'", told, "' or '", itself, "'"])
 
 
 def _arguments() -> list[DeclareLaunchArgument]:
@@ -112,12 +127,6 @@ def _arguments() -> list[DeclareLaunchArgument]:
             description="Topic of the robot's joint states.",
         ),
         DeclareLaunchArgument(
-            "shadow",
-            default_value="false",
-            choices=["true", "false"],
-            description="true: publish everything but the torque commands.",
-        ),
-        DeclareLaunchArgument(
             "namespace", default_value="", description="Namespace of every node."
         ),
         DeclareLaunchArgument(
@@ -129,12 +138,13 @@ def _arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "params_file",
             default_value=str(share_path("config", "policy.yaml")),
-            description="Parameters of policy_node; model and shadow override it, and with "
-            "sim:=true watchdog_s is 0.3 s.",
+            description="Parameters of policy_node; model and the arguments named as parameters "
+            "override it, and with sim:=true watchdog_s is 0.3 s unless it is given.",
         ),
         DeclareLaunchArgument(
             "sim_params_file",
             default_value=str(share_path("config", "sim.yaml")),
-            description="Parameters of sim_node; arm overrides it.",
+            description="Parameters of sim_node; arm, robot_gravity (as its gravity) and the "
+            "arguments of simulate.launch.py override it.",
         ),
     ]

@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument
+from launch import LaunchContext, LaunchDescription
+from launch.action import Action
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from sac_ros.nodes.launch_parameters import ParameterArguments
 from sac_ros.nodes.launch_recording import recording
 from sac_ros.nodes.launch_support import show_in_rviz
+from sac_ros.nodes.sim_config import SimNodeConfig
 from sac_ros.share import share_path
+
+# The arm has an argument of its own, which RViz needs too.
+PARAMETERS = ParameterArguments("sim_node", SimNodeConfig, leave_out={"arm"})
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -19,13 +25,6 @@ def generate_launch_description() -> LaunchDescription:
         [
             DeclareLaunchArgument(
                 "arm", default_value="iiwa", description="Arm to simulate, a file in config/arms."
-            ),
-            DeclareLaunchArgument(
-                "gravity",
-                default_value="external",
-                choices=["external", "none"],
-                description="external: the robot adds g(q) to the command, as Franka and iiwa "
-                "drivers do; none: it adds nothing.",
             ),
             DeclareLaunchArgument(
                 "command_topic",
@@ -41,12 +40,6 @@ def generate_launch_description() -> LaunchDescription:
                 "namespace", default_value="", description="Namespace of every node."
             ),
             DeclareLaunchArgument(
-                "gui",
-                default_value="false",
-                choices=["true", "false"],
-                description="Show Bullet's own window.",
-            ),
-            DeclareLaunchArgument(
                 "rviz",
                 default_value="false",
                 choices=["true", "false"],
@@ -55,28 +48,32 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "params_file",
                 default_value=str(share_path("config", "sim.yaml")),
-                description="Parameters of sim_node; the arguments above override it.",
+                description="Parameters of sim_node; arm and the arguments named as parameters "
+                "override it.",
             ),
             *recording({"commands": "command_topic", "joint_states": "joint_states_topic"}),
-            Node(
-                package="sac_ros",
-                executable="sim_node",
-                name="sim_node",
-                namespace=LaunchConfiguration("namespace"),
-                output="screen",
-                parameters=[
-                    LaunchConfiguration("params_file"),
-                    {
-                        "arm": LaunchConfiguration("arm"),
-                        "gravity": LaunchConfiguration("gravity"),
-                        "gui": LaunchConfiguration("gui"),
-                    },
-                ],
-                remappings=[
-                    ("commands", LaunchConfiguration("command_topic")),
-                    ("joint_states", LaunchConfiguration("joint_states_topic")),
-                ],
-            ),
+            *PARAMETERS.declared(),
+            OpaqueFunction(function=_sim_node),
             show_in_rviz(LaunchConfiguration("joint_states_topic")),
         ]
     )
+
+
+def _sim_node(context: LaunchContext) -> list[Action]:
+    return [
+        Node(
+            package="sac_ros",
+            executable="sim_node",
+            name="sim_node",
+            namespace=LaunchConfiguration("namespace"),
+            output="screen",
+            parameters=[
+                LaunchConfiguration("params_file"),
+                {"arm": LaunchConfiguration("arm"), **PARAMETERS.given(context)},
+            ],
+            remappings=[
+                ("commands", LaunchConfiguration("command_topic")),
+                ("joint_states", LaunchConfiguration("joint_states_topic")),
+            ],
+        )
+    ]

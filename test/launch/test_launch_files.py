@@ -6,10 +6,12 @@ from __future__ import annotations
 import ast
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from sac_ros.settings import leaves
 from sac_ros.share import share_path
 from sac_ros.sim.arm_model import load_arm
 
@@ -18,6 +20,16 @@ FILES = sorted(share_path("launch").glob("*.launch.py"))
 
 def by_name(file: Path) -> str:
     return file.name.removesuffix(".launch.py")
+
+
+def loaded(file: Path) -> Any:
+    """A launch file as a module."""
+    spec = importlib.util.spec_from_file_location(f"launch_file_{by_name(file)}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.mark.parametrize("file", FILES, ids=by_name)
@@ -44,12 +56,7 @@ def test_every_argument_is_described_and_has_a_default(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=by_name)
 def test_launch_reads_it_and_lists_its_arguments(file: Path) -> None:
     pytest.importorskip("launch_ros", reason="launch comes with ROS 2 and is not on PyPI")
-    spec = importlib.util.spec_from_file_location(f"launch_file_{by_name(file)}", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    arguments = module.generate_launch_description().get_launch_arguments()
+    arguments = loaded(file).generate_launch_description().get_launch_arguments()
     robot = set() if by_name(file) == "replay" else {"rviz", "arm"}
     assert {"namespace", "params_file", *robot} <= {each.name for each in arguments}
     assert all(argument.description for argument in arguments)
@@ -98,3 +105,59 @@ def test_a_recording_is_asked_for_by_record_true(file: Path) -> None:
     (default,) = arguments["record"].default_value
     assert default.perform(context) == "false"
     assert "bag" in arguments
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "apart"),
+    [
+        ("deploy", "policy_config.PolicyNodeConfig", {"model_path": "model", "autostart": None}),
+        ("simulate", "sim_config.SimNodeConfig", {}),
+    ],
+)
+def test_every_parameter_of_the_node_is_an_argument_that_overrides_the_file_if_given(
+    name: str, config: str, apart: dict[str, str | None]
+) -> None:
+    launch = pytest.importorskip("launch", reason="launch comes with ROS 2, not from PyPI")
+    pytest.importorskip("launch_ros", reason="launch_ros comes with ROS 2, not from PyPI")
+    module, _, class_name = config.rpartition(".")
+    wanted = getattr(importlib.import_module(f"sac_ros.nodes.{module}"), class_name)
+    (file,) = (file for file in FILES if by_name(file) == name)
+    description = loaded(file).generate_launch_description()
+    arguments = {argument.name: argument for argument in description.get_launch_arguments()}
+    context = launch.LaunchContext()
+    for leaf in leaves(wanted):
+        argument = apart.get(leaf.name, leaf.name)
+        if argument is None:
+            assert leaf.name not in arguments
+            continue
+        assert argument in arguments, leaf.name
+        if argument not in apart.values() and argument != "arm":
+            (default,) = arguments[argument].default_value
+            assert default.perform(context) == "", f"{argument} would override the file"
+
+
+def test_what_is_given_reaches_the_node_as_a_number_and_the_rest_leaves_the_file_alone() -> None:
+    launch = pytest.importorskip("launch", reason="launch comes with ROS 2, not from PyPI")
+    pytest.importorskip("launch_ros", reason="launch_ros comes with ROS 2, not from PyPI")
+    (file,) = (file for file in FILES if by_name(file) == "deploy")
+    parameters = loaded(file).PARAMETERS
+    context = launch.LaunchContext()
+    for argument in parameters.declared():
+        context.launch_configurations[argument.name] = ""
+    context.launch_configurations["torque_scale"] = "0.1"
+    assert parameters.given(context) == {"torque_scale": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("told", "itself", "gravity"),
+    [("", "", ""), ("none", "", "none"), ("", "none", "none"), ("external", "none", "external")],
+)
+def test_the_simulated_arm_does_about_gravity_what_the_policy_node_is_told(
+    told: str, itself: str, gravity: str
+) -> None:
+    launch = pytest.importorskip("launch", reason="launch comes with ROS 2, not from PyPI")
+    pytest.importorskip("launch_ros", reason="launch_ros comes with ROS 2, not from PyPI")
+    (file,) = (file for file in FILES if by_name(file) == "deploy")
+    context = launch.LaunchContext()
+    context.launch_configurations.update(robot_gravity=told, gravity=itself)
+    assert loaded(file)._simulated_gravity().perform(context) == gravity
