@@ -96,12 +96,27 @@ def test_the_documented_defaults_of_the_safety_parameters_are_the_codes() -> Non
 
 
 def test_the_documented_parameters_of_the_launch_file_exist() -> None:
-    """What a user copies from docs/deploying.md is an argument of deploy.launch.py."""
-    declared = re.findall(
-        r'DeclareLaunchArgument\(\s*"(\w+)"', (ROOT / "launch/deploy.launch.py").read_text()
+    """What a user copies from docs/ is an argument of deploy.launch.py."""
+    declared = set(
+        re.findall(
+            r'DeclareLaunchArgument\(\s*"(\w+)"', (ROOT / "launch/deploy.launch.py").read_text()
+        )
     )
+    declared |= {"record", "bag"}  # sac_ros/nodes/launch_recording.py
+    for node in ("policy_node", "sim_node"):
+        declared |= {leaf.name for leaf in leaves(config_class(node))}
     text = (ROOT / "docs/deploying.md").read_text().replace("\\\n", " ")
     commands = re.findall(r"^ros2 launch sac_ros deploy\.launch\.py.*$", text, re.MULTILINE)
     assert commands
+    # All that is launched on this page takes these arguments, in tables too.
+    commands.append((ROOT / "docs/robots.md").read_text())
     for command in commands:
-        assert set(re.findall(r"(\w+):=", command)) <= set(declared), command
+        assert set(re.findall(r"(\w+):=", command)) <= declared, command
+
+
+def test_every_step_of_the_commissioning_list_has_its_command() -> None:
+    safety = (ROOT / "docs/safety.md").read_text().partition("## Commissioning")[2]
+    steps = re.findall(r"^(\d+)\. \*\*", safety.partition("\n## ")[0], re.MULTILINE)
+    robots = (ROOT / "docs/robots.md").read_text().partition("## Commissioning")[2]
+    assert steps == re.findall(r"^\| (\d+) \w", robots, re.MULTILINE)
+    assert "10" in steps
