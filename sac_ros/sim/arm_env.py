@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sac_ros.errors import ConfigurationError
 from sac_ros.sim.arm_model import load_arm
 from sac_ros.sim.arm_signals import ArmSignals
+from sac_ros.sim.gravity_model import gravity_of
 from sac_ros.sim.kinematics import chain_of
 from sac_ros.sim.observation import ReachEncoding
 from sac_ros.sim.posture_sampler import PostureSampler
@@ -33,7 +34,8 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     Action: [n] in −1..1; the torque is `action_scale · a`, held for one control period, and less
     near a joint's velocity limit (see `velocity_barrier`). With gravity `external` the robot adds
-    g(q), so that a = 0 stands still.
+    g(q), with `none` the torque holds the g(q) of the posture that was measured: a = 0 stands
+    still either way.
     Observation: float32, see `ReachEncoding`.
     Reward: see `ReachTask.reward`.
     An episode never terminates; it is truncated after `episode_seconds`.
@@ -66,8 +68,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             arm: name of the arm, see `config/arms/`.
             control_rate_hz: actions per second; must divide 500 Hz, the physics rate.
             episode_seconds: s until truncation.
-            gravity: `external` (the robot adds g(q)) or `none` (the action carries the arm; its
-                scale is then larger by what gravity can pull).
+            gravity: `external` (the robot adds g(q)) or `none` (the torque must hold it).
             reward: weights of the reward by name, see `ReachReward`; others keep their default.
             render_mode: `human` (Bullet's window), `rgb_array` (no display needed) or None.
 
@@ -107,10 +108,9 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self.arm, gravity=gravity, timestep=1.0 / PHYSICS_RATE, gui=render_mode == "human"
         )
         self.postures = PostureSampler(self.sim_arm, self.chain)
-        self.action_scale = self.arm.action_scale
-        if gravity == "none":
-            self.action_scale = self.action_scale + self._gravity_bound()
-        self.signals = ArmSignals(self.arm, self.action_scale)
+        self.gravity_model = gravity_of(self.arm) if gravity == "none" else None
+        """What the torque has to hold up; None where the robot adds g(q) itself."""
+        self.signals = ArmSignals(self.arm, self.arm.action_scale, self.gravity_model)
 
         n = self.arm.joints
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (n,), np.float32)
@@ -120,6 +120,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._camera = Camera(self.sim_arm) if render_mode == "rgb_array" else None
         self._goal = self.arm.goal_low
         self._action = np.zeros(n, dtype=np.float32)
+        self._position = np.zeros(n)
         self._velocity_share = np.zeros(n)
         self._step = 0
         self._observation = np.zeros(self.encoding.size, dtype=np.float32)
@@ -165,7 +166,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         signals = self.signals
         clipped = signals.clipped(action)
         if torque is None:
-            held = signals.torque(clipped, self._velocity_share)
+            held = signals.torque(clipped, self._velocity_share, self._position)
         else:
             held = signals.within_torque(torque)
         self.sim_arm.hold(held.tolist(), self.substeps)
@@ -178,13 +179,19 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         return self._observation, float(reward), False, truncated, info
 
     def torque(
-        self, action: NDArray[np.float32], velocity: NDArray[np.float64]
+        self,
+        action: NDArray[np.float32],
+        position: NDArray[np.float64],
+        velocity: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """The torque [..., n] N·m of actions [..., n] at joint velocities [..., n] rad/s.
+        """The torque [..., n] N·m of actions [..., n], see `ArmSignals.torque`.
 
-        `action_scale · a`, bounded near the velocity limits and by the torque limits.
+        Args:
+            action: [..., n], −1..1.
+            position: [..., n] rad.
+            velocity: [..., n] rad/s.
         """
-        return self.signals.torque(action, self.signals.velocity_share(velocity))
+        return self.signals.torque(action, self.signals.velocity_share(velocity), position)
 
     def render(self) -> Any:
         """An RGB frame [height, width, 3] uint8 with render mode `rgb_array`."""
@@ -197,14 +204,15 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def _observe(self, torque: NDArray[np.float64]) -> tuple[Observation, dict[str, Any]]:
         position, velocity, tip = self.signals.parts(np.array(self.sim_arm.readings()))
         share = self._velocity_share = self.signals.velocity_share(velocity)
+        self._position = position
         observation = self.encoding.encode_scaled(position, share, self._goal, tip, self._action)
         distance = math.dist(self._goal.tolist(), tip.tolist())
         info = {
             "distance": distance,
             "is_success": distance < self.success_distance,
-            "joint_position": position,
+            # Copies: what a user keeps or changes must not be the environment's own.
+            "joint_position": position.copy(),
             "joint_velocity": velocity,
-            # A copy: what a user keeps or changes must not be the environment's own.
             "goal": self._goal.copy(),
             "torque": torque,
         }
@@ -224,13 +232,6 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
                     f"option {name} must be {sizes[name]} finite numbers; got {value!r}"
                 )
         return given
-
-    def _gravity_bound(self) -> NDArray[np.float64]:
-        """[n] N·m, the most that gravity was seen to pull in 500 drawn postures."""
-        rng = np.random.default_rng(0)
-        low, high = self.arm.position_limit.T
-        postures = rng.uniform(low, high, size=(500, self.arm.joints))
-        return np.max([np.abs(self.sim_arm.gravity_torque(q)) for q in postures], axis=0)
 
 
 gymnasium.register(

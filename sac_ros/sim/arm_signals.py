@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sac_ros.sim.arm_model import ArmModel
+from sac_ros.sim.gravity_model import GravityModel
 from sac_ros.sim.velocity_barrier import within_velocity
 
 Array = NDArray[np.float64]
@@ -20,9 +21,18 @@ class ArmSignals:
     hardly longer than for one.
     """
 
-    def __init__(self, arm: ArmModel, action_scale: Array) -> None:
-        """Converts for `arm`, where an action of one is a torque of `action_scale` [n] N·m."""
+    def __init__(
+        self, arm: ArmModel, action_scale: Array, gravity: GravityModel | None = None
+    ) -> None:
+        """Converts for `arm`, where an action of one is a torque of `action_scale` [n] N·m.
+
+        Args:
+            arm: the arm.
+            action_scale: [n] N·m.
+            gravity: what the torque has to hold up; None where the robot does that itself.
+        """
         self._action_scale = action_scale
+        self._gravity = gravity
         self._velocity_limit = arm.velocity_limit
         self._joints = arm.joints
         # Arrays without an axis: numpy takes twice as long over a Python number, and for several
@@ -40,12 +50,20 @@ class ArmSignals:
         )
         return clipped
 
-    def torque(self, action: ArrayLike, velocity_share: Array) -> Array:
-        """The torque [..., n] N·m of actions [..., n] at velocities over their limits [..., n].
+    def torque(self, action: ArrayLike, velocity_share: Array, position: Array) -> Array:
+        """The torque [..., n] N·m of actions [..., n].
 
-        `action_scale · a`, bounded near the velocity limits and by the torque limits.
+        `action_scale · a`, bounded near the velocity limits, plus g(q) where the robot does not
+        add it; all within the torque limits.
+
+        Args:
+            action: [..., n], −1..1.
+            velocity_share: [..., n], joint velocities over their limits.
+            position: [..., n] rad.
         """
         torque = self._action_scale * within_velocity(action, velocity_share)
+        if self._gravity is not None:
+            return self.within_torque(torque + self._gravity.torque(position))
         return self.within_torque(torque) if self._may_exceed else torque
 
     def within_torque(self, torque: ArrayLike) -> Array:

@@ -62,6 +62,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         self._substeps, self._episode_steps = one.substeps, one.episode_steps
         self._actions_shape = (num_envs, one.arm.joints)
         self._observations = np.zeros((num_envs, one.encoding.size), dtype=np.float32)
+        self._positions = np.zeros(self._actions_shape)
         self._velocity_share = np.zeros(self._actions_shape)
         self._goals = np.tile(one.arm.goal_low, (num_envs, 1))
         self._steps = np.zeros(num_envs, dtype=np.int64)
@@ -104,6 +105,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             observations[index], info = self.envs[index].reset(seed=seeds[index], options=options)
             infos = self._add_info(infos, info, index)
             self._goals[index] = info["goal"]
+            self._positions[index] = info["joint_position"]
             self._velocity_share[index] = 0.0
             self._steps[index] = 0
         self._observations = observations
@@ -123,13 +125,14 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             )
         signals = self._signals
         clipped = signals.clipped(actions)
-        torque = signals.torque(clipped, self._velocity_share)
+        torque = signals.torque(clipped, self._velocity_share, self._positions)
         readings = []
         for arm, forces in zip(self._arms, torque.tolist(), strict=True):
             arm.hold(forces, self._substeps)
             readings += arm.readings()
         position, velocity, tip = signals.parts(np.array(readings).reshape(self.num_envs, -1))
         share = self._velocity_share = signals.velocity_share(velocity)
+        self._positions = position
         before = self._observations
         self._observations = self._encoding.encode_scaled(
             position, share, self._goals, tip, clipped
@@ -142,7 +145,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         infos = {
             "distance": distance,
             "is_success": distance < ArmEnv.success_distance,
-            "joint_position": position,
+            "joint_position": position.copy(),
             "joint_velocity": velocity,
             "goal": self._goals.copy(),
             "torque": torque,

@@ -54,10 +54,19 @@ class KinematicChain:
 
     def frame_positions(self, position: ArrayLike) -> Array:
         """Origins of the n joint frames and of the tip, [..., n + 1, 3] m, in the base frame."""
+        rotation, origin = self.frames(position)
+        tip = origin[..., -1, :] + rotation[..., -1, :, :] @ self.tip_translation
+        return np.concatenate([origin, tip[..., None, :]], axis=-2)
+
+    def frames(self, position: ArrayLike) -> tuple[Array, Array]:
+        """The n joint frames in the base frame: rotations [..., n, 3, 3], origins [..., n, 3] m.
+
+        A joint's frame turns with the joint; its own axis in it does not move.
+        """
         q = np.asarray(position, dtype=np.float64)
         turned = np.broadcast_to(np.eye(3), (*q.shape[:-1], 3, 3))
         origin = np.zeros((*q.shape[:-1], 3))
-        origins = []
+        rotations, origins = [], []
         for index, cross in enumerate(self.axis_cross):
             origin = origin + turned @ self.translation[index]
             sine = np.sin(q[..., index])[..., None, None]
@@ -65,9 +74,9 @@ class KinematicChain:
             # Rodrigues: exp(q K) = 1 + sin q · K + (1 - cos q) · K²
             spin = np.eye(3) + sine * cross + versine * (cross @ cross)
             turned = turned @ self.rotation[index] @ spin
+            rotations.append(turned)
             origins.append(origin)
-        origins.append(origin + turned @ self.tip_translation)
-        return np.stack(origins, axis=-2)
+        return np.stack(rotations, axis=-3), np.stack(origins, axis=-2)
 
 
 def chain_of(arm: ArmModel) -> KinematicChain:
@@ -102,7 +111,7 @@ def _fold(path: list[UrdfJoint]) -> KinematicChain:
     turned, moved = np.eye(3), np.zeros(3)
     for joint in path:
         moved = moved + turned @ np.array(joint.xyz)
-        turned = turned @ _rotation_of(joint.rpy)
+        turned = turned @ rotation_of(joint.rpy)
         if joint.actuated:
             rotations.append(turned)
             translations.append(moved)
@@ -116,7 +125,7 @@ def _fold(path: list[UrdfJoint]) -> KinematicChain:
     )
 
 
-def _rotation_of(rpy: tuple[float, ...]) -> Array:
+def rotation_of(rpy: tuple[float, ...]) -> Array:
     """[3, 3] Rz(yaw) · Ry(pitch) · Rx(roll), as URDF defines it."""
     (sr, sp, sy), (cr, cp, cy) = np.sin(rpy), np.cos(rpy)
     return np.array(

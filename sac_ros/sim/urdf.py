@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads from a URDF what the arm models need: joints, their frames and their limits."""
+"""Reads from a URDF what the arm models need: joints, their frames and limits, and masses."""
 
 from __future__ import annotations
 
@@ -45,6 +45,25 @@ class UrdfJoint:
         return self.kind in _ACTUATED
 
 
+@dataclass(frozen=True)
+class UrdfMass:
+    """What one link of a URDF weighs, and where.
+
+    Attributes:
+        mass: kg.
+        centre: m, the centre of mass in the link's frame.
+    """
+
+    mass: float
+    centre: tuple[float, ...]
+
+
+def read_masses(path: Path) -> dict[str, UrdfMass | None]:
+    """All links of the URDF at `path` by name, in the file's order; None without an inertial."""
+    root = ElementTree.parse(path).getroot()
+    return {element.get("name", ""): _mass(element) for element in root.findall("link")}
+
+
 def read_joints(path: Path) -> dict[str, UrdfJoint]:
     """All joints of the URDF at `path` by name, in the file's order."""
     root = ElementTree.parse(path).getroot()
@@ -71,6 +90,17 @@ def _joint(element: ElementTree.Element) -> UrdfJoint:
         ),
         effort_limit=float(limit.get("effort", math.inf)) if limit is not None else math.inf,
         velocity_limit=float(limit.get("velocity", math.inf)) if limit is not None else math.inf,
+    )
+
+
+def _mass(link: ElementTree.Element) -> UrdfMass | None:
+    inertial = link.find("inertial")
+    if inertial is None:
+        return None
+    mass = inertial.find("mass")
+    return UrdfMass(
+        mass=float(mass.get("value", 0.0)) if mass is not None else 0.0,
+        centre=_triple(inertial.find("origin"), "xyz", (0.0, 0.0, 0.0)),
     )
 
 

@@ -20,7 +20,7 @@ def model_card(policy: Policy, file_name: str) -> str:
     seeds = found["seeds"]
     gravity = {
         "external": "the robot adds g(q) itself",
-        "included": "the torque holds the arm up; the robot must add nothing",
+        "included": "the torque holds g(q), from the URDF; the robot must add nothing",
     }
     joints = "\n".join(
         f"| `{name}` | {torque:g} | {scale:g} | {speed:g} | {low:.2f} to {high:.2f} |"

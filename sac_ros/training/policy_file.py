@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 import sac_ros
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import GoalSpec, PolicySpec, SelfTest, TrainingRange
+from sac_ros.sac.chain_graph import GravityTorque
 from sac_ros.sac.export import GateStates, export_policy
 from sac_ros.sac.networks import SquashedGaussianActor
 from sac_ros.sac.policy_graph import ReachPolicyGraph
 from sac_ros.sim.arm_env import ArmEnv
+from sac_ros.sim.gravity_mode import GRAVITY
 from sac_ros.sim.velocity_barrier import WIDTH, ZERO_AT
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.evaluation import Evaluation
@@ -62,9 +64,10 @@ def write_policy(
         copy.deepcopy(actor).cpu(),
         env.chain,
         velocity_limit=arm.velocity_limit,
-        action_scale=env.action_scale,
+        action_scale=arm.action_scale,
         torque_limit=arm.torque_limit,
         velocity_barrier=(ZERO_AT, WIDTH),
+        gravity=None if env.gravity_model is None else GravityTorque(env.gravity_model, GRAVITY),
     )
     spec = PolicySpec(
         name=f"{arm.name}_reach",
@@ -74,9 +77,9 @@ def write_policy(
         torque_limit=_numbers(arm.torque_limit),
         position_limit=_pairs(arm.position_limit),
         velocity_limit=_numbers(arm.velocity_limit),
-        action_scale=_numbers(env.action_scale),
+        action_scale=_numbers(arm.action_scale),
         control_rate_hz=float(env.control_rate_hz),
-        gravity="external" if config.env.gravity == "external" else "included",
+        gravity="external" if env.gravity_model is None else "included",
         task="reach",
         goal=GoalSpec(
             ("x", "y", "z"), "m", arm.base_link, _numbers(arm.goal_low), _numbers(arm.goal_high)
@@ -144,7 +147,9 @@ def gate_states(env: ArmEnv, number: int = GATE_STATES) -> GateStates:
     return GateStates(
         inputs,
         env.encoding.encode(position, velocity, goal, tips, action),
-        torque=lambda actions: env.torque(actions, velocity.astype(np.float64)),
+        torque=lambda actions: env.torque(
+            actions, position.astype(np.float64), velocity.astype(np.float64)
+        ),
     )
 
 

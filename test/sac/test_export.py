@@ -21,6 +21,9 @@ from export_call import ExportCall, export_call
 from sac_ros.errors import PolicyFileError
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import SPEC_KEY
+from sac_ros.sac.chain_graph import GravityTorque
+from sac_ros.sim.gravity_mode import GRAVITY
+from sac_ros.sim.gravity_model import gravity_of
 
 TOLERANCE = 1e-4
 
@@ -92,12 +95,12 @@ def test_the_metadata_keeps_full_precision(call: ExportCall, exported: Policy) -
     np.testing.assert_array_equal(spec.position_limit, arm.position_limit)
     np.testing.assert_array_equal(spec.velocity_limit, arm.velocity_limit)
     np.testing.assert_array_equal(spec.torque_limit, arm.torque_limit)
-    np.testing.assert_array_equal(spec.action_scale, call.env.action_scale)
+    np.testing.assert_array_equal(spec.action_scale, call.env.arm.action_scale)
     given, read = (json.loads(json.dumps(dataclasses.asdict(each))) for each in (call.spec, spec))
     assert {**read, "self_test": None} == {**given, "self_test": None}
     written = {e.key: e.value for e in onnx.load(str(exported.path)).metadata_props}
     plain = [float(text) for text in written["action_scale"].split(",")]
-    np.testing.assert_array_equal(plain, call.env.action_scale)
+    np.testing.assert_array_equal(plain, call.env.arm.action_scale)
     home = [float(text) for text in written["default_joint_pos"].split(",")]
     np.testing.assert_array_equal(home, arm.home)
     assert written["joint_names"].split(",") == list(arm.joint_names)
@@ -107,6 +110,19 @@ def test_the_metadata_keeps_full_precision(call: ExportCall, exported: Policy) -
 def test_the_file_says_who_holds_the_arm_up(call: ExportCall, exported: Policy) -> None:
     expected = {"external": "external", "none": "included"}[call.env.sim_arm.gravity]
     assert exported.spec.gravity == expected
+
+
+def test_what_the_file_adds_to_the_action_is_bullets_gravity_torque_to_a_millionth(
+    call: ExportCall, exported: Policy
+) -> None:
+    arm, sim = call.env.arm, call.env.sim_arm
+    inputs = {**call.states.inputs, "joint_velocity": np.zeros((1000, 7), np.float32)}
+    torque, action = exported(**inputs)
+    added = torque - action.astype(np.float64) * arm.action_scale
+    expected = np.array([sim.gravity_torque(q) for q in inputs["joint_position"]])
+    if call.env.gravity_model is None:
+        expected = 0.0 * expected
+    assert np.all(np.abs(added - expected) <= 1e-6 * arm.torque_limit)
 
 
 def test_the_self_test_holds_real_states_and_their_torques(
@@ -177,7 +193,18 @@ def wrong_scale(call: ExportCall) -> ExportCall:
 
 def wrong_kinematics(call: ExportCall) -> ExportCall:
     broken = spoilt(call)
-    broken.graph.kinematics.tip.add_(0.01)
+    broken.graph.tip.tip.add_(0.01)
+    return broken
+
+
+def wrong_gravity(call: ExportCall) -> ExportCall:
+    """A link 1 % heavier than the simulator's; or gravity in a policy that must not have it."""
+    broken = spoilt(call)
+    gravity = broken.graph.gravity
+    if gravity is None:
+        broken.graph.gravity = GravityTorque(gravity_of(call.env.arm), GRAVITY)
+    else:
+        gravity.moment.mul_(1.01)
     return broken
 
 
@@ -204,7 +231,10 @@ def nan_weight(call: ExportCall) -> ExportCall:
     return broken
 
 
-FAULTS = [wrong_scale, wrong_kinematics, wrong_velocity_unit, other_encoding, nan_weight]
+FAULTS = [
+    *(wrong_scale, wrong_kinematics, wrong_gravity),
+    *(wrong_velocity_unit, other_encoding, nan_weight),
+]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)

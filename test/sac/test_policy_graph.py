@@ -10,10 +10,6 @@ import pytest
 import torch
 from export_call import ExportCall, export_call
 
-from sac_ros.sac.policy_graph import ForwardKinematics
-from sac_ros.sim.arm_model import arm_names, load_arm
-from sac_ros.sim.kinematics import chain_of
-
 
 @pytest.fixture(scope="module", params=["external", "none"])
 def call(request: pytest.FixtureRequest) -> Iterator[ExportCall]:
@@ -27,17 +23,6 @@ def tensors(call: ExportCall) -> list[torch.Tensor]:
     return [torch.from_numpy(call.states.inputs[name]) for name in names]
 
 
-@pytest.mark.parametrize("name", arm_names())
-def test_the_tip_is_that_of_the_chain(name: str) -> None:
-    arm = load_arm(name)
-    chain = chain_of(arm)
-    low, high = arm.position_limit.T
-    q = np.random.default_rng(0).uniform(low, high, (500, arm.joints))
-    rows = torch.tensor(q, dtype=torch.float32)
-    tip = ForwardKinematics(chain)(torch.sin(rows), torch.cos(rows))
-    np.testing.assert_allclose(tip.numpy(), chain.forward(q), atol=2e-6)
-
-
 def test_its_action_is_the_actors_on_the_simulators_own_observation(call: ExportCall) -> None:
     with torch.no_grad():
         _, action = call.graph(*tensors(call))
@@ -48,8 +33,9 @@ def test_its_action_is_the_actors_on_the_simulators_own_observation(call: Export
 def test_its_torque_is_the_environments_of_that_action(call: ExportCall) -> None:
     with torch.no_grad():
         torque, action = call.graph(*tensors(call))
-    velocity = call.states.inputs["joint_velocity"].astype(np.float64)
-    expected = call.env.torque(action.numpy(), velocity)
+    names = ("joint_position", "joint_velocity")
+    position, velocity = (call.states.inputs[name].astype(np.float64) for name in names)
+    expected = call.env.torque(action.numpy(), position, velocity)
     limit = call.env.arm.torque_limit
     np.testing.assert_allclose(torque / limit, expected / limit, atol=1e-5)
     assert np.all(np.abs(torque.numpy()) <= limit * (1 + 1e-6))

@@ -53,7 +53,8 @@ def _joint(index: int, kind: str, rng: np.random.Generator) -> str:
 def _link(name: str, rng: np.random.Generator) -> str:
     return (
         f"<link name='{name}'><inertial><origin xyz='{_numbers(rng.uniform(-0.1, 0.1, 3))}'/>"
-        "<mass value='1'/><inertia ixx='0.1' iyy='0.1' izz='0.1' ixy='0' ixz='0' iyz='0'/>"
+        f"<mass value='{rng.uniform(0.2, 3.0)!r}'/>"
+        "<inertia ixx='0.1' iyy='0.1' izz='0.1' ixy='0' ixz='0' iyz='0'/>"
         "</inertial></link>"
     )
 

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from sac_ros.sim.arm_model import load_arm
 from sac_ros.sim.arm_signals import ArmSignals
+from sac_ros.sim.gravity_model import gravity_of
 
 ARM = load_arm("iiwa")
 
@@ -18,10 +21,25 @@ def test_no_action_makes_a_torque_beyond_the_arms_limits(share_of_limit: float) 
     signals = ArmSignals(ARM, scale)
     for sign in (1.0, -1.0):
         action = signals.clipped(np.full((4, 7), sign * 9.0))
-        torque = signals.torque(action, np.zeros((4, 7)))
+        torque = signals.torque(action, np.zeros((4, 7)), np.zeros((4, 7)))
         expected = sign * np.minimum(scale, ARM.torque_limit)
         np.testing.assert_array_equal(torque, np.tile(expected, (4, 1)))
-        np.testing.assert_array_equal(signals.torque(action[0], np.zeros(7)), expected)
+        single = signals.torque(action[0], np.zeros(7), np.zeros(7))
+        np.testing.assert_array_equal(single, expected)
+
+
+def test_gravity_is_added_after_the_velocity_bound_and_before_the_torque_limit() -> None:
+    weak = dataclasses.replace(ARM, torque_limit=np.minimum(ARM.torque_limit, 20.0))
+    model = gravity_of(ARM)
+    signals = ArmSignals(weak, ARM.action_scale, model)
+    outstretched = np.array([0.0, np.pi / 2, 0.0, 0.0, 0.0, 0.0, 0.0])
+    pull = model.torque(outstretched)
+    assert np.abs(pull).max() > 20.0
+    none, full = np.zeros(7), np.ones(7)
+    found = signals.torque(none, np.zeros(7), outstretched)
+    np.testing.assert_array_equal(found, np.clip(pull, -20.0, 20.0))
+    fast = signals.torque(full, np.full(7, 0.8), ARM.home)  # no accelerating torque is left
+    np.testing.assert_allclose(fast, np.clip(model.torque(ARM.home), -20.0, 20.0), atol=1e-9)
 
 
 def test_the_parts_of_readings_are_told_apart_for_one_arm_and_several() -> None:
