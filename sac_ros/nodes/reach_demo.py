@@ -9,17 +9,12 @@ import math
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
-import rclpy
 from numpy.typing import NDArray
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 
 from sac_ros.errors import EXIT_BAD_ANSWER, EXIT_DONE, ConfigurationError, SacRosError, run_command
 from sac_ros.nodes.bring_up import BringUp
@@ -27,6 +22,7 @@ from sac_ros.nodes.child_processes import ChildProcesses
 from sac_ros.nodes.loopback import loopback_only
 from sac_ros.nodes.private_domain import PrivateDomain
 from sac_ros.nodes.reach_watch import CLOSE, Reach, ReachWatch
+from sac_ros.nodes.spinning_node import spinning_node
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
 from sac_ros.share import share_path
@@ -61,7 +57,11 @@ def demo(options: argparse.Namespace) -> int:
     spec = Policy.load(options.model).spec
     arm = load_arm(spec.arm)
     goals = draw_goals(arm, spec, options.goals, options.seed)
-    with ros_environment() as environment, ChildProcesses() as nodes, spinning_node() as node:
+    with (
+        ros_environment() as environment,
+        ChildProcesses() as nodes,
+        spinning_node("reach_demo", NAMESPACE) as node,
+    ):
         start_nodes(nodes, options.model, spec, environment, options.record)
         BringUp(
             node,
@@ -167,31 +167,6 @@ def ros_environment() -> Iterator[dict[str, str]]:
     finally:
         del os.environ["ROS_DOMAIN_ID"]
         domain.release()
-
-
-@contextlib.contextmanager
-def spinning_node() -> Iterator[Node]:
-    """The demo's node, spinning in a thread until the context is left."""
-    rclpy.init(
-        args=["--ros-args", "--log-level", "warn"], signal_handler_options=SignalHandlerOptions.NO
-    )
-    node = Node("reach_demo", namespace=NAMESPACE)
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-
-    def spin() -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
-
-    thread = threading.Thread(target=spin, name="executor", daemon=True)
-    thread.start()
-    try:
-        yield node
-    finally:
-        executor.shutdown()
-        thread.join()
-        node.destroy_node()
-        rclpy.try_shutdown()
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
