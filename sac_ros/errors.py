@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 EXIT_DONE = 0
 EXIT_BAD_ANSWER = 1
 EXIT_COULD_NOT_RUN = 2
+EXIT_UNREAD = 141  # as a shell tells of a program that SIGPIPE ended
 
 
 class SacRosError(Exception):
@@ -54,10 +56,17 @@ def run_command(main: Callable[[], int]) -> int:
         main: the command; returns 0 (done) or 1 (it ran, and the answer is bad).
 
     Returns:
-        What ``main`` returned, or 2 when it could not run.
+        What ``main`` returned, 2 when it could not run, or 141 when who read its output has gone,
+        as in ``| head``: then there is no answer.
     """
     try:
-        return main()
+        code = main()
+        sys.stdout.flush()  # here, and not when the interpreter ends
+        return code
+    except BrokenPipeError:
+        # What is left in the buffer would fail once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_UNREAD
     except SacRosError as error:
         sys.stderr.write(f"{Path(sys.argv[0]).name}: error: {error}\n")
         return EXIT_COULD_NOT_RUN

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from sac_ros.errors import ConfigurationError, JointStateError, PolicyFileError, run_command
@@ -32,3 +35,28 @@ def test_a_bug_is_not_swallowed() -> None:
 
     with pytest.raises(ZeroDivisionError):
         run_command(main)
+
+
+def test_output_that_nobody_reads_any_more_is_no_answer_and_no_traceback() -> None:
+    program = """
+import sys
+from sac_ros.errors import run_command
+
+def main():
+    for line in range({lines}):
+        print(line)
+    return 0
+
+sys.exit(run_command(main))
+"""
+    for lines in (1, 100_000):  # within the buffer, and beyond it
+        process = subprocess.Popen(
+            [sys.executable, "-c", program.format(lines=lines)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141
