@@ -21,7 +21,7 @@ class BestActor:
     run the median error goes up and down by a factor of two. The return is what is learned, so
     that it weighs precision against smoothness as the reward does. Every evaluation has the same
     goals and starts, hence returns compare; it also means that these goals choose the actor, and
-    only others tell how good it is.
+    only others tell how good it is. A run resumed with another number of goals compares anew.
     """
 
     def __init__(self, actor: SquashedGaussianActor) -> None:
@@ -32,7 +32,9 @@ class BestActor:
 
     def offer(self, actor: SquashedGaussianActor, evaluation: Evaluation, env_steps: int) -> None:
         """Keeps a copy of `actor`, as it is after `env_steps`, if none before had more return."""
-        if self.evaluation is None or evaluation.mean_return >= self.evaluation.mean_return:
+        kept = self.evaluation
+        comparable = kept is not None and kept.episodes == evaluation.episodes
+        if kept is None or not comparable or evaluation.mean_return >= kept.mean_return:
             self.actor.load_state_dict(actor.state_dict())
             self.evaluation = evaluation
             self.env_steps = env_steps

@@ -72,8 +72,8 @@ class TrainConfig:
     )
     near_share: float = setting(
         0.25,
-        "Share of replayed transitions whose other goal is near the tip, from the middle of the "
-        "run on; it rises from 0",
+        "Share of replayed transitions whose other goal is near the tip, at most relabel_share; "
+        "it rises from 0 until the middle of the run",
         minimum=0.0,
         maximum=1.0,
     )

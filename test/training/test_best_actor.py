@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -60,3 +62,11 @@ def test_it_comes_back_from_its_state_and_from_an_empty_one() -> None:
     first.offer(actor(3.0), evaluation(1.5), env_steps=70)
     second.load_state_dict(first.state_dict())
     assert (kept(second), second.evaluation, second.env_steps) == (3.0, evaluation(1.5), 70)
+
+
+def test_an_evaluation_with_another_number_of_goals_is_the_first_of_a_new_comparison() -> None:
+    best = BestActor(actor(9.0))
+    best.offer(actor(0.0), evaluation(3.0), env_steps=100)
+    fewer = dataclasses.replace(evaluation(-1.0), episodes=evaluation(0.0).episodes - 1)
+    best.offer(actor(1.0), fewer, env_steps=200)
+    assert (kept(best), best.evaluation) == (1.0, fewer)
