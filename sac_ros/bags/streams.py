@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +23,7 @@ NOT_DECODED = "cannot be decoded"
 NO_JOINT = "has none of the policy's joints"
 
 
-class Stream:
+class Stream(ABC):
     """Base of the streams: what is appended in any order comes out by time of recording.
 
     Attributes:
@@ -63,13 +64,13 @@ class Stream:
             columns = {name: column[order] for name, column in columns.items()}
         return columns
 
+    @abstractmethod
     def _refusal(self, layout: Layout) -> str:
         """Say why messages of this shape cannot be used; empty when they can."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:
         """Return the columns of messages of one shape."""
-        raise NotImplementedError
 
     def _take(self, raws: Sequence[bytes], times: dict[str, NDArray[np.int64]]) -> None:
         count = len(raws)
