@@ -24,7 +24,9 @@ class NodeView:
         goal_row: [m] the goal that stood; −1 where none did.
         asked_ns: [k] the stamps of all states for which the policy was asked, recorded or not.
         asked_row: [k] which recorded state that is; −1 where the recorder missed it.
-        restart: [k] whether the decimation began anew with it.
+        run: [k] which of the states asked about gave the torque: the policy ran on that one and
+            its torque was held since. −1 where that cannot be told, since decisions were lost.
+        restart: [k] whether the policy began anew with it: no last action, a run at once.
     """
 
     goals: NDArray[np.float64]
@@ -32,6 +34,7 @@ class NodeView:
     goal_row: NDArray[np.int64]
     asked_ns: NDArray[np.int64]
     asked_row: NDArray[np.int64]
+    run: NDArray[np.int64]
     restart: NDArray[np.bool_]
 
 
@@ -44,8 +47,10 @@ def node_view(
     row, restart = -1, True
     goal_of: dict[int, int] = {}
     asked: list[tuple[int, bool]] = []
+    runs, run_of = _Runs(), []
     for each in decisions:
         event = each["event"]
+        runs.note(each, len(asked))
         if event == "goal" and not each.get("refused"):
             if _is_point(each.get("goal")):
                 goals.append(each["goal"])
@@ -59,6 +64,7 @@ def node_view(
             goal_of[each["stamp"]] = row
             if each.get("asked"):
                 asked.append((each["stamp"], restart))
+                run_of.append(runs.newest)
                 restart = False
     if not asked:
         return None
@@ -72,8 +78,37 @@ def node_view(
         goal_row=np.array([goal_of.get(stamp, -1) for stamp in stamps], dtype=np.int64),
         asked_ns=np.array([stamp for stamp, _ in asked], dtype=np.int64),
         asked_row=np.array([rows.get(stamp, -1) for stamp, _ in asked], dtype=np.int64),
+        run=np.array(run_of, dtype=np.int64),
         restart=np.array([anew for _, anew in asked], dtype=bool),
     )
+
+
+class _Runs:
+    """Which state the policy ran on, from the node's own count of its runs.
+
+    The decimation itself cannot be repeated to the last state: it goes by the rate at which the
+    states came to the node, which no recorder sees.
+
+    Attributes:
+        newest: the number of the last state asked about on which it ran; −1 where unknown.
+    """
+
+    def __init__(self) -> None:
+        self.newest = -1
+        self._count: int | None = None
+        self._last: Any = 0
+
+    def note(self, decision: Mapping[str, Any], number: int) -> None:
+        """Note a decision; ``number`` is that of the next state asked about."""
+        whole = isinstance(self._last, int) and decision.get("n") == self._last + 1
+        self._last = decision.get("n")
+        if decision["event"] == "activate":
+            self.newest, self._count = -1, 0
+        elif decision["event"] == "state":
+            count = decision.get("inferences")
+            if count != self._count:  # without a loss, it was this state
+                self.newest = number if whole and self._count is not None else -1
+            self._count = count
 
 
 def _is_stamp(value: Any) -> bool:

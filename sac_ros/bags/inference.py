@@ -157,7 +157,7 @@ action; those before whose run comes one that was not recorded."""
 def _held(rate_hz: float, aligned: Aligned, has_goal: NDArray[np.bool_]) -> Held:
     """Find the runs by the node's own decimation."""
     if aligned.view is not None:
-        return _held_by_node(rate_hz, aligned, aligned.view, has_goal)
+        return _held_by_node(aligned.view, has_goal)
     due: list[int] = []
     anew: list[int] = []
     with_goal = np.flatnonzero(has_goal)
@@ -181,27 +181,24 @@ def _held(rate_hz: float, aligned: Aligned, has_goal: NDArray[np.bool_]) -> Held
     return held, with_goal[anew].tolist(), []
 
 
-def _held_by_node(
-    rate_hz: float, aligned: Aligned, view: NodeView, has_goal: NDArray[np.bool_]
-) -> Held:
+def _held_by_node(view: NodeView, has_goal: NDArray[np.bool_]) -> Held:
     """As `_held`; from a run whose state the recorder missed, nothing is held."""
-    decimator = Decimator(rate_hz)
+    ran_on = np.where(view.run >= 0, view.asked_row[view.run], -1)
     held = np.full(len(has_goal), -1, dtype=np.int64)
+    recorded = view.asked_row >= 0
+    held[view.asked_row[recorded]] = ran_on[recorded]
+    held[~has_goal] = -1
     starts: list[int] = []
     orphans: list[int] = []
-    newest = -1
-    each = zip(view.asked_ns.tolist(), view.asked_row.tolist(), view.restart.tolist(), strict=True)
-    for stamp_ns, row, anew in each:
-        if anew:
-            decimator.reset()
-        if decimator.due(stamp_ns * 1e-9, aligned.period_s):
-            if row >= 0 and anew:
+    before = -1
+    each = zip(view.run.tolist(), ran_on.tolist(), view.restart.tolist(), strict=True)
+    for place, (run, row, anew) in enumerate(each):
+        if run == place and row >= 0:
+            if anew:
                 starts.append(row)
-            elif row >= 0 and newest < 0:
+            elif before < 0:
                 orphans.append(row)
-            newest = row
-        if row >= 0 and has_goal[row]:
-            held[row] = newest
+        before = row
     return held, starts, orphans
 
 
