@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from sac_ros.training.run_directory import RunDirectory, open_run_directory
 from sac_ros.training.session import Outcome, TrainingSession
 
 SAC: dict[str, Any] = {"hidden_sizes": (8, 8), "batch_size": 16, "learning_starts": 100}
+
+
+OpenSession = Callable[..., TrainingSession]
+"""Takes changes of `tiny_config`."""
 
 
 def tiny_config(directory: Path, **changes: Any) -> TrainConfig:
@@ -52,3 +57,17 @@ def finished_run(directory: Path, **changes: Any) -> TinyRun:
     outcome = session.run()
     assert outcome is not None
     return TinyRun(session.config, session.directory, outcome)
+
+
+def stopped_after(session: TrainingSession, steps: int) -> None:
+    """Runs a session that is told to stop at the first block that reaches `steps`."""
+    run_block = session.loop.run_block
+
+    def block(interrupted: Callable[[], bool]) -> bool:
+        finished = run_block(interrupted)
+        if session.loop.state.env_steps >= steps:
+            session.stop()
+        return finished
+
+    session.loop.run_block = block  # type: ignore[method-assign]
+    assert session.run() is None
