@@ -99,7 +99,7 @@ def page(two: Found) -> Reader:
 
 def test_every_tag_is_closed_and_every_section_is_there(page: Reader) -> None:
     targets = [address for address in page.addresses if address.startswith("#")]
-    assert len(targets) == 10
+    assert len(targets) == 11
     assert page.tags.count("section") == len(targets)
 
 
@@ -237,23 +237,33 @@ def test_a_peak_of_one_sample_survives_thinning_at_its_time_and_height() -> None
 
 
 @pytest.mark.parametrize("count", [50, 50_000])
-def test_a_line_breaks_at_a_gap_and_where_there_is_no_value(count: int) -> None:
+def test_a_line_breaks_at_a_gap_and_where_values_are_missing_for_long(count: int) -> None:
     time = np.arange(count, dtype=float)
     values = np.ones(count)
-    values[count // 4] = np.nan
-    values[count // 3] = np.inf
+    values[1::2] = np.nan  # commands at half the rate of the states: one line all the same
+    values[count // 4 : count // 4 + 8] = np.inf
     segment = (time >= count // 2).astype(int)
     thinned, line = thin(time, values, segment, bins=100)
-    holes = thinned[np.isnan(line) & np.isfinite(thinned)]
-    assert {count // 4, count // 3} <= set(holes)
-    between = np.flatnonzero(np.isnan(thinned))
-    assert len(between) == 1
-    assert thinned[between[0] - 1] < count // 2 <= thinned[between[0] + 1]
+    np.testing.assert_array_equal(np.isnan(thinned), np.isnan(line))
+    breaks = np.flatnonzero(np.isnan(line))
+    assert len(breaks) == 2
+    for place, (before, after) in zip(
+        breaks, [(count // 4, count // 4 + 8), (count // 2, count // 2)], strict=True
+    ):
+        assert thinned[place - 1] < before
+        assert thinned[place + 1] >= after
+
+
+def test_a_line_of_nothing_is_empty() -> None:
+    for count in (0, 5, 5000):
+        nothing = np.full(count, np.nan)
+        assert not len(thin(np.arange(count), nothing, np.zeros(count, dtype=int))[0])
 
 
 def test_runs_have_their_start_and_at_least_one_period() -> None:
     flags = np.array([True, False, True, True, False, True])
     assert runs(np.arange(6) * 0.5, flags, 0.1) == [(0.0, 0.1), (1.0, 0.5), (2.5, 0.1)]
+    assert runs(np.arange(6) * 0.5, flags, 1.1) == [(0.0, 2.5)], "closer than a hair: one"
     assert runs(np.arange(3), np.zeros(3, dtype=bool), 0.1) == []
 
 

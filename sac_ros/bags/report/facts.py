@@ -10,7 +10,6 @@ from sac_ros.bags.report.html import (
     element,
     join,
     number,
-    percent,
     section,
     table,
 )
@@ -28,15 +27,13 @@ def warnings(evaluation: Evaluation) -> Markup:
 def recording(evaluation: Evaluation) -> Markup:
     """The bags, the clock, the streams, and what was dropped of them."""
     facts = evaluation.recording
-    clock = f"{facts.clock.name}: {facts.clock.why}"
-    if facts.clock.factor is not None:
-        clock += f"; {facts.clock.factor:.3g} s of it in each second of the recorder's"
     span = f"{facts.start_s:.3f} to {facts.end_s:.3f} s"
     commands = "none were recorded"
     if facts.first_command_s is not None and facts.last_command_s is not None:
         commands = f"{facts.first_command_s:.3f} to {facts.last_command_s:.3f} s"
     rows = [
-        ("clock", clock),
+        ("clock", f"{facts.clock.name}: {facts.clock.why}"),
+        ("rate of the stamps", f"{number(facts.clock.factor)} s in each of the recorder's"),
         ("states with figures", span),
         ("commands", commands),
         ("goals", facts.goal_source),
@@ -66,7 +63,7 @@ def _stream(name: str, stream: StreamFacts) -> tuple[object, ...]:
         name,
         Cell(f"{stream.topic} ({stream.type})", "words"),
         stream.read,
-        f"{stream.used} ({percent(stream.used / stream.read if stream.read else None)})",
+        stream.used,
         number(stream.rate_hz, 4),
         stream.gaps,
         number(stream.longest_gap_s),
@@ -79,14 +76,14 @@ def _bags(evaluation: Evaluation) -> Markup:
     rows = [
         (
             bag.path,
-            bag.storage,
+            Cell(bag.storage, "words"),
             number(bag.bytes / 1e6),
             number(bag.duration_s, 4),
-            bag.sha256[:16],
+            Cell(bag.sha256[:16], "words"),
         )
         for bag in evaluation.bags
     ]
-    return table(head, rows)
+    return table(head, rows, "paths")
 
 
 def provenance(evaluation: Evaluation) -> Markup:
@@ -95,10 +92,10 @@ def provenance(evaluation: Evaluation) -> Markup:
         (
             model.label,
             Cell(model.path, "words"),
-            model.arm,
+            Cell(model.arm, "words"),
             f"{model.control_rate_hz:g}",
-            model.gravity,
-            model.sha256[:16],
+            Cell(model.gravity, "words"),
+            Cell(model.sha256[:16], "words"),
         )
         for model in evaluation.models
     ]

@@ -51,11 +51,22 @@ def section(title: str, anchor: str, *parts: object, about: str = "") -> Markup:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], kind: str = "") -> Markup:
-    """Return a table; the first column names the row, the others are right-aligned figures."""
-    top = Markup("".join(f'<th scope="col">{text(each)}</th>' for each in head))
+    """Return a table; the first column names the row, the others are right-aligned figures.
+
+    A column of words (see `Cell`) has its head to the left, too.
+    """
+    first = rows[0] if rows else ()
+    words = [isinstance(each, Cell) and each.meaning == "words" for each in first]
+    words += [False] * (len(head) - len(words))
+    top = Markup("".join(map(_head, head, words)))
     body = Markup("\n".join(_row(row) for row in rows))
     inside = join(element("thead", element("tr", top)), element("tbody", body))
     return element("div", element("table", inside, kind), "scroll")
+
+
+def _head(name: str, words: bool) -> str:
+    kind = ' class="words"' if words else ""
+    return f'<th scope="col"{kind}>{text(name)}</th>'
 
 
 def _row(row: Sequence[object]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sac_ros.bags.report import facts, sections
+from sac_ros.bags.report import facts, overview, sections
 from sac_ros.bags.report.html import Markup, element, join, text
 from sac_ros.bags.report.plots import Series
 from sac_ros.bags.result import OPEN_LOOP, Evaluation
@@ -15,6 +15,7 @@ REPORT_FILE = "report.html"
 """The name of the file in an evaluation's folder."""
 
 _CONTENTS = (
+    ("verdict", "In words"),
     ("overview", "At a glance"),
     ("recording", "Recording"),
     ("torques", "Torques"),
@@ -45,7 +46,8 @@ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 """
 
 _STYLE = """\
-:root { --ink: #1e293b; --soft: #64748b; --line: #e2e8f0; --good: #047857; --bad: #b91c1c; }
+:root { --ink: #1e293b; --soft: #64748b; --line: #e2e8f0; --good: #047857; --bad: #b91c1c;
+  --mind: #b45309; }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 2rem 1.5rem 4rem; max-width: 62rem; color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "Liberation Sans", Arial, sans-serif; }
@@ -72,9 +74,17 @@ thead th { color: var(--soft); font-weight: 600; text-align: right; vertical-ali
 thead th:first-child, tbody th { text-align: left; }
 tbody th { font-weight: 600; }
 td { text-align: right; font-variant-numeric: tabular-nums; }
+thead th.words { text-align: left; }
 td.words, table.words td { text-align: left; overflow-wrap: anywhere; }
 tbody th { white-space: nowrap; }
+table.paths tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 14rem; }
 table.words thead { display: none; }
+ul.verdict { list-style: none; margin: .3rem 0; padding: 0; max-width: 52rem; }
+ul.verdict li { padding: .1rem 0 .1rem 1.7rem; position: relative; }
+ul.verdict b { position: absolute; left: 0; width: 1.2rem; text-align: center; }
+li.good b, p.good { color: var(--good); }
+li.mind b { color: var(--mind); }
+li.bad b, p.bad { color: var(--bad); }
 td.good { color: var(--good); font-weight: 600; }
 td.bad { color: var(--bad); font-weight: 600; }
 figure { margin: .8rem 0; }
@@ -86,7 +96,7 @@ img { display: block; width: 100%; height: auto; }
   .scroll { overflow: visible; }
   table { font-size: 7.2pt; min-width: 0; }
   th, td { padding-right: .4rem; }
-  h2, h3 { break-after: avoid; }
+  h2, h3, .about { break-after: avoid; }
   tr, figure, .note, .warnings { break-inside: avoid; }
   .note, .warnings { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
@@ -108,9 +118,10 @@ def report_html(evaluation: Evaluation, series: Series) -> str:
         element("h1", title),
         element("p", ", ".join(bag.path for bag in evaluation.bags), "sub"),
         element("p", OPEN_LOOP, "note"),
-        facts.warnings(evaluation),
         element("nav", contents),
-        sections.overview(evaluation),
+        overview.in_words(evaluation),
+        facts.warnings(evaluation),
+        overview.overview(evaluation),
         facts.recording(evaluation),
         sections.torques(evaluation, series),
         sections.errors(evaluation, series),

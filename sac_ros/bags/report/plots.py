@@ -26,13 +26,23 @@ INK, GREY = "#1e293b", "#94a3b8"
 RECORDED = "#94a3b8"
 WRONG = "#dc2626"  # for what is wrong, and nothing else
 MODELS = ("#2563eb", "#ea8c0c", "#059669", "#9333ea", "#0891b2", "#a16207")
-_BASELINES = {"hold_last": "#64748b", "zero": "#94a3b8", "mean": "#cbd5e1"}
+# Each policy has its own dashes too, and each baseline its own hatching: on a grey print, and to
+# who tells few colours apart, the plots say the same.
+_DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), "-.", (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
+_HATCHES = ("", "////", "...", "xxx", "---", "ooo")
+_BASELINES = {"hold_last": ("#64748b", ""), "zero": ("#e2e8f0", "////"), "mean": ("#fff", "...")}
+_SMALL = 0.001  # % of the limit: below it an error is rounding, and drawn as the flat line it is
 _WIDTH, _ROW = 9.6, 1.25  # inches
 
 
 def colour(model: int) -> str:
     """The colour of a model by its number."""
     return MODELS[model % len(MODELS)]
+
+
+def _style(model: int, width: float = 1.0) -> dict[str, Any]:
+    dashes = _DASHES[model % len(_DASHES)]
+    return {"color": colour(model), "linestyle": dashes, "linewidth": width}
 
 
 def torques(evaluation: Evaluation, series: Series) -> str:
@@ -44,11 +54,10 @@ def torques(evaluation: Evaluation, series: Series) -> str:
     for joint, axes in enumerate(rows):
         if "recorded_torque" in series:
             line = thin(time, series["recorded_torque"][:, joint], segment)
-            axes.plot(*line, color=RECORDED, linewidth=2.6, label="recorded")
+            axes.plot(*line, color=RECORDED, linewidth=3.0, label="recorded")
         for i, model in enumerate(evaluation.models):
             values = series[f"policy_torque_{i}"][:, joint]
-            line = thin(time, values, segment)
-            axes.plot(*line, color=colour(i), linewidth=0.9, label=model.label)
+            axes.plot(*thin(time, values, segment), **_style(i), label=model.label)
         _limits(axes, evaluation.models, joint)
         _mark(axes, time, _beyond(evaluation, series, joint), period)
     _legend(figure, rows[0])
@@ -64,8 +73,8 @@ def errors(evaluation: Evaluation, series: Series) -> str:
         axes.axhline(0.0, color=GREY, linewidth=0.6)
         for i, model in enumerate(evaluation.models):
             error = np.subtract(series[f"policy_torque_{i}"][:, joint], recorded[:, joint])
-            line = thin(time, 100.0 * error / model.torque_limit[joint], segment)
-            axes.plot(*line, color=colour(i), linewidth=0.9, label=model.label)
+            share = 100.0 * error / model.torque_limit[joint]
+            axes.plot(*thin(time, share, segment), **_style(i), label=model.label)
             divergence = model.divergence
             if divergence is not None and divergence.joint == joints[joint]:
                 axes.axvline(divergence.first_s or 0.0, color=WRONG, linewidth=1.2, linestyle=":")
@@ -78,6 +87,8 @@ def errors(evaluation: Evaluation, series: Series) -> str:
                     fontsize=8,
                     color=WRONG,
                 )
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, -_SMALL), max(high, _SMALL))
     _legend(figure, rows[0])
     return _svg(figure)
 
@@ -93,11 +104,12 @@ def error_bars(evaluation: Evaluation, number: int) -> str:
     for i, each in enumerate(model.errors):
         share = [100.0 * row.rmse_share for row in each.joints]
         shift = (i - (len(model.errors) - 1) / 2) * width
-        shade = _BASELINES.get(each.name, colour(number))
-        axes.bar(place + shift, share, width * 0.92, color=shade, label=each.name)
+        shade, hatch = _BASELINES.get(each.name, (colour(number), ""))
+        look: dict[str, Any] = {"color": shade, "hatch": hatch, "edgecolor": INK, "linewidth": 0.5}
+        axes.bar(place + shift, share, width * 0.92, label=each.name, **look)
     axes.set_xticks(place, short_names(joints))
     axes.set_ylabel("RMSE, % of limit")
-    axes.legend(fontsize=8, frameon=False, ncols=4, loc="upper right", labelcolor=INK)
+    _legend(figure, axes)
     return _svg(figure)
 
 
@@ -112,15 +124,13 @@ def states(evaluation: Evaluation, series: Series) -> str:
         if "position" in limits:
             low, high = limits["position"][joint]
             share = 200.0 * (series["position"][:, joint] - low) / (high - low) - 100.0
-            axes.plot(
-                *thin(time, share, segment), color=MODELS[0], linewidth=1.0, label="position"
-            )
+            line = thin(time, share, segment)
+            axes.plot(*line, color="#93c5fd", linewidth=2.6, label="position")
             beyond |= np.abs(share) > 100.0
         if "velocity" in limits:
             share = 100.0 * series["velocity"][:, joint] / limits["velocity"][joint]
-            axes.plot(
-                *thin(time, share, segment), color=MODELS[2], linewidth=0.8, label="velocity"
-            )
+            line = thin(time, share, segment)
+            axes.plot(*line, color=INK, linewidth=0.8, label="velocity")
             beyond |= np.abs(share) > 100.0
         for sign in (-100.0, 100.0):
             axes.axhline(sign, color=WRONG, linewidth=0.8, linestyle="--")
@@ -131,17 +141,18 @@ def states(evaluation: Evaluation, series: Series) -> str:
 
 def interventions(evaluation: Evaluation, model: ModelResult) -> str:
     """When each guard of the safety filter begins to act, and when a fault would latch."""
-    acts = [(each.kind, each.first_s, MODELS[0]) for each in model.interventions]
-    acts += [(f"fault: {each.kind}", each.first_s, WRONG) for each in model.faults]
+    acts = [(each.kind, each.first_s, MODELS[0], "|") for each in model.interventions]
+    acts += [(f"fault: {each.kind}", each.first_s, WRONG, "x") for each in model.faults]
     figure = Figure(figsize=(_WIDTH, 0.7 + 0.24 * len(acts)), layout="constrained")
     axes = figure.subplots()
     _plain(axes)
-    for place, (_, times, shade) in enumerate(acts):
-        axes.plot(times, [place] * len(times), "|", color=shade, markersize=9)
-    axes.set_yticks(range(len(acts)), [kind for kind, _, _ in acts])
+    for place, (_, times, shade, sign) in enumerate(acts):
+        look: dict[str, Any] = {"color": shade, "markersize": 9, "clip_on": False}
+        axes.plot(times, [place] * len(times), sign, **look)
+    axes.set_yticks(range(len(acts)), [kind for kind, *_ in acts])
     axes.set_ylim(len(acts) - 0.4, -0.6)
     axes.set_xlim(evaluation.recording.start_s, evaluation.recording.end_s)
-    axes.set_xlabel("s")
+    axes.set_xlabel("s since the first joint state")
     return _svg(figure)
 
 
@@ -159,12 +170,14 @@ def coverage(evaluation: Evaluation) -> str:
             outside = getattr(model.coverage, f"{name}_outside")
             shift = (i - (len(evaluation.models) - 1) / 2) * width
             bars = [100.0 * share for share in outside]
-            axes.bar(place + shift, bars, width * 0.92, color=colour(i), label=model.label)
+            look: dict[str, Any] = {"color": colour(i), "hatch": _HATCHES[i % len(_HATCHES)]}
+            look |= {"edgecolor": INK, "linewidth": 0.5, "label": model.label}
+            axes.bar(place + shift, bars, width * 0.92, **look)
         axes.set_xticks(place, short_names(joints))
     panels[0].set_ylabel("% of samples")
     panels[0].set_ylim(0.0, max(5.0, panels[0].get_ylim()[1]))
     if len(evaluation.models) > 1:
-        panels[1].legend(fontsize=8, frameon=False, labelcolor=INK)
+        _legend(figure, panels[0])
     return _svg(figure)
 
 
@@ -178,12 +191,12 @@ def lag(evaluation: Evaluation, series: Series) -> str:
         milliseconds = 1e3 * series["lag_s"]
         for joint in range(curves.shape[1]):
             label = f"{model.label}, each joint" if joint == 0 else None
-            axes.plot(milliseconds, curves[:, joint], color=colour(i), linewidth=0.8, label=label)
+            axes.plot(milliseconds, curves[:, joint], **_style(i, 0.8), label=label)
         if model.lag is not None and model.lag.overall_s is not None:
             axes.axvline(1e3 * model.lag.overall_s, color=colour(i), linewidth=1.4, linestyle="--")
-    axes.set_xlabel("the policy is late by … ms")
+    axes.set_xlabel("how late the policy is, ms")
     axes.set_ylabel("correlation")
-    axes.legend(fontsize=8, frameon=False, labelcolor=INK)
+    _legend(figure, axes)
     return _svg(figure)
 
 
@@ -201,21 +214,23 @@ def spectra(evaluation: Evaluation, series: Series) -> str:
         if joint >= len(joints):
             axes.set_visible(False)
             continue
-        lines = [(f"spectrum_policy_{i}", colour(i), m.label, 1.0) for i, m in _each(evaluation)]
-        lines.insert(0, ("spectrum_recorded", RECORDED, "recorded", 2.6))
-        for name, shade, label, width in lines:
+        models = enumerate(evaluation.models)
+        lines = [(f"spectrum_policy_{i}", _style(i), m.label) for i, m in models]
+        recorded = {"color": RECORDED, "linewidth": 3.0}
+        lines.insert(0, ("spectrum_recorded", recorded, "recorded"))
+        for name, style, label in lines:
             power = series[name][above, joint] if name in series else np.zeros(0)
             if (power > 0.0).any():
                 axes.loglog(
                     frequency[above],
                     np.where(power > 0.0, power, np.nan),
-                    color=shade,
-                    linewidth=width,
+                    **style,
                     label=label,
                 )
         axes.axvline(10.0, color=GREY, linewidth=0.8, linestyle=":")
         axes.set_title(short_names(joints)[joint], loc="left", fontsize=9, color=INK)
-        axes.tick_params(labelsize=7)
+        nothing_below = joint + across >= len(joints)
+        axes.tick_params(labelsize=7, labelbottom=nothing_below)
     _legend(figure, grid[0])
     figure.supxlabel("Hz", fontsize=9, color=INK)
     figure.supylabel("(N·m)²/Hz", fontsize=9, color=INK)
@@ -225,21 +240,23 @@ def spectra(evaluation: Evaluation, series: Series) -> str:
 # ---- helpers -----------------------------------------------------------------------------------
 
 
-def _each(evaluation: Evaluation) -> list[tuple[int, ModelResult]]:
-    return list(enumerate(evaluation.models))
-
-
 def _period(evaluation: Evaluation) -> float:
     rate = evaluation.recording.states.rate_hz
     return 1.0 / rate if rate else 0.0
 
 
 def _beyond(evaluation: Evaluation, series: Series, joint: int) -> Array:
-    """Return where any torque is beyond its limit or, while there is a goal, not finite."""
+    """Return where any torque is beyond its limit, or a policy's, while it has a goal, not finite.
+
+    A policy without a torque that is not to blame for it has no `non_finite` in its figures.
+    """
     found = np.zeros(len(series["time_s"]), dtype=bool)
     for i, model in enumerate(evaluation.models):
         limit = model.torque_limit[joint]
-        found |= np.abs(series[f"policy_torque_{i}"][:, joint]) > limit
+        torque = series[f"policy_torque_{i}"][:, joint]
+        found |= np.abs(torque) > limit
+        if any(each.kind == "non_finite" and each.joint_count[joint] for each in model.limits):
+            found |= ~np.isfinite(torque) & np.isfinite(series["goal"]).all(axis=1)
         if "recorded_torque" in series:
             found |= np.abs(series["recorded_torque"][:, joint]) > limit
     return found
@@ -282,6 +299,7 @@ def _rows(joints: Sequence[str], unit: str) -> tuple[Figure, list[Axes]]:
         _plain(axes)
         axes.set_title(joint, loc="left", fontsize=9, color=INK, pad=2)
         axes.margins(x=0.0)
+        axes.ticklabel_format(axis="y", style="plain", useOffset=False)
     rows[-1].set_xlabel("s since the first joint state")
     figure.supylabel(unit, fontsize=9, color=INK)
     return figure, rows

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from sac_ros.bags.figures import LimitFigures
 from sac_ros.bags.report import plots
 from sac_ros.bags.report.html import (
     DASH,
     Cell,
     Markup,
     element,
-    join,
     number,
     percent,
     picture,
@@ -19,40 +19,13 @@ from sac_ros.bags.report.html import (
     short_names,
     table,
 )
+from sac_ros.bags.report.overview import lag
+from sac_ros.bags.report.verdict import OWN_LIMITS
 from sac_ros.bags.result import Evaluation, ModelResult
-from sac_ros.policy.safety_events import Intervention
 
 Series = plots.Series
 
-
-def overview(evaluation: Evaluation) -> Markup:
-    """The figures that decide, a column for each policy."""
-    models = evaluation.models
-    rows: list[list[object]] = [
-        ["states answered", *(model.samples for model in models)],
-        ["inferences", *(model.inferences for model in models)],
-    ]
-    if any(model.errors for model in models):
-        rows += [
-            ["RMSE of the torque, share of its limit", *map(_policy_error, models)],
-            ["… of the best baseline, which knows no policy", *map(_best_baseline, models)],
-            ["correlation with the recorded torque", *map(_correlation, models)],
-            ["best lag", *map(_lag, models)],
-            ["diverges", *map(_divergence, models)],
-        ]
-    rows += [
-        ["states beyond a limit", *map(_violations, models)],
-        [
-            "states outside the training range",
-            *(percent(m.coverage.outside_share) for m in models),
-        ],
-        ["largest act of the safety filter", *map(_largest_act, models)],
-        ["inference, p99 over the period", *(percent(m.latency.period_share_p99) for m in models)],
-    ]
-    parts = [table(("", *(model.label for model in models)), rows)]
-    if evaluation.thresholds:
-        parts.append(_thresholds(evaluation))
-    return section("At a glance", "overview", *parts)
+_TIMES = 5  # of a guard, in words; the plot beside them has a hundred
 
 
 def torques(evaluation: Evaluation, series: Series) -> Markup:
@@ -64,8 +37,8 @@ def torques(evaluation: Evaluation, series: Series) -> Markup:
             plots.torques(evaluation, series),
             "Torque of each joint over time: the recorded one and each policy's, with limits.",
         ),
-        about="The policy's own torque, before the safety filter. Dashed: the limit. Shaded red: "
-        "beyond it. A line breaks where the recording has a gap.",
+        about="The policy's own torque, before the safety filter. Dashed red: the limit. Shaded "
+        "red: beyond it, or not finite. A line breaks where the recording has a gap.",
     )
 
 
@@ -92,27 +65,24 @@ def errors(evaluation: Evaluation, series: Series) -> Markup:
         "Error",
         "errors",
         *parts,
-        about="Policy minus recorded. A small error alone says little: hold_last repeats the last "
-        "recorded torque, zero asks for none, mean always asks for the same. A policy "
-        "should beat zero and mean; hold_last knows the recording and is hard to beat.",
+        about="Policy minus recorded, in N·m where nothing else is said. A small error alone says "
+        "little: hold_last repeats the last recorded torque, zero asks for none, mean always asks "
+        "for the same. A policy should beat zero and mean; hold_last knows the recording and is "
+        "hard to beat.",
     )
 
 
 def limits(evaluation: Evaluation, series: Series) -> Markup:
     """How often a limit is exceeded, by how much, when and where."""
-    head = ("limit", "of", "states", "share", "worst, share of limit", "at s", "joint", "longest")
-    rows = []
-    judged = [(model.limits, model.label) for model in evaluation.models]
-    for model in evaluation.models:  # by each policy's own limits, once where they are the same
-        if (model.recorded_limits, "recorded") not in judged:
-            judged.append((model.recorded_limits, "recorded"))
-    for found, whose in judged:
-        for each in found:
-            count = Cell(each.count, "bad" if each.count else "good")
-            longest = number(each.longest_run_s, unit="s") if each.count else DASH
-            where = (number(each.worst_s, 5), each.worst_joint or DASH)
-            share = percent(each.worst) if each.count else DASH
-            rows.append((each.kind, whose, count, percent(each.share), share, *where, longest))
+    head = ("limit", "of", "states", "share", "worst / limit", "at s", "joint", "longest")
+    rows: list[tuple[object, ...]] = []
+    for model in evaluation.models:
+        rows += [_limit(each, model.label) for each in model.limits if each.kind in OWN_LIMITS]
+    first = evaluation.models[0]
+    for model in evaluation.models:  # by each policy's own limits, once where they agree
+        by = "" if model is first else f", limits of {model.label}"
+        if not by or _of_recording(model) != _of_recording(first):
+            rows += [_limit(each, f"recording{by}") for each in _of_recording(model)]
     return section(
         "Limits",
         "limits",
@@ -121,8 +91,9 @@ def limits(evaluation: Evaluation, series: Series) -> Markup:
             plots.states(evaluation, series),
             "Position and velocity of each joint over time, as shares of their ranges.",
         ),
-        about="Positions and velocities are the recording's own; torques and their rates are the "
-        "policy's. ±100 % is the limit.",
+        about="A state counts when any joint is beyond its limit. Worst: the value farthest "
+        "beyond, as a share of the limit. Longest: the longest time without a state inside. The "
+        "plot shows the recording: ±100 % is the limit, shaded red is beyond it.",
     )
 
 
@@ -136,22 +107,29 @@ def safety(evaluation: Evaluation) -> Markup:
             parts.append(element("p", "The filter would change nothing."))
             continue
         rows: list[tuple[object, ...]] = [
-            (each.kind, each.count, percent(each.share), *each.joint_count)
+            (each.kind, each.count, percent(each.share), *each.joint_count, _when(each.first_s))
             for each in model.interventions
         ]
         rows += [
-            (f"fault: {each.kind}", Cell(each.count, "bad"), DASH, *(DASH for _ in joints))
+            (
+                f"fault: {each.kind}",
+                Cell(each.count, "bad"),
+                *(DASH for _ in ("share", *joints)),
+                _when(each.first_s),
+            )
             for each in model.faults
         ]
         timeline = plots.interventions(evaluation, model)
         parts.append(picture(timeline, "When each guard begins to act."))
-        parts.append(table(("", "states", "share", *joints), rows))
+        parts.append(table(("", "states", "share", *joints, "begins at, s"), rows))
     return section(
         "Safety filter",
         "safety",
         *parts,
-        about="Each guard's first hundred times are drawn. A fault is taken as cleared at once, "
-        "so that the rest of the recording still counts.",
+        about="What the filter's guards, with their default settings, would have done to the "
+        "policy's torques: in how many states, to which joints, from when on. The first hundred "
+        "times of each are drawn. A fault (✗) is taken as cleared at once, so that the rest of "
+        "the recording still counts.",
     )
 
 
@@ -186,7 +164,7 @@ def timing(evaluation: Evaluation, series: Series) -> Markup:
         rows = [
             (
                 model.label,
-                _lag(model),
+                lag(model),
                 percent(model.lag.rmse_share),
                 percent(model.lag.compensated_rmse_share),
                 *(number(None if s is None else 1e3 * s, unit="ms") for s in model.lag.lag_s),
@@ -197,7 +175,7 @@ def timing(evaluation: Evaluation, series: Series) -> Markup:
         names = short_names(evaluation.recording.joint_names)
         parts = [
             picture(plots.lag(evaluation, series), "Correlation of the torques over the lag."),
-            table(("", "lag", "RMSE", "compensated", *names), rows),
+            table(("", "lag", "RMSE / limit", "compensated", *names), rows),
         ]
     rows = [
         (
@@ -223,8 +201,10 @@ def timing(evaluation: Evaluation, series: Series) -> Markup:
         "timing",
         *parts,
         table(head, rows),
-        about="Latency is of one inference at a time on the machine that made this page, not the "
-        "robot's.",
+        about="Lag: where the policy's torque resembles the recorded one most; positive: it is "
+        "late. Compensated: the error after shifting by the lag of all joints (upright dashes). "
+        "Latency is of one inference at a time on the machine that made this page, not the "
+        "robot's; the first call, which warms up, stands apart.",
     )
 
 
@@ -235,16 +215,21 @@ def smoothness(evaluation: Evaluation, series: Series) -> Markup:
         parts.append(
             picture(plots.spectra(evaluation, series), "Power density of each joint's torque.")
         )
-    head = ("", "at Hz", "RMS step / limit", "above 10 Hz", "normalised jerk", "SPARC")
+    head = (
+        *("", "at Hz", "RMS step / limit", "RMS step, N·m", "largest step, N·m"),
+        *("above 10 Hz", "normalised jerk", "SPARC"),
+    )
     for model in evaluation.models:
         rows = [
             (
                 each.name,
                 number(each.rate_hz, 4),
                 percent(each.rms_step_share),
-                percent(max((v for v in each.power_above_10hz if v is not None), default=None)),
-                number(max((v for v in each.jerk if v is not None), default=None)),
-                number(min((v for v in each.sparc if v is not None), default=None)),
+                number(_largest(each.rms_step)),
+                number(_largest(each.max_step)),
+                percent(_largest(each.power_above_10hz)),
+                number(_largest(each.jerk)),
+                number(_smallest(each.sparc)),
             )
             for each in model.smoothness
         ]
@@ -253,70 +238,49 @@ def smoothness(evaluation: Evaluation, series: Series) -> Markup:
         "Smoothness",
         "smoothness",
         *parts,
-        about="After resampling, of the worst joint each. Power above 10 Hz (dotted) is chatter "
-        "that a simulator forgives and a gear does not. SPARC nearer zero is smoother.",
+        about="After resampling to the policy's rate, of all joints (share of the limit) or of "
+        "the worst one (the others). Published: through the safety filter. Power above 10 Hz "
+        "(right of the dotted line) is chatter that a simulator forgives and a gear does not. "
+        "SPARC nearer zero is smoother.",
     )
 
 
-# ---- figures of the overview -------------------------------------------------------------------
+# ---- helpers -----------------------------------------------------------------------------------
 
 
-def _thresholds(evaluation: Evaluation) -> Markup:
-    rows = [
-        (
-            f"{each.model}: {each.name}",
-            number(each.value, 4),
-            f"{each.limit:g}",
-            Cell("met", "good") if each.met else Cell("missed", "bad"),
-        )
-        for each in evaluation.thresholds
-    ]
-    return join(element("h3", "Thresholds"), table(("", "found", "allowed", ""), rows))
+def _largest(values: tuple[float | None, ...]) -> float | None:
+    return max((each for each in values if each is not None), default=None)
 
 
-def _policy_error(model: ModelResult) -> str:
-    return percent(model.errors[0].overall.rmse_share) if model.errors else DASH
+def _smallest(values: tuple[float | None, ...]) -> float | None:
+    return min((each for each in values if each is not None), default=None)
 
 
-def _best_baseline(model: ModelResult) -> str:
-    baselines = [(each.overall.rmse_share, each.name) for each in model.errors[1:]]
-    if not baselines:
-        return DASH
-    share, name = min(baselines)
-    return f"{percent(share)} ({name})"
+def _when(times: tuple[float, ...]) -> Cell:
+    shown = ", ".join(f"{each:.3f}" for each in times[:_TIMES])
+    return Cell(f"{shown}, …" if len(times) > _TIMES else shown, "words")
 
 
-def _correlation(model: ModelResult) -> str:
-    return number(model.errors[0].overall.correlation) if model.errors else DASH
+def _of_recording(model: ModelResult) -> tuple[LimitFigures, ...]:
+    """What the recording does to a policy's limits, whatever the policy would do."""
+    states = [each for each in model.limits if each.kind not in OWN_LIMITS]
+    return (*states, *model.recorded_limits)
 
 
-def _lag(model: ModelResult) -> str:
-    if model.lag is None or model.lag.overall_s is None:
-        return DASH
-    return number(1e3 * model.lag.overall_s, unit="ms")
-
-
-def _divergence(model: ModelResult) -> str:
-    found = model.divergence
-    if found is None:
-        return DASH
-    if found.first_s is None:
-        return f"never for {found.sustained_s:g} s above {percent(found.threshold_share)}"
-    return f"at {found.first_s:.3f} s ({found.joint})"
-
-
-def _violations(model: ModelResult) -> Cell:
-    found = [f"{each.count} {each.kind}" for each in model.limits if each.count]
-    return Cell(", ".join(found), "bad") if found else Cell("none", "good")
-
-
-def _largest_act(model: ModelResult) -> str:
-    waiting = Intervention.NO_GOAL.value  # not an act against the policy: it was not asked
-    acts = [(each.share, each.kind) for each in model.interventions if each.kind != waiting]
-    if not acts:
-        return "changes nothing"
-    share, kind = max(acts)
-    return f"{kind}, {percent(share)} of the states"
+def _limit(found: LimitFigures, of: str) -> tuple[object, ...]:
+    count = Cell(found.count, "bad" if found.count else "good")
+    if not found.count:
+        return (found.kind, Cell(of, "words"), count, percent(found.share), *[DASH] * 4)
+    return (
+        found.kind,
+        Cell(of, "words"),
+        count,
+        percent(found.share),
+        percent(found.worst),
+        number(found.worst_s, 5),
+        Cell(found.worst_joint or DASH, "words"),
+        number(found.longest_run_s, unit="s") if found.longest_run_s > 0.0 else "one state",
+    )
 
 
 def _overall(model: ModelResult) -> Markup:
@@ -331,7 +295,7 @@ def _each_joint(model: ModelResult, joints: tuple[str, ...]) -> Markup:
 
 
 _COLUMNS = (
-    *("bias", "MAE", "RMSE", "p95", "max, N·m", "at s", "RMSE / limit", "max / limit"),
+    *("bias", "MAE", "RMSE", "p95", "max", "at s", "RMSE / limit", "max / limit"),
     *("same sign", "correlation"),
 )
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 BINS = 900
 """More than a plot of the page has pixels across."""
 
+_GAP = 3.0  # usual intervals: what counts as a gap everywhere in an evaluation
+
 Array = NDArray[Any]
 
 
@@ -18,46 +20,49 @@ def thin(time: Array, values: Array, segment: Array, bins: int = BINS) -> tuple[
     """Return a line through the smallest and the largest value of each bin.
 
     A peak of one sample stays at its full height and time, as it does not in a mean or in every
-    tenth sample.
+    tenth sample. Commands are often rarer than states: the line goes through the samples that
+    have a value, and breaks where there is none for more than three of their usual intervals.
 
     Args:
         time: [m] s, ascending.
-        values: [m]; NaN and Inf leave a hole.
+        values: [m]; NaN and Inf are no values.
         segment: [m]; the line is broken where it changes.
         bins: how many; short series stay whole.
 
     Returns:
         ``(time, values)`` of the line, with NaN where it breaks.
     """
-    values = np.where(np.isfinite(values), np.asarray(values, dtype=float), np.nan)
+    valued = np.flatnonzero(np.isfinite(values))
+    time, values = np.asarray(time, dtype=float)[valued], np.asarray(values, dtype=float)[valued]
+    steps = np.diff(time)
+    holes = steps > _GAP * np.median(steps) if len(steps) else np.zeros(0, dtype=bool)
+    holes |= np.diff(segment[valued]) != 0
+    piece = np.concatenate([[0], np.cumsum(holes)]).astype(np.intp)
     chosen = _extremes(values, bins) if len(values) > 2 * bins else np.arange(len(values))
-    broken = np.flatnonzero(np.diff(segment[chosen]) != 0) + 1
-    line = np.insert(values[chosen], broken, np.nan)
-    return np.insert(np.asarray(time, dtype=float)[chosen], broken, np.nan), line
+    broken = np.flatnonzero(np.diff(piece[: len(values)][chosen]) != 0) + 1
+    return np.insert(time[chosen], broken, np.nan), np.insert(values[chosen], broken, np.nan)
 
 
 def runs(time: Array, flags: Array, period: float) -> list[tuple[float, float]]:
-    """Return (start, length) in s of every run of true flags, each at least ``period`` long."""
+    """Return (start, length) in s of every run of true flags, each at least ``period`` long.
+
+    Runs that are closer than a period are one: on a plot they would be.
+    """
     edges = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
-    starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
-    return [
-        (float(time[a]), max(float(time[b] - time[a]), period))
-        for a, b in zip(starts, ends, strict=True)
-    ]
+    starts = np.asarray(time, dtype=float)[np.flatnonzero(edges == 1)]
+    ends = np.asarray(time, dtype=float)[np.flatnonzero(edges == -1) - 1]
+    apart = starts[1:] - ends[:-1] >= period
+    first, last = np.concatenate([[True], apart]), np.concatenate([apart, [True]])
+    if not len(starts):
+        return []
+    return [(a, max(b - a, period)) for a, b in zip(starts[first], ends[last], strict=True)]
 
 
 def _extremes(values: Array, bins: int) -> Array:
-    """Return the indices, ascending, of the first smallest and largest value of each bin.
-
-    A bin without a number gives its first index, so that a hole stays a hole.
-    """
+    """Return the indices, ascending, of the first smallest and largest value of each bin."""
     edges = np.linspace(0, len(values), bins + 1).astype(np.intp)
     size = int(np.max(np.diff(edges)))
     index = np.minimum(edges[:-1, np.newaxis] + np.arange(size), edges[1:, np.newaxis] - 1)
-    table = values[index]
-    rows = np.arange(bins)
-    low = index[rows, np.argmin(np.where(np.isnan(table), np.inf, table), axis=1)]
-    high = index[rows, np.argmax(np.where(np.isnan(table), -np.inf, table), axis=1)]
-    # A hole inside a bin would be drawn over: its first index breaks the line there.
-    hole = index[rows, np.argmax(np.isnan(table), axis=1)]
-    return np.unique(np.concatenate([low, high, hole[np.isnan(table).any(axis=1)]]))
+    table, rows = values[index], np.arange(bins)
+    low, high = index[rows, np.argmin(table, axis=1)], index[rows, np.argmax(table, axis=1)]
+    return np.unique(np.concatenate([low, high]))
