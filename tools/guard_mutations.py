@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 POLICY_TESTS = (
     "test/policy/test_safety.py",
+    "test/policy/test_holding_up.py",
     "test/policy/test_always_true.py",
     "test/policy/test_controller.py",
 )
@@ -90,7 +91,7 @@ MUTATIONS = (
         "if torque is not None and not np.isfinite(torque).all():",
         _NEVER,
     ),
-    Mutation("the clamp", _SAFETY, "(Intervention.CLAMP, self._clamp),", ""),
+    Mutation("the clamp", _SAFETY, "self._clamp(wanted)", "wanted"),
     Mutation(
         "the clamp before the soft start",
         _SAFETY,
@@ -160,6 +161,54 @@ MUTATIONS = (
         _GUARDS,
         "_within(-limits.damping * velocity, -limits.torque, limits.torque)",
         "-limits.damping * velocity",
+    ),
+    Mutation(
+        "g(q) holds the arm in damping",
+        _SAFETY,
+        "            wanted = gravity + wanted",
+        "            wanted = wanted + 0.0",
+    ),
+    Mutation(
+        "scale, soft start and guards act on what comes on top of g(q)",
+        _SAFETY,
+        "            scaled = scaled - gravity\n        scaled = scaled *",
+        "            gravity = None\n        scaled = scaled *",
+    ),
+    Mutation(
+        "a g(q) that is not finite is a fault",
+        _SAFETY,
+        "if np.isfinite(gravity).all():",
+        "if True:",
+    ),
+    Mutation(
+        "g(q) stays within the torque limits",
+        _SAFETY,
+        "self._gravity = self._clamp(gravity)",
+        "self._gravity = gravity",
+    ),
+    Mutation(
+        "a graph that gave a torque that is not finite holds nothing up",
+        _SAFETY,
+        "None if Fault.POLICY_OUTPUT in self.faults else self._gravity",
+        "self._gravity",
+    ),
+    Mutation(
+        "a new activation knows no g(q) from before",
+        _SAFETY,
+        "        self._gravity = None\n        self._last_time = now",
+        "        self._last_time = now",
+    ),
+    Mutation(
+        "g(q) is asked for without a goal too",
+        _CONTROLLER,
+        "if self.goal is None and not self._carries:",
+        "if self.goal is None:",
+    ),
+    Mutation(
+        "a swap keeps to who carries the arm",
+        _CONTROLLER,
+        "if spec.gravity != self.policy.spec.gravity:",
+        _NEVER,
     ),
     Mutation("goals are finite", _GOAL, "if not np.isfinite(values).all():", _NEVER),
     Mutation("goals are in the policy's frame", _GOAL, "if frame != spec.frame:", _NEVER),

@@ -33,6 +33,8 @@ class Answers:
         torque: [m, n] float32 N·m; NaN where it has no goal.
         goal: [m, k] float32 the goal that it follows; NaN without.
         rows: [d] the states for which it was run; others hold the torque before them.
+        gravity: [m, n] float32 N·m, the g(q) by which the node holds the arm up; None where the
+            robot does.
         answered: [m] whether the policy has a torque.
         unknown: states without one because the policy's last action before was not recorded.
         control_rate_hz: of those runs: that of training, or of the states where they are slower.
@@ -41,6 +43,7 @@ class Answers:
     """
 
     torque: NDArray[np.float32]
+    gravity: NDArray[np.float32] | None
     goal: NDArray[np.float32]
     rows: NDArray[np.intp]
     answered: NDArray[np.bool_]
@@ -86,7 +89,8 @@ def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> A
         goal[part] = np.nan
         known = goal_row[part] >= 0
         goal[part][known] = goals[goal_row[part][known]]
-    return Answers(torque, goal, rows, answered, unknown, 1.0 / period, refused, order)
+    gravity = _gravity(policy, aligned, np.where(answered, held, -1), order, spool)
+    return Answers(torque, gravity, goal, rows, answered, unknown, 1.0 / period, refused, order)
 
 
 def measure_latency(policy: Policy, aligned: Aligned, answers: Answers) -> LatencyFigures:
@@ -200,6 +204,26 @@ def _held_by_node(view: NodeView, has_goal: NDArray[np.bool_]) -> Held:
                 orphans.append(row)
         before = row
     return held, starts, orphans
+
+
+def _gravity(
+    policy: Policy,
+    aligned: Aligned,
+    held: NDArray[np.int64],
+    order: NDArray[np.intp],
+    spool: Spool,
+) -> NDArray[np.float32] | None:
+    """Return g(q) at the state on which the policy ran; at a state's own where it did not."""
+    if policy.spec.gravity != "included":
+        return None
+    gravity = spool.empty((len(held), len(order)), np.float32)
+    inverse = np.argsort(order)
+    for part in blocks(len(held), _BATCH):
+        rows = np.where(held[part] >= 0, held[part], np.arange(part.start, part.stop))
+        told = policy.gravity(aligned.position[rows][:, inverse])
+        assert told is not None
+        gravity[part] = told[:, order]
+    return gravity
 
 
 def _batched_runs(

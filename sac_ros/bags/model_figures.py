@@ -42,6 +42,7 @@ def model_result(
     limit = np.array(spec.torque_limit)[order]
     reviewed = review(
         answers.torque,
+        answers.gravity,
         answers.answered,
         aligned.position,
         aligned.velocity,

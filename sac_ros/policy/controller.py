@@ -23,7 +23,7 @@ class PolicyController:
         goal: [k] the goal that stands, or None.
         asked: [n] N·m, the policy's own torque for the state answered last; None without a goal.
         refused: whether the last joint state was refused, so that no command answers it.
-        inferences: how often the policy ran since activation.
+        inferences: how often the policy ran for a goal since activation.
     """
 
     def __init__(self, policy: Policy, config: SafetyConfig) -> None:
@@ -91,13 +91,19 @@ class PolicyController:
         A goal outside the new policy's range is dropped.
 
         Raises:
-            ConfigurationError: the policy drives other joints, or does not fit the parameters.
+            ConfigurationError: the policy drives other joints, is for a robot that carries itself
+                where this one does not (or the reverse), or does not fit the parameters.
         """
         spec = policy.spec
         if spec.joint_names != self.policy.spec.joint_names:
             raise ConfigurationError(
                 f"policy file {policy.path} must drive the joints "
                 f"{', '.join(self.policy.spec.joint_names)}; got {', '.join(spec.joint_names)}"
+            )
+        if spec.gravity != self.policy.spec.gravity:
+            raise ConfigurationError(
+                f"policy file {policy.path} must have gravity {self.policy.spec.gravity}, as the "
+                f"one that runs; got {spec.gravity}"
             )
         limits = JointLimits.of(spec, self._config)
         if self.goal is not None:
@@ -110,18 +116,35 @@ class PolicyController:
         self._decimator = Decimator(spec.control_rate_hz)
         self._forget_past()
 
+    @property
+    def _carries(self) -> bool:
+        """Whether the command must hold the arm up."""
+        return self.policy.spec.gravity == "included"
+
     def _infer(self, now: float, position: Array, velocity: Array, stamp_ns: int) -> Array | None:
-        """Return the policy's torque: fresh when it is due, held in between."""
-        if self.goal is None:
-            self.asked = None
+        """Return the policy's torque: fresh when it is due, held in between.
+
+        The safety filter gets g(q) at the same rate, where the graph has it: without a goal too.
+        """
+        if self.goal is None and not self._carries:
             return None
+        if self.goal is not None and self.asked is None:
+            self._decimator.reset()  # the first state with a goal is answered at once
         # By the state's own stamp where it has one: then a replay decimates as the robot did.
         time_s = stamp_ns * 1e-9 if stamp_ns else now
-        if self._decimator.due(time_s, self.safety.rate.interval_s) or self.asked is None:
-            torque, action = self.policy(position, velocity, self.goal, self._previous_action)
+        if not self._decimator.due(time_s, self.safety.rate.interval_s):
+            return self.asked
+        if self.goal is None:
+            gravity = self.policy.gravity(position)
+        else:
+            torque, action, gravity = self.policy.answer(
+                position, velocity, self.goal, self._previous_action
+            )
             self.asked = torque.astype(np.float64)
             self._previous_action = action
             self.inferences += 1
+        if gravity is not None:
+            self.safety.hold_up(gravity.astype(np.float64))
         return self.asked
 
     def _forget_past(self) -> None:

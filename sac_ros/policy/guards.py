@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guards of the safety filter, one pure function each: torque in, safer torque out.
 
-All arrays are [n], N·m, rad, rad/s. None of them changes its arguments.
+All arrays are [n], N·m, rad, rad/s. None of them changes its arguments. Where the command must
+hold the arm up, `fade_at_position_limits` and `brake_at_velocity_limits` are told the torque
+without g(q): what is left to move the arm.
 """
 
 from __future__ import annotations

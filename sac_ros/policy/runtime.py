@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sac_ros.errors import PolicyFileError
 from sac_ros.policy.onnx_scan import refuse_unsafe
-from sac_ros.policy.spec import OUTPUTS, PREVIOUS_ACTION, SPEC_KEY, PolicySpec
+from sac_ros.policy.spec import GRAVITY_OUTPUT, PREVIOUS_ACTION, SPEC_KEY, PolicySpec
 
 MAXIMUM_FILE_BYTES = 64 * 2**20
 """A policy file is well below 1 MB; the bound keeps an untrusted one from filling the memory."""
@@ -21,6 +21,21 @@ MAXIMUM_FILE_BYTES = 64 * 2**20
 _LIMIT_SLACK = 1e-5  # share of the limit that float32 rounding may add to a saturated torque
 
 FloatArray = NDArray[np.float32]
+
+
+class Answer(NamedTuple):
+    """What a policy says to a state, or to a batch of states.
+
+    Attributes:
+        torque: float32 [n] or [batch, n] N·m.
+        action: float32 [n] or [batch, n], −1..1.
+        gravity: float32 [n] or [batch, n] N·m, the g(q) that the torque holds; None where the
+            robot adds it.
+    """
+
+    torque: FloatArray
+    action: FloatArray
+    gravity: FloatArray | None
 
 
 class Policy:
@@ -47,6 +62,7 @@ class Policy:
         self.sha256 = sha256
         self.uses_previous_action = any(i.name == PREVIOUS_ACTION for i in session.get_inputs())
         self._sizes = spec.input_sizes(self.uses_previous_action)
+        self._outputs = spec.outputs
 
     @classmethod
     def load(cls, path: str | Path) -> Policy:
@@ -97,22 +113,51 @@ class Policy:
         Raises:
             ValueError: an array has the wrong shape, or ``previous_action`` is missing.
         """
+        return self.answer(joint_position, joint_velocity, goal, previous_action)[:2]
+
+    def answer(
+        self,
+        joint_position: ArrayLike,
+        joint_velocity: ArrayLike,
+        goal: ArrayLike,
+        previous_action: ArrayLike | None = None,
+    ) -> Answer:
+        """Infer as a call does, and also tell the g(q) that the torque holds."""
         given = (joint_position, joint_velocity, goal, previous_action)
         feeds = {
             name: _rows(name, value, size)
             for (name, size), value in zip(self._sizes.items(), given, strict=False)
         }
-        torque, action = self._session.run(OUTPUTS, feeds)
+        torque, action, *gravity = self._session.run(self._outputs, feeds)
         if np.ndim(joint_position) == 1:
-            return torque[0], action[0]
-        return torque, action
+            return Answer(torque[0], action[0], gravity[0][0] if gravity else None)
+        return Answer(torque, action, gravity[0] if gravity else None)
+
+    def gravity(self, joint_position: ArrayLike) -> FloatArray | None:
+        """Return the g(q) that holds the arm at a position, or at a batch of them.
+
+        Args:
+            joint_position: [n] or [batch, n] rad (m if prismatic), in the order of the spec.
+
+        Returns:
+            float32 [n] or [batch, n] N·m, from the graph's output ``gravity``; None where the
+            robot adds g(q) itself.
+        """
+        if GRAVITY_OUTPUT not in self._outputs:
+            return None
+        position = np.asarray(joint_position, dtype=np.float32)
+        still = np.zeros_like(position)
+        # A graph runs as a whole: at rest, for a goal like those that it was trained with.
+        goal = 0.5 * (np.array(self.spec.goal.low) + np.array(self.spec.goal.high))
+        goals = np.broadcast_to(goal, (*position.shape[:-1], len(goal)))
+        return self.answer(position, still, goals, still).gravity
 
     def _check_graph(self, source: str) -> None:
         """Refuse a graph whose inputs or outputs are not those of the contract."""
         spec = self.spec
         expected = {
             "input": self._sizes,
-            "output": dict.fromkeys(OUTPUTS, spec.joints),
+            "output": dict.fromkeys(spec.outputs, spec.joints),
         }
         found = {"input": self._session.get_inputs(), "output": self._session.get_outputs()}
         for kind, sizes in expected.items():
@@ -136,7 +181,9 @@ class Policy:
         limit = np.asarray(self.spec.torque_limit)
         expected = np.asarray(test.torque)
         try:
-            torque, action = self(*(np.asarray(test.inputs[name]) for name in self._sizes))
+            inputs = [np.asarray(test.inputs[name]) for name in self._sizes]
+            torque, action, gravity = self.answer(*inputs)
+            at_rest = self.gravity(inputs[0])
             first, _ = self(*(np.asarray(test.inputs[name][0]) for name in self._sizes))
         except Exception as error:  # onnxruntime raises its own kinds; none is a SacRosError
             raise PolicyFileError(f"{source}: the self test fails: {_one_line(error)}") from error
@@ -160,6 +207,28 @@ class Policy:
             raise PolicyFileError(
                 f"{source}: the self test fails, {self.spec.joint_names[joint]} must get "
                 f"{expected[row, joint]:g} N·m in state {row}; got {torque[row, joint]:g}"
+            )
+        if gravity is not None and at_rest is not None:
+            self._check_gravity(gravity, at_rest, source)
+
+    def _check_gravity(self, gravity: FloatArray, at_rest: FloatArray, source: str) -> None:
+        """Refuse a g(q) that is not finite, or that is another one at rest and with another goal.
+
+        The safety filter holds the arm up by it in any state, with a goal and without.
+        """
+        rows = [len(self.spec.self_test.torque), self.spec.joints]
+        if list(gravity.shape) != rows:
+            raise PolicyFileError(
+                f"{source}: the graph's gravity must have shape {rows}; got {list(gravity.shape)}"
+            )
+        if not np.isfinite(gravity).all():
+            raise PolicyFileError(f"{source}: the self test gives a gravity that is not finite")
+        apart = np.abs(gravity - at_rest) / np.asarray(self.spec.torque_limit)
+        if not apart.max() <= self.spec.self_test.tolerance:
+            joint = np.unravel_index(np.argmax(apart), apart.shape)[1]
+            raise PolicyFileError(
+                f"{source}: the gravity of {self.spec.joint_names[joint]} must follow from "
+                "joint_position alone; in the self test it changes with the other inputs"
             )
 
 

@@ -10,6 +10,9 @@ no longer ago than the watchdog.
     damping    a fault with fresh states: −k_d · q̇
     stopped    stale states or an emergency stop: ramp to the safe torque and keep publishing it
 
+Where the robot does not carry itself, g(q) does in tracking and damping: scale, soft start and
+guards act on what comes on top of it, as they do on a robot that adds it itself.
+
 Faults latch: only `SafetyFilter.clear_fault` (or a new activation) leads back to tracking.
 """
 
@@ -39,9 +42,9 @@ _STOPPING = frozenset({Fault.WATCHDOG, Fault.EMERGENCY_STOP})
 class SafetyFilter:
     """Decides every torque that the policy node publishes.
 
-    Call order for each joint state: `accept` and, if it was accepted, `command` with the policy's
-    torque; for each refused message and each tick of a timer: `tick`. Times are seconds of one
-    steady clock.
+    Call order for each joint state: `accept` and, if it was accepted, `hold_up` where the command
+    must carry the arm and its g(q) is known anew, and `command` with the policy's torque; for each
+    refused message and each tick of a timer: `tick`. Times are seconds of one steady clock.
 
     Attributes:
         limits: what a torque must respect.
@@ -66,6 +69,7 @@ class SafetyFilter:
         self._active = False
         self._position = np.zeros(n)
         self._velocity = np.zeros(n)
+        self._gravity: Array | None = None
         self._state_time = -np.inf
         self._stamp_ns = 0
         self._last = np.zeros(n)
@@ -99,6 +103,7 @@ class SafetyFilter:
         self.refusals.clear()
         self._in_a_row.clear()
         self.rate.reset()
+        self._gravity = None
         self._last_time = now
         self._restart()
 
@@ -147,12 +152,25 @@ class SafetyFilter:
         self._check_rate()
         return True
 
+    def hold_up(self, gravity: Array) -> None:
+        """Note g(q), what holds the arm still where it is now; it stands until the next call.
+
+        Args:
+            gravity: [n] N·m; where it is not finite, a fault, and nothing holds the arm.
+        """
+        if np.isfinite(gravity).all():
+            self._gravity = self._clamp(gravity)
+        else:
+            self.fault(Fault.POLICY_OUTPUT, "the policy's gravity torque is not finite")
+            self._gravity = None
+
     def command(self, now: float, torque: Array | None) -> Command:
         """Return the torque that answers the state accepted last.
 
         Args:
             now: s.
-            torque: [n] N·m, what the policy asks; None while there is no goal.
+            torque: [n] N·m, what the policy asks, g(q) included where that was told to `hold_up`;
+                None while there is no goal.
         """
         self._check_watchdog(now)
         if torque is not None and not np.isfinite(torque).all():
@@ -162,13 +180,17 @@ class SafetyFilter:
         if self.mode is Mode.STOPPED:
             acted[Intervention.STOPPED] = ()
             return self._publishable(now, self.limits.safe_torque, acted)
-        wanted = self._wanted(now, torque, acted)
+        # What gave one torque that is not finite is not trusted with the arm's weight either.
+        gravity = None if Fault.POLICY_OUTPUT in self.faults else self._gravity
+        wanted = self._wanted(now, torque, gravity, acted)
         for kind, guarded in (
             (Intervention.POSITION_LIMIT, self._fade_at_position_limits),
             (Intervention.VELOCITY_LIMIT, self._brake_at_velocity_limits),
-            (Intervention.CLAMP, self._clamp),
         ):
             wanted = _note(acted, kind, wanted, guarded(wanted))
+        if gravity is not None:
+            wanted = gravity + wanted
+        wanted = _note(acted, Intervention.CLAMP, wanted, self._clamp(wanted))
         return self._publishable(now, wanted, acted)
 
     def tick(self, now: float) -> Command | None:
@@ -257,9 +279,16 @@ class SafetyFilter:
         return ""
 
     def _wanted(
-        self, now: float, torque: Array | None, acted: dict[Intervention, tuple[int, ...]]
+        self,
+        now: float,
+        torque: Array | None,
+        gravity: Array | None,
+        acted: dict[Intervention, tuple[int, ...]],
     ) -> Array:
-        """Return the torque before the guards: damping, the policy's, or the blend of both."""
+        """Return the torque before the guards: damping, the policy's, or the blend of both.
+
+        It comes on top of ``gravity``, if there is one.
+        """
         damping = guards.damping_torque(self._velocity, self.limits)
         if self.mode is Mode.DAMPING:
             acted[Intervention.DAMPING] = ()
@@ -272,6 +301,8 @@ class SafetyFilter:
             self._tracking_since = now
         # Clamped before the blend: an absurd torque must not shorten the soft start.
         scaled = _note(acted, Intervention.CLAMP, torque, self._clamp(torque))
+        if gravity is not None:
+            scaled = scaled - gravity
         scaled = scaled * self._config.torque_scale
         elapsed = now - self._tracking_since
         if elapsed >= self._config.soft_start_s:

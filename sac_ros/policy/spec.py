@@ -27,7 +27,10 @@ PREVIOUS_ACTION = "previous_action"
 """Graph input that only some policies have."""
 
 OUTPUTS = ("torque", "action")
-"""Graph outputs, in order."""
+"""Graph outputs that every policy has, in order."""
+
+GRAVITY_OUTPUT = "gravity"
+"""Graph output of ``included`` policies alone: g(q), from the joint positions only."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class PolicySpec:
         velocity_limit: [n] rad/s.
         action_scale: [n] N·m per unit of action.
         control_rate_hz: the rate it was trained at.
-        gravity: one of `GRAVITY`.
+        gravity: one of `GRAVITY`; see `outputs`.
         task: such as ``"reach"``.
         goal: see `GoalSpec`.
         observation: the terms that the graph builds inside.
@@ -134,6 +137,11 @@ class PolicySpec:
     def joints(self) -> int:
         """Number of joints, n."""
         return len(self.joint_names)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the graph's outputs, in order; each is as wide as there are joints."""
+        return (*OUTPUTS, GRAVITY_OUTPUT) if self.gravity == "included" else OUTPUTS
 
     def input_sizes(self, uses_previous_action: bool) -> dict[str, int]:
         """Return the width of every graph input, in order."""

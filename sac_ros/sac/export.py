@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from sac_ros.errors import PolicyFileError
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import (
-    OUTPUTS,
     PREVIOUS_ACTION,
     SPEC_KEY,
     STATE_INPUTS,
@@ -41,11 +40,13 @@ class GateStates:
         inputs: graph input name to [m, size], sensor units.
         observation: [m, size] what the simulator's own encoding makes of them.
         torque: gives the simulator's own torques [m, n] N·m for actions [m, n] in these states.
+        gravity: [m, n] N·m, the simulator's own g(q); None where the robot adds it.
     """
 
     inputs: dict[str, NDArray[np.float32]]
     observation: NDArray[np.float32]
     torque: Callable[[NDArray[np.float32]], NDArray[np.float64]]
+    gravity: NDArray[np.float64] | None
 
 
 def export_policy(
@@ -59,7 +60,8 @@ def export_policy(
 
     The file appears under its name only after the load gate, and only if the graph run by
     onnxruntime gives the same torques as the torch actor fed by the simulator's own observations:
-    max |Δtorque| ≤ 1e-4 of each joint's limit over all `states`. Its self test is filled in here.
+    max |Δtorque| ≤ 1e-4 of each joint's limit over all `states`, and the same of g(q) where the
+    graph has it. Its self test is filled in here.
 
     Args:
         path: where the file shall be, ending in `.onnx`.
@@ -79,18 +81,31 @@ def export_policy(
     partial = path.with_name(f".{path.stem}.partial.onnx")
     try:
         _write(partial, graph, spec, home)
-        answered = Policy.load(partial)(**states.inputs)[0]
-        worst = float(np.max(np.abs(answered - torque) / limit))
-        if not worst <= TOLERANCE:
-            raise PolicyFileError(
-                f"policy file {path} is not written: over {len(torque)} states the graph's torque "
-                f"differs from the actor's by up to {worst:.2g} of the limit; at most {TOLERANCE} "
-                "is allowed"
-            )
+        answered = Policy.load(partial).answer(**states.inputs)
+        _refuse_difference(path, answered.torque, torque, limit, "torque differs from the actor's")
+        if answered.gravity is not None and states.gravity is not None:
+            words = "gravity differs from the simulator's"
+            _refuse_difference(path, answered.gravity, states.gravity, limit, words)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     return Policy.load(path)
+
+
+def _refuse_difference(
+    path: Path,
+    found: NDArray[np.float32],
+    expected: NDArray[np.float64],
+    limit: NDArray[np.float64],
+    words: str,
+) -> None:
+    """All [m, n] N·m, and the limit [n]."""
+    worst = float(np.max(np.abs(found - expected) / limit))
+    if not worst <= TOLERANCE:
+        raise PolicyFileError(
+            f"policy file {path} is not written: over {len(expected)} states the graph's {words} "
+            f"by up to {worst:.2g} of the limit; at most {TOLERANCE} is allowed"
+        )
 
 
 def _self_test(states: GateStates, torque: NDArray[np.float64]) -> SelfTest:
@@ -123,8 +138,8 @@ def _write(
             example,
             file,
             input_names=names,
-            output_names=list(OUTPUTS),
-            dynamic_axes={name: {0: "batch"} for name in [*names, *OUTPUTS]},
+            output_names=list(spec.outputs),
+            dynamic_axes={name: {0: "batch"} for name in [*names, *spec.outputs]},
             opset_version=OPSET,
             dynamo=False,
         )
@@ -132,7 +147,7 @@ def _write(
         if written != [file.name]:
             raise PolicyFileError(f"torch must export one file; it wrote {', '.join(written)}")
         model = onnx.load_model(file)
-    # The exporter loses the width of the action; the contract states it.
+    # The exporter loses the width of some outputs; the contract states it.
     for output in model.graph.output:
         output.type.tensor_type.shape.dim[1].dim_value = n
     model.producer_name = "sac_ros"

@@ -64,8 +64,11 @@ class ReachPolicyGraph(nn.Module):
         joint_velocity: Tensor,
         goal: Tensor,
         previous_action: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Torque [batch, n] N·m and action [batch, n], as the contract of the policy file says."""
+    ) -> tuple[Tensor, ...]:
+        """Torque [batch, n] N·m and action [batch, n], as the contract of the policy file says.
+
+        Where the torque holds g(q), that follows: [batch, n] N·m, from the positions alone.
+        """
         velocity = joint_velocity / self.velocity_limit
         sine, cosine = torch.sin(joint_position), torch.cos(joint_position)
         frames = self.frames(sine, cosine)
@@ -84,9 +87,11 @@ class ReachPolicyGraph(nn.Module):
         highest = self._barrier_share(self.barrier_zero - velocity)
         lowest = -self._barrier_share(self.barrier_zero + velocity)
         torque = torch.minimum(torch.maximum(action, lowest), highest) * self.action_scale
-        if self.gravity is not None:
-            torque = torque + self.gravity(frames)
-        return torch.clamp(torque, -self.torque_limit, self.torque_limit), action
+        if self.gravity is None:
+            return torch.clamp(torque, -self.torque_limit, self.torque_limit), action
+        gravity = self.gravity(frames)
+        torque = torch.clamp(torque + gravity, -self.torque_limit, self.torque_limit)
+        return torque, action, gravity
 
     def _barrier_share(self, room: Tensor) -> Tensor:
         return torch.clamp(torch.maximum(room / self.barrier_width, room), -1.0, 1.0)

@@ -134,10 +134,11 @@ def gate_states(env: ArmEnv, number: int = GATE_STATES) -> GateStates:
     goal = reach.astype(np.float32)
     action = rng.uniform(-1.0, 1.0, (number, n)).astype(np.float32)
     action[::4] = np.sign(action[::4])
-    tips = np.empty((number, 3))
+    tips, gravity = np.empty((number, 3)), np.empty((number, n))
     for row, posture in enumerate(position):
         env.sim_arm.reset(posture)
         tips[row] = env.sim_arm.tip_position()
+        gravity[row] = env.sim_arm.gravity_torque(posture)
     inputs: dict[str, NDArray[np.float32]] = {
         "joint_position": position,
         "joint_velocity": velocity,
@@ -150,6 +151,7 @@ def gate_states(env: ArmEnv, number: int = GATE_STATES) -> GateStates:
         torque=lambda actions: env.torque(
             actions, position.astype(np.float64), velocity.astype(np.float64)
         ),
+        gravity=None if env.gravity_model is None else gravity,
     )
 
 

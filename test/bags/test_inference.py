@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bag_maker import GOALS, START_NS, Entry, Motion, pose, text, write_bag
-from tiny_policy import JOINTS, write_tiny_policy
+from tiny_policy import JOINTS, tiny_gravity, write_tiny_policy
 
 from sac_ros.bags import chained_runs
 from sac_ros.bags.alignment import Aligned, align
@@ -25,9 +25,9 @@ from sac_ros.policy.safety_config import SafetyConfig
 RATE_HZ, COUNT = 400.0, 2000
 
 
-def policy_of(tmp_path: Path, remembers: bool) -> Policy:
+def policy_of(tmp_path: Path, remembers: bool, gravity: str = "external") -> Policy:
     path = tmp_path / "tiny.onnx"
-    return Policy.load(write_tiny_policy(path, uses_previous_action=remembers))
+    return Policy.load(write_tiny_policy(path, uses_previous_action=remembers, gravity=gravity))
 
 
 def aligned_of(path: Path, spool: Spool | None = None) -> Aligned:
@@ -71,9 +71,10 @@ def run_live(
     return np.array(asked), inferences
 
 
+@pytest.mark.parametrize("gravity", ["external", "included"])
 @pytest.mark.parametrize("remembers", [False, True])
 def test_every_state_gets_the_torque_that_the_node_would_ask(
-    tmp_path: Path, remembers: bool
+    tmp_path: Path, remembers: bool, gravity: str
 ) -> None:
     motion = Motion(rate_hz=RATE_HZ, count=COUNT, goal=None, stamps=jittered)
     changes = {57: (0.3, 0.0, 0.2), 803: (-0.4, 0.1, 0.3)}
@@ -81,10 +82,11 @@ def test_every_state_gets_the_torque_that_the_node_would_ask(
         Entry(GOALS, "pose", motion.time_ns(i) - 1_000_000, pose(*goal))
         for i, goal in changes.items()
     ]
-    policy = policy_of(tmp_path, remembers)
+    policy = policy_of(tmp_path, remembers, gravity)
     aligned = aligned_of(write_bag(tmp_path / "bag", [*motion.states(), *goals]))
     found = answer(policy, aligned, None, Spool())
     expected = live(policy, motion, changes)
+    assert (found.gravity is None) == (gravity == "external")
     np.testing.assert_array_equal(np.isnan(found.torque), np.isnan(expected))
     np.testing.assert_allclose(found.torque, expected, atol=1e-5 * 30)
     assert len(found.rows) == pytest.approx(
@@ -156,6 +158,21 @@ def test_the_nodes_own_log_decides_what_a_state_was_answered_with(
     missed = sum(1 for i in range(100, COUNT) if i % 97 == 60) + len(lost)
     assert 0 < (~answered).sum() - sum(i < 100 for i in seen) <= (32 if remembers else 4) * missed
     assert bool(found.unknown) == remembers
+
+
+def test_where_the_policy_holds_the_arm_up_is_where_it_ran_last(tmp_path: Path) -> None:
+    motion = Motion(rate_hz=RATE_HZ, count=COUNT, goal=None, stamps=jittered)
+    start = Entry(GOALS, "pose", motion.time_ns(57) - 1_000_000, pose(0.3, 0.0, 0.2))
+    path = write_tiny_policy(tmp_path / "a.onnx", tuple(reversed(JOINTS)), gravity="included")
+    policy = Policy.load(path)
+    aligned = aligned_of(write_bag(tmp_path / "bag", [*motion.states(), start]))
+    found = answer(policy, aligned, None, Spool())
+    assert found.gravity is not None
+    own = tiny_gravity(aligned.position[:, ::-1])[:, ::-1]
+    ran = found.rows[np.searchsorted(found.rows, np.arange(57, COUNT), side="right") - 1]
+    np.testing.assert_allclose(found.gravity[:57], own[:57], atol=1e-5)  # without a goal
+    np.testing.assert_allclose(found.gravity[57:], own[ran], atol=1e-5)
+    assert np.abs(own[57:] - own[ran]).max() > 1e-3
 
 
 def test_large_recordings_live_in_files_and_give_the_same(tmp_path: Path) -> None:

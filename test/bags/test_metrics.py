@@ -253,7 +253,11 @@ def test_a_torque_of_few_samples_has_no_spectrum() -> None:
 
 
 def filtered(
-    torque: np.ndarray, position: np.ndarray, velocity: np.ndarray, time_s: np.ndarray
+    torque: np.ndarray,
+    gravity: np.ndarray | None,
+    position: np.ndarray,
+    velocity: np.ndarray,
+    time_s: np.ndarray,
 ) -> Iterator[tuple[np.ndarray, set[Intervention]]]:
     """The real filter, state by state, past its soft start and at the first torque."""
     spec, config = tiny_spec(control_rate_hz=50.0), SafetyConfig(soft_start_s=0.0)
@@ -262,19 +266,25 @@ def filtered(
     real.activate(float(time_s[0]) - 0.002)
     for i, now in enumerate(time_s.tolist()):
         assert real.accept(now, position[i], velocity[i])
-        command = real.command(now, torque[i])
+        if gravity is not None:
+            real.hold_up(gravity[i])
+        command = real.command(now, None if np.isnan(torque[i]).all() else torque[i])
         assert not real.faults
         yield command.torque, set(command.interventions)
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.floats(0.1, 3.0), st.integers(1, 12))
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 3.0), st.integers(1, 12), st.booleans())
 def test_torques_are_those_of_the_safety_filter_bit_for_bit(
-    seed: int, size: float, held: int
+    seed: int, size: float, held: int, carries: bool
 ) -> None:
     generator, rows = np.random.default_rng(seed), 300
     time_s = np.cumsum(generator.uniform(0.001, 0.004, rows))
     torque = np.repeat(noise(rows // held + 1, seed) * size, held, axis=0)[:rows]
+    gravity = (0.5 * noise(rows, seed + 1) * size).astype(np.float32) if carries else None
+    if gravity is not None:
+        gravity[0] = 0.0
+    torque[generator.uniform(size=rows) < 0.1] = np.nan  # no goal
     torque[0] = 0.0  # the filter begins at no torque
     torque = torque.astype(np.float32)
     position = generator.uniform(-3.0, 3.0, (rows, 3))
@@ -285,7 +295,8 @@ def test_torques_are_those_of_the_safety_filter_bit_for_bit(
         patch.setattr(safety, "blocks", lambda rows: columns.blocks(rows, 41))
         found = safety.review(
             torque,
-            np.ones(rows, dtype=bool),
+            gravity,
+            np.isfinite(torque).all(axis=1),
             position,
             velocity,
             time_s,
@@ -294,7 +305,8 @@ def test_torques_are_those_of_the_safety_filter_bit_for_bit(
             ORDER,
             Spool(),
         )
-    expected = list(filtered(torque.astype(float), position, velocity, time_s))
+    weight = None if gravity is None else gravity.astype(float)
+    expected = list(filtered(torque.astype(float), weight, position, velocity, time_s))
     np.testing.assert_array_equal(
         found.published, np.array([each for each, _ in expected], dtype=np.float32)
     )
@@ -307,8 +319,9 @@ def test_torques_are_those_of_the_safety_filter_bit_for_bit(
 def review(**changes: np.ndarray) -> safety.SafetyReview:
     rows = 500
     time_s = np.arange(rows) * 0.005
-    given = {
+    given: dict[str, np.ndarray | None] = {
         "torque": np.zeros((rows, 3), dtype=np.float32),
+        "gravity": None,
         "answered": np.ones(rows, dtype=bool),
         "position": np.zeros((rows, 3)),
         "velocity": np.zeros((rows, 3)),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The always-true list over arbitrary sequences of messages, calls and pauses.
 
-`SAC_ROS_THOROUGH=1` plays 100,000 of them into the filter and 20,000 into the controller, minutes
-on one core; otherwise 300 and 60.
+`SAC_ROS_THOROUGH=1` plays 100,000 of them into the filter and 20,000 into the controller, with a
+robot that carries itself and with one that does not, minutes on one core; otherwise 300 and 60.
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ class Judge:
     sequences(
         st.tuples(st.just("state"), vectors, vectors, stamps),
         st.tuples(st.just("command"), st.one_of(st.none(), st.tuples(*[plausible] * N), vectors)),
+        st.tuples(st.just("gravity"), vectors),
         st.tuples(st.just("tick")),
         st.tuples(st.just("rest")),
         st.tuples(st.just("emergency"), st.booleans()),
@@ -129,6 +130,8 @@ def test_whatever_happens_a_command_of_the_filter_is_finite_limited_slewed_and_f
                     judge.accepted = now
             elif kind == "command":
                 command = safety.command(now, arguments[0] and np.array(arguments[0]))
+            elif kind == "gravity":
+                safety.hold_up(np.array(arguments[0]))
             elif kind == "tick":
                 command = safety.tick(now)
             elif kind == "rest":
@@ -157,16 +160,21 @@ def test_whatever_happens_a_command_of_the_filter_is_finite_limited_slewed_and_f
             judge.judge(now, command, active and kind != "rest")
 
 
-@pytest.fixture(scope="module")
-def policies(tmp_path_factory: pytest.TempPathFactory) -> list[Policy]:
+@pytest.fixture(scope="module", params=["external", "included"])
+def policies(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> list[Policy]:
     """For the same joints: one that gives NaN for low goals, one that remembers, a weaker one."""
     directory = tmp_path_factory.mktemp("policies")
+    weak = (15.0 if request.param == "external" else 26.0, 20.0, 10.0)
+    changes: dict[str, dict[str, Any]] = {
+        "nan": {"nan_below_z": -0.97},
+        "memory": {"uses_previous_action": True},
+        "weak": {"torque_limit": weak, "gain": 9.0},
+    }
     return [
-        Policy.load(write_tiny_policy(directory / "nan.onnx", nan_below_z=-0.97)),
-        Policy.load(write_tiny_policy(directory / "memory.onnx", uses_previous_action=True)),
-        Policy.load(
-            write_tiny_policy(directory / "weak.onnx", torque_limit=(15.0, 20.0, 10.0), gain=9.0)
-        ),
+        Policy.load(write_tiny_policy(directory / f"{name}.onnx", gravity=request.param, **change))
+        for name, change in changes.items()
     ]
 
 

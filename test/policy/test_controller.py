@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_policy import tiny_action, write_tiny_policy
+from tiny_policy import tiny_action, tiny_gravity, write_tiny_policy
 
 from sac_ros.errors import ConfigurationError, GoalError, NonFiniteGoalError
 from sac_ros.policy.controller import PolicyController
@@ -45,6 +45,15 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def robot(path: Path) -> Robot:
     return Robot(Policy.load(path))
+
+
+@pytest.fixture
+def carrying(tmp_path: Path) -> Robot:
+    """With a policy that must hold the arm up."""
+    path = tmp_path / "included.onnx"
+    return Robot(
+        Policy.load(write_tiny_policy(path, gravity="included", uses_previous_action=True))
+    )
 
 
 def test_the_policy_runs_at_its_own_rate(robot: Robot) -> None:
@@ -96,6 +105,58 @@ def test_after_an_action_that_was_not_finite_the_policy_can_start_anew(tmp_path:
     assert robot.states(20).mode is Mode.DAMPING  # the action it remembers is NaN still
     assert robot.controller.clear_fault(robot.now) == ""
     assert robot.states(20).mode is Mode.TRACKING
+
+
+def test_without_a_goal_the_arm_is_held_at_the_policys_rate(carrying: Robot) -> None:
+    carrying.position = np.array([0.4, -0.7, 1.1])
+    before = carrying.states(1).torque
+    np.testing.assert_allclose(before, tiny_gravity(carrying.position), rtol=1e-6)
+    carrying.position = np.array([-1.0, 0.3, 0.2])
+    np.testing.assert_array_equal(carrying.states(1).torque, before)
+    after = carrying.states(5).torque
+    np.testing.assert_allclose(after, tiny_gravity(carrying.position), rtol=1e-6)
+    assert carrying.controller.asked is None
+    assert carrying.controller.inferences == 0
+
+
+@pytest.mark.parametrize("before", range(1, 6))
+def test_the_first_state_with_a_goal_is_answered_at_once_and_remembers_no_action(
+    carrying: Robot, before: int
+) -> None:
+    carrying.position = np.array([0.4, -0.7, 1.1])
+    carrying.states(before)
+    carrying.controller.set_goal("base", GOAL)
+    action = tiny_action(carrying.position, carrying.velocity, GOAL, np.zeros(3))
+    expected = action * [15.0, 10.0, 5.0] + tiny_gravity(carrying.position)
+    np.testing.assert_allclose(carrying.states(1).torque, expected, rtol=1e-6)
+    assert carrying.controller.inferences == 1
+
+
+def test_with_a_goal_the_arm_is_held_where_the_policy_saw_it_last(tmp_path: Path) -> None:
+    path = write_tiny_policy(tmp_path / "included.onnx", gravity="included")
+    robot = Robot(
+        Policy.load(path), SafetyConfig(soft_start_s=0.0, slew_limit=1e6, torque_scale=0.0)
+    )
+    robot.controller.set_goal("base", GOAL)
+    for position in ([0.4, -0.7, 1.1], [-1.0, 0.3, 0.2]):
+        robot.position = np.array(position)
+        torque = robot.states(5).torque
+        np.testing.assert_allclose(torque, tiny_gravity(robot.position), rtol=1e-6)
+
+
+@pytest.mark.parametrize("running", ["external", "included"])
+def test_a_policy_for_a_robot_that_is_carried_by_another_is_refused(
+    tmp_path: Path, running: str
+) -> None:
+    files = {
+        gravity: write_tiny_policy(tmp_path / f"{gravity}.onnx", gravity=gravity)
+        for gravity in ("external", "included")
+    }
+    robot = Robot(Policy.load(files.pop(running)))
+    ((other, path),) = files.items()
+    with pytest.raises(ConfigurationError, match=f"must have gravity {running}, .* got {other}"):
+        robot.controller.swap(Policy.load(path))
+    assert robot.controller.policy.spec.gravity == running
 
 
 @pytest.mark.parametrize(

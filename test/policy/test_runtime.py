@@ -15,7 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
-from tiny_policy import tiny_action, tiny_model, tiny_spec, write_tiny_policy
+from tiny_policy import (
+    JOINTS,
+    tiny_action,
+    tiny_gravity,
+    tiny_model,
+    tiny_spec,
+    write_tiny_policy,
+)
 
 from sac_ros.errors import PolicyFileError
 from sac_ros.policy import runtime
@@ -62,6 +69,29 @@ def test_a_batch_gives_the_same_torques_as_single_states(path: Path) -> None:
     for row in range(16):
         single, _ = policy(*(state[row] for state in states))
         np.testing.assert_allclose(single, torque[row], rtol=1e-6)
+
+
+@pytest.mark.parametrize("uses_previous_action", [False, True])
+def test_a_policy_that_holds_the_arm_up_tells_by_how_much(
+    path: Path, uses_previous_action: bool
+) -> None:
+    write_tiny_policy(path, gravity="included", uses_previous_action=uses_previous_action)
+    policy = Policy.load(path)
+    position, goals = np.random.default_rng(1).uniform(-1, 1, (2, 16, 3))
+    torque, action, gravity = policy.answer(position, position, goals, position)
+    assert gravity is not None
+    np.testing.assert_allclose(gravity, tiny_gravity(position), rtol=1e-5)
+    np.testing.assert_allclose(torque, action * policy.spec.action_scale + gravity, rtol=1e-5)
+    np.testing.assert_allclose(policy.gravity(position), gravity, rtol=1e-6)
+    np.testing.assert_allclose(policy.gravity(position[3]), gravity[3], rtol=1e-6)
+    single = policy.answer(position[3], position[3], goals[3], position[3])
+    np.testing.assert_allclose(single.gravity, gravity[3], rtol=1e-6)
+
+
+def test_a_policy_for_a_robot_that_carries_itself_has_no_gravity(path: Path) -> None:
+    policy = Policy.load(write_tiny_policy(path))
+    assert policy.gravity(np.zeros(3)) is None
+    assert policy.answer(np.zeros(3), np.zeros(3), np.zeros(3)).gravity is None
 
 
 def test_the_policy_knows_its_file(path: Path) -> None:
@@ -180,6 +210,54 @@ def test_a_missing_output_is_refused(path: Path) -> None:
     model = tiny_model(tiny_spec())
     del model.graph.output[1]
     assert "outputs must be torque, action; got torque" in refusal(path, model)
+
+
+def test_a_gravity_that_is_missing_or_too_much_is_refused(path: Path) -> None:
+    external, included = tiny_spec(), tiny_spec(gravity="included")
+    sentence = refusal(path, tiny_model(external, spec_json=included.to_json()))
+    assert "outputs must be torque, action, gravity; got torque, action" in sentence
+    sentence = refusal(path, tiny_model(included, spec_json=external.to_json()))
+    assert "outputs must be torque, action; got torque, action, gravity" in sentence
+
+
+def with_gravity_from(node: onnx.NodeProto) -> onnx.ModelProto:
+    """A model whose gravity output is ``wrong``, what ``node`` makes; its torque is as it was."""
+    model = tiny_model(tiny_spec(gravity="included"))
+    nan = onnx.numpy_helper.from_array(np.full(3, np.nan, np.float32), "nothing_at_all")
+    model.graph.initializer.append(nan)
+    model.graph.node.append(node)
+    for each in model.graph.node:
+        for names in (each.input, each.output):
+            names[:] = [{"gravity": "right", "wrong": "gravity"}.get(name, name) for name in names]
+    return model
+
+
+def test_a_gravity_of_another_width_is_refused(path: Path) -> None:
+    model = with_gravity_from(helper.make_node("Concat", ["gravity", "goal"], ["wrong"], axis=1))
+    model.graph.output[2].type.tensor_type.shape.dim[1].dim_value = 6
+    assert "gravity must have shape [batch, 3]; got ['batch', 6]" in refusal(path, model)
+
+
+def test_a_gravity_of_another_number_of_states_is_refused(path: Path) -> None:
+    first = helper.make_node("Slice", ["gravity", "zero", "one", "zero"], ["wrong"])
+    sentence = refusal(path, with_gravity_from(first))
+    assert "the graph's gravity must have shape [4, 3]; got [1, 3]" in sentence
+
+
+@pytest.mark.parametrize(
+    ("other_input", "reason"),
+    [
+        ("nothing_at_all", "gives a gravity that is not finite"),
+        ("joint_velocity", "the gravity of {} must follow from joint_position alone"),
+        ("goal", "the gravity of {} must follow from joint_position alone"),
+    ],
+)
+def test_a_gravity_that_is_not_finite_or_not_of_the_position_alone_is_refused(
+    path: Path, other_input: str, reason: str
+) -> None:
+    model = with_gravity_from(helper.make_node("Add", ["gravity", other_input], ["wrong"]))
+    sentence = refusal(path, model)
+    assert any(reason.format(name) in sentence for name in JOINTS)
 
 
 @pytest.mark.parametrize("shape", [[1, 3], ["batch", 4], ["batch", "n"], [3]])

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tiny policy files for tests: a PD controller in ONNX with a valid spec and self test.
 
-    action = tanh(gain · (goal₀ − q) − damping · q̇),   torque = action_scale · action
+    action = tanh(gain · (goal₀ − q) − damping · q̇),   torque = action_scale · action + g(q)
 
-The goal has three numbers, of which the first is the target of every joint.
+The goal has three numbers, of which the first is the target of every joint. g is 0 in a policy
+with gravity ``external``, and `tiny_gravity` in one with ``included``.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ def tiny_spec(
     if uses_previous_action:
         inputs["previous_action"] = generator.uniform(-1, 1, (4, n))
     torque = np.asarray(scale) * tiny_action(gain=gain, **inputs)
+    if changes.get("gravity") == "included":
+        torque = torque + tiny_gravity(inputs["joint_position"])
     fields: dict[str, Any] = {
         "name": "tiny",
         "arm": "tiny_arm",
@@ -85,6 +88,12 @@ def tiny_action(
     if previous_action is not None:
         drive = drive + 0.1 * np.asarray(previous_action)
     return np.tanh(drive)
+
+
+def tiny_gravity(joint_position: Any) -> np.ndarray:
+    """The graph's g(q) in numpy: a third of the torque limit, where a joint is horizontal."""
+    q = np.asarray(joint_position)
+    return 10.0 / 3.0 * np.arange(q.shape[-1], 0, -1) * np.sin(q)
 
 
 def tiny_model(
@@ -127,8 +136,20 @@ def tiny_model(
             helper.make_node("Mul", ["root", "nothing"], ["zero_or_nan"]),
             helper.make_node("Add", ["sound", "zero_or_nan"], ["action"]),
         ]
-    nodes.append(helper.make_node("Mul", ["action", "scale"], ["torque"]))
+    outputs, weight = ["torque", "action"], {}
+    if spec.gravity == "included":
+        outputs.append("gravity")
+        weight["weight"] = tiny_gravity(np.full(n, np.pi / 2)).astype(np.float32)
+        nodes += [
+            helper.make_node("Sin", ["joint_position"], ["sine"]),
+            helper.make_node("Mul", ["sine", "weight"], ["gravity"]),
+            helper.make_node("Mul", ["action", "scale"], ["moving"]),
+            helper.make_node("Add", ["moving", "gravity"], ["torque"]),
+        ]
+    else:
+        nodes.append(helper.make_node("Mul", ["action", "scale"], ["torque"]))
     constants = {
+        **weight,
         "zero": np.array([0]),
         "one": np.array([1]),
         "two": np.array([2]),
@@ -145,7 +166,7 @@ def tiny_model(
         nodes,
         "tiny_policy",
         [_port(name, size) for name, size in sizes.items()],
-        [_port("torque", n), _port("action", n)],
+        [_port(name, n) for name in outputs],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -87,7 +87,8 @@ def test_inputs_and_outputs_are_those_of_the_contract(exported: Policy) -> None:
         "goal": ["batch", 3],
         "previous_action": ["batch", 7],
     }
-    assert shapes(graph.output) == {"torque": ["batch", 7], "action": ["batch", 7]}
+    outputs = {"external": ["torque", "action"], "included": ["torque", "action", "gravity"]}
+    assert shapes(graph.output) == {name: ["batch", 7] for name in outputs[exported.spec.gravity]}
 
 
 def test_the_metadata_keeps_full_precision(call: ExportCall, exported: Policy) -> None:
@@ -123,6 +124,22 @@ def test_what_the_file_adds_to_the_action_is_bullets_gravity_torque_to_a_million
     if call.env.gravity_model is None:
         expected = 0.0 * expected
     assert np.all(np.abs(added - expected) <= 1e-6 * arm.torque_limit)
+
+
+def test_the_gravity_that_the_file_tells_is_bullets_to_a_millionth_of_the_limit(
+    call: ExportCall, exported: Policy
+) -> None:
+    position = call.states.inputs["joint_position"]
+    told = exported.gravity(position)
+    if call.env.gravity_model is None:
+        assert told is None
+        return
+    expected = np.array([call.env.sim_arm.gravity_torque(q) for q in position])
+    assert told is not None
+    assert told.dtype == np.float32
+    # In single precision, as all of the graph; in double precision it is exact to 1e-9 N·m, see
+    # test_gravity_model.py.
+    assert np.all(np.abs(told - expected) <= 1e-6 * call.env.arm.torque_limit)
 
 
 def test_the_self_test_holds_real_states_and_their_torques(
@@ -208,6 +225,23 @@ def wrong_gravity(call: ExportCall) -> ExportCall:
     return broken
 
 
+def wrong_told_gravity(call: ExportCall) -> ExportCall:
+    """What the filter would hold the arm by, while the torque itself is right."""
+    broken = spoilt(call)
+    gravity = broken.graph.gravity
+    if gravity is None:
+        return wrong_gravity(call)
+    right = type(broken.graph).forward
+
+    class Wrong(type(broken.graph)):  # type: ignore[misc]
+        def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            torque, action, gravity = right(self, *inputs)
+            return torque, action, 1.01 * gravity
+
+    broken.graph.__class__ = Wrong
+    return broken
+
+
 def wrong_velocity_unit(call: ExportCall) -> ExportCall:
     broken = spoilt(call)
     broken.graph.velocity_limit.mul_(57.3)
@@ -232,7 +266,7 @@ def nan_weight(call: ExportCall) -> ExportCall:
 
 
 FAULTS = [
-    *(wrong_scale, wrong_kinematics, wrong_gravity),
+    *(wrong_scale, wrong_kinematics, wrong_gravity, wrong_told_gravity),
     *(wrong_velocity_unit, other_encoding, nan_weight),
 ]
 

@@ -53,6 +53,7 @@ def joint_limits(spec: PolicySpec, order: NDArray[np.intp]) -> JointLimits:
 
 def review(
     torque: NDArray[np.float32],
+    gravity: NDArray[np.float32] | None,
     answered: NDArray[np.bool_],
     position: Array,
     velocity: Array,
@@ -66,6 +67,7 @@ def review(
 
     Args:
         torque: [m, n] N·m; NaN where the policy has no goal.
+        gravity: [m, n] N·m, the g(q) that the torque holds; None where the robot adds it.
         answered: [m] whether it has one.
         position: [m, n] rad.
         velocity: [m, n] rad/s.
@@ -83,7 +85,12 @@ def review(
     last: Array | None = None
     for part in blocks(m):
         wanted, acted = _guarded(
-            torque[part].astype(np.float64), position[part], velocity[part], limits, config
+            torque[part].astype(np.float64),
+            None if gravity is None else gravity[part].astype(np.float64),
+            position[part],
+            velocity[part],
+            limits,
+            config,
         )
         before = time_s[max(part.start - 1, 0)]
         elapsed = np.clip(np.diff(time_s[part], prepend=before), 0.0, config.watchdog_s)
@@ -142,21 +149,29 @@ def limit_slew(wanted: Array, last: Array, step: Array) -> tuple[Array, NDArray[
 
 
 def _guarded(
-    torque: Array, position: Array, velocity: Array, limits: JointLimits, config: SafetyConfig
+    torque: Array,
+    gravity: Array | None,
+    position: Array,
+    velocity: Array,
+    limits: JointLimits,
+    config: SafetyConfig,
 ) -> tuple[Array, dict[Intervention, NDArray[np.bool_]]]:
     """Return torques after all guards but the slew limit, and where each guard acts."""
     usable = finite_rows(torque)[:, np.newaxis]
     damping = guards.damping_torque(velocity, limits)
-    clamped = guards.clamp(np.where(usable, torque, damping), limits)
+    clamped = guards.clamp(torque, limits)
     clamps = usable & (clamped != torque)
-    faded = guards.fade_at_position_limits(clamped, position, limits, config.position_margin)
+    held = None if gravity is None else guards.clamp(gravity, limits)
+    wanted = np.where(usable, clamped if held is None else clamped - held, damping)
+    faded = guards.fade_at_position_limits(wanted, position, limits, config.position_margin)
     braked = guards.brake_at_velocity_limits(faded, velocity, limits)
-    final = guards.clamp(braked, limits)
+    whole = braked if held is None else held + braked
+    final = guards.clamp(whole, limits)
     return final, {
         Intervention.NO_GOAL: np.broadcast_to(~usable, torque.shape),
-        Intervention.POSITION_LIMIT: faded != clamped,
+        Intervention.POSITION_LIMIT: faded != wanted,
         Intervention.VELOCITY_LIMIT: braked != faded,
-        Intervention.CLAMP: clamps | (final != braked),
+        Intervention.CLAMP: clamps | (final != whole),
     }
 
 
