@@ -7,15 +7,13 @@ time.
 
 from __future__ import annotations
 
-import json
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
 
 from sac_ros.nodes.replay_source import ReplaySource
 
@@ -55,10 +53,21 @@ class Lost:
     Attributes:
         states: decisions whose joint state is not in the bag.
         decisions: gaps in the count of the decisions.
+        swaps: times at which another policy took over, whose file is not in the bag.
     """
 
     states: int = 0
     decisions: int = 0
+    swaps: int = 0
+
+    def __str__(self) -> str:
+        """One clause for each thing that is missing; empty where nothing is."""
+        each = (
+            (self.states, "the joint states of {} decisions"),
+            (self.decisions, "{} decisions"),
+            (self.swaps, "the policies of {} swaps"),
+        )
+        return " and ".join(words.format(count) for count, words in each if count)
 
 
 @dataclass
@@ -114,7 +123,7 @@ def exact_events(source: ReplaySource, lost: Lost) -> Iterator[ReplayEvent]:
         elif topic == source.applied_torque:
             torques.add(bag_ns, source.read(cdr, JointState))
         else:
-            decision = json.loads(source.read(cdr, String).data)
+            decision = source.decision(cdr)
             begun = begun or decision["event"] == "activate"
             if begun:
                 lost.decisions += max(0, decision["n"] - count - 1) if count else 0
@@ -163,6 +172,7 @@ def _event(
     elif kind == "activate":
         yield ReplayEvent(kind, time, bag_ns, states.newest)
     else:
+        lost.swaps += kind == "swap"
         yield ReplayEvent(kind, time, bag_ns, engaged=decision.get("engaged", False))
 
 
@@ -195,3 +205,32 @@ def timed_events(source: ReplaySource) -> Iterator[ReplayEvent]:
             begun = True
             yield ReplayEvent("activate", time, bag_ns, state)
         yield ReplayEvent("state", time, bag_ns, state)
+
+
+def without_beginning(events: Iterable[ReplayEvent], begin_ns: int) -> Iterator[ReplayEvent]:
+    """Yield the events from a time on (ns, of receipt), but first what stood by then.
+
+    At the first state that is left the node is activated, if it was active, and told the goal
+    and the emergency stop that held: they may have come long before.
+    """
+    standing: dict[str, ReplayEvent] = {}
+    begun = False
+    for event in events:
+        if begun:
+            yield event
+        elif event.bag_ns >= begin_ns and event.kind == "state":
+            begun = True
+            for each in ("activate", "goal", "emergency_stop"):
+                if each in standing:
+                    state = event.state if each == "activate" else None
+                    yield replace(
+                        standing[each], time=event.time, bag_ns=event.bag_ns, state=state
+                    )
+            yield event
+        elif event.kind == "deactivate":  # which forgets the goal, too
+            standing.pop("activate", None)
+            standing.pop("goal", None)
+        elif event.kind == "emergency_stop" and not event.engaged:
+            standing.pop(event.kind, None)
+        else:
+            standing[event.kind] = event

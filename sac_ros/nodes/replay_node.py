@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock as ClockMessage
 
-from sac_ros.errors import ConfigurationError
+from sac_ros.errors import EXIT_BAD_ANSWER, EXIT_DONE, BagError, ConfigurationError
 from sac_ros.nodes.bag_writer import STORAGES, BagWriter, new_bag_name
 from sac_ros.nodes.child_processes import ChildProcesses
 from sac_ros.nodes.lock_step import LockStep
@@ -31,6 +32,7 @@ from sac_ros.nodes.replay_events import (
     exact_events,
     goal_message,
     timed_events,
+    without_beginning,
 )
 from sac_ros.nodes.replay_source import ReplaySource
 from sac_ros.nodes.shadow_policy import ShadowPolicy
@@ -125,9 +127,13 @@ class ReplayNode(Node):
 
     def stop(self) -> None:
         """Ends the replay and closes its bag; called by `run_node` whatever the node ends for."""
+        ended = not self._thread.is_alive()
         self._stopped.set()
         self._thread.join(10.0)
         self._open.close()
+        if not ended:
+            states = self._way.tally.states
+            self.get_logger().info(f"stopped after {states} joint states, in {self._bag.path}")
 
     # ---- before ------------------------------------------------------------------------------
 
@@ -146,8 +152,17 @@ class ReplayNode(Node):
                 f"bag {config.bag} has no goals (no topic of type geometry_msgs/msg/PoseStamped); "
                 "give one by the parameter goal"
             )
-        if activation and activation["sha256"] != model.sha256:
+        duration = (self._source.end_ns - self._source.start_ns) * 1e-9
+        if config.start_offset_s >= max(duration, 1e-9):
+            raise ConfigurationError(
+                f"parameter start_offset_s must be below the {duration:.3f} s that bag "
+                f"{config.bag} lasts; got {config.start_offset_s:g}"
+            )
+        same = bool(activation) and activation["sha256"] == model.sha256
+        if activation and not same:
             self.get_logger().warning(f"{model.path} is not the policy that was recorded")
+        # Only what is asked to come out the same can fail to.
+        self._judged = same and self._exact and not config.policy_params_file
         names = {topic: absolute(topic, self._own) for topic in _WRITTEN}
         names |= {t.name: absolute(t.name, self._own) for t in RECORDED if "/" in t.name[1:]}
         output = config.output or new_bag_name().replace("sac_ros", "replay", 1)
@@ -178,7 +193,13 @@ class ReplayNode(Node):
             raise ConfigurationError(
                 "parameter model_path must name a policy file: the bag does not tell which one ran"
             )
-        return Policy.load(Path(path).expanduser())
+        path = Path(path).expanduser()
+        if not self._config.model_path and not path.exists():
+            raise ConfigurationError(
+                f"policy file {path}, which the bag says ran, does not exist here; give it by the "
+                "parameter model_path"
+            )
+        return Policy.load(path)
 
     def _start_policy_node(self, model: Path, recorded: dict[str, Any]) -> None:
         """Start a policy_node with the recorded parameters: they are part of its torques."""
@@ -214,28 +235,28 @@ class ReplayNode(Node):
         """The bag's events, renamed, cut and with the goal that it may lack."""
         source = self._source
         events = exact_events(source, self._lost) if self._exact else timed_events(source)
-        begin_ns = source.start_ns + round(self._config.start_offset_s * 1e9)
+        if self._config.start_offset_s:
+            begin_ns = source.start_ns + round(self._config.start_offset_s * 1e9)
+            events = without_beginning(events, begin_ns)
         waiting = not self._exact and bool(self._config.goal)
-        activation: ReplayEvent | None = None
         for event in events:
             if self._stopped.is_set():
                 return
-            if event.state is not None and self._names:
-                event.state.name = [self._names.get(name, name) for name in event.state.name]
-            if event.bag_ns < begin_ns:
-                activation = event if event.kind == "activate" else activation
-                continue
-            if activation is not None and event.state is not None:
-                # From here on it is active, at the time of the first state that is left.
-                yield ReplayEvent("activate", event.time, event.bag_ns, event.state)
-                activation = None
-            yield event
+            yield self._renamed(event)
             if waiting and event.kind == "activate":
                 waiting = False
                 goal = goal_message(list(self._config.goal), self._spec.goal.frame)
                 yield ReplayEvent("goal", event.time, event.bag_ns, goal=goal)
             done = (event.bag_ns - source.start_ns) * 1e-9
             self._progress = f"{done:.1f} of {(source.end_ns - source.start_ns) * 1e-9:.1f} s"
+
+    def _renamed(self, event: ReplayEvent) -> ReplayEvent:
+        """With the policy's names in a copy: two events may hold the same joint state."""
+        if event.state is None or not self._names:
+            return event
+        state = copy.copy(event.state)
+        state.name = [self._names.get(name, name) for name in event.state.name]
+        return replace(event, state=state)
 
     def _write(self, topic: str, time_ns: int, cdr: bytes) -> None:
         self._bag.write(self._topics[topic], time_ns, cdr)
@@ -254,19 +275,29 @@ class ReplayNode(Node):
             return
         if self._failure is not None:
             raise self._failure
+        if not self._way.tally.states:
+            raise BagError(f"bag {self._config.bag} has no joint state that could be replayed")
+        raise NodeDone(self._conclude())
+
+    def _conclude(self) -> int:
+        """Say what the replay came to; return the exit code."""
         tally, log = self._way.tally, self.get_logger()
+        for warning in self._source.warnings:
+            log.warning(warning)
         log.info(f"{tally.states} joint states, {tally.torques} torques, in {self._bag.path}")
-        if self._lost.states or self._lost.decisions:
-            log.warning(
-                f"the bag lacks the joint states of {self._lost.states} decisions, and "
-                f"{self._lost.decisions} decisions"
-            )
-        if tally.compared:
-            log.info(
-                f"{tally.equal} of {tally.compared} applied torques are equal to the recorded "
-                f"ones bit for bit; the largest difference is {tally.worst:g} N·m"
-            )
-        raise NodeDone
+        lacks = f"the bag lacks {self._lost}" if str(self._lost) else ""
+        if not tally.compared or self._config.start_offset_s:
+            if lacks:
+                log.warning(lacks)
+            return EXIT_DONE  # from the middle on, soft start and decimation begin elsewhere
+        words = f"{tally.equal} of {tally.compared} applied torques are equal to the recorded ones"
+        words += f" bit for bit; the largest difference is {tally.worst:g} N·m"
+        words += f"; {lacks}" if lacks else ""
+        if self._judged and tally.equal < tally.compared:
+            log.error(words)
+            return EXIT_BAD_ANSWER
+        log.info(words)
+        return EXIT_DONE
 
 
 def _joint_names(joints: tuple[str, ...]) -> dict[str, str]:
@@ -285,7 +316,10 @@ def _joint_names(joints: tuple[str, ...]) -> dict[str, str]:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Console script `replay_node`; returns the exit code."""
+    """Console script `replay_node`; returns the exit code.
+
+    1: the recorded policy_node's own torques did not come out again, bit for bit.
+    """
     return run_node(ReplayNode, args)
 
 

@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rclpy.serialization import deserialize_message
-from rosbags.highlevel import AnyReader
-from rosbags.typesys import Stores, get_typestore
 from std_msgs.msg import String
 
+from sac_ros.bags.bag import Bag
 from sac_ros.errors import BagError
+from sac_ros.nodes.recorded_decision import parse_decision
 
 _STATES = "sensor_msgs/msg/JointState"
 _GOALS = "geometry_msgs/msg/PoseStamped"
@@ -22,7 +21,7 @@ _TORQUES = ("policy_torque", "applied_torque")  # joint states by type, but none
 
 
 class ReplaySource:
-    """An open bag. Use it as a context.
+    """An open bag, read as `evaluate_bag` reads it: whole or not. Use it as a context.
 
     Attributes:
         states: topic of the joint states.
@@ -44,20 +43,24 @@ class ReplaySource:
             BagError: it cannot be read, or a topic cannot be told.
         """
         self.path = path
-        if not path.exists():
-            raise BagError(f"bag {path} does not exist")
+        self._bag = Bag(path)
         try:
-            self._reader = AnyReader([path], default_typestore=get_typestore(Stores.LATEST))
-            self._reader.open()
-        except Exception as error:  # rosbags raises what its parsers and SQLite raise
-            raise BagError(f"bag {path} cannot be read: {_reason(error)}") from error
-        if not self._reader.is2:
-            raise BagError(f"bag {path} must be of ROS 2; it is of ROS 1 (rosbags-convert helps)")
-        self.start_ns, self.end_ns = self._reader.start_time, self._reader.end_time
+            self._find(states, goals)
+        except BaseException:
+            self._bag.close()
+            raise
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about the bag; complete once it was read."""
+        return self._bag.warnings
+
+    def _find(self, states: str, goals: str) -> None:
+        self.start_ns, self.end_ns = self._bag.span_ns
         robots = [name for name in self._named(_STATES) if name.rpartition("/")[2] not in _TORQUES]
         self.states: str = self._one("joint states", _STATES, robots, states) or ""
         if not self.states:
-            raise BagError(f"bag {path} has no joint states: no topic of type {_STATES}")
+            raise BagError(f"bag {self.path} has no joint states: no topic of type {_STATES}")
         self.goals = self._one("goals", _GOALS, self._named(_GOALS), goals)
         self.decisions = self._ours("decisions", _TEXT)
         self.applied_torque = self._ours("applied_torque", _STATES)
@@ -65,10 +68,24 @@ class ReplaySource:
     def activation(self) -> dict[str, Any]:
         """Return the first recorded ``activate`` decision, ``{}`` where there is none."""
         for _, _, cdr in self.messages([self.decisions]):
-            decision = json.loads(self.read(cdr, String).data)
+            decision = self.decision(cdr)
             if decision["event"] == "activate":
-                return dict(decision)
+                return decision
         return {}
+
+    def decision(self, cdr: bytes) -> dict[str, Any]:
+        """Return a message of `decisions`.
+
+        Raises:
+            BagError: it is none.
+        """
+        try:
+            return parse_decision(self.read(cdr, String).data)
+        except ValueError as error:
+            raise BagError(
+                f"bag {self.path}: a message of {self.decisions} is no decision of a policy_node: "
+                f"{error}"
+            ) from error
 
     def read(self, cdr: bytes, kind: Any) -> Any:
         """Return a message of a class.
@@ -84,26 +101,15 @@ class ReplaySource:
     def messages(self, topics: Sequence[str | None]) -> Iterator[tuple[str, int, bytes]]:
         """Yield (topic, ns of receipt, CDR) of some topics in the order of their receipt.
 
-        Raises:
-            BagError: the bag ends in the middle, or is damaged.
+        A damage ends it: see `warnings`.
         """
-        chosen = [each for each in self._reader.connections if each.topic in topics]
-        if not chosen:
-            return
-        messages = self._reader.messages(connections=chosen)
-        while True:
-            try:
-                connection, bag_ns, data = next(messages)
-                cdr = bytes(data)
-            except StopIteration:
-                return
-            except Exception as error:
-                raise BagError(f"bag {self.path} is damaged: {_reason(error)}") from error
-            yield connection.topic, bag_ns, cdr
+        for batch in self._bag.batches({each for each in topics if each}):
+            for topic, bag_ns, _, cdr in batch:
+                yield topic, bag_ns, cdr
 
     def close(self) -> None:
         """Close the bag."""
-        self._reader.close()
+        self._bag.close()
 
     def __enter__(self) -> ReplaySource:
         """Itself."""
@@ -114,8 +120,7 @@ class ReplaySource:
         self.close()
 
     def _named(self, msgtype: str) -> list[str]:
-        found = {each.topic for each in self._reader.connections if each.msgtype == msgtype}
-        return sorted(found)
+        return [each.name for each in self._bag.topics.values() if each.type == msgtype]
 
     def _ours(self, name: str, msgtype: str) -> str | None:
         found = [each for each in self._named(msgtype) if each.endswith(f"/policy_node/{name}")]
@@ -137,7 +142,3 @@ class ReplaySource:
                 f"choose one by the parameter {parameter}"
             )
         return candidates[0] if candidates else None
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -17,78 +17,19 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
 from policy_harness import Robot
-from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.serialization import deserialize_message
+from replay_bags import PERIOD_NS, START_NS, STATES, TORQUES, replay, said, torques, write_bag
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray, String
+from std_msgs.msg import String
 from tiny_policy import JOINTS, write_tiny_policy
 
-from sac_ros.nodes.bag_writer import BagWriter
-from sac_ros.nodes.recorded_topics import RecordedTopic
-from sac_ros.nodes.replay_events import goal_message
-from sac_ros.nodes.replay_source import ReplaySource
-
-STATES = 300
-PERIOD_NS = 2_000_000
-START_NS = 1_700_000_000_000_000_000
-TORQUES = ("policy_node/policy_torque", "policy_node/applied_torque", "policy_node/decisions")
+from sac_ros.bags.evaluate_bag import main as evaluate_bag
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     return write_tiny_policy(tmp_path / "policy.onnx", uses_previous_action=True)
-
-
-def replay(bag: Path, output: Path, *parameters: str) -> tuple[int, str]:
-    """Run replay_node to its end; return the exit code and what it wrote."""
-    given = [f"bag:={bag}", f"output:={output}", *parameters]
-    arguments = [part for each in given for part in ("-p", each)]
-    command = [sys.executable, "-m", "sac_ros.nodes.replay_node", "--ros-args", *arguments]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=200.0)
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, done.stderr
-
-
-def said(bag: Path, *topics: str) -> list[tuple[str, int, bytes]]:
-    """Everything in a replay's bag on some topics."""
-    with ReplaySource(bag) as source:
-        return [*source.messages([f"/replay_node/{topic}" for topic in topics])]
-
-
-def torques(bag: Path, topic: str = TORQUES[1]) -> list[tuple[float, ...]]:
-    return [tuple(deserialize_message(cdr, JointState).effort) for _, _, cdr in said(bag, topic)]
-
-
-def write_bag(
-    path: Path,
-    names: tuple[str, ...] = JOINTS,
-    *,
-    goals: bool = True,
-    storage: str = "mcap",
-    more: str = "",
-) -> Path:
-    """A bag as a robot's recorder writes it: states and commands at 500 Hz, a goal after 0.1 s."""
-    topics = [RecordedTopic("/joint_states", JointState)]
-    topics.append(RecordedTopic("/commands", Float64MultiArray))
-    if goals:
-        topics.append(RecordedTopic("/goal_pose", type(goal_message([0, 0, 0], ""))))
-    if more:
-        topics.append(RecordedTopic(more, JointState))
-    bag = BagWriter(path, topics, storage)
-    for number in range(STATES):
-        now = START_NS + number * PERIOD_NS
-        state = JointState(name=list(names))
-        state.position = [0.1 + 0.0001 * number, -0.2, 0.3]
-        state.velocity = [0.05, 0.0, -0.1]
-        state.header.stamp.sec, state.header.stamp.nanosec = divmod(now, 10**9)
-        bag.write("/joint_states", now, serialize_message(state))
-        bag.write("/commands", now, serialize_message(Float64MultiArray(data=[1.0, 2.0, 3.0])))
-        if more:
-            bag.write(more, now, serialize_message(state))
-        if goals and number == 50:
-            bag.write("/goal_pose", now, serialize_message(goal_message([0.6, 0, 0], "base")))
-    bag.close()
-    return path
 
 
 @pytest.fixture
@@ -197,6 +138,45 @@ def test_a_replay_can_be_replayed(model: Path, tmp_path: Path) -> None:
     assert torques(tmp_path / "again") == torques(tmp_path / "out")
 
 
+def test_a_replays_own_bag_is_evaluated_like_any_other(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replay(write_bag(tmp_path / "bag"), tmp_path / "out", f"model_path:={model}")
+    assert evaluate_bag([str(tmp_path / "out"), "--model", str(model), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["models"]
+    assert found["errors"][0]["samples"] == STATES - 51  # from the goal on, after state 50
+    assert found["errors"][0]["overall"]["max_share"] < 1e-5
+    assert "no_goal" in [each["kind"] for each in found["interventions"]]
+    decisions = [
+        json.loads(deserialize_message(cdr, String).data)
+        for *_, cdr in said(tmp_path / "out", TORQUES[2])
+    ]
+    acted = {kind for each in decisions for kind in each.get("interventions", {})}
+    assert {"no_goal", "soft_start"} <= acted
+
+
+def test_a_replay_that_is_stopped_says_how_far_it_came_and_leaves_a_whole_bag(
+    ros: Any, eventually: Callable[..., None], model: Path, tmp_path: Path
+) -> None:
+    bag = write_bag(tmp_path / "bag", count=100_000)
+    command = [sys.executable, "-m", "sac_ros.nodes.replay_node", "--ros-args"]
+    given = [f"bag:={bag}", f"output:={tmp_path / 'out'}", f"model_path:={model}"]
+    arguments = [part for each in given for part in ("-p", each)]
+    process = subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True)
+    answers: list[JointState] = []
+    ros.node().create_subscription(JointState, f"/replay_node/{TORQUES[1]}", answers.append, 10)
+    eventually(lambda: len(answers) > 2, "the replay is under way", timeout=60.0)
+    process.send_signal(signal.SIGINT)
+    _, log = process.communicate(timeout=30.0)
+    assert process.returncode == 0
+    assert "Traceback" not in log
+    (line,) = [line for line in log.splitlines() if "stopped after" in line]
+    found = re.search(r"stopped after (\d+) joint states", line)
+    assert found
+    assert len(said(tmp_path / "out", "joint_states")) == int(found[1]) > 0
+    assert (tmp_path / "out" / "metadata.yaml").exists()
+
+
 def test_no_command_is_ever_published_and_no_live_topic_is_used(
     ros: Any, eventually: Callable[..., None], model: Path, tmp_path: Path
 ) -> None:
@@ -255,6 +235,34 @@ def test_in_real_time_the_states_come_at_their_own_pace_and_the_clock_is_the_rec
     assert clocks == sorted(clocks)
     assert set(clocks) <= {START_NS + number * PERIOD_NS for number in range(100, STATES)}
     assert len(clocks) > left // 2
+
+
+@pytest.mark.parametrize("mode", ["lock_step", "real_time"])
+def test_a_replay_from_the_middle_on_knows_the_goal_that_stood(
+    model: Path, tmp_path: Path, mode: str
+) -> None:
+    bag = write_bag(tmp_path / "bag")  # whose only goal comes after 0.1 s
+    given = (f"model_path:={model}", f"mode:={mode}", "start_offset_s:=0.4")
+    code, log = replay(bag, tmp_path / "out", *given)
+    assert code == 0, log
+    states = said(tmp_path / "out", "joint_states")
+    assert len(states) == STATES - 200
+    asked = len(torques(tmp_path / "out", TORQUES[0]))
+    assert asked == len(states) if mode == "lock_step" else asked > 10
+    code, log = replay(bag, tmp_path / "late", f"model_path:={model}", "start_offset_s:=9.0")
+    assert code == 2
+    assert "parameter start_offset_s must be below the 0.598 s that bag" in log
+
+
+def test_joints_whose_names_are_swapped_are_told_by_name(model: Path, tmp_path: Path) -> None:
+    """Each name is that of another joint in the policy."""
+    others = (*JOINTS[1:], JOINTS[0])
+    bag = write_bag(tmp_path / "bag", others)
+    pairs = ",".join(f"'{policy}={name}'" for policy, name in zip(JOINTS, others, strict=True))
+    code, log = replay(bag, tmp_path / "out", f"model_path:={model}", f"joints:=[{pairs}]")
+    assert code == 0, log
+    replay(write_bag(tmp_path / "own"), tmp_path / "plain", f"model_path:={model}")
+    assert torques(tmp_path / "out") == torques(tmp_path / "plain")
 
 
 def test_joints_of_other_names_are_told_by_name(model: Path, tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bags to replay, replay_node run on them, and what its own bag holds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from tiny_policy import JOINTS
+
+from sac_ros.nodes.bag_writer import BagWriter
+from sac_ros.nodes.recorded_topics import RecordedTopic
+from sac_ros.nodes.replay_events import goal_message
+from sac_ros.nodes.replay_source import ReplaySource
+
+STATES = 300
+PERIOD_NS = 2_000_000
+START_NS = 1_700_000_000_000_000_000
+TORQUES = ("policy_node/policy_torque", "policy_node/applied_torque", "policy_node/decisions")
+
+
+def replay(bag: Path, output: Path, *parameters: str) -> tuple[int, str]:
+    """Run replay_node to its end; return the exit code and what it wrote."""
+    given = [f"bag:={bag}", f"output:={output}", *parameters]
+    arguments = [part for each in given for part in ("-p", each)]
+    command = [sys.executable, "-m", "sac_ros.nodes.replay_node", "--ros-args", *arguments]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=200.0)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stderr
+
+
+def said(bag: Path, *topics: str) -> list[tuple[str, int, bytes]]:
+    """Everything in a replay's bag on some topics."""
+    with ReplaySource(bag) as source:
+        return [*source.messages([f"/replay_node/{topic}" for topic in topics])]
+
+
+def torques(bag: Path, topic: str = TORQUES[1]) -> list[tuple[float, ...]]:
+    return [tuple(deserialize_message(cdr, JointState).effort) for _, _, cdr in said(bag, topic)]
+
+
+def write_bag(
+    path: Path,
+    names: tuple[str, ...] = JOINTS,
+    *,
+    goals: bool = True,
+    storage: str = "mcap",
+    more: str = "",
+    count: int = STATES,
+) -> Path:
+    """A bag as a robot's recorder writes it: states and commands at 500 Hz, a goal after 0.1 s."""
+    topics = [RecordedTopic("/joint_states", JointState)]
+    topics.append(RecordedTopic("/commands", Float64MultiArray))
+    if goals:
+        topics.append(RecordedTopic("/goal_pose", type(goal_message([0, 0, 0], ""))))
+    if more:
+        topics.append(RecordedTopic(more, JointState))
+    bag = BagWriter(path, topics, storage)
+    for number in range(count):
+        now = START_NS + number * PERIOD_NS
+        state = JointState(name=list(names))
+        state.position = [0.1 + 0.0001 * number, -0.2, 0.3]
+        state.velocity = [0.05, 0.0, -0.1]
+        state.header.stamp.sec, state.header.stamp.nanosec = divmod(now, 10**9)
+        bag.write("/joint_states", now, serialize_message(state))
+        bag.write("/commands", now, serialize_message(Float64MultiArray(data=[1.0, 2.0, 3.0])))
+        if more:
+            bag.write(more, now, serialize_message(state))
+        if goals and number == 50:
+            bag.write("/goal_pose", now, serialize_message(goal_message([0.6, 0, 0], "base")))
+    bag.close()
+    return path
