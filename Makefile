@@ -70,6 +70,10 @@ $(BENCH_STAMP): $(STAMP)
 soak: setup ## hurt a policy_node once a second, judge every command; ARGS="--minutes 10"
 	@$(VENV)/bin/python -m benchmarks.soak $(ARGS)
 
+.PHONY: swap
+swap: setup ## change the policy of a policy_node once a second, judge every command; ARGS="--seconds 20"
+	@$(VENV)/bin/python -m benchmarks.swap $(ARGS)
+
 .PHONY: ablation
 ablation: setup ## train the default and changes of it, write docs/ablation.md; ARGS="--seeds 3"
 	@$(VENV)/bin/python -m benchmarks.ablation $(ARGS)

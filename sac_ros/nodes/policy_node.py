@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -25,6 +24,7 @@ from sac_ros.nodes.decision_log import DecisionLog
 from sac_ros.nodes.diagnostics import PolicyDiagnostics
 from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.policy_config import PolicyNodeConfig
+from sac_ros.nodes.policy_loading import PolicyLoading, short_turns
 from sac_ros.nodes.policy_wiring import Callbacks, PolicyWiring
 from sac_ros.nodes.realtime import prepare
 from sac_ros.nodes.spin import run_node
@@ -286,24 +286,14 @@ class PolicyNode(LifecycleNode):
     def _swap(self, path: str) -> None:
         """Load a policy in another thread, answering states meanwhile, and swap it in."""
         wiring = self._configured()
-        loaded: list[Policy | SacRosError] = []
-
-        def load() -> None:
-            try:
-                loaded.append(self._load(path))
-            except SacRosError as error:
-                loaded.append(error)
-
-        thread = threading.Thread(target=load, name="load policy", daemon=True)
-        thread.start()
-        wiring.answer_states_until(lambda: not thread.is_alive(), _LONGEST_LOAD_S)
-        late = f"policy file {path} must load within {_LONGEST_LOAD_S:g} s; it did not"
-        (result,) = list(loaded) or [ConfigurationError(late)]
-        if isinstance(result, SacRosError):
-            raise result
-        wiring.swap(result)
-        self._decisions.note("swap", self._now(), sha256=result.sha256)
-        self.get_logger().info(f"policy {result.spec.name} from {path} runs now")
+        loading = PolicyLoading(path, self._load)
+        with short_turns():
+            loading.start()
+            wiring.answer_states_until(lambda: not loading.is_alive(), _LONGEST_LOAD_S)
+        policy, spec_text = loading.result(_LONGEST_LOAD_S)
+        wiring.swap(policy, spec_text)
+        self._decisions.note("swap", self._now(), sha256=policy.sha256)
+        self.get_logger().info(f"policy {policy.spec.name} from {path} runs now")
 
     def _load(self, path: str) -> Policy:
         """Load and verify a policy file, and check that it fits the robot's gravity."""

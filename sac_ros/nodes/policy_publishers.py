@@ -54,11 +54,11 @@ class PolicyPublishers:
         self._torque_message = JointState(name=names, effort=array.array("d", data))
         self._torque_view = np.frombuffer(self._torque_message.effort)
         self.sent = 0
-        self.publish_spec(spec)
+        self.publish_spec(spec.to_json())
 
-    def publish_spec(self, spec: PolicySpec) -> None:
-        """Publish the spec of the policy that runs now."""
-        self._spec.publish(String(data=spec.to_json()))
+    def publish_spec(self, text: str) -> None:
+        """Publish the spec of the policy that runs now, as JSON."""
+        self._spec.publish(String(data=text))
 
     def publish(self, command: Command) -> None:
         """Publish a command, except in shadow mode."""

@@ -157,12 +157,12 @@ class PolicyWiring:
                 f"{', '.join(others())}"
             )
 
-    def swap(self, policy: Policy) -> None:
-        """Let another policy answer from the next state on."""
+    def swap(self, policy: Policy, spec_text: str) -> None:
+        """Let another policy answer from the next state on; ``spec_text`` is its spec as JSON."""
         goal_reader = GoalReader(policy.spec.goal, self._lookup)
         self.controller.swap(policy)
         self.goal_reader = goal_reader
-        self.publishers.publish_spec(policy.spec)
+        self.publishers.publish_spec(spec_text)
 
     def new_faults(self) -> list[tuple[str, str]]:
         """Return the faults that were latched since the last call."""

@@ -406,6 +406,35 @@ def test_while_a_file_does_not_load_states_and_the_emergency_stop_are_answered(
     assert tracking.end() == 0
 
 
+def test_a_load_that_fails_in_an_unforeseen_way_is_told_as_that_and_the_old_policy_stays(
+    robot: Robot, model: Path
+) -> None:
+    program = (
+        "import sys\n"
+        "from sac_ros.nodes import policy_node\n"
+        "load = policy_node.Policy.load\n"
+        "def fail(path):\n"
+        "    if path.stem == 'unlucky':\n"
+        "        raise RuntimeError('a bug')\n"
+        "    return load(path)\n"
+        "policy_node.Policy.load = fail\n"
+        "sys.exit(policy_node.main())\n"
+    )
+    robot.start_active(model, program=program)
+    robot.set_goal(GOAL)
+    robot.commands_become(robot.policy_torque(GOAL))
+    successful, why = robot.set_model(model.with_name("unlucky.onnx"))
+    assert not successful
+    assert why == (
+        f"policy file {model.with_name('unlucky.onnx')} must load without an unexpected error; "
+        "it ended with RuntimeError: a bug"
+    )
+    robot.eventually(lambda: "Traceback" in robot.log, "the bug's traceback")
+    robot.commands_become(robot.policy_torque(GOAL))
+    assert robot.clear_fault() == ""
+    robot.assert_always_true()
+
+
 def test_a_node_that_was_frozen_longer_than_the_watchdog_comes_back_stopped(
     tracking: Robot,
 ) -> None:
