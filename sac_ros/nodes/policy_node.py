@@ -292,6 +292,7 @@ class PolicyNode(LifecycleNode):
             wiring.answer_states_until(lambda: not loading.is_alive(), _LONGEST_LOAD_S)
         policy, spec_text = loading.result(_LONGEST_LOAD_S)
         wiring.swap(policy, spec_text)
+        wiring.answer_waiting_states()  # before what may wait: to say so takes another half period
         self._decisions.note("swap", self._now(), sha256=policy.sha256)
         self.get_logger().info(f"policy {policy.spec.name} from {path} runs now")
 

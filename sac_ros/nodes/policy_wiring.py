@@ -24,6 +24,7 @@ from sac_ros.policy.runtime import Policy
 
 _TICKS_PER_WATCHDOG = 5
 _POLL_S = 0.0005
+_QUEUE = qos_profile_sensor_data.depth
 _RAMP_PERIOD_S = 0.002
 _LONGEST_RAMP_S = 3.0  # ros2 launch sends SIGKILL ten seconds after SIGINT
 _ACKNOWLEDGE_S = 1.0
@@ -111,13 +112,15 @@ class PolicyWiring:
         deadline = time.monotonic() + timeout_s
         while not done() and time.monotonic() < deadline:
             _serve(self._urgent)
-            with self.states.handle:
-                taken = self.states.handle.take_message(self.states.msg_type, self.states.raw)
-            if taken is not None:
-                self._callbacks.joint_state(taken[0])
-            else:
+            if not self._answer_one():
                 self._callbacks.watchdog()
                 time.sleep(_POLL_S)
+
+    def answer_waiting_states(self) -> None:
+        """Answer the joint states that have come inside a callback that has more to do."""
+        for _ in range(_QUEUE):
+            if not self._answer_one():
+                return
 
     def come_to_rest(self) -> bool:
         """Ramp to the safe torque within the slew limit; True when its receipt is acknowledged.
@@ -172,6 +175,14 @@ class PolicyWiring:
         new = [(k.value, s) for k, s in faults.items() if k.value not in self._reported]
         self._reported = {kind.value for kind in faults}
         return new
+
+    def _answer_one(self) -> bool:
+        """Answer the joint state that has waited longest; False when none waits."""
+        with self.states.handle:
+            taken = self.states.handle.take_message(self.states.msg_type, self.states.raw)
+        if taken is not None:
+            self._callbacks.joint_state(taken[0])
+        return taken is not None
 
     def _note_others(self) -> None:
         """Tell the filter who else commands the robot: it may come after the activation."""
