@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import StoragePlugin, Writer
@@ -16,6 +18,8 @@ from sac_ros.nodes.recorded_topics import RecordedTopic
 
 STORAGES = tuple(plugin.name.lower() for plugin in StoragePlugin)
 """``sqlite3`` and ``mcap``."""
+
+_FAILURES = (OSError, sqlite3.Error)  # of the two storages
 
 
 class BagWriteError(SacRosError):
@@ -33,8 +37,7 @@ def new_bag_name() -> str:
 class BagWriter:
     """A bag that is being written, until `close`.
 
-    MCAP is the better storage for a recording that may be cut off: what was written can be
-    recovered. Of an sqlite3 bag that was not closed nothing is left.
+    Of a recording that is cut off, all up to the last `flush` can be recovered.
 
     Attributes:
         path: the bag's folder.
@@ -73,9 +76,22 @@ class BagWriter:
         """
         try:
             self._writer.write(self._connections[topic], time_ns, cdr)
-        except OSError as error:
-            raise BagWriteError(f"bag {self.path} cannot be written: {error.strerror}") from error
+        except _FAILURES as error:
+            raise BagWriteError(f"bag {self.path} cannot be written: {error}") from error
         self.counts[topic] += 1
+
+    def flush(self) -> None:
+        """Hand over to the operating system what was written so far.
+
+        ``rosbags`` itself does so only for each megabyte, half a minute of a slow robot.
+
+        Raises:
+            BagWriteError: the disk is full, or gone.
+        """
+        try:
+            _flush(self._writer.storage)
+        except _FAILURES as error:
+            raise BagWriteError(f"bag {self.path} cannot be written: {error}") from error
 
     def close(self) -> None:
         """Write the index and the metadata; without them the bag is not whole.
@@ -85,5 +101,17 @@ class BagWriter:
         """
         try:
             self._writer.close()
-        except OSError as error:
-            raise BagWriteError(f"bag {self.path} cannot be closed: {error.strerror}") from error
+        except _FAILURES as error:
+            raise BagWriteError(f"bag {self.path} cannot be closed: {error}") from error
+
+
+def _flush(storage: Any) -> None:
+    """Flush a storage writer of ``rosbags``, which has no call of its own for that.
+
+    What a later version may name otherwise is then flushed by the megabyte again, as it is there.
+    """
+    if isinstance(connection := getattr(storage, "conn", None), sqlite3.Connection):
+        connection.commit()
+    elif hasattr(storage, "close_chunk") and storage.chunk.msgs:
+        storage.close_chunk()
+        storage.bio.flush()

@@ -27,7 +27,8 @@ class ParameterArguments:
         """Takes the parameters of a node but for those to leave out.
 
         Args:
-            node: name of the node, for the descriptions.
+            node: name of the node whose parameter file there is, for the descriptions; empty:
+                the launch file takes none.
             config_class: its configuration class.
             leave_out: parameters for which the launch file has arguments of its own, or none.
         """

@@ -12,11 +12,15 @@ from sac_ros.settings import Leaf
 
 
 def describe(leaf: Leaf, node: str) -> str:
-    """Say what a setting of a node is: meaning, valid set, unit, and what it is when left out."""
-    return (
-        f"{leaf.rule.description} ({leaf.expected()}). Left out: as in {node}'s parameter file, "
-        f"or else {_written(leaf.default)}."
-    )
+    """Say what a setting of a node is: meaning, valid set, unit, and what it is when left out.
+
+    Args:
+        leaf: the setting.
+        node: whose parameter file it may stand in; empty: there is none.
+    """
+    file = f"as in {node}'s parameter file, or else " if node else ""
+    left_out = f"{file}{_written(leaf.default) or 'empty'}"
+    return f"{leaf.rule.description} ({leaf.expected()}). Left out: {left_out}."
 
 
 def read(leaf: Leaf, text: str) -> Any:

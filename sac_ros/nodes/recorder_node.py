@@ -22,6 +22,7 @@ from sac_ros.settings import setting
 
 _DEPTH = 5000  # messages that may wait: ten seconds of states at 500 Hz
 _CHECK_S = 0.05
+_FLUSH_S = 1.0  # at most so much is lost when the process is killed
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ class RecorderNode(Node):
         self._lesser: set[RecordedTopic] = set()  # whose publisher offers less than we ask for
         for topic in topics:
             self._subscribe(topic, best_effort=False)
-        self.create_timer(
-            _CHECK_S, self._ask_for_less, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_CHECK_S, self._ask_for_less, clock=steady)
+        self.create_timer(_FLUSH_S, self._bag.flush, clock=steady)
         self.get_logger().info(f"recording into {self._bag.path}")
 
     def stop(self) -> None:

@@ -10,7 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock as ClockMessage
 
 from sac_ros.errors import EXIT_BAD_ANSWER, EXIT_DONE, BagError, ConfigurationError
-from sac_ros.nodes.bag_writer import STORAGES, BagWriter, new_bag_name
+from sac_ros.nodes.bag_writer import BagWriter, new_bag_name
 from sac_ros.nodes.child_processes import ChildProcesses
 from sac_ros.nodes.lock_step import LockStep
 from sac_ros.nodes.paced_replay import PacedReplay
 from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.recorded_topics import RECORDED, absolute
+from sac_ros.nodes.replay_config import ReplayConfig
 from sac_ros.nodes.replay_events import (
     Lost,
     ReplayEvent,
@@ -38,57 +39,12 @@ from sac_ros.nodes.replay_source import ReplaySource
 from sac_ros.nodes.shadow_policy import ShadowPolicy
 from sac_ros.nodes.spin import NodeDone, run_node
 from sac_ros.policy.runtime import Policy
-from sac_ros.settings import setting
 
 _CHECK_S = 0.02
 _REPORT_S = 5.0
 _WRITTEN = ("joint_states", "goal_pose")  # and all of policy_node's own
 # What belongs to the recorded machine and not to its torques.
 _NOT_REPEATED = ("autostart", "shadow", "model_path", "realtime_priority", "lock_memory")
-
-
-@dataclass(frozen=True)
-class ReplayConfig:
-    """Parameters of `replay_node`."""
-
-    bag: str = setting("", "bag to replay: a folder, or its one file")
-    model_path: str = setting(
-        "", "policy file (.onnx) to replay it through; empty: the one that was recorded"
-    )
-    output: str = setting(
-        "", "folder for the replay's own bag, which must not exist yet; empty: replay_DATE-TIME"
-    )
-    storage: str = setting(
-        "mcap", "how that bag stores its messages", choices=tuple(sorted(STORAGES))
-    )
-    mode: str = setting(
-        "lock_step",
-        "lock_step: each state waits for the answer to the one before, the same torques on every "
-        "run; real_time: at the recorded pace",
-        choices=("lock_step", "real_time"),
-    )
-    rate: float = setting(1.0, "pace of real_time: 2 is twice as fast as recorded", above=0.0)
-    start_offset_s: float = setting(
-        0.0, "leave out this much of the bag's beginning", minimum=0.0, unit="s"
-    )
-    publish_clock: bool = setting(
-        False, "in real_time publish the joint states' stamps on /clock, for other tools"
-    )
-    states_topic: str = setting("", "topic of the joint states in the bag; empty: the only one")
-    goals_topic: str = setting("", "topic of the goals in the bag; empty: the only one")
-    joints: tuple[str, ...] = setting(
-        (), "POLICY=BAG for each joint that has another name in the bag than in the policy"
-    )
-    goal: tuple[float, ...] = setting(
-        (), "x, y, z of a goal for a bag that has none, in the policy's frame", unit="m"
-    )
-    policy_params_file: str = setting(
-        "",
-        "parameters of the policy_node; empty: those that were recorded, else its defaults",
-    )
-    start_policy_node: bool = setting(
-        True, "false: use a policy_node in shadow that runs already, in replay_node's namespace"
-    )
 
 
 class ReplayNode(Node):

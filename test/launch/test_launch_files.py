@@ -113,6 +113,11 @@ def test_a_recording_is_asked_for_by_record_true(file: Path) -> None:
     [
         ("deploy", "policy_config.PolicyNodeConfig", {"model_path": "model", "autostart": None}),
         ("simulate", "sim_config.SimNodeConfig", {}),
+        (
+            "replay",
+            "replay_config.ReplayConfig",
+            {"model_path": "model", "policy_params_file": "params_file"},
+        ),
     ],
 )
 def test_every_parameter_of_the_node_is_an_argument_that_overrides_the_file_if_given(

@@ -20,6 +20,9 @@ from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 
+from sac_ros.bags.bag import Bag
+from sac_ros.errors import BagError
+
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 Record = Callable[..., "subprocess.Popen[str]"]
 
@@ -120,6 +123,30 @@ def test_what_was_latched_before_the_recorder_started_is_in_the_bag(
     end(recorder, signal.SIGTERM)
     ((_, message),) = messages(tmp_path / "bag")["/arm/policy_node/policy_spec"]
     assert message.data == "{}"
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_of_a_recorder_that_is_killed_the_bag_can_be_read(
+    ros: Any, eventually: Callable[..., None], record: Record, tmp_path: Path, storage: str
+) -> None:
+    states = ros.node().create_publisher(JointState, "joint_states", 1000)
+    recorder = record("-p", f"storage:={storage}")
+    eventually(states.get_subscription_count, "the recorder listens")
+    for number in range(30):  # far from a megabyte
+        states.publish(JointState(name=["a"], position=[0.1 * number]))
+
+    def recovered() -> int:
+        try:
+            with Bag(tmp_path / "bag") as bag:
+                return sum(len(batch) for batch in bag.batches({"/joint_states"}))
+        except BagError:  # nothing is in it yet
+            return 0
+
+    eventually(lambda: recovered() == 30, "they are on the disk")
+    recorder.kill()
+    recorder.wait()
+    assert not (tmp_path / "bag" / "metadata.yaml").exists()
+    assert recovered() == 30
 
 
 def test_a_bag_that_exists_is_never_written_over(record: Record, tmp_path: Path) -> None:

@@ -261,6 +261,9 @@ def test_joints_whose_names_are_swapped_are_told_by_name(model: Path, tmp_path: 
     pairs = ",".join(f"'{policy}={name}'" for policy, name in zip(JOINTS, others, strict=True))
     code, log = replay(bag, tmp_path / "out", f"model_path:={model}", f"joints:=[{pairs}]")
     assert code == 0, log
+    states = said(tmp_path / "out", "joint_states")
+    names = [tuple(deserialize_message(cdr, JointState).name) for *_, cdr in states]
+    assert names == [JOINTS] * STATES
     replay(write_bag(tmp_path / "own"), tmp_path / "plain", f"model_path:={model}")
     assert torques(tmp_path / "out") == torques(tmp_path / "plain")
 
