@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks import result
 from benchmarks.faulty_robot.calls import Calls
@@ -22,10 +23,11 @@ from benchmarks.faulty_robot.driver import FaultyDriver
 from benchmarks.faulty_robot.motion import Motion
 from benchmarks.faulty_robot.policy_process import PolicyProcess, wait_until
 from benchmarks.faulty_robot.private_ros import private_node
+from benchmarks.faulty_robot.run_delay import RunDelay
 from benchmarks.faulty_robot.state_faults import STATE_FAULTS
 from benchmarks.figure import Figure
 from sac_ros.errors import run_command
-from sac_ros.policy.command_audit import CommandAudit
+from sac_ros.policy.command_audit import TICK, CommandAudit, Rule, Violation
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
 from sac_ros.share import share_path
@@ -58,6 +60,7 @@ class Soak:
     _resident_mb: list[float] = field(default_factory=list)
     _faults: list[tuple[float, str]] = field(default_factory=list)
     _recovered: int = 0
+    _run_delay: RunDelay | None = None
 
     def measure(self) -> dict[str, Any]:
         """Run it; see `benchmarks.result.describe`."""
@@ -68,6 +71,8 @@ class Soak:
             try:
                 code = self._soak(policy, driver, spec, Path(directory))
             finally:
+                if self._run_delay is not None:
+                    self._run_delay.close()
                 driver.close()
                 policy.kill()
         return self._judge(driver, spec, code)
@@ -81,6 +86,7 @@ class Soak:
         bad = directory / "bad.onnx"
         bad.write_text("Dear robot,\nplease move.\n", encoding="utf-8")
         policy.start(models[0], _PARAMETERS)
+        self._run_delay = RunDelay(policy.process.pid)
         wait_until(lambda: driver.commands or not policy.alive, "a command")
         calls = Calls(policy, spec.goal, models, bad)
         generator = random.Random(self.seed)
@@ -119,6 +125,14 @@ class Soak:
         for name in chosen:
             (driver if name in STATE_FAULTS else calls).end(name)
 
+    def _had_no_processor(self, violation: Violation, times: NDArray[np.float64]) -> bool:
+        """Tell whether a node was quiet for too long only since the kernel did not let it run."""
+        if violation.rule is not Rule.NEVER_QUIET or violation.index + 1 == len(times):
+            return False
+        start, end = times[violation.index : violation.index + 2]
+        waited = 0.0 if self._run_delay is None else self._run_delay.within(start, end)
+        return bool(end - start - waited <= TICK * WATCHDOG_S + JITTER_S)
+
     def _newest_fault(self, when: float) -> str:
         """The fault that began last before a time of the wall clock, and how long before."""
         before = [(when - began, name) for began, name in self._faults if began <= when]
@@ -131,11 +145,13 @@ class Soak:
         )
         times = np.array([command.time for command in driver.commands])
         torques = [command.torque for command in driver.commands]
-        found = audit.violations(times, torques, driver.state_times, ended=True)
+        judged = audit.violations(times, torques, driver.state_times, ended=True)
+        found = [each for each in judged if not self._had_no_processor(each, times)]
         tenth = max(1, len(self._resident_mb) // 10)
         figures = {
             "violations of the always-true list": ("", len(found)),
             "exit code of policy_node": ("", code),
+            "gaps for want of a processor": ("", len(judged) - len(found)),
             "commands judged": ("", len(times)),
             "usable states": ("", len(driver.state_times)),
             "faults": ("", len(self._faults)),

@@ -7,12 +7,14 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
 from benchmarks import soak
 from benchmarks.faulty_robot import driver
+from sac_ros.policy.command_audit import Rule, Violation
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +46,17 @@ def test_a_wrong_command_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(driver.FaultyDriver, "_record", wrongly)
     assert soak.main(["--minutes", "0.02", "--directory", str(tmp_path)]) == 1
     assert figures(tmp_path)["violations of the always-true list"] > 0
+
+
+@pytest.mark.parametrize(("waited", "excused"), [(0.35, True), (0.3, False)])
+def test_a_gap_is_excused_only_as_far_as_the_node_had_no_processor(
+    monkeypatch: pytest.MonkeyPatch, waited: float, excused: bool
+) -> None:
+    times = np.array([0.0, 0.5])  # with a watchdog of 0.1 s and a jitter of 0.05 s: 0.17 s may be
+    quiet = Violation(Rule.NEVER_QUIET, 0, "stands for 0.5 s")
+    monkeypatch.setattr(soak.RunDelay, "within", lambda _self, start, end: waited)
+    one = soak.Soak(1.0, 0, Path("model"), _run_delay=object.__new__(soak.RunDelay))
+    assert one._had_no_processor(quiet, times) == excused
+    assert not one._had_no_processor(Violation(Rule.SLEW, 0, "too fast"), times)
+    last = Violation(Rule.NEVER_QUIET, 1, "stands for ever")
+    assert not one._had_no_processor(last, times)
