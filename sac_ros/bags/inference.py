@@ -161,7 +161,7 @@ action; those before whose run comes one that was not recorded."""
 def _held(rate_hz: float, aligned: Aligned, has_goal: NDArray[np.bool_]) -> Held:
     """Find the runs by the node's own decimation."""
     if aligned.view is not None:
-        return _held_by_node(aligned.view, has_goal)
+        return _held_by_node(_runs(rate_hz, aligned, aligned.view), aligned.view, has_goal)
     due: list[int] = []
     anew: list[int] = []
     with_goal = np.flatnonzero(has_goal)
@@ -185,9 +185,27 @@ def _held(rate_hz: float, aligned: Aligned, has_goal: NDArray[np.bool_]) -> Held
     return held, with_goal[anew].tolist(), []
 
 
-def _held_by_node(view: NodeView, has_goal: NDArray[np.bool_]) -> Held:
+def _runs(rate_hz: float, aligned: Aligned, view: NodeView) -> NDArray[np.int64]:
+    """Return `NodeView.run`, or what it would be for a policy of another rate than the node's."""
+    stamps = view.asked_ns[np.unique(view.run[view.run >= 0])] * 1e-9
+    period = float(np.median(np.diff(stamps))) if len(stamps) > 1 else 1.0 / rate_hz
+    if abs(period - 1.0 / rate_hz) <= aligned.period_s:
+        return view.run
+    decimator = Decimator(rate_hz)
+    run, newest = np.empty_like(view.run), -1
+    each = zip(view.asked_ns.tolist(), view.restart.tolist(), strict=True)
+    for place, (stamp_ns, anew) in enumerate(each):
+        if anew:
+            decimator.reset()
+        if decimator.due(stamp_ns * 1e-9, aligned.period_s):
+            newest = place
+        run[place] = newest
+    return run
+
+
+def _held_by_node(run: NDArray[np.int64], view: NodeView, has_goal: NDArray[np.bool_]) -> Held:
     """As `_held`; from a run whose state the recorder missed, nothing is held."""
-    ran_on = np.where(view.run >= 0, view.asked_row[view.run], -1)
+    ran_on = np.where(run >= 0, view.asked_row[run], -1)
     held = np.full(len(has_goal), -1, dtype=np.int64)
     recorded = view.asked_row >= 0
     held[view.asked_row[recorded]] = ran_on[recorded]
@@ -195,9 +213,9 @@ def _held_by_node(view: NodeView, has_goal: NDArray[np.bool_]) -> Held:
     starts: list[int] = []
     orphans: list[int] = []
     before = -1
-    each = zip(view.run.tolist(), ran_on.tolist(), view.restart.tolist(), strict=True)
-    for place, (run, row, anew) in enumerate(each):
-        if run == place and row >= 0:
+    each = zip(run.tolist(), ran_on.tolist(), view.restart.tolist(), strict=True)
+    for place, (newest, row, anew) in enumerate(each):
+        if newest == place and row >= 0:
             if anew:
                 starts.append(row)
             elif before < 0:

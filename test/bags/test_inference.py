@@ -175,6 +175,22 @@ def test_where_the_policy_holds_the_arm_up_is_where_it_ran_last(tmp_path: Path) 
     assert np.abs(own[57:] - own[ran]).max() > 1e-3
 
 
+def test_a_policy_of_another_rate_than_the_nodes_runs_at_its_own(tmp_path: Path) -> None:
+    motion = Motion(rate_hz=RATE_HZ, count=COUNT, stamps=lambda i: 10**9 + i * 2_500_000)
+    log = [decision(1, "activate")]
+    told = {"goal": [0.3, 0.0, 0.2], "frame": "base", "refused": ""}
+    log.append(decision(2, "goal", **told))
+    for i in range(COUNT):  # a node whose policy runs on every fourth state
+        fields = {"active": True, "asked": True, "inferences": 1 + i // 4}
+        log.append(decision(i + 3, "state", stamp=10**9 + i * 2_500_000, **fields))
+    aligned = aligned_of(write_bag(tmp_path / "bag", [*motion.states(), *log]))
+    for rate_hz, every in ((100.0, 4), (50.0, 8)):
+        path = write_tiny_policy(tmp_path / f"{rate_hz}.onnx", control_rate_hz=rate_hz)
+        found = answer(Policy.load(path), aligned, None, Spool())
+        assert found.answered.all()
+        np.testing.assert_array_equal(found.rows, np.arange(0, COUNT, every))
+
+
 def test_large_recordings_live_in_files_and_give_the_same(tmp_path: Path) -> None:
     motion = Motion(rate_hz=RATE_HZ, count=COUNT)
     policy = policy_of(tmp_path, remembers=True)

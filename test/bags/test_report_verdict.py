@@ -211,7 +211,7 @@ def test_every_figure_of_the_page_is_in_the_summary(found: Any) -> None:
     page = report_html(evaluation, series)
     page = re.sub(r"<style>.*?</style>|<p class=\"about\">.*?</p>", "", page, flags=re.DOTALL)
     shown = html.unescape(re.sub(r"<[^>]*>", " ", page)).replace("\u00a0", " ")
-    figures = written(shown)
+    figures = written(re.sub(r"\b[0-9a-f]{16}\b", "", shown))  # beginnings of sha256 are none
     assert len(figures) > 100
     assert figures <= known, sorted(figures - known)
 
