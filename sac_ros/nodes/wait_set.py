@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+from rclpy.callback_groups import CallbackGroup
 from rclpy.context import Context
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import NumberOfEntities
@@ -24,18 +25,30 @@ class KeptWaitSet:
     What it holds cannot be destroyed before `close`: rclpy puts that off until then.
     """
 
-    def __init__(self, nodes: Iterable[Node], alarm: GuardCondition, context: Context) -> None:
+    def __init__(
+        self,
+        nodes: Iterable[Node],
+        alarm: GuardCondition,
+        context: Context,
+        only: type[CallbackGroup] | None = None,
+    ) -> None:
         """Gathers what there is to wait for.
 
         Args:
             nodes: whose subscriptions, timers, services, clients, guards and waitables.
             alarm: ends a wait from another thread.
             context: of them all.
+            only: leaves out what is in no callback group of this kind; guards have none.
         """
         nodes = list(nodes)
         self._held = ExitStack()
-        subscriptions = self._hold(sub for node in nodes for sub in node.subscriptions)
-        timers = self._hold(timer for node in nodes for timer in node.timers)
+
+        def chosen(kind: str) -> list[Any]:
+            found = (entity for node in nodes for entity in getattr(node, kind))
+            return [e for e in found if only is None or _is_in(e, only)]
+
+        subscriptions = self._hold(chosen("subscriptions"))
+        timers = self._hold(chosen("timers"))
         # Plain ones first, so that the index of a callback is that of its entity.
         subscriptions.sort(key=lambda sub: not _is_plain(sub.callback, arguments=1))
         timers.sort(key=lambda timer: not _is_plain(timer.callback, arguments=0))
@@ -43,10 +56,10 @@ class KeptWaitSet:
         self._calls = [_call(t) for t in timers if _is_plain(t.callback, arguments=0)]
         self._subscriptions = [sub.handle for sub in subscriptions]
         self._timers = [timer.handle for timer in timers]
-        self._services = [s.handle for s in self._hold(s for n in nodes for s in n.services)]
-        self._clients = [c.handle for c in self._hold(c for n in nodes for c in n.clients)]
-        self._guards = [alarm, *self._hold(guard for node in nodes for guard in node.guards)]
-        self._waitables = self._hold_waitables(w for node in nodes for w in node.waitables)
+        self._services = [s.handle for s in self._hold(chosen("services"))]
+        self._clients = [c.handle for c in self._hold(chosen("clients"))]
+        self._guards = [alarm, *self._hold(chosen("guards"))]
+        self._waitables = self._hold_waitables(chosen("waitables"))
         count = NumberOfEntities(
             len(self._subscriptions),
             len(self._guards),
@@ -66,6 +79,12 @@ class KeptWaitSet:
                 count.num_events,
                 context.handle,
             )
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to wait for but the alarm."""
+        rest = (self._subscriptions, self._timers, self._services, self._clients, self._waitables)
+        return len(self._guards) == 1 and not any(rest)
 
     def close(self) -> None:
         """Let what is held be destroyed."""
@@ -147,6 +166,10 @@ class KeptWaitSet:
                 continue
             held.append(waitable)
         return held
+
+
+def _is_in(entity: Any, kind: type[CallbackGroup]) -> bool:
+    return isinstance(getattr(entity, "callback_group", None), kind)
 
 
 def _is_plain(callback: Callable[..., Any], arguments: int) -> bool:

@@ -13,6 +13,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings
 
 import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
@@ -24,7 +25,7 @@ from std_msgs.msg import Int32
 from std_srvs.srv import Trigger
 
 from sac_ros.nodes import direct_executor
-from sac_ros.nodes.direct_executor import DirectExecutor
+from sac_ros.nodes.direct_executor import DirectExecutor, UrgentCallbackGroup
 
 LIMIT = 20.0  # s
 
@@ -135,13 +136,15 @@ def test_the_wait_set_is_kept_while_nothing_is_created_or_destroyed(
     made: list[int] = []
     kind = direct_executor.KeptWaitSet
     monkeypatch.setattr(
-        direct_executor, "KeptWaitSet", lambda *given: made.append(0) or kind(*given)
+        direct_executor,
+        "KeptWaitSet",
+        lambda *given, **only: made.append(0) or kind(*given, **only),
     )
     ticks: list[int] = []
     spun.node.create_timer(0.001, lambda: ticks.append(0))
     while len(ticks) < 100:
         spun.executor.spin_once(1.0)
-    assert len(made) == 1
+    assert len(made) == 2  # of all, and of what is urgent
 
 
 def test_a_task_of_another_thread_runs_though_nothing_else_happens(spun: Spun) -> None:
@@ -220,3 +223,54 @@ def test_simulated_time_moves_a_nodes_timer() -> None:
     spun.executor.spin_until_future_complete(end, timeout_sec=LIMIT)
     spun.close()
     assert len(ticks) > 3
+
+
+@pytest.mark.parametrize("period", [0.0, 0.001, 1000.0], ids=["always", "often", "never"])
+def test_what_is_not_urgent_is_served_however_often_something_urgent_is(
+    spun: Spun, period: float
+) -> None:
+    urgent: list[int] = []
+    spun.node.create_timer(period, lambda: urgent.append(0), callback_group=UrgentCallbackGroup())
+    seen: list[int] = []
+    spun.node.create_subscription(Int32, "numbers", lambda m: seen.append(m.data), 10)
+    publisher = spun.node.create_publisher(Int32, "numbers", 10)
+    spun.node.create_service(Trigger, "asked", lambda _, response: response)
+    client = spun.node.create_client(Trigger, "asked")
+    spun.until(lambda: client.service_is_ready() and publisher.get_subscription_count())
+    publisher.publish(Int32(data=3))
+    answered = client.call_async(Trigger.Request())
+    spun.until(lambda: seen and answered.done())
+    assert seen == [3]
+    assert bool(urgent) == (period < 1.0)
+
+
+def test_what_is_urgent_wakes_it_and_is_served_before_all_else(spun: Spun) -> None:
+    group = UrgentCallbackGroup()
+    order: list[str] = []
+    spun.node.create_subscription(Int32, "plain", lambda _: order.append("plain"), 10)
+    spun.node.create_subscription(
+        Int32, "urgent", lambda _: order.append("urgent"), 10, callback_group=group
+    )
+    publishers = [spun.node.create_publisher(Int32, name, 10) for name in ("plain", "urgent")]
+    spun.until(lambda: all(each.get_subscription_count() for each in publishers))
+    spun.executor.spin_once(0.0)
+    for publisher in publishers:
+        publisher.publish(Int32())
+        assert publisher.wait_for_all_acked(Duration(seconds=LIMIT))
+    while len(order) < 2:
+        spun.executor.spin_once(LIMIT)
+    assert order == ["urgent", "plain"]
+
+
+def test_an_urgent_service_is_served(spun: Spun) -> None:
+    def answer(_request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.message = "at once"
+        return response
+
+    group = UrgentCallbackGroup()
+    spun.node.create_service(Trigger, "asked", answer, callback_group=group)
+    client = spun.node.create_client(Trigger, "asked")
+    spun.until(client.service_is_ready)
+    answered = client.call_async(Trigger.Request())
+    spun.until(answered.done)
+    assert answered.result().message == "at once"
