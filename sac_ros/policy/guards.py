@@ -3,16 +3,28 @@
 
 All arrays are [n], N·m, rad, rad/s. None of them changes its arguments. Where the command must
 hold the arm up, `fade_at_position_limits` and `brake_at_velocity_limits` are told the torque
-without g(q): what is left to move the arm.
+without g(q): what is left to move the arm. A guard that has nothing to do, as nearly always, finds
+that out first and returns the torque itself: at 1000 states a second its time counts.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from sac_ros.policy.safety_config import Array, JointLimits
 
 _ZERO, _ONE = np.zeros(1), np.ones(1)
+
+
+def all_finite(values: Array) -> bool:
+    """Tell whether every value is finite.
+
+    A finite sum of squares proves it, and one call is enough; an infinite one may be that of great
+    values.
+    """
+    return math.isfinite(values.dot(values)) or bool(np.isfinite(values).all())
 
 
 def damping_torque(velocity: Array, limits: JointLimits) -> Array:
@@ -22,6 +34,8 @@ def damping_torque(velocity: Array, limits: JointLimits) -> Array:
 
 def clamp(torque: Array, limits: JointLimits) -> Array:
     """Clip to the torque limits."""
+    if (np.abs(torque) <= limits.torque).all():
+        return torque
     return _within(torque, -limits.torque, limits.torque)
 
 
@@ -33,6 +47,8 @@ def fade_at_position_limits(
     Torque away from the limit stays, beyond the limit too, so that the joint can come back.
     """
     low, high = limits.position[:, 0], limits.position[:, 1]
+    if (np.minimum(high - position, position - low) >= margin).all():
+        return torque
     room = np.where(torque > 0.0, high - position, position - low)
     return torque * _within(room / margin, _ZERO, _ONE)
 
@@ -43,14 +59,24 @@ def brake_at_velocity_limits(torque: Array, velocity: Array, limits: JointLimits
     A joint that others drive by their reaction does not slow down by itself. The brake is the same
     at any speed: an absurd reading must not brake absurdly. A torque that brakes harder stays.
     """
-    brake = -np.sign(velocity) * limits.brake
-    braked = np.where(velocity > 0.0, np.minimum(torque, brake), np.maximum(torque, brake))
-    return np.where(np.abs(velocity) > limits.velocity, braked, torque)
+    over = np.abs(velocity) > limits.velocity
+    if not over.any():
+        return torque
+    braked = torque.copy()
+    for joint in np.flatnonzero(over):  # seldom more than one
+        brake = limits.brake[joint]
+        if velocity[joint] > 0.0:
+            braked[joint] = min(braked[joint], -brake)
+        else:
+            braked[joint] = max(braked[joint], brake)
+    return braked
 
 
 def limit_slew(torque: Array, last: Array, elapsed: float, limits: JointLimits) -> Array:
     """Keep each joint within slew limit × elapsed seconds of the last published torque."""
     step = limits.slew * elapsed
+    if (np.abs(torque - last) <= step).all():
+        return torque
     return _within(torque, last - step, last + step)
 
 

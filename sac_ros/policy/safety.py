@@ -135,7 +135,7 @@ class SafetyFilter:
             False when it is not finite or its stamp does not advance: the state before it stays.
         """
         fresh = self._check_watchdog(now)
-        if not (np.isfinite(position).all() and np.isfinite(velocity).all()):
+        if not (guards.all_finite(position) and guards.all_finite(velocity)):
             self.refuse(Fault.NON_FINITE_STATE, "joint states are not finite")
             return False
         self._in_a_row[Fault.NON_FINITE_STATE] = 0
@@ -158,7 +158,7 @@ class SafetyFilter:
         Args:
             gravity: [n] N·m; where it is not finite, a fault, and nothing holds the arm.
         """
-        if np.isfinite(gravity).all():
+        if guards.all_finite(gravity):
             self._gravity = self._clamp(gravity)
         else:
             self.fault(Fault.POLICY_OUTPUT, "the policy's gravity torque is not finite")
@@ -173,7 +173,7 @@ class SafetyFilter:
                 None while there is no goal.
         """
         self._check_watchdog(now)
-        if torque is not None and not np.isfinite(torque).all():
+        if torque is not None and not guards.all_finite(torque):
             self.fault(Fault.POLICY_OUTPUT, "the policy's torque is not finite")
             torque = None  # even where nothing latches, it must go no further
         acted: dict[Intervention, tuple[int, ...]] = {}
@@ -289,14 +289,13 @@ class SafetyFilter:
 
         It comes on top of ``gravity``, if there is one.
         """
-        damping = guards.damping_torque(self._velocity, self.limits)
         if self.mode is Mode.DAMPING:
             acted[Intervention.DAMPING] = ()
-            return damping
+            return self._damping()
         if torque is None:
             acted[Intervention.NO_GOAL] = ()
             self._tracking_since = None
-            return damping
+            return self._damping()
         if self._tracking_since is None:
             self._tracking_since = now
         # Clamped before the blend: an absurd torque must not shorten the soft start.
@@ -309,7 +308,7 @@ class SafetyFilter:
             return scaled
         acted[Intervention.SOFT_START] = ()
         share = elapsed / self._config.soft_start_s
-        return (1.0 - share) * damping + share * scaled
+        return (1.0 - share) * self._damping() + share * scaled
 
     def _publishable(
         self, now: float, wanted: Array, acted: dict[Intervention, tuple[int, ...]]
@@ -323,7 +322,8 @@ class SafetyFilter:
         _note(acted, Intervention.SLEW, wanted, torque)
         self._last = torque
         self._last_time = max(now, self._last_time)
-        self.interventions.update(acted.keys())
+        if acted:  # to count nothing takes as long as a guard
+            self.interventions.update(acted.keys())
         return Command(torque, self.mode, acted)
 
     def _restart(self) -> None:
@@ -352,7 +352,7 @@ class SafetyFilter:
         return True
 
     def _check_speed(self, now: float) -> None:
-        if not np.any(np.abs(self._velocity) > self.limits.velocity):
+        if not (np.abs(self._velocity) > self.limits.velocity).any():
             self._over_speed_since = None
         elif self._over_speed_since is None:
             self._over_speed_since = now
@@ -370,6 +370,9 @@ class SafetyFilter:
                 f"{self._control_rate_hz:g} Hz",
             )
 
+    def _damping(self) -> Array:
+        return guards.damping_torque(self._velocity, self.limits)
+
     def _clamp(self, torque: Array) -> Array:
         return guards.clamp(torque, self.limits)
 
@@ -385,7 +388,8 @@ def _note(
     acted: dict[Intervention, tuple[int, ...]], kind: Intervention, before: Array, after: Array
 ) -> Array:
     """Record the joints that a guard changed, and return what it made of them."""
-    changed = before != after
-    if changed.any():
-        acted[kind] = tuple(np.flatnonzero(changed).tolist())
+    if after is not before:
+        changed = before != after
+        if changed.any():
+            acted[kind] = tuple(np.flatnonzero(changed).tolist())
     return after
