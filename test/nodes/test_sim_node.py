@@ -167,7 +167,7 @@ def test_a_delayed_joint_state_has_the_stamp_of_its_measurement(robot: StartRobo
 
     sim.node.create_subscription(JointState, "joint_states", receive, qos_profile_sensor_data)
     sim.eventually(lambda: len(late) > 100, "100 joint states")
-    assert min(late) >= 0.5
+    assert min(late) >= 0.5 - 1e-3  # two clocks: one is slewed, the other not
 
 
 def test_a_torque_beyond_the_limit_is_clipped(robot: StartRobot) -> None:
