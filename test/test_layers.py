@@ -17,12 +17,13 @@ PACKAGE = Path(sac_ros.__file__).parent
 ROOT = PACKAGE.parent
 
 # Each layer and the layers of sac_ros that it may import, besides itself.
-GROUND = {"errors", "settings", "share", "whole_file"}
+GROUND = {"errors", "settings", "share", "whole_file", "cdr"}
 LAYERS = {
     "errors": set(),
     "settings": {"errors"},
     "share": {"errors"},
     "whole_file": set(),
+    "cdr": set(),
     "policy": GROUND,
     "sim": GROUND | {"policy"},
     "sac": GROUND | {"policy"},
@@ -46,6 +47,7 @@ FORBIDDEN = {
     "settings": ROS | SIMULATION | LEARNING | {"numpy", "yaml"},
     "share": ROS | SIMULATION | LEARNING | {"numpy", "yaml"},
     "whole_file": ROS | SIMULATION | LEARNING | {"numpy", "yaml"},
+    "cdr": ROS | SIMULATION | LEARNING | {"yaml"},
     "policy": ROS | SIMULATION | LEARNING | {"yaml", "matplotlib", "PIL", "tqdm"},
     "sim": ROS | LEARNING,
     "sac": ROS | SIMULATION,

@@ -46,7 +46,7 @@ MUTATIONS = (
     Mutation(
         "states that are not finite are refused",
         _SAFETY,
-        "if not (np.isfinite(position).all() and np.isfinite(velocity).all()):",
+        "if not (guards.all_finite(position) and guards.all_finite(velocity)):",
         _NEVER,
     ),
     Mutation(
@@ -88,7 +88,7 @@ MUTATIONS = (
     Mutation(
         "a policy's torque that is not finite is a fault",
         _SAFETY,
-        "if torque is not None and not np.isfinite(torque).all():",
+        "if torque is not None and not guards.all_finite(torque):",
         _NEVER,
     ),
     Mutation("the clamp", _SAFETY, "self._clamp(wanted)", "wanted"),
@@ -177,7 +177,7 @@ MUTATIONS = (
     Mutation(
         "a g(q) that is not finite is a fault",
         _SAFETY,
-        "if np.isfinite(gravity).all():",
+        "if guards.all_finite(gravity):",
         "if True:",
     ),
     Mutation(
@@ -253,8 +253,8 @@ MUTATIONS = (
     Mutation(
         "every field has a value for each name",
         _READER,
-        "if len(array) == count:",
-        "if len(array) > max(self._index):",
+        "if length == len(self.names):",
+        "if length:",
         READER_TESTS,
     ),
     Mutation(

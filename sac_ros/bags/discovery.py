@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sac_ros.bags.cdr import JOINT_STATE, NUMBERS, POSE, TEXT
 from sac_ros.bags.storage import StoredTopic
+from sac_ros.cdr import JOINT_STATE, NUMBERS, POSE, TEXT
 from sac_ros.errors import BagError
 
 # What policy_node publishes for the reader of a bag; never a robot's own states.

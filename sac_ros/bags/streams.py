@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.cdr import CdrError, Layout, read_layout
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.storage import Message
+from sac_ros.cdr import CdrError, Layout, read_layout
 
 Array = NDArray[np.float64]
 

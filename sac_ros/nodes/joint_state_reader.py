@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-from sensor_msgs.msg import JointState
+import struct
 
+import numpy as np
+
+from sac_ros.cdr import JOINT_STATE, CdrError, Layout, read_layout
 from sac_ros.errors import JointStateError
 from sac_ros.policy.safety_config import Array
 
@@ -13,51 +15,137 @@ from sac_ros.policy.safety_config import Array
 class JointStateReader:
     """Reads positions and velocities of some joints; other joints in a message are ignored.
 
+    It reads the bytes as they came over the wire (CDR): of a driver's messages only numbers and
+    the stamp change, so a message is read whole where its shape differs from the one before, and
+    else by the places of its numbers. To make a Python object of every message takes longer
+    than all that is done with it (docs/timing.md).
+
     The arrays that `read` returns are the reader's own and are written again by the next call:
     at 500 messages per second nothing is allocated.
+
+    Attributes:
+        stamp_ns: the header's stamp of the message that was read last, ns; 0 where it has none,
+            and where the bytes are no joint state at all.
+        frame: the header's ``frame_id``.
+        names: the joints that it has.
     """
 
     def __init__(self, joint_names: tuple[str, ...]) -> None:
         self._joint_names = joint_names
-        self._known_names: list[str] | None = None
-        self._index = np.zeros(len(joint_names), dtype=np.intp)
-        self._position = np.zeros(len(joint_names))
-        self._velocity = np.zeros(len(joint_names))
+        self._state = np.zeros((2, len(joint_names)))  # positions, velocities
+        self._known: _Known | None = None
+        self.stamp_ns = 0
+        self.frame = ""
+        self.names: tuple[str, ...] = ()
 
-    def read(self, message: JointState) -> tuple[Array, Array]:
-        """Return ``(position, velocity)``, each [n], rad and rad/s.
+    def look(self, raw: bytes) -> None:
+        """Read what a serialised message says about itself: its stamp, frame and names.
 
         Raises:
-            JointStateError: a joint is missing or named twice, the lengths of the fields differ,
-                or velocities are not filled. There is no default for a value that is not there.
+            JointStateError: the bytes are no joint state.
         """
-        if message.name != self._known_names:
-            self._learn(message.name)
-        count = len(message.name)
-        self._take("position", message.position, count, self._position)
-        self._take("velocity", message.velocity, count, self._velocity)
-        return self._position, self._velocity
+        self._look(raw)
 
-    def _learn(self, names: list[str]) -> None:
-        """Find every joint in the names of a message; drivers rarely change them."""
-        self._known_names = None
-        for place, joint in enumerate(self._joint_names):
-            count = names.count(joint)
+    def read(self, raw: bytes) -> tuple[Array, Array]:
+        """Return ``(position, velocity)``, each [n], rad and rad/s, of a serialised message.
+
+        Raises:
+            JointStateError: the bytes are no joint state, a joint is missing or named twice, the
+                lengths of the fields differ, or velocities are not filled. There is no default
+                for a value that is not there.
+        """
+        known = self._look(raw)
+        if not known.usable:
+            joints = self._find_joints()
+            for field in ("position", "velocity"):
+                self._check_length(field, known.layout.arrays[field][1])
+            known.use(joints)
+        known.take(raw, self._state)
+        return self._state[0], self._state[1]
+
+    def _look(self, raw: bytes) -> _Known:
+        known = self._known
+        if known is None or not known.describes(raw):
+            self._known, self.stamp_ns, self.frame, self.names = None, 0, "", ()
+            try:
+                layout = read_layout(raw, JOINT_STATE)
+            except CdrError as error:
+                raise JointStateError(
+                    f"a message on the joint states' topic is no joint state: {error}"
+                ) from None
+            known = self._known = _Known(layout)
+            self.frame, self.names = layout.texts["frame_id"], layout.names
+        self.stamp_ns = known.stamp_ns(raw)
+        return known
+
+    def _find_joints(self) -> list[int]:
+        """Return the place of each of the policy's joints among the names."""
+        for joint in self._joint_names:
+            count = self.names.count(joint)
             if count != 1:
                 problem = "is missing from" if count == 0 else f"stands {count} times in"
                 raise JointStateError(
-                    f"joint {joint} {problem} the joint states, which have {', '.join(names)}"
+                    f"joint {joint} {problem} the joint states, which have {', '.join(self.names)}"
                 )
-            self._index[place] = names.index(joint)
-        self._known_names = list(names)
+        return [self.names.index(joint) for joint in self._joint_names]
 
-    def _take(self, field: str, values: object, count: int, out: Array) -> None:
-        array = np.asarray(values)  # of an array.array: a view, not a copy
-        if len(array) == count:
-            np.take(array, self._index, out=out)
+    def _check_length(self, field: str, length: int) -> None:
+        if length == len(self.names):
             return
-        hint = "; the robot's driver must fill it" if not len(array) else ""
+        hint = "; the robot's driver must fill it" if not length else ""
         raise JointStateError(
-            f"the joint states' {field} must have {count} values, one for each name; "
-            f"got {len(array)}{hint}"
+            f"the joint states' {field} must have {len(self.names)} values, one for each name; "
+            f"got {length}{hint}"
         )
+
+
+class _Known:
+    """One message, and which others have their numbers at the same places.
+
+    Those of the same length, with the same names and counts (`Layout.shape`).
+
+    Attributes:
+        layout: where the numbers are.
+        usable: whether `use` was called.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.usable = False
+        assert layout.stamp is not None  # a joint state has a header
+        self._stamp_at = layout.stamp
+        self._stamp = struct.Struct(f"{layout.order}iI")
+        self._shape = [
+            (slice(*place), expected)
+            for place, expected in zip(layout.fixed, layout.shape, strict=True)
+        ]
+
+    def use(self, joints: list[int]) -> None:
+        """Prepare to take positions and velocities of the joints at these places, in this order.
+
+        CDR aligns doubles, so those of both fields and all between lie on one grid of 8 bytes.
+        """
+        (self._first, count), (velocity, _) = (
+            self.layout.arrays[field] for field in ("position", "velocity")
+        )
+        between = (velocity - self._first) // 8
+        self._count = between + count
+        self._dtype = np.dtype(f"{self.layout.order}f8")
+        self._index = np.array([joints, [between + joint for joint in joints]])
+        self.usable = True
+
+    def describes(self, raw: bytes) -> bool:
+        """Tell whether another message has everything at the same places."""
+        if len(raw) != self.layout.size:
+            return False
+        return all(raw[place] == expected for place, expected in self._shape)
+
+    def stamp_ns(self, raw: bytes) -> int:
+        """Return the header's stamp, ns."""
+        seconds, nanoseconds = self._stamp.unpack_from(raw, self._stamp_at)
+        return int(seconds * 1_000_000_000 + nanoseconds)
+
+    def take(self, raw: bytes, out: Array) -> None:
+        """Write positions and velocities to ``out``, [2, n]."""
+        numbers = np.frombuffer(raw, self._dtype, self._count, self._first)
+        numbers.take(self._index, out=out, mode="clip")  # any other mode makes a copy first

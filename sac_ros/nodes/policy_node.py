@@ -9,19 +9,18 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from builtin_interfaces.msg import Time as TimeMessage
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
 from sac_ros.errors import ConfigurationError, GoalError, JointStateError, SacRosError
 from sac_ros.nodes.decision_log import DecisionLog
 from sac_ros.nodes.diagnostics import PolicyDiagnostics
+from sac_ros.nodes.direct_executor import UrgentCallbackGroup
 from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.policy_config import PolicyNodeConfig
 from sac_ros.nodes.policy_loading import PolicyLoading, short_turns
@@ -33,7 +32,6 @@ from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_events import Command
 
 _LONGEST_LOAD_S = 3.0  # a hundred times what it takes; a network drive may hang for ever
-_NO_STAMP = TimeMessage()  # of a torque that answers no new state
 
 
 class PolicyNode(LifecycleNode):
@@ -62,7 +60,10 @@ class PolicyNode(LifecycleNode):
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._emergency_stop = self.create_service(
-            SetBool, "~/emergency_stop", self._on_emergency_stop
+            SetBool,
+            "~/emergency_stop",
+            self._on_emergency_stop,
+            callback_group=UrgentCallbackGroup(),
         )
         self.create_service(Trigger, "~/clear_fault", self._on_clear_fault)
         self.create_timer(self._config.diagnostics_period_s, self._diagnose, clock=self._steady)
@@ -172,15 +173,14 @@ class PolicyNode(LifecycleNode):
 
     # ---- states, goals, time ---------------------------------------------------------------
 
-    def _on_joint_state(self, message: JointState) -> None:
+    def _on_joint_state(self, raw: bytes) -> None:
         started, arrived = time.monotonic(), self._now()
         wiring = self._configured()
-        stamp = message.header.stamp
-        stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
+        reader = wiring.reader
         safety = wiring.controller.safety
         command: Command | None
         try:
-            position, velocity = wiring.reader.read(message)
+            position, velocity = reader.read(raw)
         except JointStateError as error:
             wiring.problem = str(error)
             safety.refuse_state(wiring.problem)
@@ -188,18 +188,19 @@ class PolicyNode(LifecycleNode):
         else:
             wiring.problem = ""
             if not self._active:
-                safety.accept(arrived, position, velocity, stamp_ns)
-                self._note_state(arrived, stamp_ns, None, asked=False)
+                safety.accept(arrived, position, velocity, reader.stamp_ns)
+                self._note_state(arrived, reader.stamp_ns, None, asked=False)
                 return
-            command = wiring.controller.state(arrived, position, velocity, stamp_ns)
+            command = wiring.controller.state(arrived, position, velocity, reader.stamp_ns)
         answers = not (wiring.problem or wiring.controller.refused)
         asked = wiring.controller.asked if answers else None
         if command is not None:
             wiring.publishers.publish(command)
             self._diagnostics.latency.add(time.monotonic() - started)
-            wiring.publishers.publish_torques(asked, command, stamp if answers else _NO_STAMP)
-        self._note_state(arrived, stamp_ns, command, asked=asked is not None)
+            wiring.publishers.publish_torques(asked, command, reader.stamp_ns if answers else 0)
+        self._note_state(arrived, reader.stamp_ns, command, asked=asked is not None)
         self._report_new_faults(wiring)
+        wiring.rehearse_in_time(started)
 
     def _on_watchdog(self) -> None:
         wiring = self._configured()
@@ -209,7 +210,7 @@ class PolicyNode(LifecycleNode):
         command = wiring.controller.safety.tick(now)
         if command is not None:
             wiring.publishers.publish(command)
-            wiring.publishers.publish_torques(None, command, _NO_STAMP)
+            wiring.publishers.publish_torques(None, command, stamp_ns=0)
             self._decisions.answered("tick", now, command, wiring.controller.safety, asked=False)
         self._report_new_faults(wiring)
 

@@ -11,9 +11,11 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 
+from sac_ros.cdr import NUMBERS, read_layout
 from sac_ros.policy.safety_config import Array
 from sac_ros.policy.safety_events import Command
 from sac_ros.policy.spec import PolicySpec
@@ -48,8 +50,11 @@ class PolicyPublishers:
         self._order = np.array(order)
         # A message keeps the array.array that it is given; numpy writes through a view of it.
         data = array.array("d", [0.0] * len(order))
-        self._command_message = Float64MultiArray(data=data)
-        self._command_view = np.frombuffer(self._command_message.data)
+        # The command as it goes over the wire; see `JointStateReader` for why no object is made.
+        self._command = bytearray(serialize_message(Float64MultiArray(data=data)))
+        layout = read_layout(bytes(self._command), NUMBERS)
+        start, count = layout.arrays["data"]
+        self._command_view = np.frombuffer(self._command, f"{layout.order}f8", count, start)
         names = list(spec.joint_names)
         self._torque_message = JointState(name=names, effort=array.array("d", data))
         self._torque_view = np.frombuffer(self._torque_message.effort)
@@ -64,18 +69,20 @@ class PolicyPublishers:
         """Publish a command, except in shadow mode."""
         if self.commands is None:
             return
-        np.take(command.torque, self._order, out=self._command_view)
-        self.commands.publish(self._command_message)
+        self._command_view[:] = command.torque[self._order]
+        self.commands.publish(bytes(self._command))
         self.sent += 1
 
-    def publish_torques(self, asked: Array | None, command: Command, stamp: TimeMessage) -> None:
+    def publish_torques(self, asked: Array | None, command: Command, stamp_ns: int) -> None:
         """Publish what the policy asked and what was applied, stamped with the state they answer.
+
+        A stamp of 0 is that of a torque that answers no new state.
 
         Call it after `publish`: the command comes first, its explanation can wait.
         """
         if asked is not None:
-            self._publish_torque(self._policy_torque, asked, stamp)
-        self._publish_torque(self._applied_torque, command.torque, stamp)
+            self._publish_torque(self._policy_torque, asked, stamp_ns)
+        self._publish_torque(self._applied_torque, command.torque, stamp_ns)
 
     def wait_until_acknowledged(self, timeout_s: float) -> bool:
         """Wait until every subscriber has the last command; False when one does not answer."""
@@ -108,9 +115,10 @@ class PolicyPublishers:
             if publisher is not None:
                 self._node.destroy_publisher(publisher)
 
-    def _publish_torque(self, publisher: Publisher, torque: Array, stamp: TimeMessage) -> None:
+    def _publish_torque(self, publisher: Publisher, torque: Array, stamp_ns: int) -> None:
         if publisher.get_subscription_count() == 0:
             return
-        self._torque_message.header.stamp = stamp
+        seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
+        self._torque_message.header.stamp = TimeMessage(sec=seconds, nanosec=nanoseconds)
         self._torque_view[:] = torque
         publisher.publish(self._torque_message)

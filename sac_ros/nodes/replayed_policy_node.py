@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import sys
 
-from sensor_msgs.msg import JointState
-
 from sac_ros.errors import ConfigurationError, JointStateError
 from sac_ros.nodes.policy_node import PolicyNode
 from sac_ros.nodes.spin import run_node
@@ -29,13 +27,12 @@ def replay_frame(time: float) -> str:
     return f"{_PREFIX}{time!r}"
 
 
-def replay_time(message: JointState) -> float:
+def replay_time(frame: str) -> float:
     """Return the time that `replay_frame` wrote, the same float.
 
     Raises:
         JointStateError: there is none.
     """
-    frame: str = message.header.frame_id
     try:
         return float(frame.removeprefix(_PREFIX))
     except ValueError:
@@ -65,10 +62,12 @@ class ReplayedPolicyNode(PolicyNode):
     def _now(self) -> float:
         return self._time
 
-    def _on_joint_state(self, message: JointState) -> None:
-        self._time = replay_time(message)
-        if message.name:
-            super()._on_joint_state(message)
+    def _on_joint_state(self, raw: bytes) -> None:
+        reader = self._configured().reader
+        reader.look(raw)
+        self._time = replay_time(reader.frame)
+        if reader.names:
+            super()._on_joint_state(raw)
             return
         super()._on_watchdog()
         self._decisions.note(TICKED, self._time)

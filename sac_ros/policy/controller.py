@@ -37,6 +37,7 @@ class PolicyController:
         self.refused = False
         self.inferences = 0
         self._decimator = Decimator(spec.control_rate_hz)
+        self._answered: tuple[float, Array, Array] | None = None
         self._previous_action = np.zeros(spec.joints, dtype=np.float32)
 
     def activate(self, now: float) -> None:
@@ -64,6 +65,23 @@ class PolicyController:
         if self.refused:
             return self.safety.tick(now)
         return self.safety.command(now, self._infer(now, position, velocity, stamp_ns))
+
+    @property
+    def next_is_due(self) -> bool:
+        """Whether the policy will run for the next state, if that comes on time."""
+        if self.goal is None or self._answered is None:
+            return False
+        return self._decimator.next_is_due(self._answered[0], self.safety.rate.interval_s)
+
+    def rehearse(self) -> None:
+        """Run the policy for nothing, shortly before it runs for a state.
+
+        What has not run for a control period has left the processor's caches, and takes three
+        times as long (docs/timing.md). Nothing that is decided depends on it.
+        """
+        if self.goal is not None and self._answered is not None:
+            _, position, velocity = self._answered
+            self.policy(position, velocity, self.goal, self._previous_action)
 
     def set_goal(self, frame: str, values: Array) -> None:
         """Take a goal, or refuse it and keep the one before; see `check_goal`.
@@ -132,6 +150,7 @@ class PolicyController:
             self._decimator.reset()  # the first state with a goal is answered at once
         # By the state's own stamp where it has one: then a replay decimates as the robot did.
         time_s = stamp_ns * 1e-9 if stamp_ns else now
+        self._answered = (time_s, position, velocity)
         if not self._decimator.due(time_s, self.safety.rate.interval_s):
             return self.asked
         if self.goal is None:
@@ -150,5 +169,6 @@ class PolicyController:
     def _forget_past(self) -> None:
         """Start inference anew: a torque or an action from before must not act again."""
         self._decimator.reset()
+        self._answered = None
         self._previous_action = np.zeros_like(self._previous_action)
         self.asked = None

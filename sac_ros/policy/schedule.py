@@ -65,6 +65,15 @@ class Decimator:
         """When the next state is due; of those much before it, `due` need not be asked."""
         return -math.inf if self._next is None else self._next
 
+    def next_is_due(self, time_s: float, state_interval_s: float) -> bool:
+        """Tell whether the state after the one at ``time_s`` will be `due`, if it comes on time.
+
+        False too where states come so slowly that each one is.
+        """
+        if self._next is None or state_interval_s > 0.75 * self._period_s:
+            return False
+        return time_s + 1.5 * state_interval_s >= self._next
+
     def due(self, time_s: float, state_interval_s: float) -> bool:
         """Tell whether the policy answers the state at ``time_s`` (its stamp, or its arrival)."""
         if self._next is None or abs(time_s - self._next) > 2.0 * self._period_s:

@@ -11,7 +11,7 @@ from bag_maker import TYPE_OF, TYPES, header, joint_state, numbers, pose, text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sac_ros.bags.cdr import CdrError, read_layout
+from sac_ros.cdr import CdrError, read_layout
 
 NAMES = st.lists(st.text("abc_é1", min_size=1, max_size=9), max_size=5)
 VALUES = st.lists(st.floats(-1e9, 1e9), max_size=5)

@@ -224,3 +224,24 @@ def test_a_goal_outside_the_new_policys_range_is_dropped(robot: Robot, tmp_path:
     near = type(spec.goal)(("x", "y", "z"), "m", "base", (-0.5,) * 3, (0.5,) * 3)
     robot.controller.swap(Policy.load(write_tiny_policy(tmp_path / "b.onnx", goal=near)))
     assert robot.controller.goal is None
+
+
+def test_a_rehearsal_decides_nothing(path: Path, tmp_path: Path) -> None:
+    looking = write_tiny_policy(tmp_path / "looking.onnx", uses_previous_action=True)
+    for each in (path, looking):
+        plain, rehearsing = Robot(Policy.load(each)), Robot(Policy.load(each))
+        rehearsing.controller.rehearse()  # without a goal, without a state
+        for robot in (plain, rehearsing):
+            robot.controller.set_goal("base", GOAL)
+        rehearsals = 0
+        for step in range(100):
+            for robot in (plain, rehearsing):
+                robot.position[0] = 0.001 * step
+            expected, given = plain.states(1), rehearsing.states(1)
+            np.testing.assert_array_equal(given.torque, expected.torque)
+            assert given.interventions == expected.interventions
+            if rehearsing.controller.next_is_due:
+                rehearsing.controller.rehearse()
+                rehearsals += 1
+        assert rehearsing.controller.inferences == plain.controller.inferences
+        assert rehearsals == pytest.approx(plain.controller.inferences, abs=2)

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sac_ros.policy.schedule import ArrivalRate, Decimator
 
@@ -48,3 +52,23 @@ def test_the_arrival_rate_follows_the_states() -> None:
     rate.reset()
     assert not rate.settled
     assert rate.hz == 0.0
+
+
+@given(st.floats(0.0005, 0.0072), st.floats(-1.0, 1.0))
+def test_what_is_due_next_is_known_one_state_ahead(interval: float, start: float) -> None:
+    decimator = Decimator(100.0)
+    times = [start + k * interval for k in range(100)]
+    decimator.due(times[0], interval)
+    ahead = []
+    for time, after in zip(times[1:], times[2:], strict=False):
+        decimator.due(time, interval)
+        told = decimator.next_is_due(time, interval)
+        ahead.append((told, copy.copy(decimator).due(after, interval)))
+    assert sum(told != due for told, due in ahead) <= 2  # where a state lies on the very edge
+
+
+def test_where_every_state_is_due_nothing_is_told_ahead() -> None:
+    decimator = Decimator(100.0)
+    assert not decimator.next_is_due(0.0, 0.01), "nothing came yet"
+    decimator.due(0.0, 0.01)
+    assert not decimator.next_is_due(0.0, 0.01)
