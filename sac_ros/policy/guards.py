@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guards of the safety filter, one pure function each: torque in, safer torque out.
 
-All arrays are [n], N·m, rad, rad/s. None of them changes its arguments. Where the command must
-hold the arm up, `fade_at_position_limits` and `brake_at_velocity_limits` are told the torque
-without g(q): what is left to move the arm. A guard that has nothing to do, as nearly always, finds
-that out first and returns the torque itself: at 1000 states a second its time counts.
+All arrays are [n], or [m, n] for m states: N·m, rad, rad/s. None of them changes its arguments.
+Where the command must hold the arm up, `fade_at_position_limits` and `brake_at_velocity_limits` are
+told the torque without g(q): what is left to move the arm. A guard that has nothing to do, as
+nearly always, finds that out first and returns the torque itself: at 1000 states a second its time
+counts.
 """
 
 from __future__ import annotations
@@ -19,12 +20,11 @@ _ZERO, _ONE = np.zeros(1), np.ones(1)
 
 
 def all_finite(values: Array) -> bool:
-    """Tell whether every value is finite.
+    """Tell whether every one of [n] values is finite.
 
-    A finite sum of squares proves it, and one call is enough; an infinite one may be that of great
-    values.
+    A finite sum proves it, and is quick; an infinite one may be that of great values.
     """
-    return math.isfinite(values.dot(values)) or bool(np.isfinite(values).all())
+    return math.isfinite(sum(values.tolist())) or bool(np.isfinite(values).all())
 
 
 def damping_torque(velocity: Array, limits: JointLimits) -> Array:
@@ -62,14 +62,9 @@ def brake_at_velocity_limits(torque: Array, velocity: Array, limits: JointLimits
     over = np.abs(velocity) > limits.velocity
     if not over.any():
         return torque
-    braked = torque.copy()
-    for joint in np.flatnonzero(over):  # seldom more than one
-        brake = limits.brake[joint]
-        if velocity[joint] > 0.0:
-            braked[joint] = min(braked[joint], -brake)
-        else:
-            braked[joint] = max(braked[joint], brake)
-    return braked
+    brake = -np.copysign(limits.brake, velocity)
+    braked = np.where(velocity > 0.0, np.minimum(torque, brake), np.maximum(torque, brake))
+    return np.where(over, braked, torque)
 
 
 def limit_slew(torque: Array, last: Array, elapsed: float, limits: JointLimits) -> Array:

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guards do to many states at once, as an evaluation of a bag asks, what they do to each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from sac_ros.policy import guards
+from sac_ros.policy.safety_config import Array, JointLimits
+
+LIMITS = JointLimits(
+    torque=np.array([10.0, 5.0]),
+    slew=np.array([1000.0, 500.0]),
+    position=np.array([[-1.0, 1.0], [-2.0, 0.5]]),
+    velocity=np.array([2.0, 3.0]),
+    damping=np.array([1.0, 0.5]),
+    brake=np.array([4.0, 2.0]),
+    safe_torque=np.zeros(2),
+)
+STATES = arrays(float, (6, 2), elements=st.floats(-4.0, 4.0))
+TORQUES = arrays(float, (6, 2), elements=st.floats(-30.0, 30.0))
+GUARDS: dict[str, Callable[[Array, Array], Array]] = {
+    "damping": lambda _, state: guards.damping_torque(state, LIMITS),
+    "clamp": lambda torque, _: guards.clamp(torque, LIMITS),
+    "fade": lambda torque, state: guards.fade_at_position_limits(torque, state, LIMITS, 0.05),
+    "brake": lambda torque, state: guards.brake_at_velocity_limits(torque, state, LIMITS),
+    "slew": lambda torque, state: guards.limit_slew(torque, state, 0.002, LIMITS),
+}
+
+
+@pytest.mark.parametrize("guard", GUARDS.values(), ids=GUARDS.keys())
+@given(torque=TORQUES, state=STATES)
+def test_many_states_at_once_are_guarded_as_one_after_the_other(
+    guard: Callable[[Array, Array], Array], torque: Array, state: Array
+) -> None:
+    each = np.array([guard(torque[row], state[row]) for row in range(len(torque))])
+    np.testing.assert_allclose(guard(torque, state), each, rtol=0.0, atol=1e-12)
+
+
+@given(torque=TORQUES, state=STATES)
+def test_a_guard_leaves_what_it_is_given_as_it_was(torque: Array, state: Array) -> None:
+    before = torque.copy(), state.copy()
+    for guard in GUARDS.values():
+        guard(torque, state)
+    np.testing.assert_array_equal(torque, before[0])
+    np.testing.assert_array_equal(state, before[1])
+
+
+@given(arrays(float, 4, elements=st.floats(allow_nan=True, allow_infinity=True)))
+def test_a_value_that_is_not_finite_is_found_and_a_great_one_is_none(values: Array) -> None:
+    assert guards.all_finite(values) == bool(np.isfinite(values).all())
