@@ -17,6 +17,11 @@ ROBOT_GRAVITY = {
 """Parameter ``robot_gravity`` → the policy's ``gravity`` that fits it, and what the robot does."""
 
 
+def robot_gravity_of(spec: PolicySpec) -> str:
+    """Return the ``robot_gravity`` of the robots that a policy is for."""
+    return next(robot for robot, (policy, _) in ROBOT_GRAVITY.items() if policy == spec.gravity)
+
+
 @dataclass(frozen=True)
 class PolicyNodeConfig(SafetyConfig):
     """Parameters of `policy_node`; those of the safety filter are among them."""

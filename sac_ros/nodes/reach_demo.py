@@ -20,6 +20,7 @@ from sac_ros.errors import EXIT_BAD_ANSWER, EXIT_DONE, ConfigurationError, SacRo
 from sac_ros.nodes.bring_up import BringUp
 from sac_ros.nodes.child_processes import ChildProcesses
 from sac_ros.nodes.loopback import loopback_only
+from sac_ros.nodes.policy_config import robot_gravity_of
 from sac_ros.nodes.private_domain import PrivateDomain
 from sac_ros.nodes.reach_watch import CLOSE, Reach, ReachWatch
 from sac_ros.nodes.spinning_node import spinning_node
@@ -129,7 +130,7 @@ def start_nodes(
             [*common, "-p", f"bag:={record.resolve()}"],
             environment,
         )
-    gravity = "external" if spec.gravity == "external" else "none"
+    gravity = robot_gravity_of(spec)
     nodes.start(
         "sim_node",
         "sac_ros.nodes.sim_node",
@@ -147,7 +148,7 @@ def start_nodes(
             *common,
             *("--params-file", str(share_path("config", "policy.yaml"))),
             *("-p", f"model_path:={model.resolve()}"),
-            *("-p", f"watchdog_s:={WATCHDOG}"),
+            *("-p", f"watchdog_s:={WATCHDOG}", "-p", f"robot_gravity:={gravity}"),
         ],
         environment,
     )

@@ -25,6 +25,7 @@ from sac_ros.nodes.child_processes import ChildProcesses
 from sac_ros.nodes.lock_step import LockStep
 from sac_ros.nodes.paced_replay import PacedReplay
 from sac_ros.nodes.parameters import declare
+from sac_ros.nodes.policy_config import robot_gravity_of
 from sac_ros.nodes.recorded_topics import RECORDED, absolute
 from sac_ros.nodes.replay_config import ReplayConfig
 from sac_ros.nodes.replay_events import (
@@ -128,7 +129,7 @@ class ReplayNode(Node):
         self._topics = names
         self._children = self._open.enter_context(ChildProcesses())
         if config.start_policy_node:
-            self._start_policy_node(model.path, recorded)
+            self._start_policy_node(model, recorded)
         clock = self.create_publisher(ClockMessage, "/clock", 10) if config.publish_clock else None
         self._way: LockStep | PacedReplay = (
             LockStep(self._write)
@@ -157,10 +158,11 @@ class ReplayNode(Node):
             )
         return Policy.load(path)
 
-    def _start_policy_node(self, model: Path, recorded: dict[str, Any]) -> None:
+    def _start_policy_node(self, model: Policy, recorded: dict[str, Any]) -> None:
         """Start a policy_node with the recorded parameters: they are part of its torques."""
         given = {k: v for k, v in recorded.items() if k not in _NOT_REPEATED and v != []}
-        own = {"model_path": str(model.resolve()), "shadow": True}
+        own = {"model_path": str(model.path.resolve()), "shadow": True}
+        own["robot_gravity"] = robot_gravity_of(model.spec)  # whatever the robot: it moves none
         folder = self._open.enter_context(tempfile.TemporaryDirectory(prefix="replay_node_"))
         files = []
         for name, values in (("recorded", given), ("own", own)):

@@ -8,4 +8,5 @@ from pathlib import Path
 
 _HERE = Path(__file__).parent
 # The last is the root: the robot of these tests is that of the soak in benchmarks/.
-sys.path[:0] = [str(_HERE), str(_HERE.parent / "policy"), str(_HERE.parent.parent)]
+_HELPERS = (_HERE, _HERE.parent / "policy", _HERE.parent / "sac", _HERE.parent.parent)
+sys.path[:0] = [str(path) for path in _HELPERS]

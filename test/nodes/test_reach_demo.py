@@ -27,6 +27,10 @@ COMMAND = "import sys; from sac_ros.nodes.reach_demo import main; sys.exit(main(
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
+    return iiwa_policy(tmp_path, "external")
+
+
+def iiwa_policy(folder: Path, gravity: str) -> Path:
     """A policy for the iiwa that loads, runs and reaches nothing."""
     goal = GoalSpec(
         ("x", "y", "z"),
@@ -37,7 +41,12 @@ def model(tmp_path: Path) -> Path:
     )
     limits = tuple((low, high) for low, high in ARM.position_limit.tolist())
     return write_tiny_policy(
-        tmp_path / "tiny.onnx", ARM.joint_names, arm="iiwa", goal=goal, position_limit=limits
+        folder / "tiny.onnx",
+        ARM.joint_names,
+        arm="iiwa",
+        goal=goal,
+        position_limit=limits,
+        gravity=gravity,
     )
 
 
@@ -78,6 +87,14 @@ def test_missed_goals_are_told_row_by_row_and_the_exit_code_is_1(model: Path) ->
     assert code == 1, err
     assert len(re.findall(r"^ +\d+ .* cm +missed$", out, re.MULTILINE)) == 2
     assert "0 of 2 goals reached within 5 cm" in out
+
+
+def test_a_policy_that_carries_the_arm_gets_a_robot_that_does_not(tmp_path: Path) -> None:
+    code, out, err = run(
+        "--model", iiwa_policy(tmp_path, "included"), "--goals", 1, "--seconds", 3
+    )
+    assert code == 1, err
+    assert "0 of 1 goals reached within 5 cm" in out
 
 
 def test_ctrl_c_ends_it_and_the_nodes_that_it_started(model: Path) -> None:

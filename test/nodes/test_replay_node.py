@@ -33,6 +33,13 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def carrying(tmp_path: Path) -> Path:
+    """A policy that holds the arm up."""
+    path = tmp_path / "carrying.onnx"
+    return write_tiny_policy(path, uses_previous_action=True, gravity="included")
+
+
+@pytest.fixture
 def recorder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A recorder_node that writes `tmp_path/bag`."""
     command = [sys.executable, "-m", "sac_ros.nodes.recorder_node", "--ros-args"]
@@ -42,10 +49,15 @@ def recorder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
+@pytest.mark.parametrize(
+    ("policy", "parameters"), [("model", ()), ("carrying", ("robot_gravity:=none",))]
+)
 def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_twice(
     ros: Any,
     eventually: Callable[..., None],
-    model: Path,
+    policy: str,
+    parameters: tuple[str, ...],
+    request: pytest.FixtureRequest,
     recorder: subprocess.Popen[bytes],
     tmp_path: Path,
 ) -> None:
@@ -57,7 +69,7 @@ def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_twice(
     )
     eventually(lambda: robot.driver.readers, "the recorder listens")
     try:
-        robot.start_active(model)
+        robot.start_active(request.getfixturevalue(policy), *parameters)
 
         def seen(event: str, **fields: Any) -> Callable[[], bool]:
             wanted = {"event": event, **fields}.items()
@@ -102,10 +114,13 @@ def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_twice(
     assert said(bags[0], *TORQUES) == said(bags[1], *TORQUES)
 
 
-@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@pytest.mark.parametrize(
+    ("policy", "storage"), [("model", "mcap"), ("model", "sqlite3"), ("carrying", "mcap")]
+)
 def test_a_bag_of_any_robot_gives_the_same_torques_on_every_run(
-    model: Path, tmp_path: Path, storage: str
+    policy: str, tmp_path: Path, storage: str, request: pytest.FixtureRequest
 ) -> None:
+    model = request.getfixturevalue(policy)
     bag = write_bag(tmp_path / "bag", storage=storage)
     outputs = [tmp_path / "first", tmp_path / "second"]
     for output in outputs:

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""policy_node with a robot that adds no g(q): what it publishes holds the arm up."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
+
+from export_call import export_call
+from policy_harness import Robot
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
+from tiny_policy import tiny_gravity, write_tiny_policy
+
+from benchmarks.faulty_robot.policy_process import PolicyProcess
+from sac_ros.sim.arm_model import load_arm
+
+ARM = load_arm("iiwa")
+
+
+@pytest.fixture
+def robot(ros: Any, eventually: Callable[..., None]) -> Iterator[Robot]:
+    robot = Robot(ros, eventually)
+    yield robot
+    robot.close()
+
+
+def test_before_a_goal_and_in_damping_the_arm_is_held_and_stopped_it_is_not(
+    robot: Robot, tmp_path: Path
+) -> None:
+    model = write_tiny_policy(tmp_path / "policy.onnx", gravity="included")
+    robot.start_active(model, "robot_gravity:=none", "torque_scale:=0.1")
+    gravity = tiny_gravity(robot.position)
+    assert np.abs(gravity).min() > 0.5
+    robot.commands_become(gravity + robot.damping_torque())
+    robot.set_goal(0.9)
+    robot.commands_become(gravity + 0.1 * robot.policy_torque(0.9))
+    robot.driver.begin("no velocity")
+    robot.eventually(lambda: "damping: " in robot.log, "a fault")
+    robot.driver.end("no velocity")
+    robot.commands_become(gravity + robot.damping_torque())
+    robot.emergency_stop(True)
+    robot.commands_become(np.zeros(3))
+    robot.emergency_stop(False)
+    robot.eventually(lambda: robot.clear_fault() == "", "the faults are cleared")
+    robot.commands_become(gravity + 0.1 * robot.policy_torque(0.9))
+    robot.assert_always_true()
+
+
+def test_a_policy_for_a_robot_that_carries_itself_is_not_swapped_in(
+    robot: Robot, tmp_path: Path
+) -> None:
+    robot.start_active(
+        write_tiny_policy(tmp_path / "policy.onnx", gravity="included"), "robot_gravity:=none"
+    )
+    successful, why = robot.set_model(write_tiny_policy(tmp_path / "other.onnx"))
+    assert not successful
+    assert "the policy's gravity must be included; " in why
+    robot.commands_become(tiny_gravity(robot.position) + robot.damping_torque())
+
+
+@pytest.fixture
+def sim_node() -> Iterator[None]:
+    """An iiwa that adds nothing to a command; a slow machine shall not make it let go."""
+    command = [sys.executable, "-m", "sac_ros.nodes.sim_node", "--ros-args"]
+    process = subprocess.Popen([*command, "-p", "gravity:=none", "-p", "command_timeout:=5.0"])
+    yield
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.usefixtures("sim_node")
+def test_a_simulated_iiwa_stays_where_it_is_before_a_goal_and_in_damping(
+    ros: Any, eventually: Callable[..., None], tmp_path: Path
+) -> None:
+    call = export_call("none")
+    model = call.to(tmp_path / "policy.onnx").path
+    call.env.close()
+    node, states = ros.node(), []
+    node.create_subscription(JointState, "joint_states", states.append, qos_profile_sensor_data)
+    policy = PolicyProcess(node, eventually)
+    try:
+        policy.start(
+            model,
+            ["autostart:=true", "robot_gravity:=none", "watchdog_s:=2.0", "state_timeout_s:=30.0"],
+        )
+        eventually(lambda: node.count_publishers("commands"), "policy_node is there")
+        eventually(lambda: policy.state() == "active", "policy_node is active")
+
+        def pass_states(count: int) -> tuple[JointState, JointState]:
+            first = len(states)
+            eventually(lambda: len(states) > first + count, "time passes", timeout=60.0)
+            return states[first], states[-1]
+
+        def put_home() -> bool:
+            # It fell before. Put back, it is pushed by what held it where it fell to, so again.
+            policy.call(Trigger, "sim_node/reset", Trigger.Request())
+            _, last = pass_states(100)
+            near = np.abs(np.subtract(last.position, ARM.home)).max() < 0.05
+            return bool(near and np.abs(last.velocity).max() < 0.02)
+
+        assert any(put_home() for _ in range(30)), "it does not come to rest at home"
+        eventually(lambda: policy.clear_fault() == "", "it tracks")
+
+        def drift() -> float:
+            first, last = pass_states(500)
+            return float(np.abs(np.subtract(first.position, last.position)).max())
+
+        assert drift() < 0.05
+
+        def damped() -> bool:
+            policy.send_goal(math.nan, frame=ARM.base_link)
+            return "damping: goal must be finite" in policy.log
+
+        eventually(damped, "damping")
+        assert drift() < 0.05
+    finally:
+        policy.kill()
