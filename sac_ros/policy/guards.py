@@ -2,8 +2,8 @@
 """The guards of the safety filter, one pure function each: torque in, safer torque out.
 
 All arrays are [n], or [m, n] for m states: N·m, rad, rad/s. None of them changes its arguments.
-Where the command must hold the arm up, `fade_at_position_limits` and `brake_at_velocity_limits` are
-told the torque without g(q): what is left to move the arm. A guard that has nothing to do, as
+Where the command must hold the arm up, `fade_at_position_limits` and `brake_at_velocity_limits`
+are told the torque without g(q): what is left to move the arm. A guard that has nothing to do, as
 nearly always, finds that out first and returns the torque itself: at 1000 states a second its time
 counts.
 """
