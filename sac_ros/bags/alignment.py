@@ -105,10 +105,14 @@ def align(
     lost: Counter[str] = Counter()
     commanded, answers = np.empty(0, np.intp), np.empty(0, np.intp)
     if commands is not None:
-        period_ns = float(np.median(np.diff(received))) if len(received) > 1 else np.inf
+        every = columns["received_ns"]  # of all states: a part may have one
+        period_ns = float(np.median(np.diff(every))) if len(every) > 1 else np.inf
         exact = recording.named_commands and bool(np.any(commands["stamp_ns"]))
         pair = _by_stamp if exact else _by_time
-        commanded, answers, lost = pair(commands, stamp if exact else received, period_ns)
+        asked = np.flatnonzero(_asked(commands["received_ns"], received, every, start_s, end_s))
+        times = {name: commands[name][asked] for name in ("stamp_ns", "received_ns")}
+        commanded, answers, lost = pair(times, stamp if exact else received, period_ns)
+        answers = asked[answers]
     torque = (
         take_rows(spool, commands["effort"], answers)
         if commands is not None
@@ -180,6 +184,26 @@ def _usable(
         dropped[f"not finite, or {ABSURD:g} and more"] += int((~finite).sum())
     chosen = chosen[finite]
     return line.kept[chosen], chosen
+
+
+def _asked(
+    arrived: NDArray[np.int64],
+    part: NDArray[np.int64],
+    every: NDArray[np.int64],
+    start_s: float | None,
+    end_s: float | None,
+) -> NDArray[np.bool_]:
+    """Tell which commands are asked about: all, or those that came with the chosen states.
+
+    From when each command (``arrived``), each state of the part and each at all were received, ns.
+    """
+    asked = np.ones(len(arrived), dtype=bool)
+    if start_s is not None:
+        asked &= arrived >= part[0]
+    later = every[every > part[-1]]
+    if end_s is not None and len(later):
+        asked &= arrived < later.min()
+    return asked
 
 
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp], Counter[str]]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import sac_ros
 from sac_ros.bags.alignment import Aligned, align
 from sac_ros.bags.columns import Spool
-from sac_ros.bags.inference import answer
+from sac_ros.bags.inference import Answers, answer
 from sac_ros.bags.model_figures import model_result
 from sac_ros.bags.recording import Progress, ReadingOptions, Recording, read_recording
 from sac_ros.bags.result import Evaluation, ModelResult
@@ -89,6 +89,8 @@ def evaluate_bags(
                 f"got {len(goal)} values"
             )
         answers = answer(policy, aligned, goal, spool)
+        if not answers.answered.any():
+            raise BagError(_nothing_to_evaluate(policy, aligned, answers))
         warnings += [
             f"{label}: {n} goals refused: {why}" for why, n in answers.refused_goals.items()
         ]
@@ -138,6 +140,20 @@ def _labels(policies: Sequence[Policy]) -> list[str]:
 def _middle_of_training(policy: Policy) -> tuple[float, ...]:
     goal = policy.spec.goal
     return tuple((low + high) / 2 for low, high in zip(goal.low, goal.high, strict=True))
+
+
+def _nothing_to_evaluate(policy: Policy, aligned: Aligned, answers: Answers) -> str:
+    """Say why a policy answers no state at all."""
+    if answers.refused_goals:
+        refused = "; ".join(f"{n} refused: {why}" for why, n in answers.refused_goals.items())
+        why = f"it has no goal that the policy takes ({refused}); --goal gives one"
+    elif answers.unknown:
+        why = f"what the policy did before {answers.unknown} of them was not recorded"
+    else:
+        why = "none came after a goal; --goal gives one for all"
+    return (
+        f"policy file {policy.path} answers none of the {len(aligned.time_s)} joint states: {why}"
+    )
 
 
 def _recorded_series(aligned: Aligned, spool: Spool) -> dict[str, NDArray[Any]]:

@@ -94,12 +94,11 @@ def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> A
 
 
 def measure_latency(policy: Policy, aligned: Aligned, answers: Answers) -> LatencyFigures:
-    """Time single inferences on the recording's own states, as the robot would make them."""
-    rows = (
-        answers.rows[np.linspace(0, len(answers.rows) - 1, _TIMED_CALLS + 1).astype(np.intp)]
-        if len(answers.rows)
-        else np.zeros(0, np.intp)
-    )
+    """Time single inferences on the recording's own states, as the robot would make them.
+
+    The policy answers at least one of them.
+    """
+    rows = answers.rows[np.linspace(0, len(answers.rows) - 1, _TIMED_CALLS + 1).astype(np.intp)]
     previous = np.zeros(policy.spec.joints, dtype=np.float32)
     inverse = np.argsort(answers.order)
     inputs = [
@@ -115,11 +114,11 @@ def measure_latency(policy: Policy, aligned: Aligned, answers: Answers) -> Laten
         start = time.perf_counter()
         policy(position, velocity, goal, previous)
         seconds.append(time.perf_counter() - start)
-    rest = np.array(seconds[1:] or seconds or [np.nan])
+    rest = np.array(seconds[1:])
     p50, p95, p99 = (float(value) for value in np.percentile(rest, (50, 95, 99)))
     return LatencyFigures(
         calls=len(seconds),
-        first_s=seconds[0] if seconds else float("nan"),
+        first_s=seconds[0],
         p50_s=p50,
         p95_s=p95,
         p99_s=p99,

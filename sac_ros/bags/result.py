@@ -99,8 +99,8 @@ class StreamFacts:
     Attributes:
         topic, type: where they came from.
         joints: [n] the names in the bag for the policy's joints; empty for goals.
-        read: messages read within ``--start`` and ``--end``.
-        used: how many of them carry figures.
+        read: messages in the bags.
+        used: how many of them carry figures; of those outside ``--start`` and ``--end`` none.
         dropped: the reason to how many, such as ``{"stamp does not advance": 3}``.
         rate_hz: the median rate; None for fewer than two messages.
         gaps: intervals longer than three periods.

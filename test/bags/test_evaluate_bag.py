@@ -6,12 +6,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from bag_maker import COMMANDS, STATES, Entry, Motion, joint_state, write_bag
+from bag_maker import COMMANDS, GOALS, STATES, Entry, Motion, joint_state, write_bag
 from tiny_policy import JOINTS, write_tiny_policy
 
 from sac_ros.bags.evaluate_bag import main
@@ -31,7 +32,7 @@ def bag(tmp_path: Path) -> Path:
 
 def evaluated(capsys: pytest.CaptureFixture[str], *arguments: Any) -> dict[str, Any]:
     assert main([*map(str, arguments), "--json"]) == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    found: dict[str, Any] = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     return found
 
 
@@ -174,6 +175,7 @@ def test_start_and_end_choose_a_part(
     recording = found["recording"]
     assert (recording["start_s"], recording["end_s"]) == (1.0, 2.0)
     assert found["models"][0]["errors"][0]["samples"] == 101
+    assert recording["states"]["dropped"] == recording["commands"]["dropped"] == {}
     assert "no usable joint state between" in refused(
         capsys, bag, "--model", model, "--start", 100
     )
@@ -280,15 +282,26 @@ def test_without_goals_the_middle_of_the_trained_box_stands_and_the_page_says_so
     assert given["models"][0]["errors"] != found["models"][0]["errors"]
 
 
-def test_a_goal_that_the_policy_refuses_leaves_it_without_an_answer(
-    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("motion", "why"),
+    [
+        (Motion(goal=(7.0, 0.0, 0.0)), "no goal that the policy takes (1 refused: goal "),
+        (Motion(count=50, delay_ns=0), "none came after a goal; --goal gives one for all"),
+    ],
+    ids=["refused goal", "late goal"],
+)
+def test_where_the_policy_answers_no_state_there_is_nothing_to_evaluate(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str], motion: Motion, why: str
 ) -> None:
-    bag = write_bag(tmp_path / "bag", Motion(goal=(7.0, 0.0, 0.0)).entries())
-    found = evaluated(capsys, bag, "--model", model)
-    assert found["models"][0]["samples"] == 0
-    assert found["models"][0]["errors"] == []
-    assert found["models"][0]["coverage"]["no_goal_share"] == 1.0
-    assert any("goals refused" in warning for warning in found["warnings"])
+    entries = motion.entries()
+    if motion.goal == Motion.goal:  # it comes behind the last state
+        entries = [
+            replace(each, time_ns=motion.time_ns(60)) if each.topic == GOALS else each
+            for each in entries
+        ]
+    said = refused(capsys, write_bag(tmp_path / "bag", entries), "--model", model)
+    assert f"answers none of the {motion.count} joint states" in said
+    assert why in said
 
 
 def test_a_single_state_is_enough(
