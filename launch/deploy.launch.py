@@ -18,8 +18,9 @@ from launch_ros.actions import Node
 
 from sac_ros.nodes.launch_parameters import ParameterArguments
 from sac_ros.nodes.launch_recording import recording
-from sac_ros.nodes.launch_support import bring_up, is_true, show_in_rviz, shut_down
+from sac_ros.nodes.launch_support import bring_up, is_true, must_be_file, show_in_rviz, shut_down
 from sac_ros.nodes.policy_config import PolicyNodeConfig
+from sac_ros.nodes.sim_config import SimNodeConfig
 from sac_ros.share import share_path
 
 STEP_TIMEOUT = 30.0  # s, for the node to start, the robot to be heard, a transition to end
@@ -28,6 +29,9 @@ STEP_TIMEOUT = 30.0  # s, for the node to start, the robot to be heard, a transi
 PARAMETERS = ParameterArguments(
     "policy_node", PolicyNodeConfig, leave_out={"model_path", "autostart"}
 )
+
+# Those of the included simulate.launch.py, to be checked before anything starts here.
+SIM_PARAMETERS = ParameterArguments("sim_node", SimNodeConfig, leave_out={"arm"})
 
 # A desktop that simulates the robot is no real-time machine: it may hold up the joint states,
 # which here does no harm. A real robot gets what the parameter file says.
@@ -40,6 +44,10 @@ def generate_launch_description() -> LaunchDescription:
         [
             *_arguments(),
             *PARAMETERS.declared(),
+            must_be_file("params_file"),
+            must_be_file("sim_params_file"),
+            PARAMETERS.checked(),
+            SIM_PARAMETERS.checked(),
             *recording({"commands": "command_topic", "joint_states": "joint_states_topic"}),
             _simulated_arm(),
             OpaqueFunction(function=_policy_node),

@@ -11,7 +11,7 @@ from launch_ros.actions import Node
 
 from sac_ros.nodes.launch_parameters import ParameterArguments
 from sac_ros.nodes.launch_recording import recording
-from sac_ros.nodes.launch_support import show_in_rviz
+from sac_ros.nodes.launch_support import must_be_file, show_in_rviz
 from sac_ros.nodes.sim_config import SimNodeConfig
 from sac_ros.share import share_path
 
@@ -51,8 +51,10 @@ def generate_launch_description() -> LaunchDescription:
                 description="Parameters of sim_node; arm and the arguments named as parameters "
                 "override it.",
             ),
-            *recording({"commands": "command_topic", "joint_states": "joint_states_topic"}),
             *PARAMETERS.declared(),
+            must_be_file("params_file"),
+            PARAMETERS.checked(),
+            *recording({"commands": "command_topic", "joint_states": "joint_states_topic"}),
             OpaqueFunction(function=_sim_node),
             show_in_rviz(LaunchConfiguration("joint_states_topic")),
         ]

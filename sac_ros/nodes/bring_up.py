@@ -49,7 +49,7 @@ class BringUp:
             node: makes the calls.
             target: full name of the lifecycle node, such as `/policy_node`.
             joint_states: topic on which the robot must be heard before the activation.
-            timeout: s allowed for each of the three steps.
+            timeout: s allowed for each step.
             given_up: asked while waiting; a reason (not the empty text) ends the wait, for
                 example that the target has died.
         """
@@ -68,11 +68,16 @@ class BringUp:
         """Brings the node up.
 
         Raises:
-            BringUpError: a transition was refused, or a step took longer than the timeout.
+            BringUpError: a transition was refused, a step took longer than the timeout, or
+                another node has the same name.
         """
         try:
             self._wait(
                 self._client.service_is_ready, f"{self._target} offers no lifecycle services"
+            )
+            self._wait(
+                self._is_alone,
+                f"another node is named {self._target} and would answer in its place",
             )
             self._change_state(Transition.TRANSITION_CONFIGURE)
             self._wait(self._heard.is_set, f"no joint states on {self._subscription.topic_name}")
@@ -80,6 +85,12 @@ class BringUp:
         finally:
             self._node.destroy_client(self._client)
             self._node.destroy_subscription(self._subscription)
+
+    def _is_alone(self) -> bool:
+        """Whether the name is that of one node: one that was killed is known for some seconds."""
+        nodes = self._node.get_node_names_and_namespaces()
+        named = [f"{namespace.rstrip('/')}/{name}" for name, namespace in nodes]
+        return named.count(self._target) <= 1
 
     def _change_state(self, transition: int) -> None:
         name = _NAMES[transition]

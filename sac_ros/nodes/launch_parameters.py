@@ -10,7 +10,8 @@ from collections.abc import Collection
 from typing import Any
 
 from launch import LaunchContext
-from launch.actions import DeclareLaunchArgument
+from launch.action import Action
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 
 from sac_ros.nodes.parameter_text import describe, read
@@ -44,11 +45,27 @@ class ParameterArguments:
             for leaf in self._leaves
         ]
 
+    def checked(self) -> OpaqueFunction:
+        """An action that raises as `given` does: for the place before any process is started.
+
+        A launch that ends with an exception leaves behind what it has started.
+        """
+
+        def check(context: LaunchContext) -> list[Action]:
+            self.given(context)
+            return []
+
+        return OpaqueFunction(function=check)
+
     def given(self, context: LaunchContext) -> dict[str, Any]:
         """The parameters that the user gave, as the types that they have.
 
         Raises:
             ConfigurationError: a value is of another type, or outside its valid set.
         """
-        texts = {leaf: LaunchConfiguration(leaf.name).perform(context) for leaf in self._leaves}
+        # The default is for a launch file that only hands an argument on to another one.
+        texts = {
+            leaf: LaunchConfiguration(leaf.name, default="").perform(context)
+            for leaf in self._leaves
+        }
         return {leaf.name: read(leaf, text) for leaf, text in texts.items() if text}

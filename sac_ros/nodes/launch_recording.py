@@ -7,6 +7,7 @@ Imports `launch`, which comes with ROS 2 but not from PyPI: only launch files im
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext
@@ -16,6 +17,7 @@ from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from sac_ros.errors import ConfigurationError
 from sac_ros.nodes.bag_writer import new_bag_name
 from sac_ros.nodes.recorded_topics import RECORDED, absolute
 
@@ -31,11 +33,17 @@ def recording(remapped: Mapping[str, str]) -> list[Action]:
     Args:
         remapped: topics of `RECORDED` that have other names, with the launch argument that tells
             each; the launch argument `namespace` holds for all of them.
+
+    The launch ends with a `ConfigurationError` where the bag exists already.
     """
 
     def start(context: LaunchContext) -> list[Action]:
         names = {topic: LaunchConfiguration(argument) for topic, argument in remapped.items()}
         bag = LaunchConfiguration("bag").perform(context) or new_bag_name()
+        if Path(bag).expanduser().exists():  # else the recorder ends, and the robot moves on
+            raise ConfigurationError(
+                f"launch argument bag must name a folder that does not exist yet; {bag} does"
+            )
         if not _has_ros2_bag():
             return [_recorder_node(bag, names)]
         namespace = LaunchConfiguration("namespace").perform(context)

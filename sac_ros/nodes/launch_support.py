@@ -7,6 +7,7 @@ Imports `launch`, which comes with ROS 2 but not from PyPI: only launch files im
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, SomeSubstitutionsType
@@ -22,6 +23,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.ros_adapters import get_ros_node
 
+from sac_ros.errors import ConfigurationError
 from sac_ros.nodes.bring_up import BringUp, BringUpError
 from sac_ros.share import share_path
 
@@ -68,6 +70,22 @@ def shut_down(reason: str) -> Action:
         return [] if context.is_shutdown else [Shutdown(reason=reason)]
 
     return OpaqueFunction(function=action)
+
+
+def must_be_file(argument: str) -> Action:
+    """Ends the launch with one sentence where a launch argument names no file.
+
+    `launch_ros` only warns of a parameter file that is not there, and the node would run with its
+    defaults: at full torque where the file says a tenth.
+    """
+
+    def check(context: LaunchContext) -> list[Action]:
+        path = LaunchConfiguration(argument).perform(context)
+        if not Path(path).is_file():
+            raise ConfigurationError(f"launch argument {argument} must name a file; got {path!r}")
+        return []
+
+    return OpaqueFunction(function=check)
 
 
 def show_in_rviz(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sac_ros.errors import ConfigurationError
 from sac_ros.settings import leaves
 from sac_ros.share import share_path
 from sac_ros.sim.arm_model import load_arm
@@ -152,6 +153,27 @@ def test_what_is_given_reaches_the_node_as_a_number_and_the_rest_leaves_the_file
         context.launch_configurations[argument.name] = ""
     context.launch_configurations["torque_scale"] = "0.1"
     assert parameters.given(context) == {"torque_scale": 0.1}
+
+
+@pytest.mark.parametrize("argument", ["params_file", "torque_scale", "state_loss", "bag"])
+def test_what_is_wrong_with_an_argument_is_told_before_any_process_starts(
+    tmp_path: Path, argument: str
+) -> None:
+    launch = pytest.importorskip("launch", reason="launch comes with ROS 2, not from PyPI")
+    pytest.importorskip("launch_ros", reason="launch_ros comes with ROS 2, not from PyPI")
+    (file,) = (file for file in FILES if by_name(file) == "deploy")
+    context = launch.LaunchContext()
+    wrong = str(tmp_path) if argument in ("bag", "params_file") else "two"
+    context.launch_configurations.update({"record": "true", argument: wrong})
+
+    def run_until_something_starts() -> None:
+        for entity in loaded(file).generate_launch_description().entities:
+            starts = (launch.actions.ExecuteProcess, launch.actions.GroupAction)
+            assert not isinstance(entity, starts)
+            entity.visit(context)
+
+    with pytest.raises(ConfigurationError, match=argument):
+        run_until_something_starts()
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from sac_ros.nodes.bring_up import BringUp, BringUpError
 class Target(LifecycleNode):
     """A lifecycle node that notes its transitions, and refuses one of them."""
 
-    def __init__(self, refuses: str = "") -> None:
-        super().__init__("target")
+    def __init__(self, name: str, refuses: str = "") -> None:
+        super().__init__(name)
         self._refuses = refuses
         self.steps: list[str] = []
 
@@ -57,35 +57,44 @@ def speaking_robot(ros: Any) -> Iterator[None]:
     thread.join()
 
 
-def bring_up(ros: Any, timeout: float = 20.0) -> None:
-    BringUp(ros.node(), "/target", "joint_states", timeout=timeout).run()
+def bring_up(ros: Any, name: str, timeout: float = 20.0) -> None:
+    BringUp(ros.node(), f"/{name}", "joint_states", timeout=timeout).run()
+
+
+# Each test has a name of its own: the graph may still hold the node of the test before.
 
 
 @pytest.mark.usefixtures("speaking_robot")
 def test_a_node_is_configured_and_activated(ros: Any) -> None:
-    target = ros.add(Target())
-    bring_up(ros)
+    target = ros.add(Target("willing"))
+    bring_up(ros, "willing")
     assert target.steps == ["configure", "activate"]
 
 
 @pytest.mark.usefixtures("speaking_robot")
 @pytest.mark.parametrize("step", ["configure", "activate"])
 def test_a_refused_step_is_named_and_the_next_is_not_tried(ros: Any, step: str) -> None:
-    target = ros.add(Target(refuses=step))
-    with pytest.raises(BringUpError, match=f"/target refused to {step}"):
-        bring_up(ros)
+    target = ros.add(Target(f"refuses_{step}", refuses=step))
+    with pytest.raises(BringUpError, match=f"/refuses_{step} refused to {step}"):
+        bring_up(ros, f"refuses_{step}")
     assert target.steps[-1] == step
 
 
+def test_a_second_node_of_the_same_name_is_told_and_neither_is_configured(ros: Any) -> None:
+    first, second = ros.add(Target("twin")), ros.add(Target("twin"))
+    with pytest.raises(BringUpError, match=r"another node is named /twin .*\(waited 1 s\)"):
+        bring_up(ros, "twin", timeout=1.0)
+    assert first.steps == second.steps == []
+
+
 def test_a_silent_robot_is_named_by_its_topic_and_the_node_is_not_activated(ros: Any) -> None:
-    target = ros.add(Target())
+    target = ros.add(Target("deaf"))
     with pytest.raises(BringUpError, match=r"no joint states on /joint_states \(waited 1 s\)"):
-        bring_up(ros, timeout=1.0)
+        bring_up(ros, "deaf", timeout=1.0)
     assert target.steps == ["configure"]
 
 
 def test_a_node_that_is_not_there_is_named(ros: Any) -> None:
-    # Not /target: the graph may still hold that of the test before this one.
     absent = BringUp(ros.node(), "/absent", "joint_states", timeout=0.3)
     with pytest.raises(BringUpError, match=r"/absent offers no lifecycle services \(waited"):
         absent.run()
