@@ -18,7 +18,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
 from diagnostic_msgs.msg import DiagnosticArray
-from policy_harness import AUDIT, SLEW, SPEC, WATCHDOG, Robot
+from policy_harness import AUDIT, JITTER, SLEW, SPEC, WATCHDOG, Robot
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
@@ -62,6 +62,28 @@ def test_without_a_goal_there_is_damping_and_with_one_the_policys_torque(
     robot.commands_become(robot.damping_torque())
     robot.set_goal(GOAL)
     robot.commands_become(robot.policy_torque(GOAL))
+    robot.assert_always_true()
+
+
+def test_after_the_first_goal_the_torque_leaves_damping_no_faster_than_the_soft_start(
+    robot: Robot, model: Path
+) -> None:
+    soft_start_s = 1.0
+    robot.start_active(model, f"soft_start_s:={soft_start_s}")
+    damping, policy = robot.damping_torque(), robot.policy_torque(GOAL)
+    robot.commands_become(damping)
+    before = len(robot.commands)
+    robot.set_goal(GOAL)
+    robot.commands_become(policy)
+    way = policy - damping
+    shares = [
+        (command.time, float((command.torque - damping) @ way / (way @ way)))
+        for command in robot.commands[before - 1 :]
+    ]
+    begun = max(time for time, share in shares if share < 1e-6)
+    allowed = [(time - begun + JITTER) / soft_start_s for time, _ in shares]
+    assert max(share - most for (_, share), most in zip(shares, allowed, strict=True)) <= 0.0
+    assert any(0.2 < share < 0.8 for _, share in shares)
     robot.assert_always_true()
 
 
@@ -246,17 +268,27 @@ def test_it_is_a_plain_lifecycle_node_without_autostart(robot: Robot, model: Pat
     robot.commands_become(robot.damping_torque())
 
 
-def test_activation_is_refused_while_a_joint_is_missing(robot: Robot, model: Path) -> None:
-    robot.driver.begin("joint missing")
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("joint missing", "joint wrist is missing"),
+        ("no velocity", "states' velocity must have 3 values"),
+    ],
+)
+def test_activation_is_refused_while_states_cannot_be_read(
+    robot: Robot, model: Path, fault: str, reason: str
+) -> None:
+    robot.driver.begin(fault)
     robot.start_node(model)
     assert robot.change_state(CONFIGURE)
     assert not robot.change_state(ACTIVATE)
     assert robot.state() == "inactive"
     assert robot.commands == []
-    robot.driver.end("joint missing")
+    robot.driver.end(fault)
     robot.eventually(lambda: robot.change_state(ACTIVATE), "activation")
     robot.end()
-    assert "cannot activate: joint wrist is missing" in robot.log
+    (line, *_) = [line for line in robot.log.splitlines() if "cannot activate: " in line]
+    assert reason in line
 
 
 def test_activation_is_refused_while_another_node_commands(robot: Robot, model: Path) -> None:
