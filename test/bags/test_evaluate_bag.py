@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bag_maker import COMMANDS, GOALS, STATES, Entry, Motion, joint_state, write_bag
-from tiny_policy import JOINTS, write_tiny_policy
+from bag_maker import COMMANDS, GOALS, STATES, Entry, Motion, joint_state, pose, write_bag
+from tiny_policy import JOINTS, tiny_gravity, tiny_spec, write_tiny_policy
 
 from sac_ros.bags.evaluate_bag import main
 from sac_ros.bags.series import load_series
@@ -61,6 +61,22 @@ def test_the_policy_that_was_recorded_has_no_error(
     assert found["bags"][0]["storage"] == storage
     roles = {each["name"]: each["role"] for each in found["bags"][0]["topics"]}
     assert roles == {STATES: "states", COMMANDS: "commands", "/goal_pose": "goals"}
+
+
+def test_a_policy_that_carries_the_arm_is_taken_to_hold_it_where_it_has_no_goal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = write_tiny_policy(tmp_path / "tiny.onnx", gravity="included")
+    motion, first = Motion(), 150
+    goal = Entry(GOALS, "pose", motion.time_ns(first) - 1_000_000, pose(0.3, 0.0, 0.2))
+    bag = write_bag(tmp_path / "bag", [*motion.states(), goal])
+    evaluated(capsys, bag, "--model", model, "--output", tmp_path / "out")
+    published = load_series(tmp_path / "out")["published_torque_0"]
+    states = [motion.state(i) for i in range(first)]
+    position, velocity = (np.array(each) for each in zip(*states, strict=True))
+    drag = 0.5 * np.array(tiny_spec().action_scale) / tiny_spec().velocity_limit
+    expected = tiny_gravity(position) - drag * velocity
+    np.testing.assert_allclose(published[:first], expected, atol=1e-5)
 
 
 def test_another_policy_has_one_and_diverges(
