@@ -13,9 +13,11 @@ def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
     """Return the figures of every pair of models, in their order.
 
     Returns:
-        ``same_bags`` and ``same_joints``, whether the two are about the same; ``models``, each
-        with the labels ``a`` and ``b`` and ``figures``: name to ``a``, ``b`` and ``change``
-        (None where either cannot be told).
+        ``same_bags`` and ``same_joints``, whether the two are about the same; ``options``, those
+        that differ, name to ``a`` and ``b`` (None where one was not given); ``unmatched_models``,
+        how many have no counterpart; ``models``, each with the labels ``a`` and ``b``,
+        ``same_file`` and ``figures``: name to ``a``, ``b`` and ``change`` (None where either
+        cannot be told).
     """
     models = []
     for old, new in zip(before.models, after.models, strict=False):
@@ -37,9 +39,17 @@ def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
     return {
         "same_bags": bags[0] == bags[1],
         "same_joints": joints[0] == joints[1],
+        "options": _changed_options(before.options, after.options),
         "unmatched_models": abs(len(before.models) - len(after.models)),
         "models": models,
     }
+
+
+def _changed_options(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that change figures and differ; ``--fail-on`` only judges them."""
+    names = sorted((before.keys() | after.keys()) - {"fail_on"})
+    pairs = {name: {"a": before.get(name), "b": after.get(name)} for name in names}
+    return {name: pair for name, pair in pairs.items() if pair["a"] != pair["b"]}
 
 
 def comparison_text(found: dict[str, Any]) -> str:
@@ -49,6 +59,9 @@ def comparison_text(found: dict[str, Any]) -> str:
         lines.append("warning: the two are about different bags")
     if not found["same_joints"]:
         lines.append("warning: the two are about different joints")
+    for name, each in found["options"].items():
+        a, b = ("not given" if value is None else value for value in each.values())
+        lines.append(f"warning: --{name.replace('_', '-')} differs: {a} -> {b}")
     if found["unmatched_models"]:
         lines.append(f"warning: {found['unmatched_models']} models have no counterpart")
     for model in found["models"]:

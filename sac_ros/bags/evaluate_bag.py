@@ -34,15 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     if options.compare:
-        if options.bag or options.model:
+        if others := _given_beside_compare(options):
             raise ConfigurationError(
-                "--compare takes two saved evaluations, no bag and no --model"
+                f"--compare takes two saved evaluations and, if wanted, --json; got {others[0]}"
             )
         found = compare(*(load_summary(path) for path in options.compare))
         print(json.dumps(found) if options.json else comparison_text(found))
         return EXIT_DONE
     if not options.bag:
-        raise ConfigurationError("at least one bag must be named; got none")
+        # `--model MODEL BAG` is an easy slip: the bag is then taken as a second policy.
+        raise ConfigurationError("at least one bag must be named, before --model; got none")
     if not options.model:
         raise ConfigurationError("at least one policy must be named by --model; got none")
     if options.output is not None:
@@ -76,7 +77,7 @@ def _options(options: argparse.Namespace) -> EvaluationOptions:
         start_s=options.start,
         end_s=options.end,
         goal=options.goal,
-        thresholds=parse_thresholds(options.fail_on),
+        thresholds=parse_thresholds(",".join(options.fail_on)),
         told=_told(options),
     )
 
@@ -85,10 +86,17 @@ def _told(options: argparse.Namespace) -> dict[str, Any]:
     """What was asked for, for the summary: without where it is written, so that runs compare."""
     left_out = ("bag", "model", "output", "json", "compare")
     return {
-        name: list(value) if isinstance(value, tuple) else value
+        name: ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
         for name, value in sorted(vars(options).items())
         if name not in left_out and value not in (None, "", [])
     }
+
+
+def _given_beside_compare(options: argparse.Namespace) -> list[str]:
+    """Name what a comparison has no use for: passed over, it would seem to have been heeded."""
+    given = ["a bag"] if options.bag else []
+    given += [f"--{name}" for name in ("model", "output") if getattr(options, name)]
+    return given + [f"--{name.replace('_', '-')}" for name in _told(options)]
 
 
 def _make_folder(folder: Path) -> None:
@@ -173,7 +181,8 @@ def _parser() -> argparse.ArgumentParser:
     figures = "; ".join(f"{name}: {what}" for name, (_, what) in FIGURES.items())
     add(
         "--fail-on",
-        default="",
+        action="append",
+        default=[],
         metavar="NAME=LARGEST,...",
         help=f"exit with 1 when a figure is larger. {figures}",
     )

@@ -45,7 +45,7 @@ class TopicFacts:
     Attributes:
         name, type: such as ``/joint_states`` and ``sensor_msgs/msg/JointState``.
         messages: how many the bag says that it has.
-        role: ``states``, ``commands``, ``goals``, ``spec`` or empty where it is not used.
+        role: ``states``, ``commands``, ``goals``, ``decisions`` or empty where it is not used.
     """
 
     name: str

@@ -66,13 +66,15 @@ def parse_thresholds(text: str) -> dict[str, float]:
     """Read ``name=value,...``.
 
     Raises:
-        ConfigurationError: a name is unknown, or a value is no number.
+        ConfigurationError: a name is unknown or stands twice, or a value is no number.
     """
     found: dict[str, float] = {}
     for part in filter(None, text.split(",")):
         name, equals, number = part.partition("=")
         if name not in FIGURES:
             raise ConfigurationError(f"--fail-on knows {', '.join(FIGURES)}; got {name!r}")
+        if name in found:
+            raise ConfigurationError(f"--fail-on must name each figure once; got {name} twice")
         try:
             value = float(number) if equals else math.nan
         except ValueError:

@@ -1,10 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Put the test helpers on the path: pytest's importlib mode does not."""
+"""The tiny policy and its bag, and the path to the test helpers: importlib mode knows none."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 _HERE = Path(__file__).parent
 sys.path[:0] = [str(_HERE), str(_HERE.parent / "policy")]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    from tiny_policy import write_tiny_policy
+
+    return write_tiny_policy(tmp_path / "tiny.onnx")
+
+
+@pytest.fixture
+def bag(tmp_path: Path) -> Path:
+    from bag_maker import Motion, write_bag
+
+    return write_bag(tmp_path / "bag", Motion().entries())
+
+
+@pytest.fixture
+def evaluated(model: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Call it with bags and options: the tiny policy's summary on them."""
+    from evaluate_command import summary_of
+
+    return lambda *arguments: summary_of(capsys, *arguments, "--model", model)
+
+
+@pytest.fixture
+def refused(model: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Call it with bags and options: the sentence with which they are refused."""
+    from evaluate_command import refusal_of
+
+    return lambda *arguments: refusal_of(capsys, *arguments, "--model", model)

@@ -8,11 +8,11 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from bag_maker import COMMANDS, GOALS, STATES, Entry, Motion, joint_state, pose, write_bag
+from evaluate_command import refusal_of, summary_of
 from tiny_policy import JOINTS, tiny_gravity, tiny_spec, write_tiny_policy
 
 from sac_ros.bags.evaluate_bag import main
@@ -20,36 +20,12 @@ from sac_ros.bags.series import load_series
 from sac_ros.bags.summary_file import load_summary
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return write_tiny_policy(tmp_path / "tiny.onnx")
-
-
-@pytest.fixture
-def bag(tmp_path: Path) -> Path:
-    return write_bag(tmp_path / "bag", Motion().entries())
-
-
-def evaluated(capsys: pytest.CaptureFixture[str], *arguments: Any) -> dict[str, Any]:
-    assert main([*map(str, arguments), "--json"]) == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
-    return found
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
-    assert main([*map(str, arguments)]) == 2
-    output = capsys.readouterr()
-    assert output.out == ""
-    assert output.err.count("\n") == 1
-    return output.err
-
-
 @pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
 def test_the_policy_that_was_recorded_has_no_error(
     tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str], storage: str
 ) -> None:
     bag = write_bag(tmp_path / "bag", Motion().entries(), storage)
-    found = evaluated(capsys, bag, "--model", model)
+    found = summary_of(capsys, bag, "--model", model)
     (one,) = found["models"]
     errors = {each["name"]: each for each in one["errors"]}
     assert errors["policy"]["samples"] == 300
@@ -70,7 +46,7 @@ def test_a_policy_that_carries_the_arm_is_taken_to_hold_it_where_it_has_no_goal(
     motion, first = Motion(), 150
     goal = Entry(GOALS, "pose", motion.time_ns(first) - 1_000_000, pose(0.3, 0.0, 0.2))
     bag = write_bag(tmp_path / "bag", [*motion.states(), goal])
-    evaluated(capsys, bag, "--model", model, "--output", tmp_path / "out")
+    summary_of(capsys, bag, "--model", model, "--output", tmp_path / "out")
     published = load_series(tmp_path / "out")["published_torque_0"]
     states = [motion.state(i) for i in range(first)]
     position, velocity = (np.array(each) for each in zip(*states, strict=True))
@@ -83,7 +59,7 @@ def test_another_policy_has_one_and_diverges(
     tmp_path: Path, bag: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = write_tiny_policy(tmp_path / "other.onnx", gain=-3.0)
-    (one,) = evaluated(capsys, bag, "--model", other)["models"]
+    (one,) = summary_of(capsys, bag, "--model", other)["models"]
     assert one["errors"][0]["overall"]["rmse_share"] > 0.05
     assert one["divergence"]["first_s"] is not None
 
@@ -125,7 +101,7 @@ def test_the_files_hold_what_they_say(tmp_path: Path, model: Path, bag: Path) ->
 def test_the_figures_are_the_same_on_every_run_but_for_the_latency(
     tmp_path: Path, model: Path, bag: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    runs = [evaluated(capsys, bag, "--model", model) for _ in range(2)]
+    runs = [summary_of(capsys, bag, "--model", model) for _ in range(2)]
     for run in runs:
         assert run["models"][0].pop("latency")["calls"] > 0
     assert runs[0] == runs[1]
@@ -137,7 +113,7 @@ def test_states_and_commands_recorded_apart_are_joined(
     motion = Motion()
     states = write_bag(tmp_path / "states", [*motion.states(), *motion.goals()])
     commands = write_bag(tmp_path / "commands", motion.commands(), "mcap")
-    found = evaluated(capsys, commands, states, "--model", model)
+    found = summary_of(capsys, commands, states, "--model", model)
     assert len(found["bags"]) == 2
     assert found["models"][0]["errors"][0]["samples"] == 300
     assert found["models"][0]["errors"][0]["overall"]["max_share"] < 1e-5
@@ -147,12 +123,12 @@ def test_joints_are_never_paired_by_their_place(
     tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bag = write_bag(tmp_path / "bag", Motion(names=("q0", "q1", "q2")).entries())
-    message = refused(capsys, bag, "--model", model)
+    message = refusal_of(capsys, bag, "--model", model)
     assert "shoulder, elbow, wrist" in message
     assert "q0, q1, q2" in message
     assert "--joints" in message
     mapping = "shoulder=q0,elbow=q1,wrist=q2"
-    found = evaluated(capsys, bag, "--model", model, "--joints", mapping)
+    found = summary_of(capsys, bag, "--model", model, "--joints", mapping)
     assert found["recording"]["states"]["joints"] == ["q0", "q1", "q2"]
     assert found["models"][0]["errors"][0]["overall"]["max_share"] < 1e-5
 
@@ -165,9 +141,9 @@ def test_commands_in_another_order_are_told_so(
     motion.torque = lambda q, v: (scale * np.tanh(np.float32(0.3) - q - 0.2 * v))[::-1]
     bag = write_bag(tmp_path / "bag", motion.entries())
     order = "--command-joints", ",".join(reversed(JOINTS))
-    found = evaluated(capsys, bag, "--model", model, *order)
+    found = summary_of(capsys, bag, "--model", model, *order)
     assert found["models"][0]["errors"][0]["overall"]["max_share"] < 1e-5
-    assert "--command-joints" in refused(
+    assert "--command-joints" in refusal_of(
         capsys, bag, "--model", model, "--command-joints", "a,b,c"
     )
 
@@ -177,7 +153,7 @@ def test_the_effort_of_joint_states_can_be_the_recorded_torque(
 ) -> None:
     motion = Motion()
     bag = write_bag(tmp_path / "bag", [*motion.states(), *motion.goals()])
-    found = evaluated(capsys, bag, "--model", model, "--command-topic", STATES)
+    found = summary_of(capsys, bag, "--model", model, "--command-topic", STATES)
     assert found["recording"]["commands"]["used"] == 300
     zero = found["models"][0]["errors"][2]
     effort = np.stack([0.1 * motion.state(i)[0] for i in range(300)])
@@ -187,84 +163,14 @@ def test_the_effort_of_joint_states_can_be_the_recorded_torque(
 def test_start_and_end_choose_a_part(
     bag: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = evaluated(capsys, bag, "--model", model, "--start", 1.0, "--end", 2.0)
+    found = summary_of(capsys, bag, "--model", model, "--start", 1.0, "--end", 2.0)
     recording = found["recording"]
     assert (recording["start_s"], recording["end_s"]) == (1.0, 2.0)
     assert found["models"][0]["errors"][0]["samples"] == 101
     assert recording["states"]["dropped"] == recording["commands"]["dropped"] == {}
-    assert "no usable joint state between" in refused(
+    assert "no usable joint state between" in refusal_of(
         capsys, bag, "--model", model, "--start", 100
     )
-
-
-@pytest.mark.parametrize(
-    ("thresholds", "code"),
-    [
-        ("rmse=0.001,violations=0,dropped=0,max_share=1e-5", 0),
-        ("rmse=0.0000000000001", 1),
-        ("violations=0,interventions=-1", 1),
-    ],
-)
-def test_a_missed_threshold_is_exit_code_1(
-    bag: Path, model: Path, thresholds: str, code: int, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([str(bag), "--model", str(model), "--fail-on", thresholds]) == code
-    assert ("MISSED" in capsys.readouterr().out) == bool(code)
-
-
-def test_a_figure_that_cannot_be_told_misses_its_threshold(tmp_path: Path, model: Path) -> None:
-    bag = write_bag(tmp_path / "bag", [*Motion().states(), *Motion().goals()])
-    assert main([str(bag), "--model", str(model), "--fail-on", "rmse=1e9"]) == 1
-    assert main([str(bag), "--model", str(model), "--fail-on", "violations=0"]) == 0
-
-
-def test_two_saved_runs_are_compared_without_the_bag(
-    tmp_path: Path, model: Path, bag: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    other = write_tiny_policy(tmp_path / "other.onnx", gain=2.0)
-    folders = [tmp_path / "a", tmp_path / "b"]
-    for folder, policy in zip(folders, (model, other), strict=True):
-        assert main([str(bag), "--model", str(policy), "--output", str(folder)]) == 0
-    for each in bag.iterdir():
-        each.unlink()
-    capsys.readouterr()
-    found = evaluated(capsys, "--compare", *folders)
-    assert found["same_bags"]
-    rmse = found["models"][0]["figures"]["rmse"]
-    assert rmse["change"] == pytest.approx(rmse["b"] - rmse["a"])
-    assert rmse["b"] > rmse["a"]
-    assert main(["--compare", *map(str, folders)]) == 0
-    assert "tiny -> other" in capsys.readouterr().out
-    assert "cannot be read" in refused(capsys, "--compare", folders[0], tmp_path / "c")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--model", "{model}"], "at least one bag"),
-        (["{bag}"], "at least one policy"),
-        (["{bag}", "--model", "{bag}"], "policy file"),
-        (["{bag}/none", "--model", "{model}"], "does not exist"),
-        (["{bag}", "--model", "{model}", "--fail-on", "speed=1"], "--fail-on knows rmse"),
-        (["{bag}", "--model", "{model}", "--fail-on", "rmse"], "needs a number"),
-        (["{bag}", "--model", "{model}", "--joints", "a"], "policy=bag pairs"),
-        (["{bag}", "--model", "{model}", "--joints", "a=b"], "must name the policy's joints"),
-        (["{bag}", "--model", "{model}", "--goal", "1,2"], "needs a goal of x, y, z"),
-        (["{bag}", "--model", "{model}", "--start", "2", "--end", "1"], "--end must not be"),
-        (["{bag}", "--model", "{model}", "--time", "sent"], "--time sent needs mcap"),
-        (["{bag}", "--model", "{model}", "--state-topic", "x"], "--state-topic must name"),
-        (["{bag}", "--model", "{model}", "--output", "{model}"], "--output must be a folder"),
-        (["{bag}", "--model", "{model}", "--compare", "a", "b"], "--compare takes two"),
-    ],
-)
-def test_a_wrong_argument_is_one_sentence_and_exit_code_2(
-    bag: Path,
-    model: Path,
-    arguments: list[str],
-    message: str,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert message in refused(capsys, *(each.format(bag=bag, model=model) for each in arguments))
 
 
 def test_several_candidates_must_be_chosen_from(
@@ -277,9 +183,9 @@ def test_several_candidates_must_be_chosen_from(
         for each in motion.entries()
     ]
     bag = write_bag(tmp_path / "bag", two)
-    message = refused(capsys, bag, "--model", model)
+    message = refusal_of(capsys, bag, "--model", model)
     assert "--state-topic from /left/joint_states (50), /right/joint_states (50)" in message
-    found = evaluated(
+    found = summary_of(
         capsys,
         *(bag, "--model", model, "--state-topic", "/left/joint_states"),
         *("--command-topic", "left/commands", "--goal-topic", "/left/goal_pose"),
@@ -291,9 +197,9 @@ def test_without_goals_the_middle_of_the_trained_box_stands_and_the_page_says_so
     tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bag = write_bag(tmp_path / "bag", Motion(goal=None).entries())
-    found = evaluated(capsys, bag, "--model", model)
+    found = summary_of(capsys, bag, "--model", model)
     assert "the middle of the policy's trained box" in found["recording"]["goal_source"]
-    given = evaluated(capsys, bag, "--model", model, "--goal", "0.5,0,0")
+    given = summary_of(capsys, bag, "--model", model, "--goal", "0.5,0,0")
     assert given["recording"]["goal_source"] == "given by --goal: [0.5, 0.0, 0.0]"
     assert given["models"][0]["errors"] != found["models"][0]["errors"]
 
@@ -315,7 +221,7 @@ def test_where_the_policy_answers_no_state_there_is_nothing_to_evaluate(
             replace(each, time_ns=motion.time_ns(60)) if each.topic == GOALS else each
             for each in entries
         ]
-    said = refused(capsys, write_bag(tmp_path / "bag", entries), "--model", model)
+    said = refusal_of(capsys, write_bag(tmp_path / "bag", entries), "--model", model)
     assert f"answers none of the {motion.count} joint states" in said
     assert why in said
 
@@ -324,7 +230,7 @@ def test_a_single_state_is_enough(
     tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     motion = Motion(count=1)
-    found = evaluated(capsys, write_bag(tmp_path / "bag", motion.entries()), "--model", model)
+    found = summary_of(capsys, write_bag(tmp_path / "bag", motion.entries()), "--model", model)
     assert found["models"][0]["samples"] == 1
     assert found["recording"]["states"]["rate_hz"] is None
 
@@ -338,7 +244,7 @@ def test_joints_of_another_device_on_the_same_topic_are_left_out(
         for i in range(100)
     ]
     bag = write_bag(tmp_path / "bag", [*motion.entries(), *gripper])
-    found = evaluated(capsys, bag, "--model", model)
+    found = summary_of(capsys, bag, "--model", model)
     assert found["recording"]["states"]["dropped"] == {"has none of the policy's joints": 100}
     assert found["models"][0]["errors"][0]["samples"] == 300
 
