@@ -26,7 +26,7 @@ from sac_ros.bags.figures import (
 )
 
 SCHEMA = "sac_ros.bag_evaluation"
-"""The field ``schema`` of every ``summary.json``."""
+"""The field ``schema`` of every ``summary.json``, which `summary_schema.SCHEMA_FILE` defines."""
 
 SCHEMA_VERSION = 1
 """Version of the fields; a summary of another version is refused."""
@@ -124,7 +124,7 @@ class RecordingFacts:
 
     Attributes:
         joint_names: [n] the policy's.
-        clock: see `ClockFacts`.
+        clock: which clock all times are on.
         states: the joint states.
         commands: the recorded torques; None where there are none.
         goals: the goals; None where none were recorded and one was given instead.
@@ -168,7 +168,8 @@ class ModelResult:
         interventions: only the kinds that act at least once.
         faults: only the kinds that occur.
         smoothness: policy, published, and recorded where there is one.
-        coverage, latency: see there.
+        coverage: of the recording by the policy's training.
+        latency: of the policy's inference.
         divergence: None without recorded torques.
     """
 
@@ -225,7 +226,8 @@ class Evaluation:
         models: the policies, in the order given.
         thresholds: what ``--fail-on`` asked.
         warnings: one sentence each, for the top of the page.
-        schema, schema_version: see there.
+        schema: always `SCHEMA`.
+        schema_version: always `SCHEMA_VERSION`.
     """
 
     tool_version: str
