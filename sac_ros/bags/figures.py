@@ -65,8 +65,9 @@ class LagFigures:
     """How far the policy's torque runs behind the recorded one (positive) or ahead of it.
 
     Attributes:
-        lag_s: [n] where the cross-correlation is largest; None where a torque never changes.
-        overall_s: of the sum over joints of their correlations.
+        lag_s: [n] where the cross-correlation is largest; None where a torque never changes, or
+            where it is largest at the edge of the search, so that none was found.
+        overall_s: of the sum over joints of their correlations; None likewise.
         window_s: the search went from −window_s to window_s.
         rmse_share: raw, as in `ErrorRow`.
         compensated_rmse_share: after shifting every joint by `overall_s`.

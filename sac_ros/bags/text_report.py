@@ -76,9 +76,10 @@ def _model(model: ModelResult) -> list[str]:
     lines.append(f"  safety filter: {', '.join(acts) or 'would change nothing'}")
     for each in model.smoothness:
         fast = [share for share in each.power_above_10hz if share is not None]
+        power = f"at most {max(fast):.1%}" if fast else "unknown"
         lines.append(
             f"  smoothness, {each.name}: RMS step {each.rms_step_share:.2%} of the limit at "
-            f"{each.rate_hz:.0f} Hz, power above 10 Hz {_share(max(fast, default=None))} at most"
+            f"{each.rate_hz:.0f} Hz, power above 10 Hz {power}"
         )
     latency = model.latency
     lines.append(
@@ -89,8 +90,10 @@ def _model(model: ModelResult) -> list[str]:
 
 
 def _lag(model: ModelResult) -> str:
-    if model.lag is None or model.lag.overall_s is None:
+    if model.lag is None:
         return "lag unknown"
+    if model.lag.overall_s is None:
+        return f"no lag within {model.lag.window_s * 1e3:.0f} ms"
     return f"lag {model.lag.overall_s * 1e3:+.1f} ms"
 
 

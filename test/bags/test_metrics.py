@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from tiny_policy import JOINTS, tiny_spec
 
 from sac_ros.bags import columns
@@ -183,6 +184,23 @@ def test_the_lag_is_how_much_later_the_policy_is(late: int) -> None:
     assert found.compensated_rmse_share == pytest.approx(0.0, abs=1e-12)
     assert lags.shape == (101,)
     assert correlation[50 + late].min() > 0.99
+
+
+def test_a_torque_that_is_later_than_the_search_goes_has_no_lag() -> None:
+    late = 80  # samples, of which the search looks at 50
+    slow = np.sin(np.arange(2400) * 2 * np.pi / 400)[:, np.newaxis] * LIMIT
+    found, _, correlation = lag_figures(
+        lambda: [(slow[late:], slow[:-late])], 100.0, LIMIT, rmse_share=0.3
+    )
+    assert correlation[:, 0].argmax() == 100
+    assert (found.lag_s, found.overall_s) == ((None,) * 3, None)
+    assert found.compensated_rmse_share is None
+
+
+@given(arrays(float, (60, 3), elements=st.floats(-1e6, 1e6)), st.floats(-1e6, 1e6))
+def test_a_correlation_is_never_beyond_one(torque: np.ndarray, bias: float) -> None:
+    _, _, correlation = lag_figures(lambda: [(torque, bias - torque)], 100.0, LIMIT, 0.3)
+    assert not np.any(np.abs(correlation) > 1.0)
 
 
 def test_a_torque_that_never_changes_has_no_lag() -> None:

@@ -51,24 +51,27 @@ def lag_figures(
         energy += [_energy(x, lags), _energy(y, -lags)]
     moves = energy.min(axis=(0, 1)) > _MOVES
     correlation = np.full(products.shape, np.nan)
-    correlation[:, moves] = products[:, moves] / np.sqrt(energy[:, :, moves].prod(axis=0))
-    lag_s = tuple(
-        float(lags[np.nanargmax(correlation[:, j])]) / rate_hz if moves[j] else None
-        for j in range(n)
-    )
+    quotient = products[:, moves] / np.sqrt(energy[:, :, moves].prod(axis=0))
+    correlation[:, moves] = np.clip(quotient, -1.0, 1.0)  # by rounding it may be beyond
+    each_best = [_best(correlation[:, j]) if moves[j] else None for j in range(n)]
     best = None
     if moves.any():
         x_share, y_share = ((each / limit**2).sum(axis=1) for each in energy)
-        overall = (products / limit**2).sum(axis=1) / np.sqrt(x_share * y_share)
-        best = int(lags[overall.argmax()])
+        best = _best((products / limit**2).sum(axis=1) / np.sqrt(x_share * y_share))
     figures = LagFigures(
-        lag_s=lag_s,
+        lag_s=tuple(None if lag is None else lag / rate_hz for lag in each_best),
         overall_s=None if best is None else best / rate_hz,
         window_s=reach / rate_hz,
         rmse_share=rmse_share,
         compensated_rmse_share=None if best is None else _shifted_rmse(pairs, best, limit),
     )
     return figures, lags / rate_hz, correlation
+
+
+def _best(correlation: Array) -> int | None:
+    """Return the lag [-reach..reach] of the largest value; None at the edge: no lag was found."""
+    reach, place = len(correlation) // 2, int(correlation.argmax())
+    return None if place in (0, 2 * reach) else place - reach
 
 
 def _energy(x: Array, lags: NDArray[np.int64]) -> Array:
