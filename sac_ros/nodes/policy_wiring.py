@@ -25,7 +25,7 @@ from sac_ros.policy.runtime import Policy
 _TICKS_PER_WATCHDOG = 5
 _POLL_S = 0.0005
 _QUEUE = qos_profile_sensor_data.depth
-_REHEARSAL_S = 0.0004  # before a state: its run takes half of that, a cache forgets in ten times
+_REHEARSAL_S = 0.0009  # before a state: time for a cold run; a cache forgets in ten times that
 _RAMP_PERIOD_S = 0.002
 _LONGEST_RAMP_S = 3.0  # ros2 launch sends SIGKILL ten seconds after SIGINT
 _ACKNOWLEDGE_S = 1.0
