@@ -101,8 +101,8 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "evaluate_bag = sac_ros.bags.evaluate_bag:main",
-            "evaluate_policy = sac_ros.training.evaluate_policy:main",
+            "evaluate_bag = sac_ros.cli.evaluate_bag:main",
+            "evaluate_policy = sac_ros.cli.evaluate_policy:main",
             "policy_node = sac_ros.nodes.policy_node:main",
             "reach_demo = sac_ros.nodes.reach_demo:main",
             "recorder_node = sac_ros.nodes.recorder_node:main",

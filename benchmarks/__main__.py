@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import bag_rate, env_rate, node_latency, result, time_to_solve, update_rate
-from sac_ros.errors import run_command
+from sac_ros.utils.errors import run_command
 
 BENCHMARKS = {
     module.NAME: module

@@ -12,9 +12,9 @@ import numpy as np
 from benchmarks.figure import Figure, ratio
 from benchmarks.interleave import clock, interleaved_rates, one_core
 from benchmarks.result import describe
-from sac_ros.sim.arm_env import ArmEnv
-from sac_ros.sim.arm_vector_env import ArmVectorEnv
 from sac_ros.sim.bullet import pybullet
+from sac_ros.sim.env import ArmEnv
+from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training.config import TrainConfig
 
 NAME = "env_rate"

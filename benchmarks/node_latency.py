@@ -24,10 +24,10 @@ import numpy as np
 
 from benchmarks.figure import Figure, ratio
 from benchmarks.result import describe
-from sac_ros.errors import ConfigurationError
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
-from sac_ros.share import share_path
+from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.package_share import share_path
 
 NAME = "node_latency"
 OURS, ECHO, FLOOR = "policy_node", "echo", "echo, bare wait set"

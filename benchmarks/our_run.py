@@ -10,7 +10,7 @@ from dataclasses import replace
 from benchmarks.learning_curve import LearningCurve, Point
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.run_directory import open_run_directory
-from sac_ros.training.session import TrainingSession
+from sac_ros.training.runner import TrainingSession
 
 _POLL = 0.1  # s
 

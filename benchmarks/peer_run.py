@@ -16,7 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from benchmarks.learning_curve import LearningCurve, Point
 from benchmarks.peers import stable_baselines3_sac
-from sac_ros.sim.arm_env import ArmEnv
+from sac_ros.sim.env import ArmEnv
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.evaluation import HELD_OUT_SEED, evaluate
 

@@ -26,11 +26,11 @@ from benchmarks.faulty_robot.private_ros import private_node
 from benchmarks.faulty_robot.run_delay import RunDelay
 from benchmarks.faulty_robot.state_faults import STATE_FAULTS
 from benchmarks.figure import Figure
-from sac_ros.errors import run_command
 from sac_ros.policy.command_audit import TICK, CommandAudit, Rule, Violation
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
-from sac_ros.share import share_path
+from sac_ros.utils.errors import run_command
+from sac_ros.utils.package_share import share_path
 
 NAME = "soak"
 WATCHDOG_S = 0.1  # twice the node's default, so that a busy machine is not one long fault

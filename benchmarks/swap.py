@@ -26,11 +26,11 @@ from benchmarks.faulty_robot.motion import Motion
 from benchmarks.faulty_robot.policy_process import PolicyProcess, wait_until
 from benchmarks.faulty_robot.private_ros import private_node
 from benchmarks.figure import Figure
-from sac_ros.errors import run_command
 from sac_ros.policy.command_audit import CommandAudit
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
-from sac_ros.share import share_path
+from sac_ros.utils.errors import run_command
+from sac_ros.utils.package_share import share_path
 
 NAME = "swap"
 WATCHDOG_S = 0.05  # the node's default

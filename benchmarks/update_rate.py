@@ -15,13 +15,13 @@ from benchmarks.gemm_bound import matrix_work, products_of_update
 from benchmarks.interleave import interleaved_rates, one_core, timed
 from benchmarks.peers import sbx_sac, stable_baselines3_sac
 from benchmarks.result import describe
-from sac_ros.collect.experience import Experience, ExperienceShape
 from sac_ros.sac.agent import SacAgent
 from sac_ros.sac.config import SacConfig
-from sac_ros.sac.relabel import Relabel
-from sac_ros.sac.replay import Replay
-from sac_ros.sac.training_loop import UPDATES_PER_BLOCK
-from sac_ros.sim.arm_env import ArmEnv
+from sac_ros.sim.env import ArmEnv
+from sac_ros.training.hindsight import Relabel
+from sac_ros.training.replay_buffer import Experience, ExperienceShape
+from sac_ros.training.replay_sampler import Replay
+from sac_ros.training.training_loop import UPDATES_PER_BLOCK
 
 NAME = "update_rate"
 OURS, OURS_V = "sac_ros", "sac_ros, value network"

@@ -21,7 +21,7 @@ from sac_ros.nodes.launch_recording import recording
 from sac_ros.nodes.launch_support import bring_up, is_true, must_be_file, show_in_rviz, shut_down
 from sac_ros.nodes.policy_config import PolicyNodeConfig
 from sac_ros.nodes.sim_config import SimNodeConfig
-from sac_ros.share import share_path
+from sac_ros.utils.package_share import share_path
 
 STEP_TIMEOUT = 30.0  # s, for the node to start, the robot to be heard, a transition to end
 

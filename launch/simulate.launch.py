@@ -13,7 +13,7 @@ from sac_ros.nodes.launch_parameters import ParameterArguments
 from sac_ros.nodes.launch_recording import recording
 from sac_ros.nodes.launch_support import must_be_file, show_in_rviz
 from sac_ros.nodes.sim_config import SimNodeConfig
-from sac_ros.share import share_path
+from sac_ros.utils.package_share import share_path
 
 # The arm has an argument of its own, which RViz needs too.
 PARAMETERS = ParameterArguments("sim_node", SimNodeConfig, leave_out={"arm"})

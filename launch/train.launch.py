@@ -11,7 +11,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from sac_ros.nodes.launch_support import show_in_rviz, shut_down
-from sac_ros.share import share_path
+from sac_ros.utils.package_share import share_path
 
 # Launch arguments that override a parameter of the file where they are given, and its type.
 OVERRIDES = {"arm": str, "seed": int, "total_steps": int, "name": str, "directory": str}

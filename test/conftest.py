@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,11 @@ except ModuleNotFoundError:  # what needs no ROS is tested without it, but never
     if os.environ.get("CI"):
         raise
     rclpy = None
+
+# pytest's importlib mode puts nothing on the path: the helpers, and the root, since the robot of
+# some tests is that of the soak in benchmarks/.
+_HERE = Path(__file__).parent
+sys.path[:0] = [str(_HERE / "support"), str(_HERE.parent)]
 
 # Even where ROS_DOMAIN_ID is set: a robot may be listening there, and tests publish torques.
 _DOMAIN = PrivateDomain()

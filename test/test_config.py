@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from sac_ros.policy.safety_config import SafetyConfig
-from sac_ros.settings import build, leaves
-from sac_ros.share import share_path
-from sac_ros.sim.arm_model import load_arm
+from sac_ros.robots.arm import load_arm
+from sac_ros.utils.package_share import share_path
+from sac_ros.utils.settings import build, leaves
 
 CLASSES = {
     "policy_node": ("sac_ros.nodes.policy_config", "PolicyNodeConfig"),

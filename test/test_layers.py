@@ -17,20 +17,19 @@ PACKAGE = Path(sac_ros.__file__).parent
 ROOT = PACKAGE.parent
 
 # Each layer and the layers of sac_ros that it may import, besides itself.
-GROUND = {"errors", "settings", "share", "whole_file", "cdr"}
+GROUND = {"utils", "cdr"}
 LAYERS = {
-    "errors": set(),
-    "settings": {"errors"},
-    "share": {"errors"},
-    "whole_file": set(),
+    "utils": set(),
     "cdr": set(),
-    "policy": GROUND,
-    "sim": GROUND | {"policy"},
-    "sac": GROUND | {"policy"},
-    "collect": GROUND | {"policy", "sim"},
+    "robots": {"utils"},
+    "policy": GROUND | {"robots"},
+    "tasks": {"utils", "robots", "policy"},
+    "sim": {"utils", "robots", "policy", "tasks"},
+    "sac": {"utils"},
     "bags": GROUND | {"policy"},
-    "training": GROUND | {"policy", "sim", "sac", "collect"},
-    "nodes": GROUND | {"policy", "sim", "sac", "collect", "training", "bags"},
+    "training": {"utils", "policy", "robots", "tasks", "sim", "sac"},
+    "cli": GROUND | {"policy", "robots", "tasks", "sim", "sac", "training", "bags"},
+    "nodes": GROUND | {"policy", "robots", "tasks", "sim", "sac", "training", "bags"},
 }
 
 ROS = {
@@ -43,17 +42,16 @@ LEARNING = {"torch", "onnx", "tensorboard"}
 
 # What a layer must not import from outside, whatever else it does.
 FORBIDDEN = {
-    "errors": ROS | SIMULATION | LEARNING | {"numpy", "yaml"},
-    "settings": ROS | SIMULATION | LEARNING | {"numpy", "yaml"},
-    "share": ROS | SIMULATION | LEARNING | {"numpy", "yaml"},
-    "whole_file": ROS | SIMULATION | LEARNING | {"numpy", "yaml"},
+    "utils": ROS | SIMULATION | LEARNING | {"numpy", "yaml"},
     "cdr": ROS | SIMULATION | LEARNING | {"yaml"},
     "policy": ROS | SIMULATION | LEARNING | {"yaml", "matplotlib", "PIL", "tqdm"},
+    "robots": ROS | (SIMULATION - {"pybullet_data"}) | LEARNING,
+    "tasks": ROS | SIMULATION | LEARNING,
     "sim": ROS | LEARNING,
-    "sac": ROS | SIMULATION,
-    "collect": ROS | LEARNING,
+    "sac": ROS | SIMULATION | {"onnx", "tensorboard"},
     "bags": ROS | SIMULATION | LEARNING,
     "training": ROS,
+    "cli": ROS | SIMULATION,
     "nodes": set(),
 }
 

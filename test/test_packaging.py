@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import pytest
 
 import sac_ros
-from sac_ros.share import share_path
+from sac_ros.utils.package_share import share_path
 
 ROOT = Path(__file__).parents[1]
 MANIFEST = ElementTree.parse(ROOT / "package.xml").getroot()
@@ -141,27 +141,29 @@ def test_in_a_checkout_the_shared_files_are_those_of_the_checkout() -> None:
 def test_in_an_install_the_shared_files_are_below_its_prefix(tmp_path: Path, library: str) -> None:
     package = tmp_path / library / "sac_ros"
     share = tmp_path / "share" / "sac_ros"
-    package.mkdir(parents=True)
     share.mkdir(parents=True)
-    for name in ("__init__.py", "errors.py", "share.py"):
-        (package / name).write_text((ROOT / "sac_ros" / name).read_text())
+    copy_utils(package)
     (share / "package.xml").touch()
     assert run_share(package) == str(share)
 
 
 def test_an_install_without_shared_files_says_so(tmp_path: Path) -> None:
     package = tmp_path / "sac_ros"
-    package.mkdir()
-    for name in ("__init__.py", "errors.py", "share.py"):
-        (package / name).write_text((ROOT / "sac_ros" / name).read_text())
+    copy_utils(package)
     assert run_share(package).startswith("the shared files of sac_ros were not found")
+
+
+def copy_utils(package: Path) -> None:
+    (package / "utils").mkdir(parents=True)
+    for name in ("__init__.py", "utils/__init__.py", "utils/errors.py", "utils/package_share.py"):
+        (package / name).write_text((ROOT / "sac_ros" / name).read_text())
 
 
 def run_share(package: Path) -> str:
     """What a copy of the package, imported alone, says about its share directory."""
     code = (
-        "from sac_ros.errors import SacRosError\n"
-        "from sac_ros.share import share_path\n"
+        "from sac_ros.utils.errors import SacRosError\n"
+        "from sac_ros.utils.package_share import share_path\n"
         "try: print(share_path())\n"
         "except SacRosError as error: print(error)\n"
     )

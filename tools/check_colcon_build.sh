@@ -71,7 +71,7 @@ import sys
 from pathlib import Path
 
 import sac_ros
-from sac_ros.share import share_path
+from sac_ros.utils.package_share import share_path
 
 workspace = Path(sys.argv[1]).resolve()
 assert workspace in Path(sac_ros.__file__).resolve().parents, sac_ros.__file__

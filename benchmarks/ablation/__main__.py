@@ -15,7 +15,7 @@ from benchmarks.ablation.runs import Run, run_all
 from benchmarks.ablation.study import Study, save_result
 from benchmarks.ablation.summary import solved_at
 from benchmarks.ablation.variants import DEFAULT, chosen
-from sac_ros.errors import run_command
+from sac_ros.utils.errors import run_command
 
 DOCS = Path(__file__).parents[2] / "docs"
 _INTERRUPTED = 130  # the exit code that shells give for Ctrl-C

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from sac_ros.policy.runtime import Policy
-from sac_ros.sac.training_loop import TrainingLoop
-from sac_ros.settings import build
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.evaluation import environment_of, evaluate, policy_controller
 from sac_ros.training.progress import EvaluationPoint
 from sac_ros.training.run_directory import open_run_directory
-from sac_ros.training.session import TrainingSession
-from sac_ros.whole_file import whole_file
+from sac_ros.training.runner import TrainingSession
+from sac_ros.training.training_loop import TrainingLoop
+from sac_ros.utils.atomic_write import whole_file
+from sac_ros.utils.settings import build
 
 FINAL_SEED = 2_000_000  # of goals that neither a training nor its evaluations have seen
 POINT = ("env_steps", "cpu_seconds", "success_5cm", "success_2cm", "median_error_m")

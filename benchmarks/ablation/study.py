@@ -14,7 +14,7 @@ from benchmarks.ablation.summary import TIME, RunResult, by_label
 from benchmarks.ablation.variants import DEFAULT, VARIANTS, Skipped, Variant, applicable
 from benchmarks.figure import Figure
 from benchmarks.result import describe
-from sac_ros.whole_file import whole_file
+from sac_ros.utils.atomic_write import whole_file
 
 NAME = "ablation"
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sac_ros.errors import ConfigurationError
-from sac_ros.settings import build, leaves
 from sac_ros.training.config import TrainConfig
+from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.settings import build, leaves
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from sac_ros.bags.decisions import NodeView, node_view
 from sac_ros.bags.recording import Recording
 from sac_ros.bags.result import RecordingFacts, StreamFacts
 from sac_ros.bags.streams import Stream
-from sac_ros.errors import BagError
+from sac_ros.utils.errors import BagError
 
 Array = NDArray[np.float64]
 

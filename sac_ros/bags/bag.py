@@ -13,7 +13,7 @@ from sac_ros.bags import zstd
 from sac_ros.bags.bag_files import find_bag_files, storage_kind
 from sac_ros.bags.result import BagFacts, TopicFacts
 from sac_ros.bags.storage import Message, StorageFile, StoredTopic
-from sac_ros.errors import BagError
+from sac_ros.utils.errors import BagError
 
 _CDR = "cdr"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from sac_ros.errors import BagError
+from sac_ros.utils.errors import BagError
 
 METADATA = "metadata.yaml"
 _NEWEST_METADATA = 9  # of ROS 2 Lyrical

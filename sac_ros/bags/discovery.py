@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sac_ros.bags.storage import StoredTopic
 from sac_ros.cdr import JOINT_STATE, NUMBERS, POSE, TEXT
-from sac_ros.errors import BagError
+from sac_ros.utils.errors import BagError
 
 # What policy_node publishes for the reader of a bag; never a robot's own states.
 _OWN_TORQUES = ("policy_torque", "applied_torque")

@@ -19,8 +19,8 @@ from sac_ros.bags.model_figures import model_result
 from sac_ros.bags.recording import Progress, ReadingOptions, Recording, read_recording
 from sac_ros.bags.result import Evaluation, ModelResult
 from sac_ros.bags.thresholds import judge
-from sac_ros.errors import BagError
 from sac_ros.policy.runtime import Policy
+from sac_ros.utils.errors import BagError
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from sac_ros.bags.chained_runs import chained_runs
 from sac_ros.bags.columns import Spool, blocks
 from sac_ros.bags.decisions import NodeView
 from sac_ros.bags.figures import LatencyFigures
-from sac_ros.errors import GoalError
 from sac_ros.policy.goal import check_goal
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.schedule import Decimator
+from sac_ros.utils.errors import GoalError
 
 _BATCH = 4096
 _TIMED_CALLS = 500

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sac_ros.errors import BagError, ConfigurationError
+from sac_ros.utils.errors import BagError, ConfigurationError
 
 
 def parse_mapping(texts: Sequence[str]) -> dict[str, str]:

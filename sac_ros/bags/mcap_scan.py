@@ -18,7 +18,7 @@ from typing import BinaryIO
 import lz4.frame
 
 from sac_ros.bags import zstd
-from sac_ros.errors import BagError
+from sac_ros.utils.errors import BagError
 
 _MAGIC = b"\x89MCAP0\r\n"
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END = 0x03, 0x04, 0x05, 0x06, 0x0F

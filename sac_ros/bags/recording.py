@@ -22,7 +22,7 @@ from sac_ros.bags.result import BagFacts
 from sac_ros.bags.storage import Message, StoredTopic
 from sac_ros.bags.streams import JointStream, NumberStream, PoseStream, Stream
 from sac_ros.cdr import JOINT_STATE, TEXT, CdrError, read_layout
-from sac_ros.errors import BagError
+from sac_ros.utils.errors import BagError
 
 Progress = Callable[[int, int], None]
 """Called with the messages read so far and all there are."""

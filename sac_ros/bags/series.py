@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.whole_file import whole_file
+from sac_ros.utils.atomic_write import whole_file
 
 SERIES_FILE = "series.npz"
 """The name of the file in an evaluation's folder."""

@@ -16,7 +16,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from sac_ros.bags import zstd
 from sac_ros.bags.mcap_scan import Channel, McapScan
-from sac_ros.errors import BagError
+from sac_ros.utils.errors import BagError
 
 Message = tuple[str, int, int, bytes]
 """Topic, time of recording and of sending (ns; the same where only one is known), CDR."""

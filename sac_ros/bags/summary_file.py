@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from sac_ros.bags.result import SCHEMA, SCHEMA_VERSION, Evaluation
-from sac_ros.errors import BagError
-from sac_ros.whole_file import whole_file
+from sac_ros.utils.atomic_write import whole_file
+from sac_ros.utils.errors import BagError
 
 SUMMARY_FILE = "summary.json"
 """The name of the file in an evaluation's folder."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from sac_ros.bags.result import Evaluation, ModelResult, Threshold
-from sac_ros.errors import ConfigurationError
+from sac_ros.utils.errors import ConfigurationError
 
 Figure = Callable[[Evaluation, ModelResult], float | None]
 

@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from sac_ros.errors import BagError
+from sac_ros.utils.errors import BagError
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -13,8 +13,8 @@ from rosbags.interfaces import Connection
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from sac_ros.errors import ConfigurationError, SacRosError
 from sac_ros.nodes.recorded_topics import RecordedTopic
+from sac_ros.utils.errors import ConfigurationError, SacRosError
 
 STORAGES = tuple(plugin.name.lower() for plugin in StoragePlugin)
 """``sqlite3`` and ``mcap``."""

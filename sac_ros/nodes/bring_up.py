@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 
-from sac_ros.errors import SacRosError
+from sac_ros.utils.errors import SacRosError
 
 _POLL = 0.02  # s
 

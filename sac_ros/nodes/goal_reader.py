@@ -11,9 +11,9 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rclpy.time import Time
 
-from sac_ros.errors import ConfigurationError, GoalError
 from sac_ros.policy.safety_config import Array
 from sac_ros.policy.spec import GoalSpec
+from sac_ros.utils.errors import ConfigurationError, GoalError
 
 _FIELDS = ("x", "y", "z")
 

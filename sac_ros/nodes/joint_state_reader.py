@@ -8,8 +8,8 @@ import struct
 import numpy as np
 
 from sac_ros.cdr import JOINT_STATE, CdrError, Layout, read_layout
-from sac_ros.errors import JointStateError
 from sac_ros.policy.safety_config import Array
+from sac_ros.utils.errors import JointStateError
 
 
 class JointStateReader:

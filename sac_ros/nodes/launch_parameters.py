@@ -15,7 +15,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 
 from sac_ros.nodes.parameter_text import describe, read
-from sac_ros.settings import leaves
+from sac_ros.utils.settings import leaves
 
 
 class ParameterArguments:

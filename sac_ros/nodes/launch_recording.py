@@ -17,9 +17,9 @@ from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from sac_ros.errors import ConfigurationError
 from sac_ros.nodes.bag_writer import new_bag_name
 from sac_ros.nodes.recorded_topics import RECORDED, absolute
+from sac_ros.utils.errors import ConfigurationError
 
 # The storage is named for both recorders: what was written before a crash can be recovered.
 _STORAGE = "mcap"

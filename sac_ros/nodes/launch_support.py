@@ -23,9 +23,9 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.ros_adapters import get_ros_node
 
-from sac_ros.errors import ConfigurationError
 from sac_ros.nodes.bring_up import BringUp, BringUpError
-from sac_ros.share import share_path
+from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.package_share import share_path
 
 
 def bring_up(policy: Node, joint_states: SomeSubstitutionsType, *, timeout: float) -> Action:
@@ -122,7 +122,7 @@ def _robot_state_publisher(
     if missing := _missing("robot_state_publisher"):
         return [missing]
     # Here, since the machine of a real robot need not have pybullet (whose data hold the URDF).
-    from sac_ros.sim.arm_model import load_arm  # noqa: PLC0415
+    from sac_ros.robots.arm import load_arm  # noqa: PLC0415
     from sac_ros.sim.description import ros_description  # noqa: PLC0415
 
     arm = load_arm(LaunchConfiguration("arm").perform(context))

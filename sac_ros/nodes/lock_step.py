@@ -13,10 +13,10 @@ from builtin_interfaces.msg import Time as TimeMessage
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import JointState
 
-from sac_ros.errors import BagError
 from sac_ros.nodes.replay_events import ReplayEvent, stamp_ns
 from sac_ros.nodes.replayed_policy_node import TICKED, replay_frame
 from sac_ros.nodes.shadow_policy import SAYS, ReplayError, ShadowPolicy
+from sac_ros.utils.errors import BagError
 
 _RESEND_S = 0.5  # the first states may come before the connection stands
 _PRIMINGS = 40

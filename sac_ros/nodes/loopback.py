@@ -7,7 +7,7 @@ from collections.abc import MutableMapping
 
 from rclpy.utilities import get_rmw_implementation_identifier
 
-from sac_ros.share import share_path
+from sac_ros.utils.package_share import share_path
 
 _RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 # Of Fast DDS 3, which warns of the other name, and of Fast DDS 2.

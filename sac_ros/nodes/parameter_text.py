@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from sac_ros.errors import ConfigurationError
-from sac_ros.settings import Leaf
+from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.settings import Leaf
 
 
 def describe(leaf: Leaf, node: str) -> str:

@@ -12,8 +12,8 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from sac_ros.errors import ConfigurationError
-from sac_ros.settings import Leaf, build, leaves
+from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.settings import Leaf, build, leaves
 
 ConfigT = TypeVar("ConfigT")
 
@@ -47,7 +47,7 @@ def declare(node: Node, config_class: type[ConfigT], prefix: str = "") -> Config
 
     Args:
         node: the node; its overrides come from ``--params-file`` and ``-p name:=value``.
-        config_class: a frozen dataclass of `sac_ros.settings.setting` fields.
+        config_class: a frozen dataclass of `sac_ros.utils.settings.setting` fields.
         prefix: put before every name, such as ``"sac."``.
 
     Returns:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sac_ros.errors import ConfigurationError
 from sac_ros.policy.safety_config import SafetyConfig
 from sac_ros.policy.spec import PolicySpec
-from sac_ros.settings import setting
+from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.settings import setting
 
 ROBOT_GRAVITY = {
     "external": ("external", "adds g(q) itself"),

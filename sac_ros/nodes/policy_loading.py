@@ -8,8 +8,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-from sac_ros.errors import ConfigurationError, PolicyFileError, SacRosError
 from sac_ros.policy.runtime import Policy
+from sac_ros.utils.errors import ConfigurationError, PolicyFileError, SacRosError
 
 _TURN_S = 0.0005
 

@@ -17,7 +17,6 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
-from sac_ros.errors import ConfigurationError, GoalError, JointStateError, SacRosError
 from sac_ros.nodes.decision_log import DecisionLog
 from sac_ros.nodes.diagnostics import PolicyDiagnostics
 from sac_ros.nodes.direct_executor import UrgentCallbackGroup
@@ -30,6 +29,7 @@ from sac_ros.nodes.spin import run_node
 from sac_ros.policy.controller import PolicyController
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_events import Command
+from sac_ros.utils.errors import ConfigurationError, GoalError, JointStateError, SacRosError
 
 _LONGEST_LOAD_S = 3.0  # a hundred times what it takes; a network drive may hang for ever
 

@@ -14,13 +14,13 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.service import Service
 from sensor_msgs.msg import JointState
 
-from sac_ros.errors import ConfigurationError, JointStateError
 from sac_ros.nodes.goal_reader import GoalReader, tf2_lookup
 from sac_ros.nodes.joint_state_reader import JointStateReader
 from sac_ros.nodes.policy_config import PolicyNodeConfig
 from sac_ros.nodes.policy_publishers import UNNAMED, PolicyPublishers
 from sac_ros.policy.controller import PolicyController
 from sac_ros.policy.runtime import Policy
+from sac_ros.utils.errors import ConfigurationError, JointStateError
 
 _TICKS_PER_WATCHDOG = 5
 _POLL_S = 0.0005

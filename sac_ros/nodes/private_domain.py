@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 import socket
 
-from sac_ros.errors import ConfigurationError
+from sac_ros.utils.errors import ConfigurationError
 
 # DDS derives its ports from the domain; above 101 they meet Linux' ephemeral ports.
 _DOMAINS = range(1, 102)

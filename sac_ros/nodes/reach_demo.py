@@ -16,7 +16,6 @@ from types import FrameType
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.errors import EXIT_BAD_ANSWER, EXIT_DONE, ConfigurationError, SacRosError, run_command
 from sac_ros.nodes.bring_up import BringUp
 from sac_ros.nodes.child_processes import ChildProcesses
 from sac_ros.nodes.loopback import loopback_only
@@ -26,11 +25,18 @@ from sac_ros.nodes.reach_watch import CLOSE, Reach, ReachWatch
 from sac_ros.nodes.spinning_node import spinning_node
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
-from sac_ros.share import share_path
-from sac_ros.sim.arm_model import ArmModel, load_arm
-from sac_ros.sim.kinematics import chain_of
-from sac_ros.sim.posture_sampler import PostureSampler
+from sac_ros.robots.arm import ArmModel, load_arm
+from sac_ros.robots.kinematics import chain_of
+from sac_ros.sim.goal_sampler import PostureSampler
 from sac_ros.sim.sim_arm import SimArm
+from sac_ros.utils.errors import (
+    EXIT_BAD_ANSWER,
+    EXIT_DONE,
+    ConfigurationError,
+    SacRosError,
+    run_command,
+)
+from sac_ros.utils.package_share import share_path
 
 Array = NDArray[np.float64]
 

@@ -15,9 +15,9 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
-from sac_ros.errors import SacRosError
-from sac_ros.sim.arm_model import ArmModel
-from sac_ros.sim.kinematics import chain_of
+from sac_ros.robots.arm import ArmModel
+from sac_ros.robots.kinematics import chain_of
+from sac_ros.utils.errors import SacRosError
 
 Array = NDArray[np.float64]
 

@@ -18,7 +18,7 @@ from sac_ros.nodes.bag_writer import STORAGES, BagWriter, new_bag_name
 from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.recorded_topics import RECORDED, RecordedTopic
 from sac_ros.nodes.spin import run_node
-from sac_ros.settings import setting
+from sac_ros.utils.settings import setting
 
 _DEPTH = 5000  # messages that may wait: ten seconds of states at 500 Hz
 _CHECK_S = 0.05

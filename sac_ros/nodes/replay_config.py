@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sac_ros.nodes.bag_writer import STORAGES
-from sac_ros.settings import setting
+from sac_ros.utils.settings import setting
 
 
 @dataclass(frozen=True)

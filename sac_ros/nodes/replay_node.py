@@ -19,7 +19,6 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock as ClockMessage
 
-from sac_ros.errors import EXIT_BAD_ANSWER, EXIT_DONE, BagError, ConfigurationError
 from sac_ros.nodes.bag_writer import BagWriter, new_bag_name
 from sac_ros.nodes.child_processes import ChildProcesses
 from sac_ros.nodes.lock_step import LockStep
@@ -40,6 +39,7 @@ from sac_ros.nodes.replay_source import ReplaySource
 from sac_ros.nodes.shadow_policy import ShadowPolicy
 from sac_ros.nodes.spin import NodeDone, run_node
 from sac_ros.policy.runtime import Policy
+from sac_ros.utils.errors import EXIT_BAD_ANSWER, EXIT_DONE, BagError, ConfigurationError
 
 _CHECK_S = 0.02
 _REPORT_S = 5.0

@@ -11,8 +11,8 @@ from rclpy.serialization import deserialize_message
 from std_msgs.msg import String
 
 from sac_ros.bags.bag import Bag
-from sac_ros.errors import BagError
 from sac_ros.nodes.recorded_decision import parse_decision
+from sac_ros.utils.errors import BagError
 
 _STATES = "sensor_msgs/msg/JointState"
 _GOALS = "geometry_msgs/msg/PoseStamped"

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import sys
 
-from sac_ros.errors import ConfigurationError, JointStateError
 from sac_ros.nodes.policy_node import PolicyNode
 from sac_ros.nodes.spin import run_node
+from sac_ros.utils.errors import ConfigurationError, JointStateError
 
 _PREFIX = "replay_time "
 TICKED = "ticked"

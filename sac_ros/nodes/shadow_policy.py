@@ -22,7 +22,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from sac_ros.errors import ConfigurationError, SacRosError
+from sac_ros.utils.errors import ConfigurationError, SacRosError
 
 _ANSWER_S = 30.0  # for a step that loads a policy file on a busy machine, too
 _DEPTH = 5000

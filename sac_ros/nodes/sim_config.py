@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sac_ros.settings import setting
-from sac_ros.sim.driver_config import DriverConfig
+from sac_ros.sim.robot_driver_config import DriverConfig
+from sac_ros.utils.settings import setting
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,14 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
-from sac_ros.errors import ConfigurationError
 from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.sim_config import SimNodeConfig
 from sac_ros.nodes.spin import run_node
-from sac_ros.sim.arm_model import load_arm
+from sac_ros.robots.arm import load_arm
 from sac_ros.sim.command_inbox import CommandRefusedError
 from sac_ros.sim.description import ros_description
-from sac_ros.sim.driver import Measurement, SimDriver
+from sac_ros.sim.robot_driver import Measurement, SimDriver
+from sac_ros.utils.errors import ConfigurationError
 
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _WARN_EVERY = 2.0  # s

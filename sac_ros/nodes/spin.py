@@ -16,8 +16,8 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
-from sac_ros.errors import EXIT_DONE, ConfigurationError, run_command
 from sac_ros.nodes.direct_executor import DirectExecutor
+from sac_ros.utils.errors import EXIT_DONE, ConfigurationError, run_command
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

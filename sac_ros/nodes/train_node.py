@@ -13,17 +13,17 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
-from sac_ros.errors import EXIT_DONE
 from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.spin import NodeDone, run_node
 from sac_ros.nodes.training_diagnostics import training_status
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.run_directory import open_run_directory
+from sac_ros.utils.errors import EXIT_DONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sac_ros.training.session import TrainingSession
+    from sac_ros.training.runner import TrainingSession
 
 _STATE_RATE = 20.0  # Hz, of the joint states and goals that RViz shows
 _DIAGNOSTICS_RATE = 1.0  # Hz
@@ -49,7 +49,7 @@ class TrainNode(Node):
         run = open_run_directory(config)
         # torch takes seconds to import: by now wrong parameters are refused, and a Ctrl-C finds
         # its handler.
-        from sac_ros.training.session import TrainingSession  # noqa: PLC0415
+        from sac_ros.training.runner import TrainingSession  # noqa: PLC0415
 
         self._session: TrainingSession = TrainingSession(config, run)
         self._failure: BaseException | None = None

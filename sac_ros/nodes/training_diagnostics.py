@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 if TYPE_CHECKING:
-    from sac_ros.training.session import TrainingSession
+    from sac_ros.training.runner import TrainingSession
 
 
 def training_status(node_name: str, session: TrainingSession) -> DiagnosticStatus:

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from sac_ros.errors import ConfigurationError, GoalError, NonFiniteGoalError
 from sac_ros.policy.goal import check_goal
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_config import Array, JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault
 from sac_ros.policy.schedule import Decimator
+from sac_ros.utils.errors import ConfigurationError, GoalError, NonFiniteGoalError
 
 
 class PolicyController:

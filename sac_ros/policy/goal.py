@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sac_ros.errors import GoalError, NonFiniteGoalError
 from sac_ros.policy.safety_config import Array
 from sac_ros.policy.spec import GoalSpec
+from sac_ros.utils.errors import GoalError, NonFiniteGoalError
 
 
 def check_goal(spec: GoalSpec, frame: str, values: Array) -> Array:

@@ -7,7 +7,7 @@ import json
 import math
 from typing import Any, NoReturn
 
-from sac_ros.errors import PolicyFileError
+from sac_ros.utils.errors import PolicyFileError
 
 
 def parse_object(text: str, source: str) -> JsonFields:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sac_ros.errors import PolicyFileError
+from sac_ros.utils.errors import PolicyFileError
 
 MINIMUM_OPSET = 17
 _STANDARD_DOMAINS = ("", "ai.onnx")

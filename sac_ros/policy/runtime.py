@@ -11,9 +11,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
-from sac_ros.errors import PolicyFileError
 from sac_ros.policy.onnx_scan import refuse_unsafe
 from sac_ros.policy.spec import GRAVITY_OUTPUT, PREVIOUS_ACTION, SPEC_KEY, PolicySpec
+from sac_ros.utils.errors import PolicyFileError
 
 MAXIMUM_FILE_BYTES = 64 * 2**20
 """A policy file is well below 1 MB; the bound keeps an untrusted one from filling the memory."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.errors import ConfigurationError
 from sac_ros.policy.spec import PolicySpec
-from sac_ros.settings import setting, validate
+from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.settings import setting, validate
 
 Array = NDArray[np.float64]
 

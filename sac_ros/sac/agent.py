@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sac_ros.sac.config import SacConfig
 from sac_ros.sac.flat import FlatParameters
+from sac_ros.sac.graph_capture import RecordedFunction
 from sac_ros.sac.losses import (
     policy_loss,
     q_loss,
@@ -19,7 +20,6 @@ from sac_ros.sac.losses import (
     value_loss,
 )
 from sac_ros.sac.networks import SquashedGaussianActor, TwinCritic, ValueFunction
-from sac_ros.sac.recorded import RecordedFunction
 
 
 class Batch(NamedTuple):

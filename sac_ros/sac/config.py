@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sac_ros.errors import ConfigurationError
-from sac_ros.settings import setting, validate
+from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.settings import setting, validate
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sac_ros.sim.arm_model import ArmModel
-from sac_ros.sim.gravity_model import GravityModel
-from sac_ros.sim.velocity_barrier import within_velocity
+from sac_ros.robots.arm import ArmModel
+from sac_ros.robots.dynamics import GravityModel
+from sac_ros.robots.torque_speed_envelope import within_velocity
 
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.errors import SacRosError
 from sac_ros.sim.unreliable_line import UnreliableLine
+from sac_ros.utils.errors import SacRosError
 
 Array = NDArray[np.float64]
 

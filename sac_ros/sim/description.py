@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 
-from sac_ros.sim.arm_model import ArmModel
+from sac_ros.robots.arm import ArmModel
 
 
 def ros_description(arm: ArmModel) -> str:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from sac_ros.sim.bullet import pybullet
 from sac_ros.sim.sim_arm import SimArm
-from sac_ros.whole_file import whole_file
+from sac_ros.utils.atomic_write import whole_file
 
 Frame = NDArray[np.uint8]
 

@@ -8,10 +8,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sac_ros.errors import ConfigurationError
-from sac_ros.sim.arm_model import ArmModel
+from sac_ros.robots.arm import ArmModel
+from sac_ros.robots.dynamics import GRAVITY
 from sac_ros.sim.bullet import connect, pybullet
-from sac_ros.sim.gravity_mode import GRAVITY, GRAVITY_MODES
+from sac_ros.sim.gravity_mode import GRAVITY_MODES
+from sac_ros.utils.errors import ConfigurationError
 
 Array = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sac_ros.errors import ConfigurationError
-from sac_ros.sac.checkpoint import load_checkpoint, save_checkpoint
+from sac_ros.training.checkpoint import load_checkpoint, save_checkpoint
+from sac_ros.utils.errors import ConfigurationError
 
 PATTERN = "checkpoint_*.pt"
 _NAME = re.compile(r"checkpoint_(\d+)\.pt")

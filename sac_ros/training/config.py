@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sac_ros.errors import ConfigurationError
+from sac_ros.robots.arm import arm_names
 from sac_ros.sac.config import SacConfig
-from sac_ros.settings import setting, validate
-from sac_ros.sim.arm_env import PHYSICS_RATE
-from sac_ros.sim.arm_model import arm_names
+from sac_ros.sim.env import PHYSICS_RATE
 from sac_ros.sim.gravity_mode import GRAVITY_MODES
-from sac_ros.sim.reach_task import ReachReward
+from sac_ros.tasks.reach import ReachReward
+from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.settings import setting, validate
 
 
 @dataclass(frozen=True)

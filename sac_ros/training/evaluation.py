@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.errors import ConfigurationError, PolicyFileError
 from sac_ros.policy.runtime import Policy
-from sac_ros.sim.arm_env import ArmEnv
+from sac_ros.sim.env import ArmEnv
 from sac_ros.training.smoothness import Power, power, root_mean_square
+from sac_ros.utils.errors import ConfigurationError, PolicyFileError
 
 Array = NDArray[np.float64]
 Controller = Callable[[NDArray[np.float32], dict[str, Any]], tuple[Array | None, Any]]

@@ -8,15 +8,15 @@ import json
 from collections.abc import Callable
 
 from sac_ros.policy.runtime import Policy
-from sac_ros.sac.training_loop import LoopState
-from sac_ros.sim.arm_env import ArmEnv
+from sac_ros.sim.env import ArmEnv
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.evaluation import HELD_OUT_SEED, Evaluation, evaluate, policy_controller
 from sac_ros.training.model_card import model_card
 from sac_ros.training.progress import Records
 from sac_ros.training.report import evaluation_table, save_learning_curve, save_reaching
 from sac_ros.training.run_directory import RunDirectory
-from sac_ros.whole_file import whole_file
+from sac_ros.training.training_loop import LoopState
+from sac_ros.utils.atomic_write import whole_file
 
 _THRESHOLDS = (0.5, 0.9, 0.95)
 

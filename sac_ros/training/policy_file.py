@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 import sac_ros
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import GoalSpec, PolicySpec, SelfTest, TrainingRange
-from sac_ros.sac.chain_graph import GravityTorque
-from sac_ros.sac.export import GateStates, export_policy
+from sac_ros.robots.dynamics import GRAVITY
+from sac_ros.robots.torque_speed_envelope import WIDTH, ZERO_AT
 from sac_ros.sac.networks import SquashedGaussianActor
-from sac_ros.sac.policy_graph import ReachPolicyGraph
-from sac_ros.sim.arm_env import ArmEnv
-from sac_ros.sim.gravity_mode import GRAVITY
-from sac_ros.sim.velocity_barrier import WIDTH, ZERO_AT
+from sac_ros.sim.env import ArmEnv
+from sac_ros.training.chain_graph import GravityTorque
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.evaluation import Evaluation
+from sac_ros.training.export import GateStates, export_policy
+from sac_ros.training.policy_graph import ReachPolicyGraph
 
 GATE_STATES = 1000
 PERCENTILES = (1.0, 99.0)

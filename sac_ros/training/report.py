@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sac_ros.sim.arm_env import ArmEnv
+from sac_ros.sim.env import ArmEnv
 from sac_ros.sim.rendering import Frame, save_gif
 from sac_ros.training.evaluation import Controller, Evaluation
 from sac_ros.training.progress import EvaluationPoint
-from sac_ros.whole_file import whole_file
+from sac_ros.utils.atomic_write import whole_file
 
 
 def evaluation_table(result: Evaluation, extra: Sequence[tuple[str, str]] = ()) -> str:

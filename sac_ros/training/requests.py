@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from sac_ros.errors import SacRosError
+from sac_ros.utils.errors import SacRosError
 
 Action = Callable[[], Any]
 

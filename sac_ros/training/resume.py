@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from sac_ros.collect.experience import Experience
-from sac_ros.errors import ConfigurationError
 from sac_ros.sac.agent import SacAgent
-from sac_ros.sac.training_loop import LoopState
 from sac_ros.training.best_actor import BestActor
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.progress import EvaluationPoint
+from sac_ros.training.replay_buffer import Experience
+from sac_ros.training.training_loop import LoopState
+from sac_ros.utils.errors import ConfigurationError
 
 _COLUMNS = ("observation", "action", "reward", "next_observation", "terminated", "ended")
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import yaml
 
-from sac_ros.errors import ConfigurationError
 from sac_ros.training.checkpoints import PATTERN, checkpoints_in
 from sac_ros.training.config import TrainConfig
-from sac_ros.whole_file import whole_file
+from sac_ros.utils.atomic_write import whole_file
+from sac_ros.utils.errors import ConfigurationError
 
 
 @dataclass(frozen=True)

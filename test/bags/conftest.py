@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tiny policy and its bag, and the path to the test helpers: importlib mode knows none."""
+"""The tiny policy and its bag."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-_HERE = Path(__file__).parent
-sys.path[:0] = [str(_HERE), str(_HERE.parent / "policy")]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from bag_maker import Motion, write_bag
 from evaluate_command import refusal_of, summary_of
 from tiny_policy import write_tiny_policy
 
-from sac_ros.bags.evaluate_bag import main
+from sac_ros.cli.evaluate_bag import main
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from bag_maker import TYPE_OF, TYPES, Entry, Motion, write_bag
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from tiny_policy import write_tiny_policy
 
-from sac_ros.bags.evaluate_bag import main
+from sac_ros.cli.evaluate_bag import main
 
 DAMAGED = 1000 if os.environ.get("SAC_ROS_THOROUGH") else 100
 LONGEST_S = 60  # a hang, not a slow machine: a good bag of this size takes some milliseconds

@@ -20,12 +20,12 @@ from bag_maker import STATES, Motion, write_bag
 from tiny_policy import JOINTS, write_tiny_policy
 
 from sac_ros.bags.columns import Spool
-from sac_ros.bags.evaluate_bag import main
 from sac_ros.bags.evaluation import EvaluationOptions, evaluate_bags
 from sac_ros.bags.report.html import number, percent, short_names, text
 from sac_ros.bags.report.page import report_html
 from sac_ros.bags.report.thinning import runs, thin
 from sac_ros.bags.result import OPEN_LOOP, Evaluation, Threshold
+from sac_ros.cli.evaluate_bag import main
 from sac_ros.policy.runtime import Policy
 
 Found = tuple[Evaluation, dict[str, Any]]

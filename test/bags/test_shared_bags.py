@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sac_ros.bags.evaluate_bag import main
+from sac_ros.cli.evaluate_bag import main
 
 SHARED = Path(__file__).parents[3] / "shared" / "bags"  # beside the repository
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not there")

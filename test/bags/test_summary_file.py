@@ -12,7 +12,7 @@ import pytest
 from sample_result import sample_evaluation
 
 from sac_ros.bags.summary_file import load_summary, save_summary, summary_text
-from sac_ros.errors import BagError
+from sac_ros.utils.errors import BagError
 
 
 @pytest.mark.parametrize("optional", [True, False])

@@ -27,10 +27,10 @@ from benchmarks.ablation.runs import run_all
 from benchmarks.ablation.study import Study
 from benchmarks.ablation.summary import MEASURES, time_ratio
 from benchmarks.ablation.variants import DEFAULT, VARIANTS, Variant, applicable, chosen
-from sac_ros.errors import ConfigurationError
-from sac_ros.settings import build
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.evaluation import HELD_OUT_SEED
+from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.settings import build
 
 TINY: dict[str, Any] = {
     "sac.hidden_sizes": (8, 8),
@@ -169,7 +169,7 @@ def test_the_final_goals_are_those_of_no_evaluation_in_training() -> None:
 
 
 def test_the_cpu_clock_leaves_evaluations_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sac_ros.training.session import TrainingSession
+    from sac_ros.training.runner import TrainingSession
 
     evaluate, spent = TrainingSession.evaluate, []
 

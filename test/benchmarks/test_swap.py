@@ -15,9 +15,9 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings
 from benchmarks import swap
 from benchmarks.faulty_robot import policy_process
 from benchmarks.faulty_robot.models import WRONG, opposite, wrong_files
-from sac_ros.errors import PolicyFileError
 from sac_ros.policy.runtime import Policy
-from sac_ros.share import share_path
+from sac_ros.utils.errors import PolicyFileError
+from sac_ros.utils.package_share import share_path
 
 MODEL = share_path("models", "iiwa_reach.onnx")
 # A queue of five states at 50 Hz bridges what a busy machine steals.

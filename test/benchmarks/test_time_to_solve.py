@@ -16,8 +16,8 @@ from benchmarks.__main__ import main
 from benchmarks.learning_curve import LearningCurve, Point
 from benchmarks.our_run import our_name, our_run
 from benchmarks.time_to_solve import TimeToSolve
-from sac_ros.settings import build
 from sac_ros.training.config import TrainConfig
+from sac_ros.utils.settings import build
 
 
 def solved(name: str, seed: int, seconds: float) -> LearningCurve:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from sac_ros.errors import ConfigurationError
-from sac_ros.settings import leaves
-from sac_ros.share import share_path
-from sac_ros.sim.arm_model import load_arm
+from sac_ros.robots.arm import load_arm
+from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.package_share import share_path
+from sac_ros.utils.settings import leaves
 
 FILES = sorted(share_path("launch").glob("*.launch.py"))
 

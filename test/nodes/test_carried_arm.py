@@ -23,7 +23,7 @@ from std_srvs.srv import Trigger
 from tiny_policy import tiny_gravity, write_tiny_policy
 
 from benchmarks.faulty_robot.policy_process import PolicyProcess
-from sac_ros.sim.arm_model import load_arm
+from sac_ros.robots.arm import load_arm
 
 ARM = load_arm("iiwa")
 

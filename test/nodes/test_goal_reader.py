@@ -15,9 +15,9 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings
 
 from geometry_msgs.msg import PoseStamped, Transform, TransformStamped
 
-from sac_ros.errors import ConfigurationError, GoalError
 from sac_ros.nodes.goal_reader import GoalReader, tf2_lookup
 from sac_ros.policy.spec import GoalSpec
+from sac_ros.utils.errors import ConfigurationError, GoalError
 
 SPEC = GoalSpec(("x", "y", "z"), "m", "base", (-1.0,) * 3, (1.0,) * 3)
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 
-from sac_ros.errors import JointStateError
 from sac_ros.nodes.joint_state_reader import JointStateReader
+from sac_ros.utils.errors import JointStateError
 
 JOINTS = ("a", "b", "c")
 

@@ -9,10 +9,10 @@ import pytest
 
 pytest.importorskip("yaml", reason="PyYAML comes with ROS 2, and with `make setup`")
 
-from sac_ros.errors import ConfigurationError
 from sac_ros.nodes.parameter_text import describe, read
 from sac_ros.nodes.policy_config import PolicyNodeConfig
-from sac_ros.settings import leaves
+from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.settings import leaves
 
 LEAVES = {leaf.name: leaf for leaf in leaves(PolicyNodeConfig)}
 

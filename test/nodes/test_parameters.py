@@ -12,9 +12,9 @@ from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from sac_ros.errors import ConfigurationError
 from sac_ros.nodes.parameters import declare
-from sac_ros.settings import setting, validate
+from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.settings import setting, validate
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from rclpy.context import Context
 from rclpy.node import Node
 from tiny_policy import tiny_spec
 
-from sac_ros.errors import ConfigurationError
 from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.policy_config import PolicyNodeConfig
-from sac_ros.settings import leaves
-from sac_ros.share import share_path
+from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.package_share import share_path
+from sac_ros.utils.settings import leaves
 
 PATH = share_path("config", "policy.yaml")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from sac_ros.errors import ConfigurationError
 from sac_ros.nodes import private_domain
 from sac_ros.nodes.private_domain import PrivateDomain
+from sac_ros.utils.errors import ConfigurationError
 
 
 def test_two_never_share_a_domain() -> None:

@@ -18,8 +18,8 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings
 from tiny_policy import write_tiny_policy
 
 from sac_ros.policy.spec import GoalSpec
-from sac_ros.share import share_path
-from sac_ros.sim.arm_model import load_arm
+from sac_ros.robots.arm import load_arm
+from sac_ros.utils.package_share import share_path
 
 ARM = load_arm("iiwa")
 COMMAND = "import sys; from sac_ros.nodes.reach_demo import main; sys.exit(main())"

@@ -21,7 +21,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 
 from sac_ros.bags.bag import Bag
-from sac_ros.errors import BagError
+from sac_ros.utils.errors import BagError
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 Record = Callable[..., "subprocess.Popen[str]"]

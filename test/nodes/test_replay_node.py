@@ -24,7 +24,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from tiny_policy import JOINTS, write_tiny_policy
 
-from sac_ros.bags.evaluate_bag import main as evaluate_bag
+from sac_ros.cli.evaluate_bag import main as evaluate_bag
 
 
 @pytest.fixture

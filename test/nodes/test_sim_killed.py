@@ -18,7 +18,7 @@ from geometry_msgs.msg import PoseStamped
 from std_msgs.msg import Float64MultiArray
 
 from sac_ros.policy.runtime import Policy
-from sac_ros.share import share_path
+from sac_ros.utils.package_share import share_path
 
 MODEL = share_path("models", "iiwa_reach.onnx")
 SPEC = Policy.load(MODEL).spec

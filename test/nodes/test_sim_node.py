@@ -26,9 +26,9 @@ from std_srvs.srv import Trigger
 
 from sac_ros.nodes.sim_config import SimNodeConfig
 from sac_ros.nodes.sim_node import SimNode
-from sac_ros.settings import leaves
-from sac_ros.share import share_path
-from sac_ros.sim.arm_model import load_arm
+from sac_ros.robots.arm import load_arm
+from sac_ros.utils.package_share import share_path
+from sac_ros.utils.settings import leaves
 
 ARM = load_arm("iiwa")
 Eventually = Callable[..., None]

@@ -14,7 +14,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings
 PROGRAM = """
 import sys
 from rclpy.node import Node
-from sac_ros.errors import ConfigurationError
+from sac_ros.utils.errors import ConfigurationError
 from sac_ros.nodes.spin import NodeDone, run_node
 
 class Example(Node):

@@ -23,11 +23,11 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
 from sac_ros.policy.runtime import Policy
-from sac_ros.sac.checkpoint import load_checkpoint
-from sac_ros.settings import build, leaves
-from sac_ros.share import share_path
-from sac_ros.sim.arm_model import load_arm
+from sac_ros.robots.arm import load_arm
+from sac_ros.training.checkpoint import load_checkpoint
 from sac_ros.training.config import TrainConfig
+from sac_ros.utils.package_share import share_path
+from sac_ros.utils.settings import build, leaves
 
 ARM = load_arm("iiwa")
 Eventually = Callable[..., None]

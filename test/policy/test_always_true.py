@@ -20,12 +20,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tiny_policy import tiny_spec, write_tiny_policy
 
-from sac_ros.errors import ConfigurationError, GoalError
 from sac_ros.policy.controller import PolicyController
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_config import JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Mode
+from sac_ros.utils.errors import ConfigurationError, GoalError
 
 THOROUGH = bool(os.environ.get("SAC_ROS_THOROUGH"))
 SPEC = tiny_spec()  # torque limits 30, 20, 10 N·m; scale 15, 10, 5; ±2.9 rad; 4 rad/s; 100 Hz

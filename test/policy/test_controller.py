@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from tiny_policy import tiny_action, tiny_gravity, write_tiny_policy
 
-from sac_ros.errors import ConfigurationError, GoalError, NonFiniteGoalError
 from sac_ros.policy.controller import PolicyController
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import SafetyConfig
 from sac_ros.policy.safety_events import Command, Mode
+from sac_ros.utils.errors import ConfigurationError, GoalError, NonFiniteGoalError
 
 GOAL = np.array([0.9, 0.0, 0.0])
 CONFIG = SafetyConfig(soft_start_s=0.0, slew_limit=1e6)

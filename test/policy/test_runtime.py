@@ -24,11 +24,11 @@ from tiny_policy import (
     write_tiny_policy,
 )
 
-from sac_ros.errors import PolicyFileError
 from sac_ros.policy import runtime
 from sac_ros.policy.onnx_scan import refuse_unsafe
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import SPEC_KEY
+from sac_ros.utils.errors import PolicyFileError
 
 
 @pytest.fixture

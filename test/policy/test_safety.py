@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_policy import tiny_spec
 
-from sac_ros.errors import ConfigurationError
 from sac_ros.policy import guards
 from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_config import JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Intervention, Mode
+from sac_ros.utils.errors import ConfigurationError
 
 SPEC = tiny_spec()  # torque limits 30, 20, 10 N·m; scale 15, 10, 5; ±2.9 rad; 4 rad/s; 100 Hz
 N = SPEC.joints

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_policy import tiny_spec
 
-from sac_ros.errors import PolicyFileError
 from sac_ros.policy.spec import GoalSpec, PolicySpec
+from sac_ros.utils.errors import PolicyFileError
 
 SOURCE = "policy file a.onnx"
 

@@ -14,8 +14,8 @@ from plain_sac import PlainSac
 from torch import Tensor
 
 from sac_ros.sac.agent import Batch, SacAgent
-from sac_ros.sac.checkpoint import load_checkpoint, save_checkpoint
 from sac_ros.sac.config import SacConfig
+from sac_ros.training.checkpoint import load_checkpoint, save_checkpoint
 
 OBSERVATION, ACTION, B = 5, 2, 32
 VARIANTS = pytest.mark.parametrize("value_function", [True, False], ids=["V", "twin Q"])

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sac_ros.errors import ConfigurationError
 from sac_ros.sac.config import SacConfig
+from sac_ros.utils.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(

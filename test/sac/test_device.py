@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from sac_ros.errors import ConfigurationError
 from sac_ros.sac.agent import Batch, SacAgent
-from sac_ros.sac.checkpoint import load_checkpoint, save_checkpoint
 from sac_ros.sac.config import SacConfig
+from sac_ros.training.checkpoint import load_checkpoint, save_checkpoint
 from sac_ros.training.config import TrainConfig
+from sac_ros.utils.errors import ConfigurationError
 
 SIZE, N, B = 6, 2, 32
 NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -8,9 +8,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sac_ros.sim.arm_model import load_arm
+from sac_ros.robots.arm import load_arm
+from sac_ros.robots.dynamics import gravity_of
 from sac_ros.sim.arm_signals import ArmSignals
-from sac_ros.sim.gravity_model import gravity_of
 
 ARM = load_arm("iiwa")
 

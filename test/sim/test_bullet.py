@@ -8,7 +8,7 @@ import sys
 
 CODE = """
 from sac_ros.sim.sim_arm import SimArm
-from sac_ros.sim.arm_model import load_arm
+from sac_ros.robots.arm import load_arm
 sim = SimArm(load_arm("iiwa"))
 sim.step([0.0] * 7)
 sim.close()

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 
-from sac_ros.sim.arm_model import arm_names, load_arm
+from sac_ros.robots.arm import arm_names, load_arm
 from sac_ros.sim.description import ros_description
 
 

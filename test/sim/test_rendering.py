@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sac_ros.sim.arm_model import load_arm
+from sac_ros.robots.arm import load_arm
 from sac_ros.sim.rendering import Camera, save_gif
 from sac_ros.sim.sim_arm import SimArm
 

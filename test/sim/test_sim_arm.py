@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from sac_ros.errors import ConfigurationError
-from sac_ros.sim.arm_model import load_arm
-from sac_ros.sim.gravity_mode import GRAVITY
+from sac_ros.robots.arm import load_arm
+from sac_ros.robots.dynamics import GRAVITY
 from sac_ros.sim.sim_arm import SimArm
+from sac_ros.utils.errors import ConfigurationError
 
 ARM = load_arm("iiwa")
 LOW, HIGH = ARM.position_limit.T

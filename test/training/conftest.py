@@ -3,18 +3,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from tiny_run import OpenSession, TinyRun, finished_run, open_session
 
-from sac_ros.training.session import TrainingSession
+from sac_ros.training.runner import TrainingSession
 
 
 @pytest.fixture(scope="session")

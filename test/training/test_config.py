@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tiny_run import tiny_config
 
-from sac_ros.errors import ConfigurationError
+from sac_ros.utils.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(

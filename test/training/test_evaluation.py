@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from tiny_run import TinyRun
 
-from sac_ros.errors import PolicyFileError
 from sac_ros.policy.runtime import Policy
-from sac_ros.sim.arm_env import ArmEnv
+from sac_ros.sim.env import ArmEnv
 from sac_ros.training.evaluation import (
     Evaluation,
     environment_of,
     evaluate,
     policy_controller,
 )
+from sac_ros.utils.errors import PolicyFileError
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ import pytest
 import torch
 from tiny_run import open_session
 
-from sac_ros.sac.checkpoint import load_checkpoint
+from sac_ros.training.checkpoint import load_checkpoint
 from sac_ros.training.checkpoints import checkpoints_in
 
-SCRIPT = Path(__file__).with_name("one_run.py")
+SCRIPT = Path(__file__).parents[1] / "support" / "one_run.py"
 # Checkpoints at 420, 820 and 1220 steps: in the middle of episodes, which take both environments
 # 46 steps, and the last one after the replay has wrapped.
 CHANGES: dict[str, Any] = {

@@ -18,7 +18,7 @@ from typing import IO, Any
 import pytest
 from tiny_run import open_session
 
-from sac_ros.sac.checkpoint import load_checkpoint
+from sac_ros.training.checkpoint import load_checkpoint
 from sac_ros.training.checkpoints import checkpoints_in
 
 KILLS = int(os.environ.get("SAC_ROS_KILLS", "6"))  # a release is tried with 20
@@ -31,7 +31,7 @@ class Trainer:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._server = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("trainer_server.py"))],
+            [sys.executable, str(Path(__file__).parents[1] / "support" / "trainer_server.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -12,10 +12,10 @@ import pytest
 import yaml
 from tiny_run import tiny_config
 
-from sac_ros.errors import ConfigurationError
-from sac_ros.settings import build, leaves
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.run_directory import open_run_directory
+from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.settings import build, leaves
 
 
 def with_checkpoint(root: Path, name: str, age: float = 0.0) -> Path:

@@ -9,7 +9,7 @@ from sac_ros.bags.report import facts, overview, sections
 from sac_ros.bags.report.html import Markup, element, join, text
 from sac_ros.bags.report.plots import Series
 from sac_ros.bags.result import OPEN_LOOP, Evaluation
-from sac_ros.whole_file import whole_file
+from sac_ros.utils.atomic_write import whole_file
 
 REPORT_FILE = "report.html"
 """The name of the file in an evaluation's folder."""

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps environments with the current actor and writes what happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from sac_ros.training.numpy_actor import ActorShape, NumpyActor
+from sac_ros.training.replay_buffer import Experience
+
+
+class Collector:
+    """Steps a few environments together, with one actor call for all of them.
+
+    The first `random_steps` actions are drawn uniformly.
+    """
+
+    def __init__(
+        self,
+        environments: VectorEnv[Any, Any, Any],
+        experience: Experience,
+        actor_shape: ActorShape,
+        *,
+        random_steps: int,
+        continue_share: float,
+        seed: int,
+    ) -> None:
+        """Resets every environment, with seeds that follow from `seed`.
+
+        Args:
+            environments: what is stepped. An episode begins by `reset` and in no other way
+                (`AutoresetMode.DISABLED`); the info holds `distance` and `joint_position`.
+            experience: where transitions go.
+            actor_shape: of the actor whose weights the experience holds.
+            random_steps: transitions with uniformly drawn actions at the start.
+            continue_share: probability that an episode starts in the posture where the one before
+                it ended, as on a robot that is sent from goal to goal.
+            seed: of every draw.
+        """
+        self._environments = environments
+        self._experience = experience
+        self._actor = NumpyActor(actor_shape)
+        self._actor_version = 0
+        self._random_steps = random_steps
+        self._continue_share = continue_share
+        self._rng = np.random.default_rng([seed, 1])
+        number = environments.num_envs
+        self._returns = np.zeros(number)
+        self._numbers = np.arange(number)
+        seeds = np.random.SeedSequence([seed, 2]).generate_state(number)
+        self._end_episodes_of_others()
+        self._observations = environments.reset(seed=seeds.tolist())[0]
+
+    def step(self) -> None:
+        """One step of every environment; their transitions become visible together."""
+        actions = self._actions()
+        observations, rewards, terminated, truncated, infos = self._environments.step(actions)
+        ended = terminated | truncated
+        self._write(
+            observation=self._observations,
+            action=actions,
+            reward=rewards,
+            next_observation=observations,
+            terminated=terminated,
+            ended=ended,
+        )
+        self._returns += rewards
+        self._observations = observations
+        for index in np.flatnonzero(ended).tolist():
+            self._begin_episode(index, infos)
+
+    def close(self) -> None:
+        """Ends the environments."""
+        self._environments.close()
+
+    def _end_episodes_of_others(self) -> None:
+        """Marks the episodes that a collector before this one, or a saved run's, left in flight.
+
+        Else the first rows written here would pass for what followed them.
+        """
+        experience, count = self._experience, self._environments.num_envs
+        newest = np.arange(max(0, experience.env_steps - count), experience.env_steps)
+        experience.ended[newest % experience.shape.capacity] = 1.0
+
+    def _actions(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        n = self._experience.shape.action
+        size = (self._environments.num_envs, n)
+        if self._experience.env_steps < self._random_steps:
+            return self._rng.uniform(-1.0, 1.0, size).astype(np.float32)
+        fresh = self._experience.read_actor(self._actor_version)
+        if fresh is not None:
+            flat, self._actor_version = fresh
+            self._actor.load(flat)
+        noise = self._rng.standard_normal(size, dtype=np.float32)
+        return self._actor.sample(self._observations, noise)
+
+    def _write(self, **columns: np.ndarray[Any, Any]) -> None:
+        """The transitions of all environments, in their order."""
+        experience = self._experience
+        rows = (experience.env_steps + self._numbers) % experience.shape.capacity
+        for name, values in columns.items():
+            getattr(experience, name)[rows] = values
+        experience.env_steps += len(rows)
+
+    def _begin_episode(self, index: int, last_infos: dict[str, Any]) -> None:
+        """Remembers the episode that ended with row `index` of the infos and begins the next."""
+        self._experience.add_episode(self._returns[index], last_infos["distance"][index])
+        self._returns[index] = 0.0
+        options = {"reset_mask": self._numbers == index}
+        if self._rng.random() < self._continue_share:
+            options["joint_position"] = last_infos["joint_position"][index]
+        self._observations = self._environments.reset(options=options)[0]

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The collector process, started by `WorkerSource`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from sac_ros.training.collector import Collector
+from sac_ros.training.numpy_actor import ActorShape
+from sac_ros.training.replay_buffer import Experience, ExperienceShape
+from sac_ros.training.sources import CollectorSetup
+
+_POLL = 0.0005  # s
+
+
+def main() -> int:
+    """Collects into the shared memory that stdin's message names, until told to stop."""
+    message: dict[str, Any] = json.load(sys.stdin)
+    experience = Experience(ExperienceShape(**message["experience"]), message["file_descriptor"])
+    keys = dict(message["setup"])
+    keys["actor_shape"] = ActorShape.from_json(keys["actor_shape"])
+    import sac_ros.sim.env  # noqa: F401, PLC0415  registers the environments
+
+    collector = CollectorSetup(**keys).make(experience)
+    # A learner that was killed cannot say stop; an orphan gets another parent.
+    while not experience.stopped and os.getppid() == message["parent"]:
+        if not step_if_allowed(collector, experience):
+            time.sleep(_POLL)
+    return 0
+
+
+def step_if_allowed(collector: Collector, experience: Experience) -> bool:
+    """Steps unless paused or ahead of the learner; says whether it did."""
+    # Read once: a pause that came between two readings would be answered and not kept.
+    pause = experience.paused
+    experience.standing = pause
+    if pause or experience.env_steps >= experience.allowed_steps:
+        return False
+    collector.step()
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

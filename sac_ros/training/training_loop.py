@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop that learns: experience in, updates out, at a fixed ratio."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.sac.agent import Metrics, SacAgent
+from sac_ros.training.replay_sampler import Replay
+
+UPDATES_PER_BLOCK = 16  # one gather from the replay and one new actor for the collector each
+
+
+class SharedExperience(Protocol):
+    """What the loop needs of the memory that the collector writes."""
+
+    @property
+    def env_steps(self) -> int:
+        """Transitions written so far."""
+
+    def publish_actor(self, flat: NDArray[np.float32]) -> None:
+        """Offers new weights to the collector."""
+
+
+class Source(Protocol):
+    """Where transitions come from; see `sac_ros.training.sources`."""
+
+    @property
+    def experience(self) -> SharedExperience:
+        """The memory that the source writes."""
+
+    def advance(self, step: int, interrupted: Callable[[], bool]) -> bool:
+        """Returns True when `step` transitions are there, False when interrupted before."""
+
+
+@dataclass
+class LoopState:
+    """How far the learning has come; the clock counts learning and waiting, not evaluation."""
+
+    env_steps: int = 0
+    updates: int = 0
+    learning_seconds: float = 0.0
+    metrics: Metrics | None = None
+
+
+class TrainingLoop:
+    """Alternates between waiting for experience and a block of updates.
+
+    The number of updates follows the number of environment steps by `updates_per_step`, whichever
+    of the two processes is the faster on this machine, so that a run learns the same on all.
+    """
+
+    def __init__(
+        self,
+        agent: SacAgent,
+        replay: Replay,
+        source: Source,
+        *,
+        total_steps: int,
+        state: LoopState | None = None,
+    ) -> None:
+        """Connects the parts.
+
+        Args:
+            agent: what learns.
+            replay: where batches are drawn.
+            source: where transitions come from.
+            total_steps: environment steps of the whole run, for the learning rate's schedule.
+            state: where a resumed run goes on.
+        """
+        self.agent = agent
+        self.state = state or LoopState()
+        self._total_steps = total_steps
+        self._replay = replay
+        self._source = source
+
+    def run_block(self, interrupted: Callable[[], bool]) -> bool:
+        """One block of updates, with the wait for its experience; False when interrupted."""
+        started = time.perf_counter()
+        finished = self._source.advance(self._steps_needed(), interrupted)
+        if finished:
+            self._update()
+        self.state.env_steps = self._source.experience.env_steps
+        self.state.learning_seconds += time.perf_counter() - started
+        return finished
+
+    def publish_actor(self) -> None:
+        """Hands the present actor to the collector."""
+        self._source.experience.publish_actor(self.agent.actor_parameters.to_numpy())
+
+    def _steps_needed(self) -> int:
+        config = self.agent.config
+        done = self.state.updates + UPDATES_PER_BLOCK
+        return config.learning_starts + round(done / config.updates_per_step)
+
+    def _learning_rate(self) -> float:
+        """Falls linearly over the run: large steps first, small ones for the last millimetres."""
+        config = self.agent.config
+        left = 1.0 - self._progress
+        return config.learning_rate_end + left * (config.learning_rate - config.learning_rate_end)
+
+    @property
+    def _progress(self) -> float:
+        return min(1.0, self.state.env_steps / self._total_steps)
+
+    def _update(self) -> None:
+        self.agent.set_learning_rate(self._learning_rate())
+        self._replay.set_progress(self._progress)
+        for batch in self._replay.batches(UPDATES_PER_BLOCK, self.agent.config.batch_size):
+            self.state.metrics = self.agent.update(batch)
+        self.state.updates += UPDATES_PER_BLOCK
+        self.publish_actor()

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reach reward is its formula, and a goal changed afterwards is as if it had been there."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sac_ros.robots.arm import load_arm
+from sac_ros.sim.env import ArmEnv
+from sac_ros.tasks.observation import ReachEncoding
+from sac_ros.tasks.reach import ReachReward, ReachTask
+from sac_ros.utils.errors import ConfigurationError
+
+ARM = load_arm("iiwa")
+ENCODING = ReachEncoding.for_arm(ARM)
+WEIGHTS = [field.name for field in dataclasses.fields(ReachReward) if field.name[-6:] != "_scale"]
+METRE = st.floats(-1.0, 1.0, width=32)
+POINT = st.tuples(METRE, METRE, METRE)
+
+
+def task(**weights: float) -> ReachTask:
+    """The task with these weights and all others zero; the bonus is halved at 5 cm."""
+    zero = dict.fromkeys(WEIGHTS, 0.0)
+    return ReachTask(ENCODING, ARM.home, ReachReward(**{**zero, **weights}))
+
+
+def transition(
+    distance: float = 0.3, speed: float = 0.9, change: float = 0.4, bend: float = 0.5
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """After a step: the tip at `distance` of the goal, all joints at `speed` of their limit and
+    `bend` rad from home, all actions `change` away from the one before."""
+    still, goal = np.zeros(7), np.array([distance, 0.0, 0.0])
+    before = ENCODING.encode(still, still, goal, np.zeros(3), still)
+    action = np.full(7, change, dtype=np.float32)
+    posture, velocity = ARM.home + bend, speed * ARM.velocity_limit
+    after = ENCODING.encode(posture, velocity, goal, np.zeros(3), action)
+    return before, action, after
+
+
+@pytest.mark.parametrize(
+    ("term", "expected"),
+    [
+        ("distance", -0.3),
+        ("closeness", 1.0 / (1.0 + 0.3 / 0.05)),
+        ("velocity", -(0.9**2)),
+        ("overspeed", -7 * (0.9 - 0.8) ** 2),
+        ("posture", -(1.0 - np.cos(0.5))),
+        ("action_change", -(0.4**2)),
+    ],
+)
+def test_each_term_of_the_reward_is_its_formula(term: str, expected: float) -> None:
+    assert task(**{term: 1.0}).reward(*transition()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_reward_is_the_sum_of_its_weighted_terms() -> None:
+    weights = {name: 0.1 * (1 + index) for index, name in enumerate(WEIGHTS)}
+    parts = [
+        weight * task(**{name: 1.0}).reward(*transition()) for name, weight in weights.items()
+    ]
+    assert task(**weights).reward(*transition()) == pytest.approx(sum(parts), rel=1e-5)
+
+
+def test_the_bonus_falls_to_one_half_at_its_scale() -> None:
+    near = task(closeness=2.0).reward(*transition(distance=0.05))
+    assert near == pytest.approx(1.0, rel=1e-5)
+    assert task(closeness=2.0).reward(*transition(distance=0.0)) == pytest.approx(2.0)
+
+
+def test_speed_below_four_fifths_of_the_limit_is_not_overspeed() -> None:
+    fast = task(overspeed=1.0)
+    assert fast.reward(*transition(speed=-0.8)) == pytest.approx(0.0, abs=1e-9)
+    assert fast.reward(*transition(speed=-0.9)) < -0.01
+
+
+def test_a_batch_is_rewarded_row_by_row() -> None:
+    whole = task(**dict.fromkeys(WEIGHTS, 1.0))
+    rows = [transition(distance=d, speed=s) for d, s in [(0.0, 0.0), (0.2, 0.9), (0.7, 0.1)]]
+    batch = whole.reward(*(np.stack(column) for column in zip(*rows, strict=True)))
+    assert batch.shape == (3,)
+    np.testing.assert_allclose(batch, [whole.reward(*row) for row in rows], rtol=1e-6)
+
+
+@settings(deadline=None)
+@given(old=POINT, new=POINT, tip=POINT)
+def test_another_goal_gives_the_encoding_under_that_goal(
+    old: tuple[float, ...], new: tuple[float, ...], tip: tuple[float, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    q, v, a = rng.uniform(-1, 1, (3, 5, 7))
+    recorded = ENCODING.encode(q, v, np.tile(old, (5, 1)), np.tile(tip, (5, 1)), a)
+    expected = ENCODING.encode(q, v, np.tile(new, (5, 1)), np.tile(tip, (5, 1)), a)
+    task().set_goal(recorded, np.tile(new, (5, 1)).astype(np.float32))
+    np.testing.assert_allclose(recorded, expected, atol=1e-6)
+
+
+def test_an_episode_relabelled_is_the_episode_that_had_that_goal_from_the_start() -> None:
+    env = ArmEnv()
+    goals = [np.array([0.4, 0.3, 0.5]), np.array([0.5, -0.2, 0.3])]
+    episodes = []
+    for goal in goals:
+        actions = np.random.default_rng(3)
+        rows = [env.reset(seed=8, options={"goal": goal})[0]]
+        rewards = []
+        for _ in range(40):
+            row, reward, *_ = env.step(actions.uniform(-1, 1, 7).astype(np.float32))
+            rows.append(row)
+            rewards.append(reward)
+        episodes.append((np.array(rows), np.array(rewards)))
+    env.close()
+    (recorded, _), (observations, expected) = episodes
+    relabelled = recorded.copy()
+    env.task.set_goal(relabelled, np.tile(goals[1], (41, 1)).astype(np.float32))
+    np.testing.assert_allclose(relabelled, observations, atol=1e-6)
+    action = observations[1:, env.encoding.columns("previous_action")]
+    recomputed = env.task.reward(relabelled[:-1], action, relabelled[1:])
+    np.testing.assert_allclose(recomputed, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ({"distance": -1.0}, "distance must be .*at least 0.*-1.0"),
+        ({"closeness_scale": 0.0}, "closeness_scale must be .*; got 0.0"),
+        ({"velocity": float("nan")}, "velocity must be .*; got nan"),
+    ],
+)
+def test_a_weight_outside_its_valid_set_is_refused(weights: dict, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        ReachReward(**weights)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Closed loop: on a robot that adds no g(q), the controller holds the arm up, in Bullet.
+
+The policy is untrained: what it wants is any torque, and all that matters is who carries the arm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from export_call import export_call
+from numpy.typing import NDArray
+
+from sac_ros.policy.controller import PolicyController
+from sac_ros.policy.runtime import Policy
+from sac_ros.policy.safety_config import SafetyConfig
+from sac_ros.policy.safety_events import Fault
+from sac_ros.robots.arm import load_arm
+from sac_ros.sim.sim_arm import SimArm
+
+Array = NDArray[np.float64]
+
+RATE_HZ = 500
+ARM = load_arm("iiwa")
+POSTURES = {"home": ARM.home, "stretched out": np.array([0.3, 1.4, 0.0, -0.2, 0.0, 0.3, 0.0])}
+GOAL = np.array([0.5, 0.1, 0.4])
+
+
+@pytest.fixture(scope="module")
+def policies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Policy]:
+    """By the gravity of the robot that they are for, with the same actor."""
+    found = {}
+    for gravity in ("none", "external"):
+        call = export_call(gravity)
+        found[gravity] = call.to(tmp_path_factory.mktemp(gravity) / "policy.onnx")
+        call.env.close()
+    return found
+
+
+class Loop:
+    """A controller and an arm: one state, and the command that answers it, every 2 ms."""
+
+    def __init__(self, policy: Policy, gravity: str, posture: Array, **config: float) -> None:
+        self.now = 1.0
+        self._arm = SimArm(ARM, gravity=gravity, timestep=1.0 / RATE_HZ)
+        self._arm.reset(posture)
+        self.controller = PolicyController(policy, SafetyConfig(**config))
+        self.controller.safety.accept(self.now, *self._arm.state())
+        self.controller.activate(self.now)
+        self.run(0.1)  # behind brakes, until the slew limit has let the torque come
+        self._arm.reset(posture)
+
+    def run(self, seconds: float) -> Array:
+        """Return the positions [steps, n] rad."""
+        positions = []
+        for _ in range(round(seconds * RATE_HZ)):
+            self.now += 1.0 / RATE_HZ
+            command = self.controller.state(self.now, *self._arm.state())
+            assert command is not None
+            self._arm.step(command.torque)
+            positions.append(self._arm.state()[0])
+        return np.array(positions)
+
+    def close(self) -> None:
+        self._arm.close()
+
+
+@pytest.fixture
+def loop(policies: dict[str, Policy]) -> Iterator[Callable[..., Loop]]:
+    """Opens a loop; see `Loop`."""
+    opened: list[Loop] = []
+
+    def start(gravity: str, posture: Array, **config: float) -> Loop:
+        opened.append(Loop(policies[gravity], gravity, posture, **config))
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.close()
+
+
+def before_the_first_goal(_loop: Loop) -> None:
+    pass
+
+
+def in_damping(loop: Loop) -> None:
+    loop.controller.safety.fault(Fault.OTHER_PUBLISHER, "on purpose")
+
+
+def with_a_goal_and_none_of_its_torque(loop: Loop) -> None:
+    loop.controller.set_goal("lbr_iiwa_link_0", GOAL)
+
+
+postures = pytest.mark.parametrize("posture", POSTURES.values(), ids=list(POSTURES))
+
+
+@postures
+@pytest.mark.parametrize(
+    ("situation", "scale"),
+    [
+        (before_the_first_goal, 1.0),
+        (in_damping, 1.0),
+        (with_a_goal_and_none_of_its_torque, 0.0),
+    ],
+)
+def test_the_arm_stays_where_it_is(
+    loop: Callable[..., Loop], posture: Array, situation: Callable[[Loop], None], scale: float
+) -> None:
+    opened = loop("none", posture, torque_scale=scale)
+    situation(opened)
+    assert np.abs(opened.run(3.0) - posture).max() < 1e-3
+
+
+@postures
+def test_an_arm_that_nothing_holds_falls(loop: Callable[..., Loop], posture: Array) -> None:
+    # The fault that takes g(q) away: what the tests above would see without it.
+    opened = loop("none", posture)
+    opened.controller.safety.fault(Fault.POLICY_OUTPUT, "on purpose")
+    assert np.abs(opened.run(1.0) - posture).max() > 1.0
+
+
+@postures
+def test_at_a_tenth_of_the_torque_the_arm_moves_as_on_a_robot_that_carries_itself(
+    loop: Callable[..., Loop], posture: Array
+) -> None:
+    ways = []
+    for gravity in ("none", "external"):
+        opened = loop(gravity, posture, torque_scale=0.1)
+        opened.controller.set_goal("lbr_iiwa_link_0", GOAL)
+        ways.append(opened.run(1.5))
+    assert np.abs(ways[1] - posture).max() > 0.15
+    # Not the same motion: g(q) is held for a period of the policy.
+    assert np.abs(ways[0] - ways[1]).max() < 0.03

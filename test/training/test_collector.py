@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The collector writes what happened, and steps with the actor it was given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from counting_env import ACTION, CountingEnv, together
+
+from sac_ros.training.collector import Collector
+from sac_ros.training.numpy_actor import ActorShape
+from sac_ros.training.replay_buffer import Experience, ExperienceShape
+
+SHAPE = ActorShape.of(3, ACTION, (4,), (-3.0, 0.0))
+
+
+def experience(capacity: int = 200) -> Experience:
+    return Experience(ExperienceShape(capacity, 3, ACTION, SHAPE.parameters))
+
+
+def collector(envs: list[CountingEnv], memory: Experience, **arguments: Any) -> Collector:
+    defaults: dict[str, Any] = {"random_steps": 0, "continue_share": 0.0, "seed": 0}
+    return Collector(together(envs), memory, SHAPE, **{**defaults, **arguments})
+
+
+def collected(envs: list[CountingEnv], steps: int, **arguments: Any) -> Experience:
+    memory = experience()
+    memory.publish_actor(np.full(SHAPE.parameters, 0.1, dtype=np.float32))
+    worker = collector(envs, memory, **arguments)
+    for _ in range(steps):
+        worker.step()
+    return memory
+
+
+def test_transitions_are_chained_within_an_episode() -> None:
+    memory = collected([CountingEnv(5)], 20)
+    now, after = memory.observation[:20], memory.next_observation[:20]
+    assert memory.env_steps == 20
+    np.testing.assert_array_equal(after[:, 0], now[:, 0])  # the same episode
+    np.testing.assert_array_equal(after[:, 1], now[:, 1] + 1)  # the next step
+    np.testing.assert_array_equal(after[:, 2], memory.action[:20, 0])  # by that action
+    np.testing.assert_array_equal(memory.reward[:20], after[:, 1])
+    inside = now[1:, 1] > 0
+    np.testing.assert_array_equal(now[1:][inside], after[:-1][inside])
+
+
+def test_at_a_time_limit_the_last_state_is_kept_and_bootstraps() -> None:
+    memory = collected([CountingEnv(5)], 20)
+    last = memory.next_observation[:20, 1] == 5
+    assert last.sum() == 4
+    assert np.all(memory.terminated[:20] == 0.0)
+    assert np.all(memory.next_observation[:20][last, 0] == [1, 2, 3, 4])  # not the next reset's
+
+
+def test_a_termination_is_marked_at_its_own_row() -> None:
+    memory = collected([CountingEnv(5, terminates=True)], 20)
+    last = memory.next_observation[:20, 1] == 5
+    np.testing.assert_array_equal(memory.terminated[:20], last.astype(np.float32))
+
+
+@pytest.mark.parametrize("terminates", [True, False])
+def test_the_last_step_of_an_episode_is_marked_whatever_ended_it(terminates: bool) -> None:
+    memory = collected([CountingEnv(5, terminates), CountingEnv(3, terminates)], 20)
+    last = memory.next_observation[:40, 1] == np.tile([5, 3], 20)
+    assert last.sum() == 4 + 6
+    np.testing.assert_array_equal(memory.ended[:40], last.astype(np.float32))
+
+
+@pytest.mark.parametrize(("steps", "newest"), [(2, [3, 4, 5]), (3, [0, 6, 7])])
+def test_a_new_collector_ends_the_episodes_that_the_old_one_left_in_flight(
+    steps: int, newest: list[int]
+) -> None:
+    memory = experience(capacity=8)  # the third step wraps
+    worker = collector([CountingEnv(100)] * 3, memory, random_steps=1000)
+    for _ in range(steps):
+        worker.step()
+    assert memory.ended.sum() == 0
+    collector([CountingEnv(100)] * 3, memory)
+    np.testing.assert_array_equal(np.flatnonzero(memory.ended), newest)
+
+
+def test_environments_take_turns_row_by_row() -> None:
+    memory = collected([CountingEnv(100), CountingEnv(100), CountingEnv(100)], 4)
+    np.testing.assert_array_equal(memory.observation[:12, 1], np.repeat(np.arange(4), 3))
+    # Each with noise of its own.
+    assert len(np.unique(memory.action[:12, 0])) == 12
+
+
+def test_a_finished_episode_is_remembered_with_its_return_and_last_distance() -> None:
+    memory = collected([CountingEnv(5)], 12)
+    assert memory.episodes_done == 2
+    np.testing.assert_allclose(memory.recent_episodes(9), [[15.0, 0.01], [15.0, 0.02]], atol=1e-6)
+
+
+def test_the_ring_wraps_and_overwrites_the_oldest() -> None:
+    memory = experience(capacity=8)
+    worker = collector([CountingEnv(100)], memory, random_steps=1000)
+    for _ in range(20):
+        worker.step()
+    assert (memory.env_steps, memory.size) == (20, 8)
+    rows = memory.observation[:, 1]
+    np.testing.assert_array_equal(np.sort(rows), np.arange(12, 20))
+    assert rows[19 % 8] == 19
+
+
+def test_a_step_that_meets_the_end_of_the_ring_goes_on_at_its_start() -> None:
+    memory = experience(capacity=8)
+    envs = [CountingEnv(100), CountingEnv(3), CountingEnv(100)]
+    worker = collector(envs, memory, random_steps=1000)
+    for _ in range(4):
+        worker.step()
+    # Steps 3 (from row 6 on) and 4 (from row 1 on), and what they have left of step 2.
+    after = memory.next_observation[:, 1]
+    np.testing.assert_array_equal(after, [3, 4, 1, 4, 2, 2, 3, 3])
+    np.testing.assert_array_equal(memory.observation[:, 1], after - 1)
+    np.testing.assert_array_equal(memory.reward, after)
+    np.testing.assert_array_equal(memory.ended, [0, 0, 0, 0, 0, 0, 0, 1])
+    np.testing.assert_array_equal(memory.next_observation[:, 2], memory.action[:, 0])
+
+
+def test_the_transitions_of_a_step_become_visible_together() -> None:
+    memory = experience()
+    seen = []
+
+    class Watching(CountingEnv):
+        def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+            seen.append(memory.env_steps)
+            return super().step(action)
+
+    worker = collector([Watching(5), Watching(5)], memory)
+    worker.step()
+    worker.step()
+    assert seen == [0, 0, 2, 2]
+    assert memory.env_steps == 4
+
+
+def test_the_first_actions_are_uniform_and_do_not_depend_on_the_actor() -> None:
+    memory = experience(capacity=3000)
+    memory.publish_actor(np.full(SHAPE.parameters, 50.0, dtype=np.float32))
+    worker = collector([CountingEnv(100)], memory, random_steps=2000)
+    for _ in range(2100):
+        worker.step()
+    first, later = memory.action[:2000], memory.action[2000:2100]
+    assert np.abs(first.mean(axis=0)).max() < 0.06
+    assert np.allclose(first.std(axis=0), 1 / np.sqrt(3), atol=0.03)
+    np.testing.assert_allclose(later, 1.0)  # saturated by those weights
+
+
+def test_a_newly_published_actor_is_used_from_the_next_step_on() -> None:
+    memory = experience()
+    memory.publish_actor(np.full(SHAPE.parameters, 50.0, dtype=np.float32))
+    worker = collector([CountingEnv(100)], memory)
+    worker.step()
+    memory.publish_actor(np.full(SHAPE.parameters, -50.0, dtype=np.float32))
+    worker.step()
+    np.testing.assert_allclose(memory.action[0], 1.0)
+    np.testing.assert_allclose(memory.action[1], -1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("share", "continued"), [(0.0, 0), (1.0, 9)])
+def test_an_episode_continues_where_the_one_before_ended_by_its_share(
+    share: float, continued: int
+) -> None:
+    env = CountingEnv(5)
+    collected([env], 45, continue_share=share)
+    given = [each["joint_position"] for each in env.options if each and "joint_position" in each]
+    assert len(given) == continued
+    for episode, posture in enumerate(given, start=1):
+        np.testing.assert_array_equal(posture, [episode, episode])
+
+
+def test_the_seed_decides_everything_and_every_environment_has_its_own() -> None:
+    found = []
+    for seed in (1, 1, 2):
+        envs = [CountingEnv(5), CountingEnv(5)]
+        memory = collected(envs, 20, seed=seed, random_steps=10)
+        found.append((memory.action.tobytes(), [env.seeds[0] for env in envs]))
+    assert found[0] == found[1]
+    assert found[0][0] != found[2][0]
+    assert found[0][1] != found[2][1]
+    assert len(set(found[0][1])) == 2

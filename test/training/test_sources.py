@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transitions from this process and from a worker process, and how a worker ends."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sac_ros.sim.env import ArmEnv
+from sac_ros.training.numpy_actor import ActorShape
+from sac_ros.training.replay_buffer import Experience, ExperienceShape
+from sac_ros.training.sources import CollectorSetup, InProcessSource, WorkerSource
+from sac_ros.utils.errors import SacRosError
+
+Eventually = Callable[..., None]
+ENVIRONMENTS = 2
+
+
+def never() -> bool:
+    return False
+
+
+@pytest.fixture(scope="module")
+def setup() -> CollectorSetup:
+    env = ArmEnv()
+    size, n = env.encoding.size, env.arm.joints
+    env.close()
+    return CollectorSetup(
+        environment_id="sac_ros/ArmReach-v0",
+        environment_arguments={"arm": "iiwa", "episode_seconds": 0.2},
+        environments=ENVIRONMENTS,
+        actor_shape=ActorShape.of(size, n, (8,), (-3.0, 0.0)),
+        random_steps=20,
+        continue_share=0.5,
+        seed=3,
+    )
+
+
+def experience_for(setup: CollectorSetup) -> Experience:
+    sizes = setup.actor_shape.sizes
+    shape = ExperienceShape(2000, sizes[0], sizes[-1] // 2, setup.actor_shape.parameters)
+    experience = Experience(shape)
+    rng = np.random.default_rng(0)
+    weights = 0.1 * rng.normal(size=setup.actor_shape.parameters)
+    experience.publish_actor(weights.astype(np.float32))
+    return experience
+
+
+@pytest.fixture
+def worker(setup: CollectorSetup) -> Iterator[WorkerSource]:
+    source = WorkerSource(setup, experience_for(setup), lead=10)
+    yield source
+    source.close()
+
+
+def has_ended(process_id: int) -> bool:
+    """Whether a process is gone, or a zombie that nobody has collected."""
+    try:
+        status = Path(f"/proc/{process_id}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return status.rpartition(")")[2].split()[0] == "Z"
+
+
+# ---- in this process ---------------------------------------------------------------------------
+
+
+def test_the_in_process_source_is_repeatable_bit_for_bit(setup: CollectorSetup) -> None:
+    found = []
+    for _ in range(2):
+        experience = experience_for(setup)
+        source = InProcessSource(setup, experience)
+        assert source.advance(60, never)
+        source.close()
+        assert experience.env_steps == 60
+        found.append((experience.observation.tobytes(), experience.action.tobytes()))
+    assert found[0] == found[1]
+    other = experience_for(setup)
+    InProcessSource(dataclasses.replace(setup, seed=4), other).advance(60, never)
+    assert other.observation.tobytes() != found[0][0]
+
+
+def test_the_in_process_source_collects_no_step_more_than_asked(setup: CollectorSetup) -> None:
+    experience = experience_for(setup)
+    source = InProcessSource(setup, experience)
+    assert source.advance(10, never)
+    assert experience.env_steps == 10
+    assert not source.advance(20, lambda: True)
+    assert experience.env_steps == 10
+
+
+# ---- from a worker process ---------------------------------------------------------------------
+
+
+def test_a_worker_writes_what_the_same_collector_writes_here(
+    setup: CollectorSetup, worker: WorkerSource
+) -> None:
+    assert worker.advance(60, never)
+    worker.pause()
+    here = experience_for(setup)
+    InProcessSource(setup, here).advance(60, never)
+    there = worker.experience
+    for name in ("observation", "action", "reward", "next_observation", "terminated"):
+        np.testing.assert_array_equal(getattr(there, name)[:60], getattr(here, name)[:60], name)
+
+
+def test_a_worker_runs_ahead_by_its_lead_and_no_further(
+    worker: WorkerSource, eventually: Eventually
+) -> None:
+    assert worker.advance(20, never)
+    eventually(lambda: worker.experience.env_steps >= 30, "the lead of 10")
+    worker.pause()  # only answered when no step is under way
+    assert worker.experience.env_steps < 30 + ENVIRONMENTS
+
+
+def test_a_paused_worker_stands_still_until_it_is_resumed(
+    worker: WorkerSource, eventually: Eventually
+) -> None:
+    worker.experience.allowed_steps = 100_000
+    assert worker.advance(20, never)
+    for _ in range(30):
+        worker.pause()
+        steps, rows = worker.experience.env_steps, worker.experience.observation.tobytes()
+        time.sleep(0.002)  # time in which a worker that went on would write
+        assert worker.experience.env_steps == steps
+        assert worker.experience.observation.tobytes() == rows
+        worker.resume()
+    eventually(lambda: worker.experience.env_steps > steps, "it goes on")
+
+
+def test_pausing_twice_needs_one_resume(worker: WorkerSource, eventually: Eventually) -> None:
+    assert worker.advance(10, never)
+    worker.pause()
+    worker.pause()
+    worker.resume()
+    assert worker.advance(worker.experience.env_steps + 10, never)
+
+
+def test_waiting_for_a_worker_can_be_interrupted(worker: WorkerSource) -> None:
+    asked = iter([False, False, True])
+    assert not worker.advance(100_000, lambda: next(asked))
+
+
+def test_closing_ends_the_worker(setup: CollectorSetup) -> None:
+    source = WorkerSource(setup, experience_for(setup))
+    source.advance(10, never)
+    source.close()
+    assert source._process.returncode == 0
+    source.close()  # and again does nothing
+
+
+def test_closing_ends_a_paused_worker_and_one_that_has_not_started(setup: CollectorSetup) -> None:
+    paused = WorkerSource(setup, experience_for(setup))
+    paused.pause()
+    paused.close()
+    assert paused._process.returncode == 0
+    early = WorkerSource(setup, experience_for(setup))
+    early.close()
+    assert early._process.returncode == 0
+
+
+def test_a_worker_that_dies_is_one_sentence(worker: WorkerSource) -> None:
+    worker.advance(10, never)
+    worker._process.kill()
+    with pytest.raises(SacRosError, match="collector process ended with exit code -9"):
+        worker.advance(100_000, never)
+    with pytest.raises(SacRosError, match="collector process ended"):
+        worker.pause()
+
+
+def test_a_worker_that_cannot_start_is_one_sentence(setup: CollectorSetup) -> None:
+    wrong = dataclasses.replace(setup, environment_arguments={"arm": "ur99"})
+    source = WorkerSource(wrong, experience_for(setup))
+    with pytest.raises(SacRosError, match=r"collector process ended with exit code \d"):
+        source.advance(10, never)
+    source.close()
+
+
+def test_a_worker_whose_learner_is_killed_ends_by_itself(
+    setup: CollectorSetup, eventually: Eventually
+) -> None:
+    code = (
+        "import json, sys, time\n"
+        "from sac_ros.training.replay_buffer import Experience, ExperienceShape\n"
+        "from sac_ros.training.numpy_actor import ActorShape\n"
+        "from sac_ros.training.sources import CollectorSetup, WorkerSource\n"
+        "keys = json.load(sys.stdin)\n"
+        "keys['actor_shape'] = ActorShape.from_json(keys['actor_shape'])\n"
+        "setup = CollectorSetup(**keys); shape = setup.actor_shape\n"
+        "size = ExperienceShape(2000, shape.sizes[0], shape.sizes[-1] // 2, shape.parameters)\n"
+        "source = WorkerSource(setup, Experience(size))\n"
+        "source.advance(10, lambda: False)\n"
+        "print(source._process.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    import json
+
+    learner = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert learner.stdin is not None
+    assert learner.stdout is not None
+    learner.stdin.write(json.dumps(dataclasses.asdict(setup)))
+    learner.stdin.close()
+    worker_id = int(learner.stdout.readline())
+    try:
+        assert not has_ended(worker_id)
+        learner.kill()
+        learner.wait()
+        eventually(lambda: has_ended(worker_id), "the orphan ends")
+    finally:
+        learner.stdout.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker_id, signal.SIGKILL)
