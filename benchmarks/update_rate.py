@@ -18,9 +18,9 @@ from benchmarks.result import describe
 from sac_ros.sac.agent import SacAgent
 from sac_ros.sac.config import SacConfig
 from sac_ros.sim.env import ArmEnv
-from sac_ros.training.hindsight import Relabel
+from sac_ros.training.hindsight import HindsightRelabeler
 from sac_ros.training.replay_buffer import Experience, ExperienceShape
-from sac_ros.training.replay_sampler import Replay
+from sac_ros.training.replay_sampler import ReplaySampler
 from sac_ros.training.training_loop import UPDATES_PER_BLOCK
 
 NAME = "update_rate"
@@ -85,7 +85,7 @@ class UpdateRate:
         ours = {
             OURS: self._ours(data, sizes),
             OURS_V: self._ours(data, sizes, value_function=True),
-            EAGER: self._ours(data, sizes, record_updates=False),
+            EAGER: self._ours(data, sizes, capture_updates=False),
             MIXED: self._ours(data, sizes, mixed_precision=True),
             ALONE: self._ours_alone(data, sizes),
             BOUND: self._bound(env, sizes, value_function=False),
@@ -169,12 +169,12 @@ class _Data:
         self._task = env.task
         self._goals = rng.uniform(env.arm.goal_low, env.arm.goal_high, (_GOALS, 3))
 
-    def replay(self) -> Replay:
+    def replay(self) -> ReplaySampler:
         """As a training session makes it."""
-        return Replay(
+        return ReplaySampler(
             self.experience,
             np.random.default_rng(0),
-            relabel=Relabel(self._task, self._goals.astype(np.float32), 0.8, 0.25),
+            relabel=HindsightRelabeler(self._task, self._goals.astype(np.float32), 0.8, 0.25),
         )
 
     def fill(self, buffer: Any) -> None:

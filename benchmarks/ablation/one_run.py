@@ -23,7 +23,7 @@ from sac_ros.training.progress import EvaluationPoint
 from sac_ros.training.run_directory import open_run_directory
 from sac_ros.training.runner import TrainingSession
 from sac_ros.training.training_loop import TrainingLoop
-from sac_ros.utils.atomic_write import whole_file
+from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.settings import build
 
 FINAL_SEED = 2_000_000  # of goals that neither a training nor its evaluations have seen
@@ -95,7 +95,7 @@ def main(order: Path, result: Path) -> None:
     """Trains what `order` says, written by `benchmarks.ablation.runs`; writes `result` whole."""
     given = json.loads(order.read_text(encoding="utf-8"))
     found = train(build(TrainConfig, given["values"]), given["final_episodes"])
-    with whole_file(result) as file:
+    with atomic_write(result) as file:
         file.write_text(json.dumps({**given, **found}) + "\n", encoding="utf-8")
 
 

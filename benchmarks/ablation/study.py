@@ -14,7 +14,7 @@ from benchmarks.ablation.summary import TIME, RunResult, by_label
 from benchmarks.ablation.variants import DEFAULT, VARIANTS, Skipped, Variant, applicable
 from benchmarks.figure import Figure
 from benchmarks.result import describe
-from sac_ros.utils.atomic_write import whole_file
+from sac_ros.utils.atomic_write import atomic_write
 
 NAME = "ablation"
 
@@ -100,6 +100,6 @@ def save_result(result: dict[str, Any], directory: Path) -> Path:
     head = json.dumps({**result, "details": []}, indent=2)
     lines = ",\n".join(f"    {json.dumps(run)}" for run in result["details"])
     content = head.removesuffix("[]\n}") + f"[\n{lines}\n  ]\n}}\n"
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write_text(content, encoding="utf-8")
     return path

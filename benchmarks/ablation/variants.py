@@ -47,9 +47,9 @@ DEFAULT = Variant("default", "default")
 # can stand here: whichever becomes the default, the other one is what is tried.
 VARIANTS = (
     Variant("variant", "value network", {"sac.value_function": True}),
-    Variant("hindsight", "no new goals in hindsight", {"relabel_share": 0.0}),
-    Variant("near goals", "none near the tip", {"near_share": 0.0}),
-    Variant("averaged actor", "no average", {"sac.actor_average": 0.0}),
+    Variant("hindsight", "no new goals in hindsight", {"relabel_probability": 0.0}),
+    Variant("near goals", "none near the tip", {"near_probability": 0.0}),
+    Variant("averaged actor", "no average", {"sac.averaging_window_fraction": 0.0}),
     Variant("updates per step", "0.2 updates per step", {"sac.updates_per_step": 0.2}),
     Variant("updates per step", "0.4 updates per step", {"sac.updates_per_step": 0.4}),
     Variant(

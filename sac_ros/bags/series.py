@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.utils.atomic_write import whole_file
+from sac_ros.utils.atomic_write import atomic_write
 
 SERIES_FILE = "series.npz"
 """The name of the file in an evaluation's folder."""
@@ -40,7 +40,7 @@ SERIES_FILE = "series.npz"
 def save_series(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> Path:
     """Write the arrays whole or not at all; memory-mapped ones are copied in blocks."""
     path = folder / SERIES_FILE
-    with whole_file(path) as partial, partial.open("wb") as file:
+    with atomic_write(path) as partial, partial.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub knows no mapping
     return path
 

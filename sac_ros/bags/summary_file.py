@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from sac_ros.bags.result import SCHEMA, SCHEMA_VERSION, Evaluation
-from sac_ros.utils.atomic_write import whole_file
+from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import BagError
 
 SUMMARY_FILE = "summary.json"
@@ -21,7 +21,7 @@ SUMMARY_FILE = "summary.json"
 def save_summary(evaluation: Evaluation, folder: Path) -> Path:
     """Write ``summary.json`` into an existing folder and return its path."""
     path = folder / SUMMARY_FILE
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(summary_text(evaluation), encoding="utf-8")
     return path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import math
 import os
 import signal
@@ -25,10 +26,9 @@ from sac_ros.nodes.reach_watch import CLOSE, Reach, ReachWatch
 from sac_ros.nodes.spinning_node import spinning_node
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
-from sac_ros.robots.arm import ArmModel, load_arm
-from sac_ros.robots.kinematics import chain_of
-from sac_ros.sim.goal_sampler import PostureSampler
-from sac_ros.sim.sim_arm import SimArm
+from sac_ros.robots.arm import Arm, load_arm
+from sac_ros.sim.backend import make_backend
+from sac_ros.sim.goal_sampler import GoalSampler
 from sac_ros.utils.errors import (
     EXIT_BAD_ANSWER,
     EXIT_DONE,
@@ -62,14 +62,14 @@ def demo(options: argparse.Namespace) -> int:
         SacRosError: it could not run.
     """
     spec = Policy.load(options.model).spec
-    arm = load_arm(spec.arm)
+    arm = load_arm(options.arm or spec.arm)
     goals = draw_goals(arm, spec, options.goals, options.seed)
     with (
         ros_environment() as environment,
         ChildProcesses() as nodes,
         spinning_node("reach_demo", NAMESPACE) as node,
     ):
-        start_nodes(nodes, options.model, spec, environment, options.record)
+        start_nodes(nodes, options.model, spec, arm.reference, environment, options.record)
         BringUp(
             node,
             f"{NAMESPACE}/policy_node",
@@ -101,26 +101,23 @@ def row(number: int, goal: Array, reach: Reach) -> str:
     return f"{number:4d} {x:7.3f} {y:7.3f} {z:7.3f} {reach.distance * 100:7.2f} cm {after}"
 
 
-def draw_goals(arm: ArmModel, spec: PolicySpec, number: int, seed: int) -> Array:
-    """Goals [number, 3] m: tips of postures without self-collision, in the policy's goal range."""
-    rng = np.random.default_rng(seed)
-    sim_arm = SimArm(arm)
+def draw_goals(arm: Arm, spec: PolicySpec, number: int, seed: int) -> Array:
+    """Goals [number, 3] m that the arm reaches without self-collision, in the policy's range."""
+    low, high = np.array(spec.goal.low), np.array(spec.goal.high)
+    inside = dataclasses.replace(arm, goal_low=low, goal_high=high)
+    backend = make_backend("bullet", inside, gravity=False)
     try:
-        sampler = PostureSampler(sim_arm, chain_of(arm))
-        goals: list[Array] = []
-        while len(goals) < number:
-            _, tips = sampler.draw(rng, number - len(goals))
-            inside = np.all((tips >= spec.goal.low) & (tips <= spec.goal.high), axis=1)
-            goals.extend(tips[inside])
+        tips = GoalSampler(backend).draw(np.random.default_rng(seed), number)[1]
     finally:
-        sim_arm.close()
-    return np.array(goals)
+        backend.close()
+    return tips[:, :3]
 
 
 def start_nodes(
     nodes: ChildProcesses,
     model: Path,
     spec: PolicySpec,
+    arm: str,
     environment: dict[str, str],
     record: Path | None = None,
 ) -> None:
@@ -143,7 +140,8 @@ def start_nodes(
         [
             *common,
             *("--params-file", str(share_path("config", "sim.yaml"))),
-            *("-p", f"arm:={spec.arm}", "-p", f"gravity:={gravity}"),
+            *("-p", f"arm:={arm}"),
+            *("-p", f"gravity_compensation:={'robot' if gravity == 'external' else 'policy'}"),
         ],
         environment,
     )
@@ -193,6 +191,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         default=share_path("models", "iiwa_reach.onnx"),
         help="policy file (default: the shipped %(default)s)",
     )
+    parser.add_argument("--arm", help="its arm, a .yaml or .urdf (default: as the file says)")
     parser.add_argument("--goals", type=int, default=10, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the goals (default: %(default)s)")
     parser.add_argument(

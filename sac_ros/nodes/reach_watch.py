@@ -15,8 +15,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
-from sac_ros.robots.arm import ArmModel
-from sac_ros.robots.kinematics import chain_of
+from sac_ros.robots.arm import Arm
 from sac_ros.utils.errors import SacRosError
 
 Array = NDArray[np.float64]
@@ -52,11 +51,10 @@ class Reach:
 class ReachWatch:
     """Publishes `goal_pose`, subscribes `joint_states`. Its node spins in another thread."""
 
-    def __init__(self, node: Node, arm: ArmModel, ended: Callable[[], str]) -> None:
+    def __init__(self, node: Node, arm: Arm, ended: Callable[[], str]) -> None:
         """Watches `arm`; `ended` gives a reason to wait no longer, or the empty text."""
         self._node = node
         self._arm = arm
-        self._chain = chain_of(arm)
         self._ended = ended
         self._latest: JointState | None = None
         self._goals = node.create_publisher(PoseStamped, "goal_pose", 1)
@@ -142,5 +140,5 @@ class ReachWatch:
         position = dict(zip(message.name, message.position, strict=False))
         if not all(name in position for name in self._arm.joint_names):
             return None
-        tip = self._chain.forward([position[name] for name in self._arm.joint_names])
+        tip = self._arm.chain.forward([position[name] for name in self._arm.joint_names])
         return float(np.linalg.norm(tip - goal))

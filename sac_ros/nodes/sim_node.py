@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A PyBullet arm that behaves like a robot driver: torque commands in, joint states out."""
+"""A simulated arm that behaves like a robot driver: torque commands in, joint states out."""
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
@@ -24,7 +23,6 @@ from sac_ros.robots.arm import load_arm
 from sac_ros.sim.command_inbox import CommandRefusedError
 from sac_ros.sim.description import ros_description
 from sac_ros.sim.robot_driver import Measurement, SimDriver
-from sac_ros.utils.errors import ConfigurationError
 
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _WARN_EVERY = 2.0  # s
@@ -45,9 +43,8 @@ class SimNode(Node):
         """
         super().__init__("sim_node")
         self._config = declare(self, SimNodeConfig)
-        arm = load_arm(self._config.arm)
-        if self._config.gui:
-            _require_display()
+        config = self._config
+        arm = load_arm(config.arm, config.base_link, config.tip_link)
         self._driver = SimDriver(arm, self._config)
         self._line = self._driver.state_line()
         self._refused = 0
@@ -70,8 +67,9 @@ class SimNode(Node):
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
         self.get_logger().info(
-            f"simulating {arm.name} at {self._config.rate:g} Hz, gravity {self._config.gravity}, "
-            f"commands time out after {self._config.command_timeout:g} s"
+            f"simulating {arm.name} in {config.backend} at {config.rate:g} Hz, gravity "
+            f"compensation by the {config.gravity_compensation}, commands time out after "
+            f"{config.command_timeout:g} s"
         )
 
     def stop(self) -> None:
@@ -123,17 +121,8 @@ class SimNode(Node):
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._driver.reset()
         response.success = True
-        response.message = "the arm is at its home posture, at rest"
+        response.message = "the arm is at its home, at rest"
         return response
-
-
-def _require_display() -> None:
-    """Bullet ends the whole process where it cannot open its window."""
-    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
-        raise ConfigurationError(
-            "parameter gui must be false here: Bullet's window needs an X display, and DISPLAY "
-            "is not set"
-        )
 
 
 def main(args: list[str] | None = None) -> int:

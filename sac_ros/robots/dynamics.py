@@ -1,103 +1,245 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The torque that holds a serial chain against gravity, from the masses in its URDF."""
+"""Gravity torque, mass matrix and torque-speed envelope, for numpy and torch arrays alike."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sac_ros.robots.arm import ArmModel
-from sac_ros.robots.kinematics import KinematicChain, chain_of, rotation_of
-from sac_ros.robots.urdf import UrdfJoint, UrdfMass, read_joints, read_masses
+from sac_ros.robots.kinematics import Chain, Frames, cross, like, namespace, rotation_of
+from sac_ros.robots.urdf import Urdf
 from sac_ros.utils.errors import ConfigurationError
 
 Array = NDArray[np.float64]
 
 GRAVITY = 9.81  # m/s², standard value that robot drivers compensate
 
+ZERO_AT = 0.8  # share of the velocity limit at which no accelerating torque is left
+WIDTH = 0.3  # share of the limit over which it falls from all to none
+
 
 @dataclass(frozen=True, eq=False)
-class GravityModel:
-    """A serial chain of n joints and what each of them carries; the base frame's z points up.
-
-    With o_i the origin, z_i the axis of joint i, M_i the mass and S_i the sum of mass times
-    position of everything that joint i moves, in the base frame:
-
-        g_i(q) = ∂U/∂q_i = γ · [z_i × (S_i − M_i · o_i)]_z,   γ = 9.81 m/s²
-
-    Plain arrays, so that the exported graph can be built from the same numbers.
+class Bodies:
+    """What the n joints of a chain move: body i is what joint i moves and joint i + 1 does not.
 
     Attributes:
-        chain: the kinematics.
-        mass: [n] kg, of the links between joint i and joint i + 1.
-        moment: [n, 3] kg·m, their mass times centre of mass, in the frame of joint i.
+        mass: [n] kg.
+        centre: [n, 3] m, centre of mass in the frame of joint i.
+        inertia: [n, 3, 3] kg·m² about the centre of mass, in the axes of that frame.
     """
 
-    chain: KinematicChain
     mass: Array
-    moment: Array
+    centre: Array
+    inertia: Array
 
-    def torque(self, position: ArrayLike) -> Array:
-        """g(q) [..., n] N·m for joint positions [..., n] rad."""
-        rotation, origin = self.chain.frames(position)
-        own = self.mass[:, None] * origin + (rotation @ self.moment[:, :, None])[..., 0]
-        carried = _sum_to_the_tip(own, axis=-2)
-        arm = carried - _sum_to_the_tip(self.mass, axis=-1)[:, None] * origin
-        axis = (rotation @ self.chain.axis[:, :, None])[..., 0]
-        torque: Array = GRAVITY * (axis[..., 0] * arm[..., 1] - axis[..., 1] * arm[..., 0])
-        return torque
+    @classmethod
+    def of(cls, urdf: Urdf, joint_names: tuple[str, ...], note: Callable[[str], object]) -> Bodies:
+        """The bodies of an arm; links behind fixed joints, tools and grippers are part of them.
+
+        An inertia that is impossible by up to a half, as some vendors publish them, is mended: the
+        largest principal moment becomes the sum of the other two, and `note` gets the sentence.
+
+        Raises:
+            ConfigurationError: a link has an impossible or placeholder inertia, or a joint moves
+                nothing that has a mass.
+        """
+        n = len(joint_names)
+        parts: list[list[tuple[float, Array, Array]]] = [[] for _ in range(n)]
+        for link, inertial in urdf.links.items():
+            mover, rotation, translation = place_of(urdf, link, joint_names)
+            if mover is None or inertial is None:
+                continue
+            inertia = _possible(urdf, link, inertial.mass, inertial.inertia, note)
+            turned = rotation @ rotation_of(inertial.rpy)
+            parts[mover].append(
+                (
+                    inertial.mass,
+                    translation + rotation @ np.array(inertial.xyz),
+                    turned @ inertia @ turned.T,
+                )
+            )
+        _refuse_placeholders(urdf, joint_names)
+        for joint, part in zip(joint_names, parts, strict=True):
+            if sum(mass for mass, _, _ in part) <= 0.0:
+                raise ConfigurationError(
+                    f"URDF {urdf.source}: the link {urdf.joints[joint].child!r}, which joint "
+                    f"{joint!r} moves, must have a mass above 0 kg; give its <inertial>"
+                )
+        lumps = [_lump(part) for part in parts]
+        mass, centre, inertia = (np.array(each) for each in zip(*lumps, strict=True))
+        return cls(mass, centre, inertia)
+
+    def scaled(self, factor: ArrayLike) -> Bodies:
+        """The bodies with masses and inertias times `factor`, one number or [n]."""
+        k = np.broadcast_to(np.asarray(factor, dtype=np.float64), self.mass.shape)
+        return Bodies(self.mass * k, self.centre, self.inertia * k[:, None, None])
+
+    def shifted(self, offset: ArrayLike) -> Bodies:
+        """The bodies with their centres of mass moved by `offset` [n, 3] m."""
+        return dataclasses.replace(self, centre=self.centre + np.asarray(offset))
+
+    def with_payload(self, mass: float, centre: ArrayLike) -> Bodies:
+        """The bodies with a point mass, kg, at `centre` [3] m in the frame of the last joint."""
+        own = (float(self.mass[-1]), self.centre[-1], self.inertia[-1])
+        load = (mass, np.asarray(centre, dtype=np.float64), np.zeros((3, 3)))
+        last = _lump([own, load])
+        return Bodies(
+            np.append(self.mass[:-1], last[0]),
+            np.vstack([self.centre[:-1], last[1]]),
+            np.concatenate([self.inertia[:-1], last[2][None]]),
+        )
+
+    def gravity_torque(self, chain: Chain, frames: Frames) -> Any:
+        """g(q) [..., n] N·m, what holds the chain against gravity; the base frame's z points up.
+
+        With o_i the origin and z_i the axis of joint i, M_i the mass and S_i the sum of mass times
+        position of everything that joint i moves, in the base frame:
+
+            g_i(q) = ∂U/∂q_i = γ · [z_i × (S_i − M_i · o_i)]_z,   γ = 9.81 m/s²
+        """
+        z = chain.axes(frames)
+        mass = like(self.mass, z)[:, None]
+        # Row i of the sum takes the bodies from i to the tip.
+        outwards = like(np.triu(np.ones((len(self.mass),) * 2)), z)
+        lever = outwards @ (mass * self._centres(frames)) - (outwards @ mass) * frames.origin
+        return GRAVITY * (z[..., 0] * lever[..., 1] - z[..., 1] * lever[..., 0])
+
+    def mass_matrix(self, chain: Chain, frames: Frames) -> Any:
+        """M(q) [..., n, n] kg·m², without the motors' own inertia.
+
+            M(q) = Σ_k m_k Jv_kᵀ Jv_k + Jw_kᵀ I_k Jw_k,   Jv_k,i = z_i × (c_k − o_i), Jw_k,i = z_i
+
+        for the joints i ≤ k that move body k with centre of mass c_k (Siciliano et al., Robotics,
+        2009, eq. 7.32).
+        """
+        z = chain.axes(frames)
+        arm = self._centres(frames)[..., :, None, :] - frames.origin[..., None, :, :]
+        moves = like(np.tril(np.ones((len(self.mass),) * 2)), z)[..., None]
+        angular = z[..., None, :, :] * moves  # [..., k, i, 3]
+        linear = cross(angular, arm)
+        turned = frames.rotation
+        inertia = turned @ like(self.inertia, z) @ turned.swapaxes(-1, -2)
+        linear_part = like(self.mass, z)[:, None, None] * (linear @ linear.swapaxes(-1, -2))
+        angular_part = angular @ inertia @ angular.swapaxes(-1, -2)
+        return (linear_part + angular_part).sum(-3)
+
+    def _centres(self, frames: Frames) -> Any:
+        """Centres of mass in the base frame, [..., n, 3] m."""
+        centre = like(self.centre, frames.rotation)[..., None]
+        return frames.origin + (frames.rotation @ centre)[..., 0]
 
 
-def gravity_of(arm: ArmModel) -> GravityModel:
-    """What gravity does to `arm`, tools and all other links behind fixed joints included.
+def torque_speed_envelope(action: Any, velocity_fraction: Any) -> Any:
+    """The action [..., n], bounded by how fast each joint already moves.
 
-    Raises:
-        ConfigurationError: the arm is no serial chain, another joint of its URDF moves, or a link
-            that moves has no mass in it.
+    An action is a torque over its joint's scale. With v the velocity over its limit, per joint:
+
+        −sat(0.8 + v) ≤ a ≤ sat(0.8 − v),   sat(x) = clip(max(x / 0.3, x), −1, 1)
+
+    Up to 50 % of the limit nothing changes; from 80 % on no torque accelerates the joint further,
+    and beyond it brakes: an arm that folds while it turns speeds up by itself. The brake is gentle
+    on purpose: held for a control period, a strong one would throw a joint of little inertia to
+    the other side (tried: wrists oscillated at five times their limit). It is part of the
+    controller, in the exported graph too, so that exploration and the robot keep to the same
+    velocities.
+
+    Args:
+        action: [..., n], −1..1, numpy or torch.
+        velocity_fraction: [..., n], joint velocities over their limits.
     """
-    chain = chain_of(arm)
-    above = {joint.child: joint for joint in read_joints(arm.urdf).values()}
-    mass, moment = np.zeros(arm.joints), np.zeros((arm.joints, 3))
-    for link, weight in read_masses(arm.urdf).items():
-        mover, rotation, translation = _mover(link, above)
-        if mover is None:
-            continue
-        _check(arm, link, weight, mover)
-        assert weight is not None
-        index = arm.joint_names.index(mover.name)
-        mass[index] += weight.mass
-        moment[index] += weight.mass * (translation + rotation @ np.array(weight.centre))
-    return GravityModel(chain, mass, moment)
+    xp = namespace(velocity_fraction)
+
+    def saturated(room: Any) -> Any:
+        return xp.clip(xp.maximum(room / WIDTH, room), -1.0, 1.0)
+
+    lowest, highest = (
+        -saturated(ZERO_AT + velocity_fraction),
+        saturated(ZERO_AT - velocity_fraction),
+    )
+    return xp.minimum(xp.maximum(action, lowest), highest)
 
 
-def _sum_to_the_tip(values: Array, axis: int) -> Array:
-    """Along joints: each becomes the sum of itself and all that follow it."""
-    return np.flip(np.cumsum(np.flip(values, axis), axis), axis)
+def place_of(
+    urdf: Urdf, link: str, joint_names: tuple[str, ...]
+) -> tuple[int | None, Array, Array]:
+    """Which joint moves a link, and the link's rotation [3, 3] and place [3] m in its frame.
 
-
-def _mover(link: str, above: dict[str, UrdfJoint]) -> tuple[UrdfJoint | None, Array, Array]:
-    """The joint that moves a link, and the link's rotation [3, 3] and place [3] m in its frame."""
+    A joint that is none of `joint_names`, a gripper's, counts as fixed at zero. None, with the
+    place in the root link's frame, for a link that stands still.
+    """
     rotation, translation = np.eye(3), np.zeros(3)
-    while link in above:
-        joint = above[link]
-        if joint.actuated:
-            return joint, rotation, translation
+    while link in urdf.joint_above:
+        joint = urdf.joint_above[link]
+        if joint.name in joint_names:
+            return joint_names.index(joint.name), rotation, translation
         fixed = rotation_of(joint.rpy)
         rotation, translation = fixed @ rotation, np.array(joint.xyz) + fixed @ translation
         link = joint.parent
     return None, rotation, translation
 
 
-def _check(arm: ArmModel, link: str, weight: UrdfMass | None, mover: UrdfJoint) -> None:
-    if mover.name not in arm.joint_names:
+def _lump(parts: list[tuple[float, Array, Array]]) -> tuple[float, Array, Array]:
+    """One body of several (mass, centre, inertia), by the parallel axis theorem."""
+    mass = sum(m for m, _, _ in parts)
+    centre = sum((m * c for m, c, _ in parts), np.zeros(3)) / mass
+    inertia = np.zeros((3, 3))
+    for m, c, own in parts:
+        away = c - centre
+        inertia += own + m * (away @ away * np.eye(3) - np.outer(away, away))
+    return mass, centre, inertia
+
+
+def _possible(
+    urdf: Urdf, link: str, mass: float, inertia: Array, note: Callable[[str], object]
+) -> Array:
+    """The inertia [3, 3] if a rigid body can have it (Lynch and Park 2017, ch. 8), or mended."""
+    moments, axes = np.linalg.eigh(inertia)
+    words = ", ".join(f"{moment:.3g}" for moment in moments)
+    where = f"URDF {urdf.source}: the link {link!r}"
+    if mass < 0.0 or (mass == 0.0 and np.any(inertia)):
+        raise ConfigurationError(f"{where} must have a mass above 0 kg; got {mass:g} kg")
+    if mass > 1e-6 and moments[0] <= 0.0:
         raise ConfigurationError(
-            f"arm {arm.name}: the joint {mover.name!r} of {arm.urdf} moves, but is none of its "
-            f"joint_names ({', '.join(arm.joint_names)}): make it a fixed one"
+            f"{where} must have principal moments of inertia above 0 kg·m²; its mass is {mass:g} "
+            f"kg and they are {words}"
         )
-    if weight is None:
+    if mass > 0.0 and moments[2] > mass:  # a radius of gyration of a metre
         raise ConfigurationError(
-            f"arm {arm.name}: the link {link!r} of {arm.urdf} has no <inertial>, for which "
-            "Bullet takes 1 kg: give it the mass that it has"
+            f"{where} has an implausible inertia: {moments[2]:.3g} kg·m² at {mass:g} kg is that "
+            "of a body metres wide"
         )
+    excess = moments[2] / (moments[0] + moments[1]) if np.any(moments) else 1.0
+    if excess > 1.5:
+        raise ConfigurationError(
+            f"{where} has an impossible inertia: no principal moment can be above the sum of the "
+            f"other two; got {words} kg·m²"
+        )
+    if excess > 1.0 + 1e-9:
+        note(
+            f"the link {link!r} has an impossible inertia, principal moments {words} kg·m²: the "
+            "largest is taken as the sum of the other two"
+        )
+        moments[2] = moments[0] + moments[1]
+        return np.asarray(axes @ np.diag(moments) @ axes.T)
+    return inertia
+
+
+def _refuse_placeholders(urdf: Urdf, joint_names: tuple[str, ...]) -> None:
+    """Refuses the same sphere's inertia on three or more links of different masses."""
+    alike: dict[float, dict[str, float]] = {}
+    for joint in joint_names:
+        link = urdf.joints[joint].child
+        inertial = urdf.links[link]
+        if inertial is not None and np.ptp(np.linalg.eigvalsh(inertial.inertia)) < 1e-12:
+            alike.setdefault(float(inertial.inertia[0, 0]), {})[link] = inertial.mass
+    for moment, links in alike.items():
+        if len(links) >= 3 and len(set(links.values())) > 1:
+            raise ConfigurationError(
+                f"URDF {urdf.source} has placeholder inertias: the links {', '.join(links)} all "
+                f"have {moment:g} kg·m² about every axis; give each its own"
+            )

@@ -1,132 +1,154 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Forward kinematics of a serial chain, vectorised over postures."""
+"""Forward kinematics and Jacobian of a serial chain, for numpy and torch arrays alike."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sac_ros.robots.arm import ArmModel
-from sac_ros.robots.urdf import UrdfJoint, read_joints
-from sac_ros.utils.errors import ConfigurationError
+from sac_ros.robots.urdf import UrdfJoint
 
 Array = NDArray[np.float64]
 
 
+def namespace(array: Any) -> Any:
+    """The module whose functions take `array`: numpy or torch."""
+    return sys.modules[type(array).__module__.partition(".")[0]]
+
+
+def like(constant: Array, array: Any) -> Any:
+    """A numpy constant as an array of the kind, precision and device of `array`."""
+    if isinstance(array, np.ndarray):
+        return constant.astype(array.dtype, copy=False)
+    return namespace(array).asarray(constant, dtype=array.dtype, device=array.device)
+
+
+def cross(a: Any, b: Any) -> Any:
+    """a × b of vectors [..., 3]."""
+    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
+    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
+    return namespace(a).stack((ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx), -1)
+
+
+class Frames(NamedTuple):
+    """The frames of n joints, and of the end effector, in the base frame.
+
+    A joint's frame turns with the joint; its own axis in it does not move.
+
+    Attributes:
+        rotation: [..., n, 3, 3].
+        origin: [..., n, 3] m.
+        tip_rotation: [..., 3, 3].
+        tip: [..., 3] m.
+    """
+
+    rotation: Any
+    origin: Any
+    tip_rotation: Any
+    tip: Any
+
+
 @dataclass(frozen=True, eq=False)
-class KinematicChain:
-    """A serial chain of n revolute joints, from a base frame to a tip frame.
+class Chain:
+    """A serial chain of n revolute joints, from a base frame to an end effector.
 
     Joint i turns by q_i about `axis[i]` in a frame that `rotation[i]`, `translation[i]` place in
-    the frame before it; `tip_translation` then leads from the last joint to the tip:
+    the frame before it; `tip_rotation`, `tip_translation` lead from the last joint to the tip:
 
         T_0..i(q) = T_0..i-1 · [rotation_i | translation_i] · exp(q_i [axis_i]×)
 
-    (Lynch and Park, Modern Robotics, 2017, ch. 4.) Plain arrays, so that the exported graph can be
-    built from the same numbers.
+    (Lynch and Park, Modern Robotics, 2017, ch. 4.)
 
     Attributes:
         rotation: [n, 3, 3].
         translation: [n, 3] m.
         axis: [n, 3] unit vectors.
+        tip_rotation: [3, 3].
         tip_translation: [3] m.
     """
 
     rotation: Array
     translation: Array
     axis: Array
+    tip_rotation: Array
     tip_translation: Array
 
-    @cached_property
-    def axis_cross(self) -> Array:
-        """[n, 3, 3] the matrices K with K·v = axis × v."""
-        x, y, z = self.axis.T
-        zero = np.zeros_like(x)
-        rows = [[zero, -z, y], [z, zero, -x], [-y, x, zero]]
-        return np.moveaxis(np.array(rows), -1, 0)
+    @classmethod
+    def of(cls, path: Sequence[UrdfJoint]) -> Chain:
+        """The chain of joints `path`; a fixed joint is folded into what follows it."""
+        rotations, translations, axes = [], [], []
+        turned, moved = np.eye(3), np.zeros(3)
+        for joint in path:
+            moved = moved + turned @ np.array(joint.xyz)
+            turned = turned @ rotation_of(joint.rpy)
+            if joint.moving:
+                rotations.append(turned)
+                translations.append(moved)
+                axes.append(np.array(joint.axis) / np.linalg.norm(joint.axis))
+                turned, moved = np.eye(3), np.zeros(3)
+        return cls(np.array(rotations), np.array(translations), np.array(axes), turned, moved)
 
     def forward(self, position: ArrayLike) -> Array:
-        """The tip's position in the base frame, [..., 3] m, for joint positions [..., n] rad."""
-        return self.frame_positions(position)[..., -1, :]
+        """The end effector's position in the base frame, [..., 3] m, of positions [..., n] rad."""
+        tip: Array = self.frames_at(position).tip
+        return tip
 
-    def frame_positions(self, position: ArrayLike) -> Array:
-        """Origins of the n joint frames and of the tip, [..., n + 1, 3] m, in the base frame."""
-        rotation, origin = self.frames(position)
-        tip = origin[..., -1, :] + rotation[..., -1, :, :] @ self.tip_translation
-        return np.concatenate([origin, tip[..., None, :]], axis=-2)
-
-    def frames(self, position: ArrayLike) -> tuple[Array, Array]:
-        """The n joint frames in the base frame: rotations [..., n, 3, 3], origins [..., n, 3] m.
-
-        A joint's frame turns with the joint; its own axis in it does not move.
-        """
+    def frames_at(self, position: ArrayLike) -> Frames:
+        """`frames` for joint positions [..., n] rad in numpy."""
         q = np.asarray(position, dtype=np.float64)
-        turned = np.broadcast_to(np.eye(3), (*q.shape[:-1], 3, 3))
-        origin = np.zeros((*q.shape[:-1], 3))
-        rotations, origins = [], []
-        for index, cross in enumerate(self.axis_cross):
-            origin = origin + turned @ self.translation[index]
-            sine = np.sin(q[..., index])[..., None, None]
-            versine = 1.0 - np.cos(q[..., index])[..., None, None]
-            # Rodrigues: exp(q K) = 1 + sin q · K + (1 - cos q) · K²
-            spin = np.eye(3) + sine * cross + versine * (cross @ cross)
-            turned = turned @ self.rotation[index] @ spin
-            rotations.append(turned)
+        return self.frames(np.sin(q), np.cos(q))
+
+    def frames(self, sine: Any, cosine: Any) -> Frames:
+        """The frames for sin q and cos q [..., n], numpy or torch.
+
+        Rodrigues' formula: exp(q K) = 1 + sin q · K + (1 − cos q) · K², with K·v = axis × v.
+        """
+        xp = namespace(sine)
+        skew = np.cross(self.axis[:, None, :], np.eye(3)).mT
+        fixed = like(self.rotation, sine)
+        by_sine = like(self.rotation @ skew, sine)
+        by_versine = like(self.rotation @ skew @ skew, sine)
+        translation = like(self.translation, sine)
+        s, versine = sine[..., None, None], 1.0 - cosine[..., None, None]
+        local = fixed + s * by_sine + versine * by_versine
+        rotation = local[..., 0, :, :]
+        origin = translation[0] + 0.0 * sine[..., :1]  # of the batch's shape, in torch's trace too
+        rotations, origins = [rotation], [origin]
+        for joint in range(1, len(self.axis)):
+            origin = origin + rotation @ translation[joint]
+            rotation = rotation @ local[..., joint, :, :]
+            rotations.append(rotation)
             origins.append(origin)
-        return np.stack(rotations, axis=-3), np.stack(origins, axis=-2)
-
-
-def chain_of(arm: ArmModel) -> KinematicChain:
-    """The chain of `arm` from its base link to its tip link.
-
-    Raises:
-        ConfigurationError: no chain of the arm's own revolute joints leads from base to tip.
-    """
-    by_child = {joint.child: joint for joint in read_joints(arm.urdf).values()}
-    path: list[UrdfJoint] = []
-    link = arm.tip_link
-    while link != arm.base_link:
-        if link not in by_child:
-            raise ConfigurationError(
-                f"arm {arm.name}: no joints of {arm.urdf} lead from {arm.base_link!r} "
-                f"to {arm.tip_link!r}"
-            )
-        path.insert(0, by_child[link])
-        link = path[0].parent
-    moving = tuple(joint.name for joint in path if joint.actuated)
-    if moving != arm.joint_names or any(joint.kind == "prismatic" for joint in path):
-        raise ConfigurationError(
-            f"arm {arm.name}: joint_names must be the revolute joints from {arm.base_link!r} to "
-            f"{arm.tip_link!r}, {', '.join(moving)}; got {', '.join(arm.joint_names)}"
+        return Frames(
+            xp.stack(rotations, -3),
+            xp.stack(origins, -2),
+            rotation @ like(self.tip_rotation, sine),
+            origin + rotation @ like(self.tip_translation, sine),
         )
-    return _fold(path)
+
+    def axes(self, frames: Frames) -> Any:
+        """The joint axes z_i in the base frame, [..., n, 3]."""
+        return (frames.rotation @ like(self.axis, frames.rotation)[..., None])[..., 0]
+
+    def jacobian(self, frames: Frames) -> Any:
+        """The end effector's geometric Jacobian, [..., 6, n]: linear velocity above angular.
+
+            J_i = [z_i × (x − o_i); z_i]    (Lynch and Park 2017, ch. 5)
+
+        with z_i the axis and o_i the origin of joint i, and x the end effector.
+        """
+        z = self.axes(frames)
+        linear = cross(z, frames.tip[..., None, :] - frames.origin)
+        return namespace(z).concatenate((linear, z), -1).swapaxes(-1, -2)
 
 
-def _fold(path: list[UrdfJoint]) -> KinematicChain:
-    """Folds fixed joints into the moving joint that follows them, or into the tip."""
-    rotations, translations, axes = [], [], []
-    turned, moved = np.eye(3), np.zeros(3)
-    for joint in path:
-        moved = moved + turned @ np.array(joint.xyz)
-        turned = turned @ rotation_of(joint.rpy)
-        if joint.actuated:
-            rotations.append(turned)
-            translations.append(moved)
-            axes.append(np.array(joint.axis) / np.linalg.norm(joint.axis))
-            turned, moved = np.eye(3), np.zeros(3)
-    return KinematicChain(
-        rotation=np.array(rotations),
-        translation=np.array(translations),
-        axis=np.array(axes),
-        tip_translation=moved,
-    )
-
-
-def rotation_of(rpy: tuple[float, ...]) -> Array:
-    """[3, 3] Rz(yaw) · Ry(pitch) · Rx(roll), as URDF defines it."""
+def rotation_of(rpy: Sequence[float]) -> Array:
+    """[3, 3] Rz(yaw) · Ry(pitch) · Rx(roll) of rpy [3] rad, as URDF defines it."""
     (sr, sp, sy), (cr, cp, cy) = np.sin(rpy), np.cos(rpy)
     return np.array(
         [
@@ -135,3 +157,12 @@ def rotation_of(rpy: tuple[float, ...]) -> Array:
             [-sp, cp * sr, cp * cr],
         ]
     )
+
+
+def rpy_of(rotation: Array) -> Array:
+    """[3] rad roll, pitch and yaw of a rotation [3, 3]: the inverse of `rotation_of`."""
+    pitch = np.arctan2(-rotation[2, 0], np.hypot(rotation[0, 0], rotation[1, 0]))
+    if np.hypot(rotation[0, 0], rotation[1, 0]) < 1e-9:  # roll and yaw turn about one axis
+        return np.array([np.arctan2(-rotation[1, 2], rotation[1, 1]), pitch, 0.0])
+    roll = np.arctan2(rotation[2, 1], rotation[2, 2])
+    return np.array([roll, pitch, np.arctan2(rotation[1, 0], rotation[0, 0])])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sac_ros.sac.config import SacConfig
 from sac_ros.sac.flat import FlatParameters
-from sac_ros.sac.graph_capture import RecordedFunction
+from sac_ros.sac.graph_capture import CapturedGraph
 from sac_ros.sac.losses import (
     policy_loss,
     q_loss,
@@ -103,12 +103,12 @@ class SacAgent:
         }
         if self.value_parameters is not None:
             self.optimisers["value"] = self._adam(self.value_parameters.as_parameter())
-        self._recorded = RecordedFunction(self._update)
+        self._recorded = CapturedGraph(self._update)
 
     def update(self, batch: Batch) -> Metrics:
         """One gradient step of every loss on `batch`."""
         tensors = [each.to(self.device) for each in batch if each is not None]
-        update = self._recorded if self.config.record_updates else self._update
+        update = self._recorded if self.config.capture_updates else self._update
         return Metrics(*update(*tensors))
 
     def _precision(self) -> torch.autocast:
@@ -185,12 +185,12 @@ class SacAgent:
 
     def _update_targets(self) -> None:
         if self.value_parameters is not None:
-            self.target_parameters.move_towards(self.value_parameters, self.config.value_tau)
+            self.target_parameters.polyak_update(self.value_parameters, self.config.value_tau)
         else:
-            self.target_parameters.move_towards(self.critic_parameters, self.config.tau)
+            self.target_parameters.polyak_update(self.critic_parameters, self.config.tau)
         # The weight of the newest actor in an average over a share of all so far.
-        weight = 1.0 / (1.0 + self.config.actor_average * self._updates)
-        self.averaged_parameters.move_towards(self.actor_parameters, weight)
+        weight = 1.0 / (1.0 + self.config.averaging_window_fraction * self._updates)
+        self.averaged_parameters.polyak_update(self.actor_parameters, weight)
         self._updates += 1.0
 
     def _descend(self, name: str, loss: Tensor, parameters: FlatParameters) -> None:

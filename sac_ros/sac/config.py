@@ -55,7 +55,7 @@ class SacConfig:
     actor_output_scale: float = setting(
         0.1, "Factor on the actor's initial output weights", above=0.0, maximum=1.0
     )
-    actor_average: float = setting(
+    averaging_window_fraction: float = setting(
         0.1,
         "Share of the updates so far over which the actor that is evaluated and exported is "
         "averaged",
@@ -68,7 +68,7 @@ class SacConfig:
     mixed_precision: bool = setting(
         False, "Matrix products in bfloat16: faster for wide networks on processors that have it"
     )
-    record_updates: bool = setting(
+    capture_updates: bool = setting(
         True, "Record the operations of an update and replay them: the same numbers, faster"
     )
 

@@ -15,7 +15,7 @@ from torch.jit._fuser import optimized_execution
 Tensors = tuple[Tensor, ...]
 
 
-class RecordedFunction:
+class CapturedGraph:
     """Calls a function of tensors, from the third call on by replaying what it did.
 
     For networks as small as ours most of an update's time is Python, autograd's bookkeeping and

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.sim.unreliable_line import UnreliableLine
+from sac_ros.sim.lossy_channel import LossyChannel
 from sac_ros.utils.errors import SacRosError
 
 Array = NDArray[np.float64]
@@ -28,7 +28,7 @@ class CommandInbox:
     """
 
     def __init__(
-        self, joint_names: Sequence[str], line: UnreliableLine[Array], *, timeout: float
+        self, joint_names: Sequence[str], line: LossyChannel[Array], *, timeout: float
     ) -> None:
         """Expects one torque per joint name, in that order, and sends commands down `line`."""
         self._names = tuple(joint_names)

@@ -1,60 +1,91 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws postures that a fixed-base arm on a table can be in."""
+"""Draws configurations that a fixed-base arm on a table can be in, and the goals they reach."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.robots.kinematics import KinematicChain
-from sac_ros.sim.sim_arm import SimArm
+from sac_ros.robots.defaults import above_table, inner_limits
+from sac_ros.sim.backend import Backend
+from sac_ros.utils.errors import ConfigurationError
 
 Array = NDArray[np.float64]
 
-LIMIT_SHARE = 0.95  # of each joint's range, so that no posture leans on a stop
-TABLE_CLEARANCE = 0.05  # m, of every joint frame above the plane that the base stands on
-_BLOCK = 64  # postures tried at once; about one in twelve has its tip in the iiwa's goal box
+_BLOCK = 64  # configurations tried at once; about one in twelve has its tip in the iiwa's goal box
+_MOST_BLOCKS = 300  # without a single one: the goal box cannot be reached
+_MOST_STARTS = 2000  # the same for starts near home
 
 
-class PostureSampler:
-    """Draws postures whose tip lies in the arm's goal box, off the table, free of self-collision.
+class GoalSampler:
+    """Draws configurations whose end effector lies in the arm's goal box.
 
-    A goal is the tip of such a posture, so every goal can be reached.
+    They are off the table and free of self-collision. A goal is the end effector of such a
+    configuration, so every goal can be reached.
     """
 
-    def __init__(self, sim_arm: SimArm, chain: KinematicChain) -> None:
-        """Draws for `sim_arm`, which is used to check collisions and left where that ends."""
-        self._sim_arm = sim_arm
-        self._chain = chain
-        arm = sim_arm.arm
-        middle = arm.position_limit.mean(axis=1)
-        half = LIMIT_SHARE * (arm.position_limit[:, 1] - middle)
-        self._low, self._high = middle - half, middle + half
+    def __init__(self, backend: Backend) -> None:
+        """Draws for the arm of `backend`, which is used to find collisions and left moved."""
+        self._backend = backend
+        self._low, self._high = inner_limits(backend.arm.position_limit)
 
     def draw(self, rng: np.random.Generator, number: int) -> tuple[Array, Array]:
-        """`number` postures [number, n] rad and their tips [number, 3] m in the base frame."""
-        postures: list[Array] = []
+        """`number` configurations [number, n] rad and their end effectors [number, 7].
+
+        Raises:
+            ConfigurationError: no configuration is found in the goal box.
+        """
+        positions: list[Array] = []
         tips: list[Array] = []
-        while len(postures) < number:
-            for posture, tip in zip(*self._in_box(rng), strict=True):
-                if len(postures) < number and not self._sim_arm.collides_with_itself(posture):
-                    postures.append(posture)
-                    tips.append(tip)
-        return np.array(postures), np.array(tips)
+        blocks = 0
+        while len(positions) < number:
+            blocks += 1
+            for position in self._in_box(rng):
+                if len(positions) < number and not self._backend.contacts(position):
+                    tips.append(np.array(self._backend.read()[2 * len(position) :]))
+                    positions.append(position)
+            if not positions and blocks >= _MOST_BLOCKS:
+                arm = self._backend.arm
+                raise ConfigurationError(
+                    f"arm {arm.name}: no configuration without self-collision has its end "
+                    f"effector {arm.tip_link!r} in the goal box {arm.goal_low.tolist()} to "
+                    f"{arm.goal_high.tolist()} m; tried {blocks * _BLOCK}"
+                )
+        return np.array(positions), np.array(tips)
 
-    def draw_near(self, home: Array, spread: float, rng: np.random.Generator) -> Array:
-        """One posture [n] rad without self-collision, each joint within `spread` of `home`."""
-        while True:
-            near = rng.uniform(home - spread, home + spread)
-            posture = np.clip(near, self._low, self._high)
-            if not self._sim_arm.collides_with_itself(posture):
-                return posture
+    def draw_start(self, rng: np.random.Generator, home: Array, spread: float | None) -> Array:
+        """A configuration [n] rad without self-collision, off the table, to start from.
 
-    def _in_box(self, rng: np.random.Generator) -> tuple[Array, Array]:
-        arm = self._sim_arm.arm
+        Args:
+            rng: source of the draw.
+            home: [n] rad.
+            spread: rad, how far from `home` each joint may be; None: anywhere in its range.
+
+        Raises:
+            ConfigurationError: none is found.
+        """
+        for _ in range(_MOST_STARTS):
+            if spread is None:
+                position = rng.uniform(self._low, self._high)
+                if not above_table(self._backend.arm.chain.frames_at(position)):
+                    continue
+            else:
+                position = np.clip(
+                    rng.uniform(home - spread, home + spread), self._low, self._high
+                )
+            if not self._backend.contacts(position):
+                return position
+        arm = self._backend.arm
+        pairs = sorted(set(self._backend.contacts(home)))
+        raise ConfigurationError(
+            f"arm {arm.name}: no configuration near its home is free of self-collision; at home "
+            f"these links touch: {', '.join(' and '.join(pair) for pair in pairs) or 'none'}"
+        )
+
+    def _in_box(self, rng: np.random.Generator) -> Array:
+        arm = self._backend.arm
         q = rng.uniform(self._low, self._high, size=(_BLOCK, arm.joints))
-        frames = self._chain.frame_positions(q)
-        tip = frames[:, -1]
+        tip = arm.chain.forward(q)
         inside = np.all((tip >= arm.goal_low) & (tip <= arm.goal_high), axis=-1)
-        above = np.all(frames[:, :, 2] >= TABLE_CLEARANCE, axis=-1)
-        return q[inside & above], tip[inside & above]
+        inside[inside] = above_table(arm.chain.frames_at(q[inside]))
+        return q[inside]

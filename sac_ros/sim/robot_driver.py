@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A simulated arm with the manners of a real robot's driver, without ROS."""
+"""A simulated arm that behaves like a real robot's driver, without ROS."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,17 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.robots.arm import ArmModel
+from sac_ros.robots.arm import Arm
+from sac_ros.sim.backend import make_backend
 from sac_ros.sim.command_inbox import CommandInbox
-from sac_ros.sim.pacer import Pacer
+from sac_ros.sim.fixed_rate_clock import FixedRateClock
+from sac_ros.sim.lossy_channel import LossyChannel
+from sac_ros.sim.plant import Plant
+from sac_ros.sim.randomization import Randomization
+from sac_ros.sim.rendering import Camera
 from sac_ros.sim.robot_driver_config import DriverConfig
-from sac_ros.sim.sim_arm import SimArm
-from sac_ros.sim.unreliable_line import UnreliableLine
 
 Array = NDArray[np.float64]
 
 # One seed, independent sequences of draws.
-_NOISE, _ORDER, _COMMANDS, _STATES = range(4)
+_WORLD, _ORDER, _COMMANDS, _STATES = range(4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +36,7 @@ class Measurement:
         time: s of simulated time since the start; a reset does not turn it back.
         position: [n] rad, with noise.
         velocity: [n] rad/s, with noise.
-        effort: [n] N·m, the torque in force, without the g(q) that gravity `external` adds.
+        effort: [n] N·m, the torque in force, without the g(q) that the robot adds.
     """
 
     joint_names: tuple[str, ...]
@@ -49,37 +53,48 @@ class SimDriver:
     calls. Simulated time starts with the first `advance`.
     """
 
-    def __init__(self, arm: ArmModel, config: DriverConfig) -> None:
+    def __init__(self, arm: Arm, config: DriverConfig) -> None:
         """Puts `arm` at its home posture."""
         period = 1.0 / config.rate
         self._arm = arm
         self._config = config
-        self._substeps = config.substeps
-        self._sim = SimArm(
-            arm, gravity=config.gravity, timestep=period / self._substeps, gui=config.gui
+        backend = make_backend(
+            config.backend,
+            arm,
+            timestep=period / config.substeps,
+            gravity=config.gravity_compensation == "policy",
         )
+        self._plant = Plant(backend, config.substeps)
+        self._camera = Camera(arm, window=True) if config.gui else None
+        noise = {"position_noise": config.position_noise, "velocity_noise": config.velocity_noise}
+        ranges = {
+            **dataclasses.asdict(config.randomization),
+            **{name: (sigma,) for name, sigma in noise.items() if sigma > 0.0},
+        }
+        self._randomization = Randomization(arm, ranges)
         self._inbox = CommandInbox(
             arm.joint_names,
-            UnreliableLine(
+            LossyChannel(
                 latency=config.latency, loss=config.command_loss, seed=(config.seed, _COMMANDS)
             ),
             timeout=config.command_timeout,
         )
-        self._pacer = Pacer(period)
-        self._noise = np.random.default_rng((config.seed, _NOISE))
+        self._clock = FixedRateClock(period)
+        self._rng = np.random.default_rng((config.seed, _WORLD))
         self._orders = np.random.default_rng((config.seed, _ORDER))
         self._effort = np.zeros(arm.joints)
         self._periods = 0
+        self._begin()
 
     @property
     def lost(self) -> float:
         """By so many seconds the simulation fell behind the clock, over its whole life."""
-        return self._pacer.lost
+        return self._clock.lost
 
-    def state_line(self) -> UnreliableLine[Any]:
+    def state_line(self) -> LossyChannel[Any]:
         """A new line from the sensors to whoever listens, with this robot's latency and loss."""
         config = self._config
-        return UnreliableLine(
+        return LossyChannel(
             latency=config.state_latency, loss=config.state_loss, seed=(config.seed, _STATES)
         )
 
@@ -93,37 +108,48 @@ class SimDriver:
 
     def advance(self, now: float) -> bool:
         """Simulates up to `now`; says whether there is a new measurement."""
-        periods = self._pacer.steps_due(now)
+        periods = self._clock.steps_due(now)
         limit = self._arm.torque_limit
         for remaining in range(periods, 0, -1):
             # A call that comes late applies each command when it was due, not all at the end.
             then = now - (remaining - 1) / self._config.rate
             self._effort = np.clip(self._inbox.torque(then), -limit, limit)
-            self._sim.step(self._effort, self._substeps)
+            self._plant.hold(self._effort)
         self._periods += periods
         return periods > 0
 
     def measure(self) -> Measurement:
         """Reads the sensors; noise, and an order of the joints, are drawn afresh at each call."""
-        position, velocity = self._sim.state()
-        config, size = self._config, self._arm.joints
+        config, n = self._config, self._arm.joints
         names, effort = self._arm.joint_names, self._effort
-        if config.position_noise > 0.0:
-            position = position + self._noise.normal(0.0, config.position_noise, size)
-        if config.velocity_noise > 0.0:
-            velocity = velocity + self._noise.normal(0.0, config.velocity_noise, size)
+        measured = np.array(self._plant.measure())
+        position, velocity = measured[:n], measured[n : 2 * n]
+        if self._camera is not None:
+            self._show(position)
         if config.shuffle_joints:
-            order = self._orders.permutation(size)
+            order = self._orders.permutation(n)
             names = tuple(names[joint] for joint in order)
             position, velocity, effort = position[order], velocity[order], effort[order]
         return Measurement(names, self._periods / config.rate, position, velocity, effort)
 
     def reset(self) -> None:
-        """Puts the arm back at its home posture, at rest, with no command in force."""
+        """Puts the arm back at its home, at rest, in another world, with no command in force."""
         self._inbox.clear()
         self._effort = np.zeros(self._arm.joints)
-        self._sim.reset(self._arm.home)
+        self._begin()
 
     def close(self) -> None:
         """Ends the simulation."""
-        self._sim.close()
+        self._plant.backend.close()
+        if self._camera is not None:
+            self._camera.close()
+
+    def _begin(self) -> None:
+        world = self._randomization.draw(self._rng)
+        self._plant.begin(world, self._arm.home, self._rng)
+
+    def _show(self, position: Array) -> None:
+        """Thirty times a second."""
+        assert self._camera is not None
+        if self._periods % max(1, round(self._config.rate / 30.0)) == 0:
+            self._camera.look(position, self._arm.chain.forward(position))

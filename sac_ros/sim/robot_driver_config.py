@@ -4,24 +4,26 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from sac_ros.sim.gravity_mode import GRAVITY_MODES
+from sac_ros.sim.backend import BACKENDS, PHYSICS_RATE
+from sac_ros.sim.randomization import RandomizationConfig
 from sac_ros.utils.settings import setting, validate
-
-MAX_TIMESTEP = 0.002  # s, the physics step that policies are trained at
 
 
 @dataclass(frozen=True)
 class DriverConfig:
     """Settings of a simulated robot."""
 
-    arm: str = setting("iiwa", "name of the arm, a file in config/arms")
-    gravity: str = setting(
-        "external",
-        "external: the robot adds g(q) to the command, as Franka and iiwa drivers do; none: it "
+    arm: str = setting("iiwa", "the arm: a name in config/arms, or the path of a .yaml or .urdf")
+    base_link: str = setting("", "where the arm starts; empty: as its YAML or URDF says")
+    tip_link: str = setting("", "the end effector; empty: as its YAML or URDF says")
+    backend: str = setting("bullet", "the physics engine", choices=tuple(BACKENDS))
+    gravity_compensation: str = setting(
+        "robot",
+        "robot: the robot adds g(q) to the command, as Franka and iiwa drivers do; policy: it "
         "adds nothing",
-        choices=GRAVITY_MODES,
+        choices=("robot", "policy"),
     )
     rate: float = setting(500.0, "joint states per second", minimum=1.0, maximum=2000.0, unit="Hz")
     position_noise: float = setting(
@@ -45,10 +47,10 @@ class DriverConfig:
         unit="s",
     )
     command_loss: float = setting(
-        0.0, "share of the commands that are lost on their way", minimum=0.0, maximum=1.0
+        0.0, "fraction of the commands that are lost on their way", minimum=0.0, maximum=1.0
     )
     state_loss: float = setting(
-        0.0, "share of the joint states that are lost on their way", minimum=0.0, maximum=1.0
+        0.0, "fraction of the joint states that are lost on their way", minimum=0.0, maximum=1.0
     )
     shuffle_joints: bool = setting(
         False, "every joint state has its joints in an order of its own; commands keep theirs"
@@ -56,8 +58,11 @@ class DriverConfig:
     command_timeout: float = setting(
         0.1, "time after which a command that no other follows becomes zero", above=0.0, unit="s"
     )
-    seed: int = setting(0, "seed of noise, losses and orders", minimum=0)
+    seed: int = setting(0, "seed of noise, losses, orders and worlds", minimum=0)
     gui: bool = setting(False, "show Bullet's own window")
+    randomization: RandomizationConfig = field(  # type: ignore[valid-type]
+        default_factory=RandomizationConfig
+    )
 
     def __post_init__(self) -> None:
         """Refuses invalid settings with a `ConfigurationError`."""
@@ -66,4 +71,4 @@ class DriverConfig:
     @property
     def substeps(self) -> int:
         """Physics steps per joint state: as few as keep each at 2 ms or less."""
-        return math.ceil(1.0 / (self.rate * MAX_TIMESTEP) - 1e-9)
+        return math.ceil(PHYSICS_RATE / self.rate - 1e-9)

@@ -1,71 +1,172 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several arms that learn to reach, stepped together."""
+"""The environment: several arms with a task, stepped together."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from sac_ros.sim.env import ArmEnv
+from sac_ros.robots.arm import Arm, load_arm
+from sac_ros.robots.dynamics import torque_speed_envelope
+from sac_ros.sim.backend import PHYSICS_RATE, make_backend
+from sac_ros.sim.goal_sampler import GoalSampler
+from sac_ros.sim.plant import Plant
+from sac_ros.sim.randomization import Randomization
+from sac_ros.sim.rendering import Camera
+from sac_ros.tasks.task import State, make_task
 from sac_ros.utils.errors import ConfigurationError
 
+Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
-INFO = ("distance", "is_success", "joint_position", "joint_velocity", "goal", "torque")
+GRAVITY_COMPENSATION = ("robot", "policy")
+"""``robot``: the robot adds g(q) to the command; ``policy``: the torque holds g(q)."""
+
+INFO = (
+    "distance", "is_success", "joint_position", "joint_velocity", "goal", "torque", "true_state",
+)  # fmt: skip
+
+SUCCESS_DISTANCE = 0.05  # in the goal's unit, of `is_success`
+SUCCESS_SECONDS = 0.5  # for how long the end effector must have been within
+SLOW = 0.1  # rad/s, and every joint slower than this
 
 
 class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
-    """`num_envs` times `ArmEnv`, faster: one numpy call for all arms where each had its own.
+    """`num_envs` torque-controlled arms; made by `gymnasium.make_vec("sac_ros/ArmReach-v0")`.
 
-    The motions are those of single environments with the same seeds and actions, bit for bit;
-    observations and rewards are theirs up to rounding. Made by
-    `gymnasium.make_vec("sac_ros/ArmReach-v0", num_envs=4)`.
+    Action: [n] in −1..1; the torque is `action_scale · a`, held for one control period, and less
+    near a joint's velocity limit (see `torque_speed_envelope`). With gravity compensation by the
+    `robot` it adds g(q), by the `policy` the torque holds the g(q) of the measured position: a = 0
+    stands still either way.
+    Observation: float32, as the task has it. Reward: see the task.
+    An episode never terminates; it is truncated after `episode_seconds`.
+
+    `info` holds, with the arms as the first axis, `distance` (the task's error), `is_success`
+    (within 5 cm and slower than 0.1 rad/s for the last half second), what the policy is told:
+    `joint_position` [n] rad, `joint_velocity` [n] rad/s and `goal` [k], `torque` [n] N·m, the one
+    that was held, and `true_state` [2n + 7], see `Backend.read`; and as a `_name` for each name
+    which of the arms it is about, as Gymnasium has it.
 
     Nothing starts an episode but `reset` (`AutoresetMode.DISABLED`), as the collector wants to say
     where the next one begins. An arm that is stepped on after its time goes on, still truncated.
-
-    `info` holds what `ArmEnv`'s does, with the arms as the first axis, and as a `_name` for each
-    name which of the arms it is about, as Gymnasium has it.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012  the type that Gymnasium declares
-        **ArmEnv.metadata,
+        "render_modes": ["human", "rgb_array"],
+        "render_fps": 50,
         "autoreset_mode": AutoresetMode.DISABLED,
     }
 
-    def __init__(self, num_envs: int = 1, **arguments: Any) -> None:
-        """Makes the environments, each with `arguments`: those of `ArmEnv`.
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        arm: str | Arm = "iiwa",
+        base_link: str = "",
+        tip_link: str = "",
+        task: str = "reach",
+        backend: str = "bullet",
+        control_rate_hz: int = 50,
+        episode_seconds: float = 10.0,
+        gravity_compensation: str = "robot",
+        action_scale_factor: float = 1.0,
+        reward: Mapping[str, float] | None = None,
+        randomization: Mapping[str, Sequence[float]] | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        """Makes the arms, each in a world of its own.
+
+        Args:
+            num_envs: the number of arms.
+            arm: a name in `config/arms/`, a path, or a URDF's text, see `load_arm`.
+            base_link: where the arm starts; empty: as its YAML or its URDF says.
+            tip_link: the end effector; likewise.
+            task: one of `TASKS`.
+            backend: one of `BACKENDS`.
+            control_rate_hz: actions per second; must divide 500 Hz, the physics rate.
+            episode_seconds: s until truncation.
+            gravity_compensation: `robot` or `policy`.
+            action_scale_factor: factor on the arm's torque at action 1.
+            reward: weights of the task's reward by name; others keep their default.
+            randomization: ranges by name, see `randomization.TERMS`.
+            render_mode: `human` (a window), `rgb_array` (no display needed) or None.
 
         Raises:
             ConfigurationError: an argument that is not in its valid set.
         """
+        whole = isinstance(control_rate_hz, int) and control_rate_hz > 0
+        if not whole or PHYSICS_RATE % control_rate_hz:
+            raise ConfigurationError(
+                f"control_rate_hz must divide the physics rate of {PHYSICS_RATE} Hz; "
+                f"got {control_rate_hz}"
+            )
+        if not 1 <= episode_seconds * control_rate_hz < math.inf:
+            raise ConfigurationError(
+                f"episode_seconds must hold one control period of {1 / control_rate_hz} s or "
+                f"more and be finite; got {episode_seconds}"
+            )
+        if gravity_compensation not in GRAVITY_COMPENSATION:
+            raise ConfigurationError(
+                f"gravity_compensation must be one of {', '.join(GRAVITY_COMPENSATION)}; "
+                f"got {gravity_compensation!r}"
+            )
+        if not 0.0 < action_scale_factor < math.inf:
+            raise ConfigurationError(
+                f"action_scale_factor must be a number above 0; got {action_scale_factor}"
+            )
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            modes = ", ".join(self.metadata["render_modes"])
+            raise ConfigurationError(f"render_mode must be one of {modes}; got {render_mode!r}")
         if num_envs < 1:
             raise ConfigurationError(f"num_envs must be 1 or more; got {num_envs}")
         self.num_envs = num_envs
-        # They begin episodes and hold the arms; what changes from step to step is here.
-        self.envs = tuple(ArmEnv(**arguments) for _ in range(num_envs))
-        one = self.envs[0]
-        self.metadata = {**self.metadata, "render_fps": one.control_rate_hz}
-        self.render_mode = one.render_mode
-        self.single_action_space = one.action_space
-        self.single_observation_space = one.observation_space
-        self.action_space = batch_space(one.action_space, num_envs)
-        self.observation_space = batch_space(one.observation_space, num_envs)
-        self._arms = [env.sim_arm for env in self.envs]
-        self._signals, self._encoding, self._task = one.signals, one.encoding, one.task
-        self._substeps, self._episode_steps = one.substeps, one.episode_steps
-        self._actions_shape = (num_envs, one.arm.joints)
-        self._observations = np.zeros((num_envs, one.encoding.size), dtype=np.float32)
-        self._positions = np.zeros(self._actions_shape)
-        self._velocity_share = np.zeros(self._actions_shape)
-        self._goals = np.tile(one.arm.goal_low, (num_envs, 1))
+        self.arm = arm if isinstance(arm, Arm) else load_arm(arm, base_link, tip_link)
+        self.backend = backend
+        self.control_rate_hz = control_rate_hz
+        self.render_mode = render_mode
+        self.metadata = {**self.metadata, "render_fps": control_rate_hz}
+        self.episode_steps = round(episode_seconds * control_rate_hz)
+        self.gravity_compensation = gravity_compensation
+        self.task = make_task(task, self.arm, reward or {})
+        self.action_scale = np.minimum(
+            self.arm.action_scale * action_scale_factor, self.arm.torque_limit
+        )
+        self.randomization = Randomization(self.arm, randomization)
+        carried = gravity_compensation == "policy"
+        self.plants = [
+            Plant(
+                make_backend(backend, self.arm, gravity=carried), PHYSICS_RATE // control_rate_hz
+            )
+            for _ in range(num_envs)
+        ]
+        self.samplers = [GoalSampler(plant.backend) for plant in self.plants]
+        self.camera = (
+            None if render_mode is None else Camera(self.arm, window=render_mode == "human")
+        )
+
+        n, k = self.arm.joints, len(self.task.goal_fields)
+        self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (n,), np.float32)
+        self.single_observation_space = gymnasium.spaces.Box(
+            -np.inf, np.inf, (self.task.size,), np.float32
+        )
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self._rngs = [np.random.default_rng() for _ in range(num_envs)]
+        self._observations = np.zeros((num_envs, self.task.size), dtype=np.float32)
+        self._state = np.zeros((num_envs, 2 * n + 7))  # what the policy is told
+        self._true = np.zeros((num_envs, 2 * n + 7))
+        self._goals = np.zeros((num_envs, k))
+        self._actions = np.zeros((num_envs, n), dtype=np.float32)
         self._steps = np.zeros(num_envs, dtype=np.int64)
+        self._held = np.zeros(num_envs, dtype=np.int64)  # steps in a row at the goal, slow
+        self._success_steps = max(1, round(SUCCESS_SECONDS * control_rate_hz))
         # Not every step makes them anew; so that nobody changes them, they are read-only.
         everyone = np.ones(num_envs, dtype=bool)
         everyone.flags.writeable = False
@@ -79,18 +180,16 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
     ) -> tuple[Float32, dict[str, Any]]:
         """Starts an episode of every arm, or of those that the option `reset_mask` chooses.
 
+        An arm starts at rest, in a configuration drawn around home, in a drawn world, with a drawn
+        goal.
+
         Args:
             seed: one for each arm; of a single number the arms get it, the next one and so on.
-            options: those of `ArmEnv.reset`, the same for every arm that starts; and
-                `reset_mask` [num_envs] bool, which do.
-
-        Returns:
-            The observations [num_envs, size] of all arms, also of those that did not start; and
-            the info of those that did.
+            options: `goal` [k] and `joint_position` [n] rad take the place of drawn ones; and
+                `reset_mask` [num_envs] bool.
 
         Raises:
-            ConfigurationError: an option is unknown or has no usable value, or there are more or
-                fewer seeds than arms.
+            ConfigurationError: an option is unknown, of the wrong length or not finite.
         """
         options = dict(options or {})
         mask = np.asarray(options.pop("reset_mask", np.ones(self.num_envs, dtype=bool)))
@@ -98,18 +197,14 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             raise ConfigurationError(
                 f"option reset_mask must be {self.num_envs} booleans; got {mask.tolist()!r}"
             )
-        seeds = self._seeds(seed)
-        observations = self._observations.copy()
-        infos: dict[str, Any] = {}
+        given = self._checked(options)
+        for index, one in enumerate(self._seeds(seed)):
+            if one is not None and mask[index]:
+                self._rngs[index] = np.random.default_rng(one)
         for index in np.flatnonzero(mask).tolist():
-            observations[index], info = self.envs[index].reset(seed=seeds[index], options=options)
-            infos = self._add_info(infos, info, index)
-            self._goals[index] = info["goal"]
-            self._positions[index] = info["joint_position"]
-            self._velocity_share[index] = 0.0
-            self._steps[index] = 0
-        self._observations = observations
-        return observations.copy(), infos
+            self._begin(index, given)
+        self._observe(mask)
+        return self._observations.copy(), self._info(np.zeros(self._actions.shape))
 
     def step(
         self, actions: Float32
@@ -119,56 +214,144 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         Returns observations [num_envs, size], rewards [num_envs], terminated and truncated
         [num_envs] and the info.
         """
-        if np.shape(actions) != self._actions_shape:
+        return self.apply(actions)
+
+    def apply(
+        self, actions: Float32, torque: Array | None = None
+    ) -> tuple[Float32, Float32, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Like `step`, but with torques [num_envs, n] N·m that a controller computed of its own.
+
+        So a policy file is evaluated with its own scaling, not with this environment's.
+        """
+        if np.shape(actions) != self._actions.shape:
             raise ConfigurationError(
-                f"actions must have shape {self._actions_shape}; got {np.shape(actions)}"
+                f"actions must have shape {self._actions.shape}; got {np.shape(actions)}"
             )
-        signals = self._signals
-        clipped = signals.clipped(actions)
-        torque = signals.torque(clipped, self._velocity_share, self._positions)
-        readings = []
-        for arm, forces in zip(self._arms, torque.tolist(), strict=True):
-            arm.hold(forces, self._substeps)
-            readings += arm.readings()
-        position, velocity, tip = signals.parts(np.array(readings).reshape(self.num_envs, -1))
-        share = self._velocity_share = signals.velocity_share(velocity)
-        self._positions = position
-        before = self._observations
-        self._observations = self._encoding.encode_scaled(
-            position, share, self._goals, tip, clipped
-        )
-        rewards = self._task.reward(before, clipped, self._observations)
+        clipped = np.clip(np.asarray(actions, dtype=np.float32), np.float32(-1), np.float32(1))
+        limit = self.arm.torque_limit
+        if torque is None:
+            n = self.arm.joints
+            torque = self.torque(clipped, self._state[:, :n], self._state[:, n : 2 * n])
+        else:
+            torque = np.clip(torque, -limit, limit)
+        for plant, row in zip(self.plants, torque, strict=True):
+            plant.hold(row)
+        before, self._actions = self._observations, clipped
+        self._observe(None)
+        rewards = self.task.reward(before, clipped, self._observations)
         self._steps += 1
-        truncated = self._steps >= self._episode_steps
-        # By rows: cheaper than numpy's sum over rows of three.
-        distance = np.array([*map(math.dist, self._goals.tolist(), tip.tolist())])
-        infos = {
-            "distance": distance,
-            "is_success": distance < ArmEnv.success_distance,
-            "joint_position": position.copy(),
-            "joint_velocity": velocity,
-            "goal": self._goals.copy(),
-            "torque": torque,
-            **self._about,
-        }
+        info = self._info(torque)
+        near = info["distance"] < SUCCESS_DISTANCE
+        speed = np.abs(self._true[:, self.arm.joints : 2 * self.arm.joints]).max(axis=1)
+        self._held = np.where(near & (speed < SLOW), self._held + 1, 0)
+        info["is_success"] = self._held >= self._success_steps
+        truncated = self._steps >= self.episode_steps
         terminated = np.zeros(self.num_envs, dtype=bool)
         # A copy: what a user does to it must not reach the next reward.
-        return self._observations.copy(), rewards, terminated, truncated, infos
+        return self._observations.copy(), rewards, terminated, truncated, info
 
-    def render(self) -> tuple[Any, ...]:
-        """A frame of every arm, see `ArmEnv.render`."""
-        return tuple(env.render() for env in self.envs)
+    def torque(self, action: Any, position: Array, velocity: Array) -> Array:
+        """The torque [..., n] N·m of actions [..., n] in −1..1, in a measured state [..., n].
+
+        `action_scale · a`, bounded near the velocity limits, plus g(q) where the robot does not
+        add it; all within the torque limits.
+        """
+        fraction = velocity / self.arm.velocity_limit
+        torque: Array = self.action_scale * torque_speed_envelope(action, fraction)
+        if self.gravity_compensation == "policy":
+            torque = torque + self.arm.gravity_torque(position)
+        limit = self.arm.torque_limit
+        return np.minimum(np.maximum(torque, -limit), limit)
+
+    def render(self) -> tuple[Any, ...] | None:
+        """A frame [height, width, 3] uint8 of every arm with `rgb_array`; None for a window."""
+        if self.camera is None:
+            return None
+        frames = [
+            self.camera.look(state[: self.arm.joints], self.task.goal_marker(goal))
+            for state, goal in zip(self._true, self._goals, strict=True)
+        ]
+        return tuple(frames) if self.render_mode == "rgb_array" else None
 
     def close_extras(self, **_: Any) -> None:
-        """Ends the Bullet clients."""
-        for env in self.envs:
-            env.close()
+        """Ends the engines."""
+        for plant in self.plants:
+            plant.backend.close()
+        if self.camera is not None:
+            self.camera.close()
+
+    def observe(self, state: Array, goals: Any, previous_action: Float32) -> Float32:
+        """Observations [..., size] of states [..., 2n + 7], goals [..., k], actions [..., n]."""
+        n = self.arm.joints
+        position = state[..., :n]
+        observed = self.task.observe(
+            State(
+                sine=np.sin(position),
+                cosine=np.cos(position),
+                velocity_fraction=state[..., n : 2 * n] / self.arm.velocity_limit,
+                goal=goals,
+                tip=state[..., 2 * n : 2 * n + 3],
+                previous_action=previous_action,
+            )
+        )
+        return np.asarray(observed, dtype=np.float32)
+
+    def _begin(self, index: int, given: Mapping[str, Array]) -> None:
+        rng, sampler = self._rngs[index], self.samplers[index]
+        world = self.randomization.draw(rng)
+        goal = given.get("goal")
+        if goal is None:
+            goal = self.task.goal_at(sampler.draw(rng, 1)[1][0])
+        position = given.get("joint_position")
+        if position is None:
+            position = sampler.draw_start(rng, self.arm.home, world.start_spread)
+        self.plants[index].begin(world, position, rng)
+        self._goals[index] = goal
+        self._actions[index] = 0.0
+        self._steps[index] = self._held[index] = 0
+
+    def _observe(self, mask: NDArray[np.bool_] | None) -> None:
+        """Measures; of the arms in `mask` only, since a measurement draws noise."""
+        rows = range(self.num_envs) if mask is None else np.flatnonzero(mask).tolist()
+        for index in rows:
+            plant = self.plants[index]
+            self._true[index] = plant.true_state
+            self._state[index] = plant.measure()
+        self._observations = self.observe(self._state, self._goals, self._actions)
+
+    def _info(self, torque: Array) -> dict[str, Any]:
+        n = self.arm.joints
+        return {
+            "distance": self.task.error(self._goals, self._true[:, 2 * n :]),
+            "is_success": np.zeros(self.num_envs, dtype=bool),
+            "joint_position": self._state[:, :n].copy(),
+            "joint_velocity": self._state[:, n : 2 * n].copy(),
+            "goal": self._goals.copy(),
+            "torque": torque,
+            "true_state": self._true.copy(),
+            **self._about,
+        }
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
         if seed is None:
             return [None] * self.num_envs
-        if isinstance(seed, int):
-            return [seed + index for index in range(self.num_envs)]
+        if isinstance(seed, int | np.integer):
+            return [int(seed) + index for index in range(self.num_envs)]
         if len(seed) != self.num_envs:
             raise ConfigurationError(f"seed must be {self.num_envs} numbers; got {len(seed)}")
         return list(seed)
+
+    def _checked(self, options: Mapping[str, Any]) -> dict[str, Array]:
+        sizes = {"goal": self._goals.shape[1], "joint_position": self.arm.joints}
+        given = {}
+        for name, value in options.items():
+            if name not in sizes:
+                raise ConfigurationError(
+                    f"options must have keys among {', '.join(sizes)}; got {name!r}"
+                )
+            given[name] = np.array(value, dtype=np.float64)
+            if given[name].shape != (sizes[name],) or not np.all(np.isfinite(given[name])):
+                raise ConfigurationError(
+                    f"option {name} must be {sizes[name]} finite numbers; got {value!r}"
+                )
+        return given

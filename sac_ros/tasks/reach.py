@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reach task: bring the tip to a goal point and stay there, gently."""
+"""The reach task: bring the end effector to a goal point and stay there, gently."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.tasks.observation import ReachEncoding
+from sac_ros.robots.arm import Arm
+from sac_ros.tasks.task import State, Task
+from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import setting, validate
 
 Float32 = NDArray[np.float32]
@@ -37,76 +40,64 @@ class ReachReward:
         validate(self)
 
 
-@dataclass(frozen=True, eq=False)
-class _Constants:
-    """What the reward takes to be few numpy calls: its sums and means are products with rows.
+class ReachTask(Task):
+    """Goal: a point x y z, m, in the arm's base frame.
 
-    The environment computes a reward per step, and for a single transition `mean` alone costs
-    seven times as much as such a product. For n joints; the squares that are summed stand in a
-    row of size + 2 n: of the observation, of the excess velocities, of the changes of action.
-
-    Attributes:
-        distance: [size + 2 n] squares to d².
-        penalty: [size + 2 n] squares to the weighted sum of the squared terms.
-        alignment: [size] observation to the weighted mean of cos(q − home), without the angles
-            themselves: cos q cos home + sin q sin home.
-        fast: the share of the velocity limit from which on it is overspeed. This and `zero` are
-            arrays without an axis: numpy takes twice as long over a Python number.
-        zero: 0
-        velocity: columns of the velocities.
-        previous_action: columns of the previous action.
+    | observation term | size | |
+    |---|---|---|
+    | `joint_position_sin` | n | sin q |
+    | `joint_position_cos` | n | cos q |
+    | `joint_velocity` | n | q̇ over the joint's velocity limit |
+    | `goal` | 3 | m, in the base frame |
+    | `goal_offset` | 3 | goal − end effector, m |
+    | `previous_action` | n | −1..1 |
     """
 
-    distance: Float32
-    penalty: Float32
-    alignment: Float32
-    fast: Float32
-    zero: Float32
-    velocity: slice
-    previous_action: slice
+    name = "reach"
+    goal_fields = ("x", "y", "z")
+    goal_unit = "m"
+    tolerance = 0.02
 
-    @classmethod
-    def of(
-        cls, encoding: ReachEncoding, home: NDArray[np.float64], weights: ReachReward
-    ) -> _Constants:
-        """The constants for an encoding, a home posture [n] rad and the reward's weights."""
-        n, size = len(home), encoding.size
-        distance, penalty = np.zeros((2, size + 2 * n), dtype=np.float32)
-        distance[encoding.columns("goal_offset")] = 1.0
-        penalty[encoding.columns("joint_velocity")] = weights.velocity / n
-        penalty[size : size + n] = weights.overspeed
-        penalty[size + n :] = weights.action_change / n
-        alignment = np.zeros(size, dtype=np.float32)
-        alignment[encoding.columns("joint_position_sin")] = weights.posture / n * np.sin(home)
-        alignment[encoding.columns("joint_position_cos")] = weights.posture / n * np.cos(home)
-        return cls(
-            distance=distance,
-            penalty=penalty,
-            alignment=alignment,
-            fast=np.array(0.8, dtype=np.float32),
-            zero=np.array(0.0, dtype=np.float32),
-            velocity=encoding.columns("joint_velocity"),
-            previous_action=encoding.columns("previous_action"),
+    def __init__(self, arm: Arm, reward: Mapping[str, float] | None = None) -> None:
+        """Makes the task for `arm`; `reward` holds weights by name, see `ReachReward`.
+
+        Raises:
+            ConfigurationError: no such weight, or one that is not in its valid set.
+        """
+        n = arm.joints
+        super().__init__(
+            arm,
+            {
+                "joint_position_sin": n,
+                "joint_position_cos": n,
+                "joint_velocity": n,
+                "goal": 3,
+                "goal_offset": 3,
+                "previous_action": n,
+            },
         )
+        weights = [field.name for field in fields(ReachReward)]
+        for name in reward or {}:
+            if name not in weights:
+                raise ConfigurationError(
+                    f"reward must have keys among {', '.join(weights)}; got {name!r}"
+                )
+        self.weights = ReachReward(**(reward or {}))
+        # Single precision, as the observations: numpy would make the rewards double otherwise.
+        self._sin_home = np.sin(arm.home).astype(np.float32)
+        self._cos_home = np.cos(arm.home).astype(np.float32)
 
+    def observation_terms(self, state: State) -> list[Any]:
+        return [
+            state.sine,
+            state.cosine,
+            state.velocity_fraction,
+            state.goal,
+            state.goal - state.tip,
+            state.previous_action,
+        ]
 
-@dataclass(frozen=True, eq=False)
-class ReachTask:
-    """Reward of the reach task and its change of goal, both over batches of transitions.
-
-    Both are pure functions of arrays, so that the environment, the replay and a test use the same.
-    """
-
-    encoding: ReachEncoding
-    home: NDArray[np.float64]
-    weights: ReachReward = ReachReward()
-
-    def reward(
-        self,
-        observation: NDArray[np.float32],
-        action: NDArray[np.float32],
-        next_observation: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
+    def reward(self, observation: Float32, action: Float32, next_observation: Float32) -> Float32:
         """Reward [...] of transitions: observations [..., size], actions [..., n] in −1..1.
 
         With d the distance after the step, v the velocities after it over their limits, and Δa the
@@ -120,61 +111,57 @@ class ReachTask:
         The posture term chooses among the many postures that reach a goal; without it a redundant
         arm drifts into its joint limits from goal to goal.
         """
-        w, known = self.weights, self._constants
-        v = next_observation[..., known.velocity]
-        excess = np.maximum(np.abs(v) - known.fast, known.zero)
-        change = action - observation[..., known.previous_action]
-        squares = np.square(np.concatenate((next_observation, excess, change), axis=-1))
+        w, after = self.weights, next_observation
+        v = after[..., self.columns("joint_velocity")]
+        excess = np.maximum(np.abs(v) - np.float32(0.8), np.float32(0.0))
+        change = action - observation[..., self.columns("previous_action")]
+        sine = after[..., self.columns("joint_position_sin")]
+        cosine = after[..., self.columns("joint_position_cos")]
+        cos_from_home = cosine * self._cos_home + sine * self._sin_home
         return (
-            self._of_distance(squares.dot(known.distance))
-            - w.posture
-            + next_observation.dot(known.alignment)
-            - squares.dot(known.penalty)
+            self.goal_reward(after)
+            - w.velocity * _mean(v * v)
+            - w.overspeed * _sum(excess * excess)
+            - w.posture * _mean(1.0 - cos_from_home)
+            - w.action_change * _mean(change * change)
         )
 
-    @cached_property
-    def _constants(self) -> _Constants:
-        return _Constants.of(self.encoding, self.home, self.weights)
+    def goal_reward(self, next_observation: Float32) -> Float32:
+        """w_c / (1 + d/σ) − w_d d  [...], of next observations [..., size]."""
+        offset = next_observation[..., self.columns("goal_offset")]
+        d, w = np.sqrt(_sum(offset * offset)), self.weights
+        return w.closeness / (1.0 + d / w.closeness_scale) - w.distance * d
 
-    def goal(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The goals [B, 3] m that observations [B, size] carry: a view, not a copy."""
-        return observation[:, self.encoding.columns("goal")]
+    def goal(self, observation: Float32) -> Float32:
+        return observation[..., self.columns("goal")]
 
-    def achieved(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The tips [B, 3] m of observations [B, size]."""
-        achieved: NDArray[np.float32] = self.goal(observation) - self._offset(observation)
+    def achieved(self, observation: Float32) -> Float32:
+        achieved: Float32 = self.goal(observation) - observation[..., self.columns("goal_offset")]
         return achieved
 
-    def set_goal(self, observation: NDArray[np.float32], goal: NDArray[np.float32]) -> None:
-        """Writes other goals [B, 3] m into observations [B, size].
-
-        Exact, since a goal moves nothing: neither the dynamics nor the tip depend on it. A row
-        whose goal stays keeps every number.
-        """
+    def set_goal(self, observation: Float32, goal: Float32) -> None:
+        """Exact, since a goal moves nothing: neither the dynamics nor the tip depend on it."""
+        goals, offsets = self.goal(observation), observation[..., self.columns("goal_offset")]
         # Column by column: numpy takes three times as long over rows of three.
-        goals, offsets = self.goal(observation).T, self._offset(observation).T
-        offsets += goal.T - goals
-        goals[...] = goal.T
+        for column in range(3):
+            offsets[..., column] += goal[..., column] - goals[..., column]
+            goals[..., column] = goal[..., column]
 
-    def goal_reward(self, next_observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The terms [B] of `reward` that depend on the goal, for next observations [B, size].
+    def goal_at(self, tip: NDArray[np.float64]) -> NDArray[np.float64]:
+        return tip[..., :3]
 
-            w_c / (1 + d/σ) − w_d d
+    def error(self, goal: NDArray[np.float64], tip: NDArray[np.float64]) -> NDArray[np.float64]:
+        offset = goal - tip[..., :3]
+        return np.sqrt(_sum(offset * offset))
 
-        Under another goal a reward changes by the change of this, exactly: the replay need not
-        compute the other terms anew.
-        """
-        # Contiguous, for the same reason as in `set_goal`.
-        offset = np.ascontiguousarray(self._offset(next_observation).T)
-        return self._of_distance(np.square(offset).sum(axis=0))
+    def goal_bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return self.arm.goal_low, self.arm.goal_high
 
-    def _of_distance(self, squared: Float32) -> Float32:
-        """The terms of the reward that depend on the goal, of squared distances [...] m²."""
-        w = self.weights
-        d = squared**0.5
-        # w_c / (1 + d/σ) with a call less.
-        closeness = w.closeness * w.closeness_scale / (w.closeness_scale + d)
-        return closeness - w.distance * d
 
-    def _offset(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        return observation[:, self.encoding.columns("goal_offset")]
+def _sum(values: Any) -> Any:
+    """Sum over the last axis: numpy's own takes five times as long over short rows."""
+    return np.einsum("...i->...", values)
+
+
+def _mean(values: Any) -> Any:
+    return _sum(values) / np.float32(values.shape[-1])

@@ -54,5 +54,5 @@ class BestActor:
         """Restores what `state_dict` gave."""
         if state:
             nn.utils.vector_to_parameters(state["parameters"], self.actor.parameters())
-            self.evaluation = Evaluation(**state["evaluation"])
+            self.evaluation = Evaluation.from_dict(state["evaluation"])
             self.env_steps = state["env_steps"]

@@ -11,7 +11,7 @@ import torch
 
 from sac_ros.utils.errors import ConfigurationError
 
-FORMAT = 3  # 2: the experience tells where episodes ended; 3: the agent counts its updates
+FORMAT = 4  # 4: joint positions in the replay, success rates with their tolerances
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:

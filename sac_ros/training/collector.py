@@ -25,7 +25,7 @@ class Collector:
         actor_shape: ActorShape,
         *,
         random_steps: int,
-        continue_share: float,
+        continue_probability: float,
         seed: int,
     ) -> None:
         """Resets every environment, with seeds that follow from `seed`.
@@ -36,8 +36,8 @@ class Collector:
             experience: where transitions go.
             actor_shape: of the actor whose weights the experience holds.
             random_steps: transitions with uniformly drawn actions at the start.
-            continue_share: probability that an episode starts in the posture where the one before
-                it ended, as on a robot that is sent from goal to goal.
+            continue_probability: of an episode to start where the one before it ended, as on a
+                robot that is sent from goal to goal.
             seed: of every draw.
         """
         self._environments = environments
@@ -45,7 +45,7 @@ class Collector:
         self._actor = NumpyActor(actor_shape)
         self._actor_version = 0
         self._random_steps = random_steps
-        self._continue_share = continue_share
+        self._continue_probability = continue_probability
         self._rng = np.random.default_rng([seed, 1])
         number = environments.num_envs
         self._returns = np.zeros(number)
@@ -64,6 +64,7 @@ class Collector:
             action=actions,
             reward=rewards,
             next_observation=observations,
+            joint_position=infos["joint_position"],
             terminated=terminated,
             ended=ended,
         )
@@ -110,6 +111,6 @@ class Collector:
         self._experience.add_episode(self._returns[index], last_infos["distance"][index])
         self._returns[index] = 0.0
         options = {"reset_mask": self._numbers == index}
-        if self._rng.random() < self._continue_share:
+        if self._rng.random() < self._continue_probability:
             options["joint_position"] = last_infos["joint_position"][index]
         self._observations = self._environments.reset(options=options)[0]

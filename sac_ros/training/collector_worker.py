@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Any
 
+from sac_ros.sim.registration import register
 from sac_ros.training.collector import Collector
 from sac_ros.training.numpy_actor import ActorShape
 from sac_ros.training.replay_buffer import Experience, ExperienceShape
@@ -21,10 +22,9 @@ def main() -> int:
     """Collects into the shared memory that stdin's message names, until told to stop."""
     message: dict[str, Any] = json.load(sys.stdin)
     experience = Experience(ExperienceShape(**message["experience"]), message["file_descriptor"])
+    register()
     keys = dict(message["setup"])
     keys["actor_shape"] = ActorShape.from_json(keys["actor_shape"])
-    import sac_ros.sim.env  # noqa: F401, PLC0415  registers the environments
-
     collector = CollectorSetup(**keys).make(experience)
     # A learner that was killed cannot say stop; an orphan gets another parent.
     while not experience.stopped and os.getppid() == message["parent"]:

@@ -5,29 +5,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sac_ros.robots.arm import arm_names
 from sac_ros.sac.config import SacConfig
-from sac_ros.sim.env import PHYSICS_RATE
-from sac_ros.sim.gravity_mode import GRAVITY_MODES
+from sac_ros.sim.backend import BACKENDS, PHYSICS_RATE
+from sac_ros.sim.randomization import RandomizationConfig
+from sac_ros.sim.vector_env import GRAVITY_COMPENSATION
 from sac_ros.tasks.reach import ReachReward
+from sac_ros.tasks.task import TASKS
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import setting, validate
 
 
 @dataclass(frozen=True)
 class EnvironmentConfig:
-    """The simulated arm and its task; the arguments of `ArmEnv`."""
+    """The simulated arm and its task; arguments of `ArmVectorEnv`."""
 
     control_rate_hz: int = setting(
         50, "Actions per second; must divide 500", minimum=1, maximum=500, unit="Hz"
     )
-    episode_seconds: float = setting(3.0, "Length of an episode", above=0.0, unit="s")
-    gravity: str = setting(
-        "external",
-        "Whether the robot itself adds the torque that holds it up",
-        choices=GRAVITY_MODES,
+    episode_seconds: float = setting(10.0, "Length of an episode", above=0.0, unit="s")
+    gravity_compensation: str = setting(
+        "robot",
+        "Who holds the arm against gravity: the robot adds g(q) itself, or the policy's torque "
+        "holds it",
+        choices=GRAVITY_COMPENSATION,
+    )
+    action_scale_factor: float = setting(
+        1.0, "Factor on the arm's torque at action 1", above=0.0, maximum=100.0
     )
     reward: ReachReward = field(default_factory=ReachReward)
+    randomization: RandomizationConfig = field(  # type: ignore[valid-type]
+        default_factory=RandomizationConfig
+    )
 
     def __post_init__(self) -> None:
         """Checks every value, and that episodes and control periods fit the simulation."""
@@ -48,7 +56,13 @@ class EnvironmentConfig:
 class TrainConfig:
     """Everything that decides a training run."""
 
-    arm: str = setting("iiwa", "Arm to train, a file in config/arms")
+    arm: str = setting(
+        "iiwa", "Arm to train: a name in config/arms, or the path of a .yaml or .urdf"
+    )
+    base_link: str = setting("", "Where the arm starts; empty: as its YAML or URDF says")
+    tip_link: str = setting("", "The end effector; empty: as its YAML or URDF says")
+    task: str = setting("reach", "What it is to learn", choices=tuple(TASKS))
+    backend: str = setting("bullet", "The physics engine", choices=tuple(BACKENDS))
     seed: int = setting(0, "Seed of every random draw", minimum=0, maximum=2**31 - 1)
     total_steps: int = setting(300_000, "Environment steps until the end", minimum=1)
     name: str = setting("", "Name of the run's directory; empty: arm, task and time")
@@ -61,18 +75,18 @@ class TrainConfig:
         "cpu", "Where the learner computes; cuda needs torch's CUDA build", choices=("cpu", "cuda")
     )
     environments: int = setting(4, "Environments in the collector", minimum=1, maximum=256)
-    continue_share: float = setting(
+    continue_probability: float = setting(
         0.7,
-        "Share of training episodes that start where the one before ended",
+        "Probability of training episodes that start where the one before ended",
         minimum=0.0,
         maximum=1.0,
     )
-    relabel_share: float = setting(
-        0.8, "Share of replayed transitions that get another goal", minimum=0.0, maximum=1.0
+    relabel_probability: float = setting(
+        0.8, "Probability that a replayed transition gets another goal", minimum=0.0, maximum=1.0
     )
-    near_share: float = setting(
+    near_probability: float = setting(
         0.25,
-        "Share of replayed transitions whose other goal is near the tip, at most relabel_share; "
+        "Probability that its other goal is near the end effector, at most relabel_probability; "
         "it rises from 0 until the middle of the run",
         minimum=0.0,
         maximum=1.0,
@@ -92,12 +106,8 @@ class TrainConfig:
     sac: SacConfig = field(default_factory=SacConfig)
 
     def __post_init__(self) -> None:
-        """Checks every value, and that the arm exists."""
+        """Checks every value."""
         validate(self)
-        if self.arm not in arm_names():
-            raise ConfigurationError(
-                f"arm must be one of {', '.join(arm_names())}; got {self.arm!r}"
-            )
         if self.device == "cuda":
             # Only here: whoever reads a configuration need not wait for it.
             import torch  # noqa: PLC0415

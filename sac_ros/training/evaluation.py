@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Closed-loop evaluation in the simulator."""
+"""Closed-loop evaluation in a simulator."""
 
 from __future__ import annotations
 
@@ -12,114 +12,272 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.policy.runtime import Policy
-from sac_ros.sim.env import ArmEnv
+from sac_ros.sim.vector_env import SLOW, SUCCESS_SECONDS, ArmVectorEnv
 from sac_ros.training.smoothness import Power, power, root_mean_square
 from sac_ros.utils.errors import ConfigurationError, PolicyFileError
 
 Array = NDArray[np.float64]
 Controller = Callable[[NDArray[np.float32], dict[str, Any]], tuple[Array | None, Any]]
-"""Takes an observation and its info; gives a torque [n] N·m (None: from the action), an action."""
+"""Takes observations [k, size] and their infos; gives torques [k, n] N·m (None: those of the
+actions), and actions [k, n]."""
 
 HELD_OUT_SEED = 1_000_000  # evaluations during training; evaluate_policy's default is 1000
-NEAR_LIMIT = 0.03  # of a joint's range: closer than this to its end, it leans on its stop
+TOLERANCES = (0.05, 0.03, 0.02)  # m
+HOLD_TOLERANCE = 0.02  # m
+HOLD_SECONDS = 15.0
+ROWS = 10  # arms that are evaluated at once
+NEAR_STOP = 0.03  # of a joint's range: closer than this to its end, it leans on its stop
+
+
+@dataclass(frozen=True)
+class Success:
+    """The fraction of the episodes that ended, and stayed for 0.5 s, so near the goal and slow."""
+
+    position_tolerance_m: float
+    rate: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and 95th percentile; None where no episode has a value."""
+
+    median: float | None
+    p95: float | None
+
+    @classmethod
+    def of(cls, values: list[float]) -> Spread:
+        """Of any number of values."""
+        if not values:
+            return cls(None, None)
+        return cls(float(np.median(values)), float(np.percentile(values, 95)))
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What the arm does when it is left at its goal after the episode.
+
+    Attributes:
+        seconds: s, for how long.
+        left_2cm_rate: fraction of the goals that the end effector was not within 2 cm of all the
+            time.
+        median_joint_speed: rad/s, over goals, joints and time.
+    """
+
+    seconds: float
+    left_2cm_rate: float
+    median_joint_speed: float
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found; the distance of an episode is the one at its end.
+    """What an evaluation found; an episode's error is the distance at its end.
 
-    Shares are 0 to 1.  On the scale of the two smoothness figures that are not in N·m, and why it
-    is the torque at action 1, see `sac_ros.training.smoothness`.
+    Rates and fractions are 0 to 1. On the scale of the two smoothness figures that are not in N·m,
+    and why it is the torque at action 1, see `sac_ros.training.smoothness`.
     """
 
     episodes: int
     seed: int
-    success_5cm: float
-    success_2cm: float
+    success: tuple[Success, ...]
     median_error_m: float
     p95_error_m: float
-    mean_return: float
+    time_to_goal_s: Spread  # until the end effector stays within 2 cm
+    hold: Hold | None
+    max_velocity_fraction: float
+    joint_stop_rate: float  # of episodes that end with a joint near its stop
     rms_torque_step: float  # N·m, root mean square over joints and steps
-    rms_torque_step_share: float  # the same of torques divided by the torque at action 1
-    torque_power_above_10hz: float  # share of such torques' power, of all joints and episodes
-    overspeed_share: float  # of joint samples above the velocity limit
-    joint_limit_share: float  # of joint samples at most 3 % of the range from a position limit
+    work_j: float  # mean over episodes of Σ |τ · q̇| dt
+    mean_return: float
     wall_seconds: float
+    rms_torque_step_fraction: float  # the same of torques divided by the torque at action 1
+    torque_power_above_10hz: float  # fraction of such torques' power, of all joints and episodes
+    overspeed_fraction: float  # of joint samples above the velocity limit
+
+    def success_rate(self, tolerance_m: float) -> float:
+        """The success rate within one of `TOLERANCES`."""
+        return next(s.rate for s in self.success if s.position_tolerance_m == tolerance_m)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Evaluation:
+        """The inverse of `dataclasses.asdict`."""
+        hold = values["hold"]
+        nested = {
+            "success": tuple(Success(**each) for each in values["success"]),
+            "time_to_goal_s": Spread(**values["time_to_goal_s"]),
+            "hold": None if hold is None else Hold(**hold),
+        }
+        return cls(**{**values, **nested})
 
 
 def evaluate(
-    env: ArmEnv,
+    env: ArmVectorEnv,
     controller: Controller,
     *,
     episodes: int,
     seed: int,
+    hold_seconds: float = 0.0,
     interrupted: Callable[[], bool] = lambda: False,
+    progress: Callable[[int], object] = lambda _: None,
 ) -> Evaluation | None:
-    """Runs `episodes` episodes, episode i reset with `seed + i`; None when interrupted."""
+    """Runs `episodes` episodes, episode i reset with `seed + i`; None when interrupted.
+
+    Args:
+        env: as many episodes run at once as it has arms.
+        controller: what moves them.
+        episodes: how many.
+        seed: of the first.
+        hold_seconds: s for which each arm is then left at its goal.
+        interrupted: asked at every step.
+        progress: gets the number of episodes that are done.
+    """
     started = time.perf_counter()
-    distances, returns, torque_steps, overspeed, near_limit = [], [], [], [], []
-    torque_power = Power()
-    for episode in range(episodes):
-        observation, info = env.reset(seed=seed + episode)
-        total, torques, speeds, positions = 0.0, [], [], []
-        truncated = False
-        while not truncated:
-            if interrupted():
-                return None
-            torque, action = controller(observation, info)
-            observation, reward, _, truncated, info = env.apply(action, torque)
-            total += reward
-            torques.append(info["torque"])
-            speeds.append(info["joint_velocity"])
-            positions.append(info["joint_position"])
-        distances.append(info["distance"])
-        returns.append(total)
-        torque_steps.append(np.diff(torques, axis=0))
-        torque_power += power(np.array(torques) / env.arm.action_scale, env.control_rate_hz)
-        overspeed.append(np.mean(np.abs(speeds) > env.arm.velocity_limit))
-        near_limit.append(np.mean(_near_limit(np.array(positions), env.arm.position_limit)))
-    errors, steps = np.array(distances), np.concatenate(torque_steps)
+    found: list[_Episode] = []
+    for first in range(0, episodes, env.num_envs):
+        seeds = [seed + first + row for row in range(env.num_envs)]
+        rows = min(env.num_envs, episodes - first)
+        recorded = _run(env, controller, seeds, rows, hold_seconds, interrupted)
+        if recorded is None:
+            return None
+        found += recorded
+        progress(len(found))
+    errors = np.array([each.error for each in found])
+    steps = np.concatenate([each.torque_steps for each in found])
     return Evaluation(
         episodes=episodes,
         seed=seed,
-        success_5cm=float(np.mean(errors < 0.05)),
-        success_2cm=float(np.mean(errors < 0.02)),
+        success=tuple(
+            Success(tolerance, float(np.mean([each.last_error < tolerance for each in found])))
+            for tolerance in TOLERANCES
+        ),
         median_error_m=float(np.median(errors)),
         p95_error_m=float(np.percentile(errors, 95)),
-        mean_return=float(np.mean(returns)),
+        time_to_goal_s=Spread.of([e.time_to_goal for e in found if e.time_to_goal is not None]),
+        hold=_held(found, hold_seconds),
+        max_velocity_fraction=max(each.max_velocity_fraction for each in found),
+        joint_stop_rate=float(np.mean([each.at_stop for each in found])),
         rms_torque_step=root_mean_square(steps),
-        rms_torque_step_share=root_mean_square(steps / env.arm.action_scale),
-        torque_power_above_10hz=torque_power.share,
-        overspeed_share=float(np.mean(overspeed)),
-        joint_limit_share=float(np.mean(near_limit)),
+        work_j=float(np.mean([each.work for each in found])),
+        mean_return=float(np.mean([each.total_reward for each in found])),
         wall_seconds=time.perf_counter() - started,
+        rms_torque_step_fraction=root_mean_square(steps / env.action_scale),
+        torque_power_above_10hz=sum((each.power for each in found), Power()).fraction,
+        overspeed_fraction=float(np.mean([each.overspeed for each in found])),
     )
 
 
-def _near_limit(position: Array, limit: Array) -> NDArray[np.bool_]:
-    """[t, n] whether positions [t, n] are near, at or beyond the limits [n, 2]; all in rad."""
-    low, high = limit.T
-    margin = NEAR_LIMIT * (high - low)
-    return (position <= low + margin) | (position >= high - margin)
+@dataclass(frozen=True, eq=False)
+class _Episode:
+    """One episode's figures; `last_error` is the largest of its last half second, infinite where
+    a joint was not slow then.
+    """
+
+    error: float
+    last_error: float
+    time_to_goal: float | None
+    total_reward: float
+    torque_steps: Array
+    power: Power
+    work: float
+    overspeed: float
+    max_velocity_fraction: float
+    at_stop: bool
+    hold_error: float
+    hold_speed: Array
 
 
-def policy_controller(policy: Policy, env: ArmEnv) -> Controller:
+def _run(
+    env: ArmVectorEnv,
+    controller: Controller,
+    seeds: list[int],
+    rows: int,
+    hold_seconds: float,
+    interrupted: Callable[[], bool],
+) -> list[_Episode] | None:
+    """The first `rows` of the episodes with `seeds`, run at once; None when interrupted."""
+    n, rate, length = env.arm.joints, env.control_rate_hz, env.episode_steps
+    hold = round(hold_seconds * rate)
+    errors = np.empty((length + hold, env.num_envs))
+    velocity, torques = np.empty((2, length + hold, env.num_envs, n))
+    total = np.zeros(env.num_envs)
+    position = np.zeros((env.num_envs, n))
+    observations, infos = env.reset(seed=seeds)
+    for step in range(length + hold):
+        if interrupted():
+            return None
+        torque, actions = controller(observations, infos)
+        observations, rewards, _, _, infos = env.apply(actions, torque)
+        errors[step], torques[step] = infos["distance"], infos["torque"]
+        velocity[step] = infos["true_state"][:, n : 2 * n]
+        if step < length:
+            total += rewards
+            position = infos["true_state"][:, :n]
+    last = slice(max(0, length - round(SUCCESS_SECONDS * rate)), length)
+    low, high = env.arm.position_limit.T
+    margin = NEAR_STOP * (high - low)
+    at_stop = np.any((position < low + margin) | (position > high - margin), axis=1)
+    fraction = np.abs(velocity[:length]) / env.arm.velocity_limit
+    slow = np.abs(velocity[last]).max(axis=(0, 2)) < SLOW
+    return [
+        _Episode(
+            error=float(errors[length - 1, row]),
+            last_error=float(errors[last, row].max()) if slow[row] else np.inf,
+            time_to_goal=_time_to_goal(errors[:length, row], rate),
+            total_reward=float(total[row]),
+            torque_steps=np.diff(torques[:length, row], axis=0),
+            power=power(torques[:length, row] / env.action_scale, rate),
+            work=float(np.abs(torques[:length, row] * velocity[:length, row]).sum() / rate),
+            overspeed=float(np.mean(fraction[:, row] > 1.0)),
+            max_velocity_fraction=float(fraction[:, row].max()),
+            at_stop=bool(at_stop[row]),
+            hold_error=float(errors[length - 1 :, row].max()),
+            hold_speed=np.abs(velocity[length:, row]).ravel(),
+        )
+        for row in range(rows)
+    ]
+
+
+def _time_to_goal(errors: Array, rate: float) -> float | None:
+    """s until the error stays within 2 cm; None where it does not."""
+    outside = np.flatnonzero(errors >= HOLD_TOLERANCE)
+    steps = outside[-1] + 1 if len(outside) else 0
+    return (steps + 1) / rate if steps < len(errors) else None
+
+
+def _held(found: list[_Episode], seconds: float) -> Hold | None:
+    if seconds <= 0.0:
+        return None
+    return Hold(
+        seconds=seconds,
+        left_2cm_rate=float(np.mean([each.hold_error >= HOLD_TOLERANCE for each in found])),
+        median_joint_speed=float(np.median(np.concatenate([each.hold_speed for each in found]))),
+    )
+
+
+def policy_controller(policy: Policy, env: ArmVectorEnv) -> Controller:
     """The policy file as a controller: raw joint states in, the graph's own torque out."""
-    previous = env.encoding.columns("previous_action")
+    previous = env.task.columns("previous_action")
 
     def control(
-        observation: NDArray[np.float32], info: dict[str, Any]
+        observations: NDArray[np.float32], infos: dict[str, Any]
     ) -> tuple[Array | None, Any]:
         torque, action = policy(
-            info["joint_position"], info["joint_velocity"], info["goal"], observation[previous]
+            infos["joint_position"],
+            infos["joint_velocity"],
+            infos["goal"],
+            observations[:, previous],
         )
         return torque.astype(np.float64), action
 
     return control
 
 
-def environment_of(policy: Policy, **arguments: Any) -> ArmEnv:
+def environment_of(policy: Policy, num_envs: int = ROWS, **arguments: Any) -> ArmVectorEnv:
     """The environment that a policy file was trained for.
+
+    Args:
+        policy: the file.
+        num_envs: arms at once.
+        arguments: of `ArmVectorEnv`; they take the place of the file's own.
 
     Raises:
         PolicyFileError: its arm is not known here, its joints are not those of that arm, or its
@@ -127,13 +285,14 @@ def environment_of(policy: Policy, **arguments: Any) -> ArmEnv:
     """
     spec = policy.spec
     rate = spec.control_rate_hz
+    own = {
+        "arm": spec.arm,
+        "task": spec.task,
+        "control_rate_hz": int(rate) if rate.is_integer() else rate,
+        "gravity_compensation": "robot" if spec.gravity == "external" else "policy",
+    }
     try:
-        env = ArmEnv(
-            spec.arm,
-            control_rate_hz=int(rate) if rate.is_integer() else rate,  # type: ignore[arg-type]
-            gravity="external" if spec.gravity == "external" else "none",
-            **arguments,
-        )
+        env = ArmVectorEnv(num_envs, **{**own, **arguments})
     except ConfigurationError as error:
         # The user gave a file, not an arm or a rate: the sentence must name it.
         raise PolicyFileError(f"policy file {policy.path} cannot be simulated: {error}") from error
@@ -141,6 +300,6 @@ def environment_of(policy: Policy, **arguments: Any) -> ArmEnv:
         env.close()
         raise PolicyFileError(
             f"policy file {policy.path} is for the joints {', '.join(spec.joint_names)}; "
-            f"arm {spec.arm} has {', '.join(env.arm.joint_names)}"
+            f"arm {env.arm.name} has {', '.join(env.arm.joint_names)}"
         )
     return env

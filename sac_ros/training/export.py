@@ -24,7 +24,7 @@ from sac_ros.policy.spec import (
     PolicySpec,
     SelfTest,
 )
-from sac_ros.training.policy_graph import ReachPolicyGraph
+from sac_ros.training.policy_graph import PolicyGraph
 from sac_ros.utils.errors import PolicyFileError
 
 OPSET = 17
@@ -51,7 +51,7 @@ class GateStates:
 
 def export_policy(
     path: Path,
-    graph: ReachPolicyGraph,
+    graph: PolicyGraph,
     spec: PolicySpec,
     states: GateStates,
     home: Sequence[float] | None = None,
@@ -121,9 +121,7 @@ def _self_test(states: GateStates, torque: NDArray[np.float64]) -> SelfTest:
     )
 
 
-def _write(
-    path: Path, graph: ReachPolicyGraph, spec: PolicySpec, home: Sequence[float] | None
-) -> None:
+def _write(path: Path, graph: PolicyGraph, spec: PolicySpec, home: Sequence[float] | None) -> None:
     names = [*STATE_INPUTS, PREVIOUS_ACTION]
     n = spec.joints
     widths = {"joint_position": n, "joint_velocity": n, "goal": len(spec.goal.fields)}

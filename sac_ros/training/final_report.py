@@ -8,15 +8,21 @@ import json
 from collections.abc import Callable
 
 from sac_ros.policy.runtime import Policy
-from sac_ros.sim.env import ArmEnv
+from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training.config import TrainConfig
-from sac_ros.training.evaluation import HELD_OUT_SEED, Evaluation, evaluate, policy_controller
+from sac_ros.training.evaluation import (
+    HELD_OUT_SEED,
+    HOLD_SECONDS,
+    Evaluation,
+    evaluate,
+    policy_controller,
+)
 from sac_ros.training.model_card import model_card
 from sac_ros.training.progress import Records
 from sac_ros.training.report import evaluation_table, save_learning_curve, save_reaching
 from sac_ros.training.run_directory import RunDirectory
 from sac_ros.training.training_loop import LoopState
-from sac_ros.utils.atomic_write import whole_file
+from sac_ros.utils.atomic_write import atomic_write
 
 _THRESHOLDS = (0.5, 0.9, 0.95)
 
@@ -33,8 +39,8 @@ class FinalReport:
     def write(
         self,
         policy: Policy,
-        env: ArmEnv,
-        camera_env: Callable[[], ArmEnv],
+        env: ArmVectorEnv,
+        camera_env: Callable[[], ArmVectorEnv],
         interrupted: Callable[[], bool],
     ) -> Evaluation | None:
         """Writes all files; gives how the policy did, or None when interrupted before.
@@ -50,12 +56,13 @@ class FinalReport:
             policy_controller(policy, env),
             episodes=self.config.evaluation_episodes,
             seed=HELD_OUT_SEED,
+            hold_seconds=HOLD_SECONDS,
             interrupted=interrupted,
         )
         if result is None:
             return None
         self._write_figures(result)
-        with whole_file(self.directory.model_card) as file:
+        with atomic_write(self.directory.model_card) as file:
             file.write_text(model_card(policy, policy.path.name), encoding="utf-8")
         title = f"{self.config.arm}, seed {self.config.seed}"
         save_learning_curve(self.records.points, self.directory.learning_curve, title)
@@ -83,7 +90,7 @@ class FinalReport:
             "env_steps": self.state.env_steps,
             "updates": self.state.updates,
         }
-        with whole_file(self.directory.evaluation) as file:
+        with atomic_write(self.directory.evaluation) as file:
             file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
     def _time_rows(self) -> list[tuple[str, str]]:

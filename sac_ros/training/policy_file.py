@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,16 +15,13 @@ from numpy.typing import NDArray
 
 import sac_ros
 from sac_ros.policy.runtime import Policy
-from sac_ros.policy.spec import GoalSpec, PolicySpec, SelfTest, TrainingRange
-from sac_ros.robots.dynamics import GRAVITY
-from sac_ros.robots.torque_speed_envelope import WIDTH, ZERO_AT
+from sac_ros.policy.spec import GoalSpec, ObservationTerm, PolicySpec, SelfTest, TrainingRange
 from sac_ros.sac.networks import SquashedGaussianActor
-from sac_ros.sim.env import ArmEnv
-from sac_ros.training.chain_graph import GravityTorque
+from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.evaluation import Evaluation
 from sac_ros.training.export import GateStates, export_policy
-from sac_ros.training.policy_graph import ReachPolicyGraph
+from sac_ros.training.policy_graph import PolicyGraph
 
 GATE_STATES = 1000
 PERCENTILES = (1.0, 99.0)
@@ -35,9 +31,10 @@ def write_policy(
     path: Path,
     *,
     actor: SquashedGaussianActor,
-    env: ArmEnv,
+    env: ArmVectorEnv,
     config: TrainConfig,
-    observations: NDArray[np.float32],
+    joint_positions: NDArray[np.float32],
+    joint_velocities: NDArray[np.float32],
     env_steps: int,
     actor_env_steps: int,
     learning_seconds: float,
@@ -50,7 +47,8 @@ def write_policy(
         actor: the trained actor.
         env: the environment that it was trained in.
         config: the run's configuration.
-        observations: [m, size] seen in training, for the training range.
+        joint_positions: [m, n] rad, seen in training, for the training range.
+        joint_velocities: [m, n] rad/s, likewise.
         env_steps: length of the training.
         actor_env_steps: those after which `actor` was as it is.
         learning_seconds: s, its duration without evaluations.
@@ -60,85 +58,83 @@ def write_policy(
         PolicyFileError: the gate refused.
     """
     arm = env.arm
-    graph = ReachPolicyGraph(
+    carried = env.gravity_compensation == "policy"
+    graph = PolicyGraph(
         copy.deepcopy(actor).cpu(),
-        env.chain,
-        velocity_limit=arm.velocity_limit,
-        action_scale=arm.action_scale,
-        torque_limit=arm.torque_limit,
-        velocity_barrier=(ZERO_AT, WIDTH),
-        gravity=None if env.gravity_model is None else GravityTorque(env.gravity_model, GRAVITY),
+        env.task,
+        action_scale=env.action_scale,
+        holds_gravity=carried,
     )
+    low, high = env.task.goal_bounds()
     spec = PolicySpec(
-        name=f"{arm.name}_reach",
+        name=f"{arm.name}_{env.task.name}",
         arm=arm.name,
         package_version=sac_ros.__version__,
         joint_names=arm.joint_names,
         torque_limit=_numbers(arm.torque_limit),
         position_limit=_pairs(arm.position_limit),
         velocity_limit=_numbers(arm.velocity_limit),
-        action_scale=_numbers(arm.action_scale),
+        action_scale=_numbers(env.action_scale),
         control_rate_hz=float(env.control_rate_hz),
-        gravity="external" if env.gravity_model is None else "included",
-        task="reach",
+        gravity="included" if carried else "external",
+        task=env.task.name,
         goal=GoalSpec(
-            ("x", "y", "z"), "m", arm.base_link, _numbers(arm.goal_low), _numbers(arm.goal_high)
+            env.task.goal_fields,
+            env.task.goal_unit,
+            arm.base_link,
+            _numbers(low),
+            _numbers(high),
         ),
-        observation=env.encoding.terms,
-        training_range=_training_range(env, observations),
+        observation=tuple(ObservationTerm(*term) for term in env.task.terms.items()),
+        training_range=TrainingRange(
+            PERCENTILES, _percentiles(joint_positions), _percentiles(joint_velocities)
+        ),
         training={
             "algorithm": "SAC",
             "hyperparameters": dataclasses.asdict(config.sac),
             "reward": dataclasses.asdict(config.env.reward),
-            "relabel_share": config.relabel_share,
-            "near_share": config.near_share,
+            "relabel_probability": config.relabel_probability,
+            "near_probability": config.near_probability,
             "seed": config.seed,
+            "backend": env.backend,
             "env_steps": env_steps,
             "actor_env_steps": actor_env_steps,
             "wall_seconds": learning_seconds,
-            "urdf_sha256": hashlib.sha256(arm.urdf.read_bytes()).hexdigest(),
+            "urdf_sha256": arm.urdf_sha256,
             "git_revision": _git_revision(),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         },
         evaluation={
-            "episodes": evaluation.episodes,
             "seeds": [evaluation.seed, evaluation.seed + evaluation.episodes - 1],
-            "success_rate": evaluation.success_5cm,
-            "success_rate_2cm": evaluation.success_2cm,
-            "median_error_m": evaluation.median_error_m,
-            "p95_error_m": evaluation.p95_error_m,
-            "rms_torque_step": evaluation.rms_torque_step,
-            "rms_torque_step_share": evaluation.rms_torque_step_share,
-            "torque_power_above_10hz": evaluation.torque_power_above_10hz,
-            "overspeed_share": evaluation.overspeed_share,
-            "joint_limit_share": evaluation.joint_limit_share,
+            **dataclasses.asdict(evaluation),
         },
         self_test=SelfTest({}, (), 1.0),  # the export fills it in
     )
     return export_policy(path, graph, spec, gate_states(env), home=arm.home.tolist())
 
 
-def gate_states(env: ArmEnv, number: int = GATE_STATES) -> GateStates:
+def gate_states(env: ArmVectorEnv, number: int = GATE_STATES) -> GateStates:
     """States for the export gate, with the observations that the simulator makes of them.
 
     Positions to the joint limits, velocities to twice and goals to beyond their ranges, actions
     saturated in a quarter of the rows.
     """
     rng = np.random.default_rng(0)
-    arm, n = env.arm, env.arm.joints
+    arm, n, backend = env.arm, env.arm.joints, env.plants[0].backend
     low, high = arm.position_limit.T
-    margin = 0.3 * (arm.goal_high - arm.goal_low)
+    goal_low, goal_high = env.task.goal_bounds()
+    margin = 0.3 * (goal_high - goal_low)
     position = rng.uniform(low, high, size=(number, n)).astype(np.float32)
     velocity = (2.0 * arm.velocity_limit * rng.uniform(-1, 1, (number, n))).astype(np.float32)
-    reach = rng.uniform(arm.goal_low - margin, arm.goal_high + margin, (number, 3))
-    goal = reach.astype(np.float32)
+    wanted = rng.uniform(goal_low - margin, goal_high + margin, (number, len(goal_low)))
+    goal = wanted.astype(np.float32)
     action = rng.uniform(-1.0, 1.0, (number, n)).astype(np.float32)
     action[::4] = np.sign(action[::4])
-    tips, gravity = np.empty((number, 3)), np.empty((number, n))
-    for row, posture in enumerate(position):
-        env.sim_arm.reset(posture)
-        tips[row] = env.sim_arm.tip_position()
-        gravity[row] = env.sim_arm.gravity_torque(posture)
+    states, gravity = np.empty((number, 2 * n + 7)), np.empty((number, n))
+    for row in range(number):
+        gravity[row] = backend.gravity_torque(position[row])
+        backend.reset(position[row], velocity[row])
+        states[row] = backend.read()
     inputs: dict[str, NDArray[np.float32]] = {
         "joint_position": position,
         "joint_velocity": velocity,
@@ -147,21 +143,18 @@ def gate_states(env: ArmEnv, number: int = GATE_STATES) -> GateStates:
     }
     return GateStates(
         inputs,
-        env.encoding.encode(position, velocity, goal, tips, action),
+        env.observe(states, goal, action),
         torque=lambda actions: env.torque(
             actions, position.astype(np.float64), velocity.astype(np.float64)
         ),
-        gravity=None if env.gravity_model is None else gravity,
+        gravity=gravity if env.gravity_compensation == "policy" else None,
     )
 
 
-def _training_range(env: ArmEnv, observations: NDArray[np.float32]) -> TrainingRange:
-    sine = observations[:, env.encoding.columns("joint_position_sin")]
-    cosine = observations[:, env.encoding.columns("joint_position_cos")]
-    scaled = observations[:, env.encoding.columns("joint_velocity")]
-    position = np.percentile(np.arctan2(sine, cosine), PERCENTILES, axis=0).T
-    velocity = np.percentile(scaled * env.arm.velocity_limit, PERCENTILES, axis=0).T
-    return TrainingRange(PERCENTILES, _pairs(position), _pairs(velocity))
+def _percentiles(values: NDArray[np.float32]) -> tuple[tuple[float, float], ...]:
+    """[n] pairs of [m, n]; a joint that never moved gets a range of its float's resolution."""
+    low, high = np.percentile(values.astype(np.float64), PERCENTILES, axis=0)
+    return _pairs(np.stack((low, np.maximum(high, low + 1e-9)), axis=1))
 
 
 def _numbers(values: Any) -> tuple[float, ...]:

@@ -8,55 +8,39 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sac_ros.robots.dynamics import torque_speed_envelope
+from sac_ros.robots.kinematics import like
 from sac_ros.sac.networks import SquashedGaussianActor
-from sac_ros.training.chain_graph import Chain, ChainFrames, GravityTorque, TipPosition
-
-Array = NDArray[np.float64]
+from sac_ros.tasks.task import State, Task
 
 
-class ReachPolicyGraph(nn.Module):
-    """Encoding, forward kinematics, actor, scaling and gravity torque of a reach policy.
+class PolicyGraph(nn.Module):
+    """Forward kinematics, observation, actor, envelope, scaling and gravity torque of a policy.
 
-    Builds the observation in the order of `sac_ros.tasks.observation.ReachEncoding`; the export
-    gate holds the two against each other.
+    Each is the very function that the simulator uses, here on tensors.
     """
-
-    velocity_limit: Tensor
-    action_scale: Tensor
-    torque_limit: Tensor
 
     def __init__(
         self,
         actor: SquashedGaussianActor,
-        chain: Chain,
+        task: Task,
         *,
-        velocity_limit: Array,
-        action_scale: Array,
-        torque_limit: Array,
-        velocity_barrier: tuple[float, float],
-        gravity: GravityTorque | None = None,
+        action_scale: NDArray[np.float64],
+        holds_gravity: bool,
     ) -> None:
         """Joins the parts.
 
         Args:
             actor: the network.
-            chain: the arm's kinematics.
-            velocity_limit: [n] rad/s.
+            task: what it was trained for, and the arm that does it.
             action_scale: [n] N·m at action 1.
-            torque_limit: [n] N·m.
-            velocity_barrier: where no accelerating torque is left and over what width it falls,
-                as shares of the velocity limit; see `sac_ros.robots.torque_speed_envelope`.
-            gravity: computes the g(q) that the torque holds; None where the robot adds it.
+            holds_gravity: whether the torque holds g(q); else the robot adds it.
         """
         super().__init__()
         self.actor = actor
-        self.barrier_zero, self.barrier_width = velocity_barrier
-        self.frames = ChainFrames(chain)
-        self.tip = TipPosition(chain)
-        self.gravity = gravity
-        self.register_buffer("velocity_limit", torch.tensor(velocity_limit, dtype=torch.float32))
-        self.register_buffer("action_scale", torch.tensor(action_scale, dtype=torch.float32))
-        self.register_buffer("torque_limit", torch.tensor(torque_limit, dtype=torch.float32))
+        self._task = task
+        self._action_scale = action_scale
+        self._holds_gravity = holds_gravity
 
     def forward(
         self,
@@ -69,29 +53,17 @@ class ReachPolicyGraph(nn.Module):
 
         Where the torque holds g(q), that follows: [batch, n] N·m, from the positions alone.
         """
-        velocity = joint_velocity / self.velocity_limit
+        arm = self._task.arm
         sine, cosine = torch.sin(joint_position), torch.cos(joint_position)
-        frames = self.frames(sine, cosine)
-        observation = torch.cat(
-            [
-                sine,
-                cosine,
-                velocity,
-                goal,
-                goal - self.tip(frames),
-                previous_action,
-            ],
-            dim=-1,
+        frames = arm.chain.frames(sine, cosine)
+        fraction = joint_velocity / like(arm.velocity_limit, joint_velocity)
+        observation = self._task.observe(
+            State(sine, cosine, fraction, goal, frames.tip, previous_action)
         )
         action = self.actor.deterministic(observation)
-        highest = self._barrier_share(self.barrier_zero - velocity)
-        lowest = -self._barrier_share(self.barrier_zero + velocity)
-        torque = torch.minimum(torch.maximum(action, lowest), highest) * self.action_scale
-        if self.gravity is None:
-            return torch.clamp(torque, -self.torque_limit, self.torque_limit), action
-        gravity = self.gravity(frames)
-        torque = torch.clamp(torque + gravity, -self.torque_limit, self.torque_limit)
-        return torque, action, gravity
-
-    def _barrier_share(self, room: Tensor) -> Tensor:
-        return torch.clamp(torch.maximum(room / self.barrier_width, room), -1.0, 1.0)
+        limit = like(arm.torque_limit, action)
+        torque = torque_speed_envelope(action, fraction) * like(self._action_scale, action)
+        if not self._holds_gravity:
+            return torch.clamp(torque, -limit, limit), action
+        gravity = arm.bodies.gravity_torque(arm.chain, frames)
+        return torch.clamp(torque + gravity, -limit, limit), action, gravity

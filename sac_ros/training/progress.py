@@ -56,8 +56,8 @@ class EvaluationPoint:
         return cls(
             env_steps,
             learning_seconds,
-            result.success_5cm,
-            result.success_2cm,
+            result.success_rate(0.05),
+            result.success_rate(0.02),
             result.median_error_m,
             result.p95_error_m,
             result.mean_return,

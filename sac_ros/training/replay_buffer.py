@@ -34,6 +34,7 @@ class ExperienceShape:
             "action": (np.float32, (rows, self.action)),
             "reward": (np.float32, (rows,)),
             "next_observation": (np.float32, (rows, self.observation)),
+            "joint_position": (np.float32, (rows, self.action)),
             "terminated": (np.float32, (rows,)),
             "ended": (np.float32, (rows,)),
             "actor": (np.float32, (self.actor_parameters,)),
@@ -85,6 +86,7 @@ class Experience:
     action: NDArray[np.float32]
     reward: NDArray[np.float32]
     next_observation: NDArray[np.float32]
+    joint_position: NDArray[np.float32]  # rad, measured after the step
     terminated: NDArray[np.float32]  # 1 where the episode ended in the world
     ended: NDArray[np.float32]  # 1 after the last step of an episode, a time limit's included
     actor: NDArray[np.float32]

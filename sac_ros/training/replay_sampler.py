@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from sac_ros.sac.agent import Batch
-from sac_ros.training.hindsight import Relabel
+from sac_ros.training.hindsight import HindsightRelabeler
 from sac_ros.training.n_step import NStep
 from sac_ros.utils.errors import ConfigurationError
 
@@ -39,7 +39,7 @@ class Transitions(Protocol):
         """Number of valid rows."""
 
 
-class Replay:
+class ReplaySampler:
     """Uniform draws of transitions, some of them under another goal."""
 
     def __init__(
@@ -47,7 +47,7 @@ class Replay:
         transitions: Transitions,
         rng: np.random.Generator,
         *,
-        relabel: Relabel | None = None,
+        relabel: HindsightRelabeler | None = None,
         n_step: NStep | None = None,
     ) -> None:
         """Draws from `transitions`.

@@ -8,31 +8,50 @@ from pathlib import Path
 
 import numpy as np
 
-from sac_ros.sim.env import ArmEnv
 from sac_ros.sim.rendering import Frame, save_gif
-from sac_ros.training.evaluation import Controller, Evaluation
+from sac_ros.sim.vector_env import ArmVectorEnv
+from sac_ros.training.evaluation import Controller, Evaluation, Hold
 from sac_ros.training.progress import EvaluationPoint
-from sac_ros.utils.atomic_write import whole_file
+from sac_ros.utils.atomic_write import atomic_write
 
 
 def evaluation_table(result: Evaluation, extra: Sequence[tuple[str, str]] = ()) -> str:
     """The figures of an evaluation, a line each; `extra` rows follow."""
     rows = [
         ("held-out goals", f"{result.episodes} (seeds {result.seed} and on)"),
-        ("within 5 cm", f"{result.success_5cm:.1%}"),
-        ("within 2 cm", f"{result.success_2cm:.1%}"),
+        *(
+            (f"within {100 * each.position_tolerance_m:g} cm, still", f"{each.rate:.1%}")
+            for each in result.success
+        ),
         ("median error", f"{1e3 * result.median_error_m:.1f} mm"),
         ("95th percentile", f"{1e3 * result.p95_error_m:.1f} mm"),
+        ("time to stay within 2 cm", _seconds(result.time_to_goal_s.median)),
+        *_hold_rows(result.hold),
         ("mean return", f"{result.mean_return:.1f}"),
         ("RMS torque step", f"{result.rms_torque_step:.2f} N·m"),
-        ("of torque at action 1", f"{result.rms_torque_step_share:.1%}"),
+        ("of torque at action 1", f"{result.rms_torque_step_fraction:.1%}"),
         ("torque above 10 Hz", f"{result.torque_power_above_10hz:.1%} of its power"),
-        ("above velocity limit", f"{result.overspeed_share:.1%} of joint samples"),
-        ("near a joint limit", f"{result.joint_limit_share:.1%} of joint samples"),
+        ("above velocity limit", f"{result.overspeed_fraction:.1%} of joint samples"),
+        ("highest velocity", f"{result.max_velocity_fraction:.0%} of a limit"),
+        ("ends near a joint stop", f"{result.joint_stop_rate:.1%} of the episodes"),
+        ("work", f"{result.work_j:.1f} J per episode"),
         *extra,
     ]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
+
+
+def _seconds(value: float | None) -> str:
+    return "never" if value is None else f"{value:.2f} s, median"
+
+
+def _hold_rows(hold: Hold | None) -> list[tuple[str, str]]:
+    if hold is None:
+        return []
+    return [
+        (f"left at rest for {hold.seconds:g} s", f"{hold.left_2cm_rate:.1%} leave 2 cm"),
+        ("median joint speed there", f"{hold.median_joint_speed:.4f} rad/s"),
+    ]
 
 
 def save_learning_curve(points: Sequence[EvaluationPoint], path: Path, title: str) -> None:
@@ -56,17 +75,17 @@ def save_learning_curve(points: Sequence[EvaluationPoint], path: Path, title: st
     error.legend(loc="upper right")
     for axes in (success, error):
         axes.grid(alpha=0.3)
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(file, dpi=120, format="png")
 
 
 def save_reaching(
-    env: ArmEnv, controller: Controller, path: Path, *, goals: int = 4, seed: int = 7
+    env: ArmVectorEnv, controller: Controller, path: Path, *, goals: int = 4, seed: int = 7
 ) -> None:
     """A GIF of the arm reaching `goals` goals one after another, without a reset between.
 
     Args:
-        env: an environment with render mode `rgb_array`.
+        env: an environment of one arm with render mode `rgb_array`.
         controller: what moves the arm.
         path: the GIF.
         goals: number of goals.
@@ -74,14 +93,15 @@ def save_reaching(
     """
     frames: list[Frame] = []
     every = max(1, env.control_rate_hz // 12)
-    _, tips = env.postures.draw(np.random.default_rng(seed), goals)
-    posture = env.arm.home
-    for tip in tips:
-        observation, info = env.reset(seed=seed, options={"goal": tip, "joint_position": posture})
+    _, tips = env.samplers[0].draw(np.random.default_rng(seed), goals)
+    position = env.arm.home
+    for goal in env.task.goal_at(tips):
+        options = {"goal": goal, "joint_position": position}
+        observations, infos = env.reset(seed=seed, options=options)
         for step in range(round(1.8 * env.control_rate_hz)):
-            torque, action = controller(observation, info)
-            observation, _, _, _, info = env.apply(action, torque)
+            torque, actions = controller(observations, infos)
+            observations, _, _, _, infos = env.apply(actions, torque)
             if step % every == 0:
-                frames.append(env.render())
-        posture = info["joint_position"]
+                frames += env.render() or ()
+        position = infos["true_state"][0, : env.arm.joints]
     save_gif(frames, path, env.control_rate_hz / every)

@@ -18,7 +18,9 @@ from sac_ros.training.replay_buffer import Experience
 from sac_ros.training.training_loop import LoopState
 from sac_ros.utils.errors import ConfigurationError
 
-_COLUMNS = ("observation", "action", "reward", "next_observation", "terminated", "ended")
+_COLUMNS = (
+    "observation", "action", "reward", "next_observation", "joint_position", "terminated", "ended",
+)  # fmt: skip
 
 # These may differ when a run goes on; what decides the learning may not.
 _FREE = (

@@ -13,7 +13,7 @@ import yaml
 
 from sac_ros.training.checkpoints import PATTERN, checkpoints_in
 from sac_ros.training.config import TrainConfig
-from sac_ros.utils.atomic_write import whole_file
+from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import ConfigurationError
 
 
@@ -92,13 +92,13 @@ def _write_configuration(config: TrainConfig, name: str, path: Path) -> None:
     # Through JSON, since YAML has no tuples.
     parameters = json.loads(json.dumps(dataclasses.asdict(config))) | {"name": name}
     document = {"/**/train_node": {"ros__parameters": parameters}}
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
 def _remove_half_written(run: Path) -> None:
     """Removes what a run that was killed while it wrote a file has left."""
-    for pattern in ("*.partial", ".*.partial.onnx"):
+    for pattern in (".*.partial*",):
         for path in run.glob(pattern):
             path.unlink(missing_ok=True)
 

@@ -19,19 +19,20 @@ from numpy.typing import NDArray
 
 from sac_ros.policy.runtime import Policy
 from sac_ros.sac.agent import SacAgent
-from sac_ros.sim.env import ArmEnv
+from sac_ros.sim.registration import environment_id
+from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training.best_actor import BestActor
 from sac_ros.training.checkpoints import keep_checkpoint, newest_whole
 from sac_ros.training.config import TrainConfig
-from sac_ros.training.evaluation import HELD_OUT_SEED, Evaluation, evaluate
+from sac_ros.training.evaluation import HELD_OUT_SEED, ROWS, Evaluation, evaluate
 from sac_ros.training.final_report import FinalReport
-from sac_ros.training.hindsight import Relabel
+from sac_ros.training.hindsight import HindsightRelabeler
 from sac_ros.training.n_step import NStep
 from sac_ros.training.numpy_actor import ActorShape, NumpyActor
 from sac_ros.training.policy_file import write_policy
 from sac_ros.training.progress import EvaluationPoint, Progress, ProgressBar, Records, say
 from sac_ros.training.replay_buffer import Experience, ExperienceShape
-from sac_ros.training.replay_sampler import Replay
+from sac_ros.training.replay_sampler import ReplaySampler
 from sac_ros.training.requests import Requests
 from sac_ros.training.resume import pack, unpack
 from sac_ros.training.run_directory import RunDirectory
@@ -81,10 +82,10 @@ class TrainingSession:
         self._requests = Requests()
 
         saved = newest_whole(run.path, say) if config.resume else None
-        self.env = self._make_env()
+        self.env = self._make_env(min(ROWS, config.evaluation_episodes))
         torch.manual_seed(config.seed)
         rng = np.random.default_rng([config.seed, 0])
-        size, n = self.env.encoding.size, self.env.arm.joints
+        size, n = self.env.task.size, self.env.arm.joints
         self.agent = SacAgent(size, n, config.sac, config.device)
         actor_shape = ActorShape.of(
             size, n, config.sac.hidden_sizes, (config.sac.log_std_min, config.sac.log_std_max)
@@ -98,12 +99,16 @@ class TrainingSession:
         if saved is not None:
             state, points = unpack(saved, config, self.agent, self.experience, rng, self._best)
         self._actor = NumpyActor(actor_shape)
-        goals = self.env.postures.draw(np.random.default_rng([config.seed, 3]), GOAL_POOL)[1]
-        replay = Replay(
+        tips = self.env.samplers[0].draw(np.random.default_rng([config.seed, 3]), GOAL_POOL)[1]
+        goals = self.env.task.goal_at(tips)
+        replay = ReplaySampler(
             self.experience,
             rng,
-            relabel=Relabel(
-                self.env.task, goals.astype(np.float32), config.relabel_share, config.near_share
+            relabel=HindsightRelabeler(
+                self.env.task,
+                goals.astype(np.float32),
+                config.relabel_probability,
+                config.near_probability,
             ),
             n_step=NStep(config.sac.n_step, config.sac.gamma, stride=config.environments),
         )
@@ -136,20 +141,20 @@ class TrainingSession:
         return self._requests.submit(action)
 
     def latest_state(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:
-        """Position [n] rad, velocity [n] rad/s and goal [3] m of one arm in training, if any."""
+        """Position [n] rad, velocity [n] rad/s and goal [k] of one arm in training, if any."""
         steps, environments = self.experience.env_steps, self.config.environments
         if steps < environments:
             return None
         # Rows of the environments take turns: this is the newest of the first one.
         row = (steps - 1) // environments * environments % self.experience.shape.capacity
-        observation = self.experience.observation[row]
-        encoding = self.env.encoding
-        position = np.arctan2(
-            observation[encoding.columns("joint_position_sin")],
-            observation[encoding.columns("joint_position_cos")],
-        )
-        velocity = observation[encoding.columns("joint_velocity")] * self.env.arm.velocity_limit
-        return position, velocity, observation[encoding.columns("goal")].copy()
+        goal = self.env.task.goal(self.experience.next_observation[row]).copy()
+        return self.experience.joint_position[row].copy(), self._velocities(row), goal
+
+    def _velocities(self, rows: Any) -> NDArray[Any]:
+        """Joint velocities [..., n] rad/s after the transitions in `rows`."""
+        columns = self.env.task.columns("joint_velocity")
+        scaled = self.experience.next_observation[rows][..., columns]
+        return np.asarray(scaled * self.env.arm.velocity_limit)
 
     # ---- the run -------------------------------------------------------------------------------
 
@@ -203,7 +208,7 @@ class TrainingSession:
             self._best,
         )
         path = keep_checkpoint(self.directory.path, content, self.config.keep_checkpoints)
-        self._source.begin_anew(self._collector_seed())
+        self._source.reset_episodes(self._collector_seed())
         return path
 
     def export_policy(self) -> Path:
@@ -264,7 +269,7 @@ class TrainingSession:
         policy = self._write_policy()
         report = FinalReport(self.directory, self.config, self.records, state)
         result = report.write(
-            policy, self.env, lambda: self._make_env("rgb_array"), self._stopped.is_set
+            policy, self.env, lambda: self._make_env(1, "rgb_array"), self._stopped.is_set
         )
         if result is None:
             return None
@@ -276,13 +281,14 @@ class TrainingSession:
     def _write_policy(self) -> Policy:
         state, best = self.loop.state, self._best
         assert best.evaluation is not None, "what is written has been evaluated"
-        rows = np.linspace(0, max(self.experience.size - 1, 0), 20_000).astype(int)
+        rows = np.unique(np.linspace(0, max(self.experience.size - 1, 0), 20_000).astype(int))
         return write_policy(
             self.directory.policy,
             actor=best.actor,
             env=self.env,
             config=self.config,
-            observations=self.experience.observation[np.unique(rows)],
+            joint_positions=self.experience.joint_position[rows],
+            joint_velocities=self._velocities(rows),
             env_steps=state.env_steps,
             actor_env_steps=best.env_steps,
             learning_seconds=state.learning_seconds,
@@ -291,11 +297,14 @@ class TrainingSession:
 
     # ---- parts ---------------------------------------------------------------------------------
 
-    def _make_env(self, render_mode: str | None = None) -> ArmEnv:
-        return ArmEnv(self.config.arm, render_mode=render_mode, **self._env_arguments())
+    def _make_env(self, number: int, render_mode: str | None = None) -> ArmVectorEnv:
+        return ArmVectorEnv(number, render_mode=render_mode, **self._env_arguments())
 
     def _env_arguments(self) -> dict[str, Any]:
-        return dataclasses.asdict(self.config.env)
+        config = self.config
+        names = ("arm", "base_link", "tip_link", "task", "backend")
+        named = {name: getattr(config, name) for name in names}
+        return {**named, **dataclasses.asdict(config.env)}
 
     def _capacity(self) -> int:
         # Room for what the collector writes ahead of the last block.
@@ -305,12 +314,12 @@ class TrainingSession:
 
     def _start_source(self, shape: ActorShape) -> InProcessSource | WorkerSource:
         setup = CollectorSetup(
-            environment_id="sac_ros/ArmReach-v0",
-            environment_arguments={"arm": self.config.arm, **self._env_arguments()},
+            environment_id=environment_id(self.config.task),
+            environment_arguments=self._env_arguments(),
             environments=self.config.environments,
             actor_shape=shape,
             random_steps=self.config.sac.learning_starts,
-            continue_share=self.config.continue_share,
+            continue_probability=self.config.continue_probability,
             seed=self._collector_seed(),
         )
         source = WorkerSource if self.config.worker else InProcessSource
@@ -354,14 +363,16 @@ class TrainingSession:
             self.records.add_evaluation(
                 EvaluationPoint.of(state.env_steps, state.learning_seconds, result)
             )
-            self.progress = dataclasses.replace(self.progress, held_out_success=result.success_5cm)
+            self.progress = dataclasses.replace(
+                self.progress, held_out_success=result.success_rate(0.05)
+            )
         self._set_phase("training")
 
     def _evaluate(self, interrupted: Callable[[], bool]) -> Evaluation | None:
         self._actor.load(self.agent.averaged_parameters.to_numpy())
         result = evaluate(
             self.env,
-            lambda observation, _: (None, self._actor.deterministic(observation[None])[0]),
+            lambda observations, _: (None, self._actor.deterministic(observations)),
             episodes=self.config.evaluation_episodes,
             seed=HELD_OUT_SEED,
             interrupted=interrupted,

@@ -32,7 +32,7 @@ class Power:
         return Power(self.above + other.above, self.total + other.total)
 
     @property
-    def share(self) -> float:
+    def fraction(self) -> float:
         """`above` / `total`, 0 to 1; 0 of a signal that never changes."""
         return self.above / self.total if self.total > 0.0 else 0.0
 

@@ -35,7 +35,7 @@ class CollectorSetup:
     environments: int
     actor_shape: ActorShape
     random_steps: int
-    continue_share: float
+    continue_probability: float
     seed: int
 
     def make(self, experience: Experience) -> Collector:
@@ -51,7 +51,7 @@ class CollectorSetup:
             experience,
             self.actor_shape,
             random_steps=self.random_steps,
-            continue_share=self.continue_share,
+            continue_probability=self.continue_probability,
             seed=self.seed,
         )
 
@@ -75,7 +75,7 @@ class InProcessSource:
             self._collector.step()
         return True
 
-    def begin_anew(self, seed: int) -> None:
+    def reset_episodes(self, seed: int) -> None:
         """Ends the episodes in flight; those that follow are what a new process makes of `seed`.
 
         The environments are made again, since Bullet keeps more than joint states from step to
@@ -156,7 +156,7 @@ class WorkerSource:
         """Lets the worker go on."""
         self.experience.paused = 0
 
-    def begin_anew(self, seed: int) -> None:
+    def reset_episodes(self, seed: int) -> None:
         """Nothing to do: two processes are not repeatable anyway, so their episodes go on."""
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.sac.agent import Metrics, SacAgent
-from sac_ros.training.replay_sampler import Replay
+from sac_ros.training.replay_sampler import ReplaySampler
 
 UPDATES_PER_BLOCK = 16  # one gather from the replay and one new actor for the collector each
 
@@ -59,7 +59,7 @@ class TrainingLoop:
     def __init__(
         self,
         agent: SacAgent,
-        replay: Replay,
+        replay: ReplaySampler,
         source: Source,
         *,
         total_steps: int,

@@ -161,7 +161,7 @@ def test_the_targets_follow_their_networks_by_tau(value_function: bool) -> None:
 
 def averages(share: float, updates: int) -> list[float]:
     """Of an actor whose parameters are all 0, 1, 2, ... after each update."""
-    sac = agent(False, actor_average=share)
+    sac = agent(False, averaging_window_fraction=share)
     found = []
     for update in range(updates):
         sac.actor_parameters.values.fill_(float(update))

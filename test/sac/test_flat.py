@@ -71,6 +71,6 @@ def test_moving_towards_another_takes_over_its_share(module: nn.Module) -> None:
     flat, other = FlatParameters(module), FlatParameters(copy.deepcopy(module))
     other.values.add_(1.0)
     start, goal = flat.values.clone(), other.values.clone()
-    flat.move_towards(other, 0.25)
+    flat.polyak_update(other, 0.25)
     torch.testing.assert_close(flat.values, 0.75 * start + 0.25 * goal)
     torch.testing.assert_close(other.values, goal, rtol=0.0, atol=0.0)

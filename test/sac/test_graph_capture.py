@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sac_ros.sac.agent import Batch, SacAgent
 from sac_ros.sac.config import SacConfig
-from sac_ros.sac.graph_capture import RecordedFunction
+from sac_ros.sac.graph_capture import CapturedGraph
 
 SIZE, N, B = 9, 3, 32
 UPDATES = 8  # two before the replay begins
@@ -71,7 +71,7 @@ def test_replayed_updates_equal_updates_from_python_bit_for_bit(
         sac = agent(
             value_function=value_function,
             learn_temperature=learn_temperature,
-            record_updates=record,
+            capture_updates=record,
         )
         torch.manual_seed(2)
         metrics = [sac.update(batch) for batch in batches(UPDATES, discount=discount)]
@@ -85,7 +85,7 @@ def test_replayed_updates_equal_updates_from_python_bit_for_bit(
 
 
 def test_replayed_updates_follow_a_change_of_the_learning_rate() -> None:
-    agents = [agent(record_updates=record) for record in (True, False)]
+    agents = [agent(capture_updates=record) for record in (True, False)]
     for sac in agents:
         torch.manual_seed(2)
         for index, batch in enumerate(batches(UPDATES)):
@@ -98,7 +98,7 @@ def test_a_restored_agent_goes_on_from_what_was_restored() -> None:
     saved = agent()
     for batch in batches(3):
         saved.update(batch)
-    recorded, plain = agent(), agent(record_updates=False)
+    recorded, plain = agent(), agent(capture_updates=False)
     for sac in (recorded, plain):
         for batch in batches(4):
             sac.update(batch)
@@ -110,7 +110,7 @@ def test_a_restored_agent_goes_on_from_what_was_restored() -> None:
 
 
 def test_a_batch_of_another_size_is_learned_from_as_well() -> None:
-    agents = [agent(record_updates=record) for record in (True, False)]
+    agents = [agent(capture_updates=record) for record in (True, False)]
     for sac in agents:
         torch.manual_seed(2)
         for batch in [*batches(4), *batches(1, rows=B // 2), *batches(2)]:
@@ -127,7 +127,7 @@ def test_every_call_does_its_work_once() -> None:
         total.add_(values)
         return (total.clone(),)
 
-    function = RecordedFunction(add)
+    function = CapturedGraph(add)
     seen = [function(torch.full((2,), float(number)))[0][0].item() for number in range(1, 7)]
     assert seen == [1.0, 3.0, 6.0, 10.0, 15.0, 21.0]
     assert len(calls) == 2
@@ -142,7 +142,7 @@ def test_what_changes_a_list_of_tensors_in_place_is_replayed_too() -> None:
         torch._foreach_add_(counters, 1.0)
         return (values * 2.0,)
 
-    function = RecordedFunction(count)
+    function = CapturedGraph(count)
     for _ in range(5):
         function(torch.ones(3))
     assert [counter.item() for counter in counters] == [5.0, 5.0]
@@ -150,7 +150,7 @@ def test_what_changes_a_list_of_tensors_in_place_is_replayed_too() -> None:
 
 def test_what_is_forgotten_is_recorded_anew() -> None:
     factor = [torch.ones(())]
-    function = RecordedFunction(lambda values: (values * factor[0],))
+    function = CapturedGraph(lambda values: (values * factor[0],))
     for _ in range(3):
         function(torch.ones(2))
     factor[0] = torch.full((), 5.0)

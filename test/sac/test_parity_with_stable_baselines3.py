@@ -105,7 +105,7 @@ def test_updates_equal_those_of_stable_baselines3(
         log_std_max=2.0,
         learning_rate=3e-4,
         actor_output_scale=0.1,
-        record_updates=False,  # the noise is handed in from here
+        capture_updates=False,  # the noise is handed in from here
     )
     agent = SacAgent(SIZE, N, config)
     model = their_sac(agent)

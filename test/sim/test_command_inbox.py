@@ -8,13 +8,13 @@ import math
 import pytest
 
 from sac_ros.sim.command_inbox import CommandInbox, CommandRefusedError
-from sac_ros.sim.unreliable_line import UnreliableLine
+from sac_ros.sim.lossy_channel import LossyChannel
 
 NAMES = ("shoulder", "elbow")
 
 
 def inbox(latency: float = 0.0, timeout: float = 0.1) -> CommandInbox:
-    line = UnreliableLine(latency=latency, loss=0.0, seed=(0,))
+    line = LossyChannel(latency=latency, loss=0.0, seed=(0,))
     return CommandInbox(NAMES, line, timeout=timeout)
 
 

@@ -20,7 +20,7 @@ from sac_ros.training import policy_file
 from sac_ros.training.config import EnvironmentConfig, TrainConfig
 from sac_ros.training.evaluation import Evaluation
 from sac_ros.training.export import GateStates, export_policy
-from sac_ros.training.policy_graph import ReachPolicyGraph
+from sac_ros.training.policy_graph import PolicyGraph
 
 
 @dataclasses.dataclass
@@ -28,7 +28,7 @@ class ExportCall:
     """The arguments of `export_policy` but for the path."""
 
     env: ArmEnv
-    graph: ReachPolicyGraph
+    graph: PolicyGraph
     spec: PolicySpec
     states: GateStates
     home: list[float]

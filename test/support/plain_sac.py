@@ -63,7 +63,11 @@ class PlainSac:
         source = self.value if self.value is not None else self.critic
         tau = self.config.tau if self.value is None else self.config.value_tau
         self.follow(self.target, source, tau)
-        self.follow(self.average, self.actor, 1 / (1 + self.config.actor_average * self.updates))
+        self.follow(
+            self.average,
+            self.actor,
+            1 / (1 + self.config.averaging_window_fraction * self.updates),
+        )
         self.updates += 1
 
     def sample(self, observation: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ def experience(capacity: int = 200) -> Experience:
 
 
 def collector(envs: list[CountingEnv], memory: Experience, **arguments: Any) -> Collector:
-    defaults: dict[str, Any] = {"random_steps": 0, "continue_share": 0.0, "seed": 0}
+    defaults: dict[str, Any] = {"random_steps": 0, "continue_probability": 0.0, "seed": 0}
     return Collector(together(envs), memory, SHAPE, **{**defaults, **arguments})
 
 
@@ -164,7 +164,7 @@ def test_an_episode_continues_where_the_one_before_ended_by_its_share(
     share: float, continued: int
 ) -> None:
     env = CountingEnv(5)
-    collected([env], 45, continue_share=share)
+    collected([env], 45, continue_probability=share)
     given = [each["joint_position"] for each in env.options if each and "joint_position" in each]
     assert len(given) == continued
     for episode, posture in enumerate(given, start=1):

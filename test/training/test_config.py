@@ -19,7 +19,7 @@ from sac_ros.utils.errors import ConfigurationError
         ({"total_steps": -5}, r"total_steps must be a whole number at least 1; got -5"),
         ({"seed": -1}, r"seed must be .*at least 0.*; got -1"),
         ({"environments": 0}, r"environments must be .*; got 0"),
-        ({"relabel_share": 1.5}, r"relabel_share must be .*at most 1; got 1.5"),
+        ({"relabel_probability": 1.5}, r"relabel_probability must be .*at most 1; got 1.5"),
         ({"evaluation_episodes": 0}, r"evaluation_episodes must be .*; got 0"),
         ({"env": {"gravity": "moon"}}, r"gravity must be one of external, none.*; got 'moon'"),
         ({"env": {"episode_seconds": 0.0}}, r"episode_seconds must be .*above 0.*; got 0.0"),

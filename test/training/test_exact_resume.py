@@ -24,7 +24,7 @@ CHANGES: dict[str, Any] = {
     "total_steps": 1300,
     "checkpoint_interval": 400,
     "evaluation_interval": 700,
-    "continue_share": 0.5,
+    "continue_probability": 0.5,
     "env": {"episode_seconds": 0.46},
     "sac": {"replay_capacity": 1000},
 }

@@ -42,7 +42,9 @@ def step(state: torch.Tensor, action: torch.Tensor) -> tuple[torch.Tensor, torch
 
 @VARIANTS
 def test_it_learns_to_park_a_cart_from_random_experience(value_function: bool) -> None:
-    sac = agent(2, 1, value_function, gamma=0.9, initial_temperature=0.05, actor_average=0.02)
+    sac = agent(
+        2, 1, value_function, gamma=0.9, initial_temperature=0.05, averaging_window_fraction=0.02
+    )
     for _ in range(500):
         state = torch.rand(128, 2) * 3.0 - 1.5
         action = torch.rand(128, 1) * 2.0 - 1.0

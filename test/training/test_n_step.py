@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sac_ros.sim.env import ArmEnv
-from sac_ros.training.hindsight import Relabel
+from sac_ros.training.hindsight import HindsightRelabeler
 from sac_ros.training.n_step import NStep
-from sac_ros.training.replay_sampler import Replay
+from sac_ros.training.replay_sampler import ReplaySampler
 from sac_ros.utils.errors import ConfigurationError
 
 TERMINATED, TRUNCATED = "terminated", "truncated"
@@ -69,8 +69,8 @@ class GoalTask:
 def returns(ring: Ring, n_step: NStep, *, share: float = 0.0) -> dict[tuple[int, bool], Return]:
     """Every window that was drawn, by its first step and whether its goal was changed."""
     goals = np.array([[NEW]], dtype=np.float32)
-    relabel = Relabel(GoalTask(), goals, share, near_share=0.0)
-    source = Replay(ring, np.random.default_rng(0), relabel=relabel, n_step=n_step)
+    relabel = HindsightRelabeler(GoalTask(), goals, share, near_probability=0.0)
+    source = ReplaySampler(ring, np.random.default_rng(0), relabel=relabel, n_step=n_step)
     (batch,) = source.batches(1, 50 * ring.size)
     assert batch.discount is not None
     found: dict[tuple[int, bool], Return] = {}
@@ -212,10 +212,10 @@ def test_windows_of_the_real_task_are_the_environments_own_under_another_goal() 
     env.close()
     for name, column in zip(names, zip(*columns, strict=True), strict=True):
         setattr(ring, name, np.array(column, dtype=np.float32))
-    (batch,) = Replay(
+    (batch,) = ReplaySampler(
         ring,
         np.random.default_rng(0),
-        relabel=Relabel(env.task, other, share=1.0, near_share=0.0),
+        relabel=HindsightRelabeler(env.task, other, share=1.0, near_probability=0.0),
         n_step=NStep(3, 0.9, 1),
     ).batches(1, 200)
 
@@ -242,7 +242,7 @@ def test_windows_of_the_real_task_are_the_environments_own_under_another_goal() 
 def test_one_step_is_the_replay_without_windows() -> None:
     ring = Ring([1, 2, 4, 8], {1: TERMINATED})
     drawn = [
-        Replay(ring, np.random.default_rng(0), n_step=n_step).batches(1, 50)[0]
+        ReplaySampler(ring, np.random.default_rng(0), n_step=n_step).batches(1, 50)[0]
         for n_step in (None, NStep(1, 0.5, 1))
     ]
     assert drawn[0].discount is drawn[1].discount is None
@@ -269,4 +269,4 @@ def test_a_memory_that_holds_no_whole_window_is_refused() -> None:
     with pytest.raises(
         ConfigurationError, match=r"replay_capacity must be at least 12, .*; got 11"
     ):
-        Replay(ring, np.random.default_rng(0), n_step=NStep(3, 0.9, 4))
+        ReplaySampler(ring, np.random.default_rng(0), n_step=NStep(3, 0.9, 4))

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from sac_ros.sac.agent import Batch
 from sac_ros.sim.env import ArmEnv
-from sac_ros.training.hindsight import NEAR, Relabel
-from sac_ros.training.replay_sampler import Replay
+from sac_ros.training.hindsight import NEAR, HindsightRelabeler
+from sac_ros.training.replay_sampler import ReplaySampler
 
 CAPACITY, SIZE, ACTION = 50, 4, 2
 
@@ -55,9 +55,9 @@ class LastColumnTask:
 GOALS = np.array([[1000.0], [2000.0]], dtype=np.float32)
 
 
-def replay(rows: Rows, *, share: float = 0.0, near_share: float = 0.0) -> Replay:
-    relabel = Relabel(LastColumnTask(), GOALS, share, near_share)
-    return Replay(rows, np.random.default_rng(0), relabel=relabel)
+def replay(rows: Rows, *, share: float = 0.0, near_probability: float = 0.0) -> ReplaySampler:
+    relabel = HindsightRelabeler(LastColumnTask(), GOALS, share, near_probability)
+    return ReplaySampler(rows, np.random.default_rng(0), relabel=relabel)
 
 
 def test_a_batch_holds_whole_transitions() -> None:
@@ -114,9 +114,9 @@ def test_the_share_of_changed_goals_is_what_was_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "source", [replay(Rows(), share=0.0), Replay(Rows(), np.random.default_rng(0))]
+    "source", [replay(Rows(), share=0.0), ReplaySampler(Rows(), np.random.default_rng(0))]
 )
-def test_without_a_share_or_a_task_every_goal_stays(source: Replay) -> None:
+def test_without_a_share_or_a_task_every_goal_stays(source: ReplaySampler) -> None:
     (batch,) = source.batches(1, 200)
     assert (batch.observation[:, -1] == batch.observation[:, 0]).all()
     assert (batch.reward == 200 + batch.observation[:, 0]).all()
@@ -126,7 +126,7 @@ def test_without_a_share_or_a_task_every_goal_stays(source: Replay) -> None:
 def test_goals_near_what_was_achieved_come_in_over_the_first_half(
     progress: float, near: float
 ) -> None:
-    source = replay(Rows(), share=0.8, near_share=0.2)
+    source = replay(Rows(), share=0.8, near_probability=0.2)
     source.set_progress(progress)
     (batch,) = source.batches(1, 20_000)
     row, goal = batch.observation[:, 0], batch.observation[:, -1]
@@ -192,8 +192,8 @@ def test_a_relabelled_transition_is_the_environments_own_under_that_goal(
 ) -> None:
     env, rows = recorded
     goals = np.array([goal], dtype=np.float32)
-    relabel = Relabel(env.task, goals, share=1.0, near_share=0.0)
-    source = Replay(rows, np.random.default_rng(seed), relabel=relabel)
+    relabel = HindsightRelabeler(env.task, goals, share=1.0, near_probability=0.0)
+    source = ReplaySampler(rows, np.random.default_rng(seed), relabel=relabel)
     (batch,) = source.batches(1, 16)
     sine = batch.observation[:, env.encoding.columns("joint_position_sin")].numpy()
     cosine = batch.observation[:, env.encoding.columns("joint_position_cos")].numpy()
@@ -215,7 +215,9 @@ def test_near_goals_are_around_the_tip_evenly_up_to_their_distance(
     recorded: tuple[ArmEnv, Rows],
 ) -> None:
     env, rows = recorded
-    relabel = Relabel(env.task, np.zeros((1, 3), dtype=np.float32), share=1.0, near_share=1.0)
+    relabel = HindsightRelabeler(
+        env.task, np.zeros((1, 3), dtype=np.float32), share=1.0, near_probability=1.0
+    )
     relabel.progress = 1.0
     observation = np.tile(rows.observation[:1], (20_000, 1))
     goals = relabel.draw(observation, np.random.default_rng(0))
@@ -238,8 +240,8 @@ def test_a_real_transition_that_keeps_its_goal_keeps_every_bit(
 ) -> None:
     env, rows = recorded
     goals = np.array([[9.0, 9.0, 9.0]], dtype=np.float32)
-    relabel = Relabel(env.task, goals, share=0.3, near_share=0.0)
-    source = Replay(rows, np.random.default_rng(0), relabel=relabel)
+    relabel = HindsightRelabeler(env.task, goals, share=0.3, near_probability=0.0)
+    source = ReplaySampler(rows, np.random.default_rng(0), relabel=relabel)
     known = {row.tobytes(): index for index, row in enumerate(rows.observation[:200])}
     (batch,) = source.batches(1, 400)
     kept = batch.observation[:, env.encoding.columns("goal")].numpy()[:, 0] != 9.0

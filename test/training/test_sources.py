@@ -41,7 +41,7 @@ def setup() -> CollectorSetup:
         environments=ENVIRONMENTS,
         actor_shape=ActorShape.of(size, n, (8,), (-3.0, 0.0)),
         random_steps=20,
-        continue_share=0.5,
+        continue_probability=0.5,
         seed=3,
     )
 

@@ -12,7 +12,7 @@ import torch
 
 from sac_ros.sac.agent import Batch, SacAgent
 from sac_ros.sac.config import SacConfig
-from sac_ros.training.replay_sampler import Replay
+from sac_ros.training.replay_sampler import ReplaySampler
 from sac_ros.training.training_loop import UPDATES_PER_BLOCK, LoopState, TrainingLoop
 
 CONFIG = SacConfig(hidden_sizes=(8,), batch_size=4, learning_starts=100, updates_per_step=0.5)
@@ -52,7 +52,7 @@ class FakeSource:
 def loop_over(source: FakeSource, **arguments: Any) -> TrainingLoop:
     torch.manual_seed(0)
     agent = SacAgent(3, 2, CONFIG)
-    replay = Replay(source, np.random.default_rng(0))
+    replay = ReplaySampler(source, np.random.default_rng(0))
     return TrainingLoop(agent, replay, source, **{"total_steps": 1000, **arguments})
 
 

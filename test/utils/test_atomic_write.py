@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sac_ros.utils.atomic_write import whole_file
+from sac_ros.utils.atomic_write import atomic_write
 
 
 def test_the_file_appears_only_when_its_writer_is_done(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write_text("new")
         assert not path.exists()
     assert path.read_text() == "new"
@@ -29,6 +29,6 @@ def test_after_an_error_the_old_file_stands_and_nothing_else_is_left(tmp_path: P
 
 
 def fail_halfway(path: Path) -> None:
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write_text("half")
         raise OSError("full")

@@ -9,7 +9,7 @@ from sac_ros.bags.report import facts, overview, sections
 from sac_ros.bags.report.html import Markup, element, join, text
 from sac_ros.bags.report.plots import Series
 from sac_ros.bags.result import OPEN_LOOP, Evaluation
-from sac_ros.utils.atomic_write import whole_file
+from sac_ros.utils.atomic_write import atomic_write
 
 REPORT_FILE = "report.html"
 """The name of the file in an evaluation's folder."""
@@ -139,6 +139,6 @@ def report_html(evaluation: Evaluation, series: Series) -> str:
 def save_report(evaluation: Evaluation, series: Series, folder: Path) -> Path:
     """Write ``report.html`` into an existing folder, whole or not at all; return its path."""
     path = folder / REPORT_FILE
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(report_html(evaluation, series), encoding="utf-8")
     return path

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 
 
-class Pacer:
+class FixedRateClock:
     """Says how many steps are due, so that step k happens at start + k · period.
 
     It starts with the first question. Counting from one start means that rounding and late calls

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import pytest
 
-from sac_ros.sim.unreliable_line import UnreliableLine
+from sac_ros.sim.lossy_channel import LossyChannel
 
 
-def line(latency: float = 0.0, loss: float = 0.0, seed: int = 0) -> UnreliableLine[int]:
-    return UnreliableLine(latency=latency, loss=loss, seed=(seed,))
+def line(latency: float = 0.0, loss: float = 0.0, seed: int = 0) -> LossyChannel[int]:
+    return LossyChannel(latency=latency, loss=loss, seed=(seed,))
 
 
 def items(received: list[tuple[float, int]]) -> list[int]:

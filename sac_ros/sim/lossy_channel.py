@@ -11,7 +11,7 @@ import numpy as np
 Item = TypeVar("Item")
 
 
-class UnreliableLine(Generic[Item]):
+class LossyChannel(Generic[Item]):
     """Carries items in their order: each comes out `latency` s after it went in, or never.
 
     Time is an argument everywhere (s, any monotonic clock).
