@@ -23,12 +23,13 @@ LAYERS = {
     "cdr": set(),
     "robots": {"utils"},
     "policy": GROUND | {"robots"},
-    "tasks": {"utils", "robots", "policy"},
-    "sim": {"utils", "robots", "policy", "tasks"},
+    "tasks": {"utils", "robots"},
+    "controllers": {"utils", "robots"},
+    "sim": {"utils", "robots", "tasks", "controllers"},
     "sac": {"utils"},
     "bags": GROUND | {"policy"},
-    "training": {"utils", "policy", "robots", "tasks", "sim", "sac"},
-    "cli": GROUND | {"policy", "robots", "tasks", "sim", "sac", "training", "bags"},
+    "training": {"utils", "policy", "robots", "tasks", "controllers", "sim", "sac"},
+    "cli": GROUND | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags"},
     "nodes": GROUND | {"policy", "robots", "tasks", "sim", "sac", "training", "bags"},
 }
 
@@ -37,7 +38,7 @@ ROS = {
     *("builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "lifecycle_msgs"),
     *("rcl_interfaces", "rosgraph_msgs", "sensor_msgs", "std_msgs", "std_srvs"),
 }
-SIMULATION = {"pybullet", "pybullet_data", "pybullet_utils", "gymnasium"}
+SIMULATION = {"pybullet", "pybullet_data", "pybullet_utils", "mujoco", "gymnasium"}
 LEARNING = {"torch", "onnx", "tensorboard"}
 
 # What a layer must not import from outside, whatever else it does.
@@ -45,7 +46,8 @@ FORBIDDEN = {
     "utils": ROS | SIMULATION | LEARNING | {"numpy", "yaml"},
     "cdr": ROS | SIMULATION | LEARNING | {"yaml"},
     "policy": ROS | SIMULATION | LEARNING | {"yaml", "matplotlib", "PIL", "tqdm"},
-    "robots": ROS | (SIMULATION - {"pybullet_data"}) | LEARNING,
+    "robots": ROS | SIMULATION | LEARNING,
+    "controllers": ROS | SIMULATION | LEARNING,
     "tasks": ROS | SIMULATION | LEARNING,
     "sim": ROS | LEARNING,
     "sac": ROS | SIMULATION | {"onnx", "tensorboard"},

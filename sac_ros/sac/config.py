@@ -39,9 +39,7 @@ class SacConfig:
         maximum=1.0,
     )
     updates_per_step: float = setting(0.2, "Updates per environment step", above=0.0, maximum=64.0)
-    learning_starts: int = setting(
-        1000, "Environment steps with random actions before the first update", minimum=1
-    )
+    learning_starts: int = setting(1000, "Environment steps before the first update", minimum=1)
     replay_capacity: int = setting(
         1_000_000, "Transitions that the replay holds at most", minimum=1000, maximum=100_000_000
     )

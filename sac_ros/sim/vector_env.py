@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from sac_ros.controllers.warm_up import WarmUpController
 from sac_ros.robots.arm import Arm, load_arm
 from sac_ros.robots.dynamics import torque_speed_envelope
 from sac_ros.sim.backend import PHYSICS_RATE, make_backend
@@ -139,6 +140,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             self.arm.action_scale * action_scale_factor, self.arm.torque_limit
         )
         self.randomization = Randomization(self.arm, randomization)
+        self._warm_up = WarmUpController(self.arm, self.action_scale)
         carried = gravity_compensation == "policy"
         self.plants = [
             Plant(
@@ -262,6 +264,13 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             torque = torque + self.arm.gravity_torque(position)
         limit = self.arm.torque_limit
         return np.minimum(np.maximum(torque, -limit), limit)
+
+    def warm_up_actions(self, rng: np.random.Generator) -> Float32:
+        """Actions [num_envs, n] that lead the arms to their goals, with noise."""
+        n = self.arm.joints
+        points = self.task.goal_marker(self._goals)
+        position, velocity = self._state[:, :n], self._state[:, n : 2 * n]
+        return self._warm_up.actions(points, position, velocity, rng)
 
     def render(self) -> tuple[Any, ...] | None:
         """A frame [height, width, 3] uint8 of every arm with `rgb_array`; None for a window."""

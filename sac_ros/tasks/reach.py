@@ -29,7 +29,9 @@ class ReachReward:
     )
     velocity: float = setting(1.4, "weight of the squared, scaled joint velocities", minimum=0.0)
     overspeed: float = setting(
-        3.0, "weight of the squared excess over 80 % of a velocity limit", minimum=0.0
+        3.0,
+        "weight of the squared excess over 80 % of a velocity limit, linear beyond the limit",
+        minimum=0.0,
     )
     posture: float = setting(
         3.0, "weight of the distance of the joints from home, 1 − cos", minimum=0.0
@@ -104,16 +106,20 @@ class ReachTask(Task):
         change of action, each weight w as in `ReachReward`:
 
             r = w_c / (1 + d/σ) − w_d d
-                − w_v mean v² − w_o Σ max(0, |v| − 0.8)²
+                − w_v mean v² − w_o Σ (max(0, |v| − 0.8)² − max(0, |v| − 1)²)
                 − w_p mean(1 − cos(q − home)) − w_a mean Δa²
 
         The bonus has its steepest slope at the goal itself, so that the last millimetres count.
+        Overspeed costs its square up to the limit, and in proportion beyond: an arm that explores
+        reaches three times the limit, and the square of that, ten times all other terms together,
+        is all that the critics would learn.
         The posture term chooses among the many postures that reach a goal; without it a redundant
         arm drifts into its joint limits from goal to goal.
         """
         w, after = self.weights, next_observation
         v = after[..., self.columns("joint_velocity")]
-        excess = np.maximum(np.abs(v) - np.float32(0.8), np.float32(0.0))
+        speed, zero = np.abs(v), np.float32(0.0)
+        fast, beyond = np.maximum(speed - np.float32(0.8), zero), np.maximum(speed - 1, zero)
         change = action - observation[..., self.columns("previous_action")]
         sine = after[..., self.columns("joint_position_sin")]
         cosine = after[..., self.columns("joint_position_cos")]
@@ -121,7 +127,7 @@ class ReachTask(Task):
         return (
             self.goal_reward(after)
             - w.velocity * _mean(v * v)
-            - w.overspeed * _sum(excess * excess)
+            - w.overspeed * _sum(fast * fast - beyond * beyond)
             - w.posture * _mean(1.0 - cos_from_home)
             - w.action_change * _mean(change * change)
         )

@@ -114,8 +114,8 @@ class Task(ABC):
         """How far [...] the end effector at [..., 7] is from goals [..., k], in `goal_unit`."""
 
     def goal_marker(self, goal: NDArray[np.float64]) -> NDArray[np.float64]:
-        """[3] m, where a picture shows the goal [k]."""
-        return goal[:3]
+        """[..., 3] m, where the end effector is at goals [..., k]: for pictures and warm-up."""
+        return goal[..., :3]
 
     @abstractmethod
     def goal_bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -15,7 +15,8 @@ from sac_ros.training.replay_buffer import Experience
 class Collector:
     """Steps a few environments together, with one actor call for all of them.
 
-    The first `random_steps` actions are drawn uniformly.
+    The first `warm_up_steps` actions are those of the environments' `warm_up_actions`; after them,
+    up to `random_steps`, they are drawn uniformly.
     """
 
     def __init__(
@@ -24,6 +25,7 @@ class Collector:
         experience: Experience,
         actor_shape: ActorShape,
         *,
+        warm_up_steps: int,
         random_steps: int,
         continue_probability: float,
         seed: int,
@@ -35,7 +37,9 @@ class Collector:
                 (`AutoresetMode.DISABLED`); the info holds `distance` and `joint_position`.
             experience: where transitions go.
             actor_shape: of the actor whose weights the experience holds.
-            random_steps: transitions with uniformly drawn actions at the start.
+            warm_up_steps: transitions at the start whose actions the environments'
+                `warm_up_actions(rng)` gives; they need none where it is 0.
+            random_steps: transitions at the start with uniformly drawn actions, but for those.
             continue_probability: of an episode to start where the one before it ended, as on a
                 robot that is sent from goal to goal.
             seed: of every draw.
@@ -44,6 +48,7 @@ class Collector:
         self._experience = experience
         self._actor = NumpyActor(actor_shape)
         self._actor_version = 0
+        self._warm_up_steps = warm_up_steps
         self._random_steps = random_steps
         self._continue_probability = continue_probability
         self._rng = np.random.default_rng([seed, 1])
@@ -89,6 +94,8 @@ class Collector:
     def _actions(self) -> np.ndarray[Any, np.dtype[np.float32]]:
         n = self._experience.shape.action
         size = (self._environments.num_envs, n)
+        if self._experience.env_steps < self._warm_up_steps:
+            return self._environments.warm_up_actions(self._rng)  # type: ignore[attr-defined]
         if self._experience.env_steps < self._random_steps:
             return self._rng.uniform(-1.0, 1.0, size).astype(np.float32)
         fresh = self._experience.read_actor(self._actor_version)

@@ -75,6 +75,12 @@ class TrainConfig:
         "cpu", "Where the learner computes; cuda needs torch's CUDA build", choices=("cpu", "cuda")
     )
     environments: int = setting(4, "Environments in the collector", minimum=1, maximum=256)
+    warm_up_steps: int = setting(
+        4_000,
+        "Environment steps at the start in which a noisy controller leads the arms to their "
+        "goals; 0: random actions",
+        minimum=0,
+    )
     continue_probability: float = setting(
         0.7,
         "Probability of training episodes that start where the one before ended",

@@ -37,8 +37,8 @@ def model_card(policy: Policy, file_name: str) -> str:
 
 `{file_name}`, sha256 `{policy.sha256}`
 
-Moves the {spec.arm}'s end effector to a goal point and keeps it there. The file holds its spec and a self
-test; `evaluate_policy {file_name}` measures it again.
+Moves the {spec.arm}'s end effector to a goal point and keeps it there. The file holds its spec
+and a self test; `evaluate_policy {file_name}` measures it again.
 
 | | |
 |---|---|

@@ -318,6 +318,7 @@ class TrainingSession:
             environment_arguments=self._env_arguments(),
             environments=self.config.environments,
             actor_shape=shape,
+            warm_up_steps=self.config.warm_up_steps,
             random_steps=self.config.sac.learning_starts,
             continue_probability=self.config.continue_probability,
             seed=self._collector_seed(),

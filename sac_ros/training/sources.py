@@ -34,6 +34,7 @@ class CollectorSetup:
     environment_arguments: dict[str, Any]
     environments: int
     actor_shape: ActorShape
+    warm_up_steps: int
     random_steps: int
     continue_probability: float
     seed: int
@@ -50,6 +51,7 @@ class CollectorSetup:
             made,
             experience,
             self.actor_shape,
+            warm_up_steps=self.warm_up_steps,
             random_steps=self.random_steps,
             continue_probability=self.continue_probability,
             seed=self.seed,

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A noisy way to the goal, by inverse kinematics: the experience a training starts with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.robots.arm import Arm
+
+Array = NDArray[np.float64]
+
+REACH_TIME = 0.5  # s, time constant of the end effector's way to the goal
+HOME_TIME = 1.0  # s, time constant of the joints' way home, in the Jacobian's null space
+TRACKING_TIME = 0.1  # s, time constant of the joint velocities
+FASTEST = 0.5  # of its velocity limit, what a joint is sent with at most, without the noise
+NOISE = 0.3  # standard deviation of the noise on that fraction, fresh at every step
+_DAMPING = 0.1  # m, of the inverse kinematics: what counts as nearly singular
+
+
+@dataclass(frozen=True, eq=False)
+class WarmUpController:
+    """Moves the joints at velocities that lead the end effector to a point, and noise on them.
+
+    The noise is on velocities, and the mass matrix makes torques of them: what the arm does, and
+    the experience with it, depends little on the torque that an action of one stands for. Uniform
+    actions are a poor start where that torque is large: the arm is flung about far beyond its
+    velocity limits, and hardly ever comes near a goal.
+
+    Attributes:
+        arm: the arm.
+        action_scale: [n] N·m at action 1.
+    """
+
+    arm: Arm
+    action_scale: Array
+
+    def actions(
+        self, point: Array, position: Array, velocity: Array, rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """Actions [k, n] in −1..1 for k arms.
+
+        With J⁺ the damped inverse of the end effector's Jacobian J (Siciliano et al. 2009,
+        ch. 3.5), and velocities over their limits:
+
+            v_d = J⁺ ((goal − tip) / T_reach − J h) + h,   h = (home − q) / T_home
+            a = clip((M (v_d + noise − v) / T_track + D (v_d + noise)) / action_scale)
+
+        Args:
+            point: [k, 3] m, where the end effector is to be.
+            position: [k, n] rad.
+            velocity: [k, n] rad/s.
+            rng: source of the noise.
+        """
+        arm = self.arm
+        frames = arm.chain.frames_at(position)
+        jacobian = arm.chain.jacobian(frames)[:, :3]
+        transposed = jacobian.swapaxes(-1, -2)
+        inverse = transposed @ np.linalg.inv(jacobian @ transposed + _DAMPING**2 * np.eye(3))
+        way = (point - frames.tip)[..., None] / REACH_TIME
+        home = (arm.home - position)[..., None] / HOME_TIME
+        wanted = (inverse @ (way - jacobian @ home) + home)[..., 0] / arm.velocity_limit
+        wanted *= FASTEST / np.maximum(np.abs(wanted).max(axis=-1, keepdims=True), FASTEST)
+        wanted = (wanted + NOISE * rng.standard_normal(wanted.shape)) * arm.velocity_limit
+        mass_matrix = arm.bodies.mass_matrix(arm.chain, frames)
+        acceleration = ((wanted - velocity) / TRACKING_TIME)[..., None]
+        torque = (mass_matrix @ acceleration)[..., 0] + arm.damping * wanted
+        return np.clip(torque / self.action_scale, -1.0, 1.0).astype(np.float32)
