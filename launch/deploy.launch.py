@@ -21,6 +21,7 @@ from sac_ros.nodes.launch_recording import recording
 from sac_ros.nodes.launch_support import bring_up, is_true, must_be_file, show_in_rviz, shut_down
 from sac_ros.nodes.policy_config import PolicyNodeConfig
 from sac_ros.nodes.sim_config import SimNodeConfig
+from sac_ros.sim.gravity_mode import GRAVITY_MODE
 from sac_ros.utils.package_share import share_path
 
 STEP_TIMEOUT = 30.0  # s, for the node to start, the robot to be heard, a transition to end
@@ -101,10 +102,10 @@ def _simulated_arm() -> GroupAction:
 
 
 def _simulated_gravity() -> PythonExpression:
-    """The simulated robot does about gravity what policy_node is told of it."""
-    told = LaunchConfiguration("robot_gravity")
+    """The simulated robot's own argument, unless policy_node's parameter decides it."""
+    told = LaunchConfiguration("gravity_compensation")
     itself = LaunchConfiguration("gravity", default="")
-    return PythonExpression(["'", told, "' or '", itself, "'"])
+    return PythonExpression([f"{GRAVITY_MODE}.get('", told, "', '", itself, "')"])
 
 
 def _arguments() -> list[DeclareLaunchArgument]:
@@ -152,7 +153,7 @@ def _arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "sim_params_file",
             default_value=str(share_path("config", "sim.yaml")),
-            description="Parameters of sim_node; arm, robot_gravity (as its gravity) and the "
-            "arguments of simulate.launch.py override it.",
+            description="Parameters of sim_node; arm, gravity_compensation (as its gravity) "
+            "and the arguments of simulate.launch.py override it.",
         ),
     ]

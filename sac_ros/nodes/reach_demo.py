@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from sac_ros.nodes.bring_up import BringUp
 from sac_ros.nodes.child_processes import ChildProcesses
 from sac_ros.nodes.loopback import loopback_only
-from sac_ros.nodes.policy_config import robot_gravity_of
 from sac_ros.nodes.private_domain import PrivateDomain
 from sac_ros.nodes.reach_watch import CLOSE, Reach, ReachWatch
 from sac_ros.nodes.spinning_node import spinning_node
@@ -28,6 +27,7 @@ from sac_ros.policy.spec import PolicySpec
 from sac_ros.robots.arm import ArmModel, load_arm
 from sac_ros.robots.kinematics import chain_of
 from sac_ros.sim.goal_sampler import PostureSampler
+from sac_ros.sim.gravity_mode import GRAVITY_MODE
 from sac_ros.sim.sim_arm import SimArm
 from sac_ros.utils.errors import (
     EXIT_BAD_ANSWER,
@@ -136,14 +136,14 @@ def start_nodes(
             [*common, "-p", f"bag:={record.resolve()}"],
             environment,
         )
-    gravity = robot_gravity_of(spec)
+    gravity = spec.gravity_compensation
     nodes.start(
         "sim_node",
         "sac_ros.nodes.sim_node",
         [
             *common,
             *("--params-file", str(share_path("config", "sim.yaml"))),
-            *("-p", f"arm:={spec.arm}", "-p", f"gravity:={gravity}"),
+            *("-p", f"arm:={spec.arm}", "-p", f"gravity:={GRAVITY_MODE[gravity]}"),
         ],
         environment,
     )
@@ -154,7 +154,7 @@ def start_nodes(
             *common,
             *("--params-file", str(share_path("config", "policy.yaml"))),
             *("-p", f"model_path:={model.resolve()}"),
-            *("-p", f"watchdog_s:={WATCHDOG}", "-p", f"robot_gravity:={gravity}"),
+            *("-p", f"watchdog_s:={WATCHDOG}", "-p", f"gravity_compensation:={gravity}"),
         ],
         environment,
     )

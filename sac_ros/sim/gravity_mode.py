@@ -3,3 +3,6 @@
 
 GRAVITY_MODES = ("external", "none")
 """``external``: the robot adds g(q) to the command; ``none``: it adds nothing."""
+
+GRAVITY_MODE = {"robot": "external", "policy": "none"}
+"""``gravity_compensation`` of a policy file → the mode of the simulated arm that it is for."""

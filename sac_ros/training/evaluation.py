@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sac_ros.policy.runtime import Policy
 from sac_ros.sim.env import ArmEnv
+from sac_ros.sim.gravity_mode import GRAVITY_MODE
 from sac_ros.training.smoothness import Power, power, root_mean_square
 from sac_ros.utils.errors import ConfigurationError, PolicyFileError
 
@@ -111,7 +112,10 @@ def policy_controller(policy: Policy, env: ArmEnv) -> Controller:
         observation: NDArray[np.float32], info: dict[str, Any]
     ) -> tuple[Array | None, Any]:
         torque, action = policy(
-            info["joint_position"], info["joint_velocity"], info["goal"], observation[previous]
+            info["joint_position"],
+            info["joint_velocity"],
+            info["goal"],
+            state=observation[previous],
         )
         return torque.astype(np.float64), action
 
@@ -131,7 +135,7 @@ def environment_of(policy: Policy, **arguments: Any) -> ArmEnv:
         env = ArmEnv(
             spec.arm,
             control_rate_hz=int(rate) if rate.is_integer() else rate,  # type: ignore[arg-type]
-            gravity="external" if spec.gravity == "external" else "none",
+            gravity=GRAVITY_MODE[spec.gravity_compensation],
             **arguments,
         )
     except ConfigurationError as error:

@@ -19,9 +19,14 @@ def model_card(policy: Policy, file_name: str) -> str:
     )
     seeds = found["seeds"]
     gravity = {
-        "external": "the robot adds g(q) itself",
-        "included": "the torque holds g(q), from the URDF; the robot must add nothing",
+        "robot": "the robot adds g(q) itself",
+        "policy": "the torque holds g(q), from the URDF; the robot must add nothing",
     }
+    success = "".join(
+        f"| within {100 * each['position_tolerance_m']:g} cm | {each['rate']:.1%} of "
+        f"{found['episodes']} held-out goals |\n"
+        for each in found["success"]
+    )
     joints = "\n".join(
         f"| `{name}` | {torque:g} | {scale:g} | {speed:g} | {low:.2f} to {high:.2f} |"
         for name, torque, scale, speed, (low, high) in zip(
@@ -44,14 +49,12 @@ test; `evaluate_policy {file_name}` measures it again.
 |---|---|
 | task | {spec.task} |
 | control rate | {spec.control_rate_hz:g} Hz |
-| gravity | {spec.gravity}: {gravity[spec.gravity]} |
+| gravity compensation | {spec.gravity_compensation}: {gravity[spec.gravity_compensation]} |
 | goals | {goal} {spec.goal.unit}, in `{spec.goal.frame}` |
 | trained with | {made["algorithm"]}, seed {made["seed"]}, {made["env_steps"]:,} env steps, \
 {made["wall_seconds"]:.0f} s{_taken_after(made)} |
 | by | sac_ros {spec.package_version}, revision `{made["git_revision"]}`, {made["date"]} |
-| within 5 cm | {found["success_rate"]:.1%} of {found["episodes"]} held-out goals |
-| within 2 cm | {found["success_rate_2cm"]:.1%} |
-| median, 95th percentile | {1e3 * found["median_error_m"]:.1f} mm, \
+{success}| median, 95th percentile | {1e3 * found["median_error_m"]:.1f} mm, \
 {1e3 * found["p95_error_m"]:.1f} mm |
 {_motion_rows(found)}| evaluation seeds | {seeds[0]} to {seeds[1]} |
 

@@ -79,11 +79,18 @@ def write_policy(
         velocity_limit=_numbers(arm.velocity_limit),
         action_scale=_numbers(arm.action_scale),
         control_rate_hz=float(env.control_rate_hz),
-        gravity="external" if env.gravity_model is None else "included",
+        gravity_compensation="robot" if env.gravity_model is None else "policy",
         task="reach",
         goal=GoalSpec(
-            ("x", "y", "z"), "m", arm.base_link, _numbers(arm.goal_low), _numbers(arm.goal_high)
+            ("x", "y", "z"),
+            "m",
+            arm.base_link,
+            _numbers(arm.goal_low),
+            _numbers(arm.goal_high),
+            tolerance=0.02,
         ),
+        stop_damping=_numbers(arm.action_scale / arm.velocity_limit),
+        brake_limit=_numbers(np.minimum(arm.torque_limit, 2.0 * arm.action_scale)),
         observation=env.encoding.terms,
         training_range=_training_range(env, observations),
         training={
@@ -103,8 +110,10 @@ def write_policy(
         evaluation={
             "episodes": evaluation.episodes,
             "seeds": [evaluation.seed, evaluation.seed + evaluation.episodes - 1],
-            "success_rate": evaluation.success_5cm,
-            "success_rate_2cm": evaluation.success_2cm,
+            "success": [
+                {"position_tolerance_m": 0.05, "rate": evaluation.success_5cm},
+                {"position_tolerance_m": 0.02, "rate": evaluation.success_2cm},
+            ],
             "median_error_m": evaluation.median_error_m,
             "p95_error_m": evaluation.p95_error_m,
             "rms_torque_step": evaluation.rms_torque_step,
@@ -143,7 +152,7 @@ def gate_states(env: ArmEnv, number: int = GATE_STATES) -> GateStates:
         "joint_position": position,
         "joint_velocity": velocity,
         "goal": goal,
-        "previous_action": action,
+        "state": action,
     }
     return GateStates(
         inputs,

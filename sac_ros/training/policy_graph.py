@@ -63,11 +63,11 @@ class ReachPolicyGraph(nn.Module):
         joint_position: Tensor,
         joint_velocity: Tensor,
         goal: Tensor,
-        previous_action: Tensor,
+        state: Tensor,
     ) -> tuple[Tensor, ...]:
-        """Torque [batch, n] N·m and action [batch, n], as the contract of the policy file says.
+        """Torque, action, g(q) where the torque holds it, next state: the graph's outputs.
 
-        Where the torque holds g(q), that follows: [batch, n] N·m, from the positions alone.
+        All are [batch, n], the torques in N·m. The state is the previous action.
         """
         velocity = joint_velocity / self.velocity_limit
         sine, cosine = torch.sin(joint_position), torch.cos(joint_position)
@@ -79,7 +79,7 @@ class ReachPolicyGraph(nn.Module):
                 velocity,
                 goal,
                 goal - self.tip(frames),
-                previous_action,
+                state,
             ],
             dim=-1,
         )
@@ -87,11 +87,9 @@ class ReachPolicyGraph(nn.Module):
         highest = self._barrier_share(self.barrier_zero - velocity)
         lowest = -self._barrier_share(self.barrier_zero + velocity)
         torque = torch.minimum(torch.maximum(action, lowest), highest) * self.action_scale
-        if self.gravity is None:
-            return torch.clamp(torque, -self.torque_limit, self.torque_limit), action
-        gravity = self.gravity(frames)
-        torque = torch.clamp(torque + gravity, -self.torque_limit, self.torque_limit)
-        return torque, action, gravity
+        gravity = () if self.gravity is None else (self.gravity(frames),)
+        torque = torch.clamp(sum(gravity, torque), -self.torque_limit, self.torque_limit)
+        return torque, action, *gravity, action.clone()  # an output needs a tensor of its own
 
     def _barrier_share(self, room: Tensor) -> Tensor:
         return torch.clamp(torch.maximum(room / self.barrier_width, room), -1.0, 1.0)
