@@ -118,14 +118,14 @@ class Urdf:
         """
         if "<!DOCTYPE" in text or "<!ENTITY" in text:
             raise ConfigurationError(f"URDF {source} must have no DOCTYPE and no entities")
-        if "<xacro:" in text or "${" in text:
-            raise ConfigurationError(
-                f"URDF {source} is a xacro file: expand it first, with `xacro FILE > robot.urdf`"
-            )
         try:
             root = ElementTree.fromstring(text)
         except ElementTree.ParseError as error:
             raise ConfigurationError(f"URDF {source} is not XML: {error}") from error
+        if any("xacro" in e.tag or "${" in "".join(e.attrib.values()) for e in root.iter()):
+            raise ConfigurationError(
+                f"URDF {source} is a xacro file: expand it first, with `xacro FILE > robot.urdf`"
+            )
         if root.tag != "robot":
             raise ConfigurationError(f"URDF {source} must have a <robot>; got <{root.tag[:40]}>")
         urdf = cls(root, source, directory)
