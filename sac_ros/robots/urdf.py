@@ -7,6 +7,7 @@ import math
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ Array = NDArray[np.float64]
 MOVING = ("revolute", "continuous", "prismatic")
 _KINDS = (*MOVING, "fixed", "floating", "planar")
 _MAXIMUM_BYTES = 16 * 2**20  # a URDF is some 20 kB; the bound keeps a wrong file out of memory
+_HAND_BEHIND = 4  # joints that several chains share, so that they are fingers and not arms
 _TIP_NAMES = ("tool0", "tcp", "ee_link", "tool", "flange", "link_ee", "end_effector")
 
 
@@ -180,24 +182,37 @@ class Urdf:
         """The tip of the one arm that starts at `base_link`.
 
         The arm is the longest sequence of revolute joints; a gripper's sliding and following
-        joints do not count. Behind its last joint, a link with a usual name for a tool's frame is
-        preferred, then the only end, then the link that the last joint moves.
+        joints do not count, nor does a joint that others follow, nor do the fingers of a hand,
+        which branch off behind the fourth joint or later. Behind its last joint, a link with a
+        usual name for a tool's frame is preferred, then the only end, then the link that the last
+        joint moves.
 
         Raises:
             ConfigurationError: there are several arms, so that `tip_link` must be given.
         """
+        followed = {mimic.get("joint") for mimic in self.root.iter("mimic")}
         chains = {}
         for link in self.links:
             path = self._path_or_none(base_link, link)
             if path is not None:
                 moving = [joint for joint in path if joint.moving]
-                if all(not j.mimic and j.kind != "prismatic" for j in moving):
+                if all(
+                    not joint.mimic and joint.kind != "prismatic" and joint.name not in followed
+                    for joint in moving
+                ):
                     chains[link] = tuple(joint.name for joint in moving)
         longest = max(chains.values(), key=len, default=())
         if not longest:
-            raise ConfigurationError(f"no revolute joint of {self.source} starts at {base_link!r}")
+            raise ConfigurationError(
+                f"no revolute joints of {self.source} lead away from base_link {base_link!r}: "
+                "name the links where the arm starts and ends with base_link and tip_link"
+            )
         rivals = [link for link, c in chains.items() if c != longest[: len(c)]]
-        if rivals:
+        steps = zip(longest, *(chains[link] for link in rivals), strict=False)
+        shared = tuple(takewhile(lambda step: len(set(step)) == 1, steps))
+        if rivals and len(shared) >= _HAND_BEHIND:
+            longest = longest[: len(shared)]
+        elif rivals:
             raise ConfigurationError(
                 f"{self.source} has more than one arm: name one with tip_link, such as "
                 f"{next(k for k, c in chains.items() if c == longest)!r} or {rivals[-1]!r}"
