@@ -101,6 +101,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
+            "check_arm = sac_ros.cli.check_arm:main",
             "evaluate_bag = sac_ros.cli.evaluate_bag:main",
             "evaluate_policy = sac_ros.cli.evaluate_policy:main",
             "policy_node = sac_ros.nodes.policy_node:main",
