@@ -31,6 +31,7 @@ _KEYS = (
     "friction", "armature", "action_scale", "home", "goal_low", "goal_high",
 )  # fmt: skip
 _MAXIMUM_BYTES = 2**20
+_MAXIMUM_JOINTS = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,6 +298,11 @@ class _Builder:
         where = f"URDF {self._urdf.source}"
         if not joints:
             raise ConfigurationError(f"{where}: no joint between {base!r} and {tip!r} moves")
+        if len(joints) > _MAXIMUM_JOINTS:
+            raise ConfigurationError(
+                f"{where}: an arm must have at most {_MAXIMUM_JOINTS} joints; from {base!r} to "
+                f"{tip!r} there are {len(joints)}"
+            )
         for joint in joints:
             if joint.kind == "prismatic":
                 raise ConfigurationError(

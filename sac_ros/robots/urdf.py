@@ -20,7 +20,17 @@ Array = NDArray[np.float64]
 MOVING = ("revolute", "continuous", "prismatic")
 _KINDS = (*MOVING, "fixed", "floating", "planar")
 _MAXIMUM_BYTES = 16 * 2**20  # a URDF is some 20 kB; the bound keeps a wrong file out of memory
+_MAXIMUM_LINKS = 500  # a humanoid with hands has some 150
 _HAND_BEHIND = 4  # joints that several chains share, so that they are fingers and not arms
+SHAPES: dict[str, dict[str, int]] = {
+    "box": {"size": 3},
+    "cylinder": {"radius": 1, "length": 1},
+    "sphere": {"radius": 1},
+    "capsule": {"radius": 1, "length": 1},
+    "mesh": {},
+}
+"""The geometries that are read, with their attributes in m and how many numbers each has."""
+
 _TIP_NAMES = ("tool0", "tcp", "ee_link", "tool", "flange", "link_ee", "end_effector")
 
 
@@ -132,6 +142,7 @@ class Urdf:
             raise ConfigurationError(f"URDF {source} must have a <robot>; got <{root.tag[:40]}>")
         urdf = cls(root, source, directory)
         urdf._check_tree()
+        urdf._check_shapes()
         return urdf
 
     @cached_property
@@ -235,6 +246,10 @@ class Urdf:
     def _check_tree(self) -> None:
         names = [link.get("name", "") for link in self.root.findall("link")]
         joints = self.root.findall("joint")
+        if len(names) > _MAXIMUM_LINKS:
+            raise ConfigurationError(
+                f"URDF {self.source} must have at most {_MAXIMUM_LINKS} links; got {len(names)}"
+            )
         for what, all_names in (("link", names), ("joint", [j.get("name", "") for j in joints])):
             for name in all_names:
                 if not name or all_names.count(name) > 1:
@@ -272,6 +287,20 @@ class Urdf:
                     )
                 seen.add(link)
                 link = self.joint_above[link].parent
+
+    def _check_shapes(self) -> None:
+        for link in self.root.findall("link"):
+            what = f"a shape of link {link.get('name', '')!r}"
+            for shape in (*link.findall("collision"), *link.findall("visual")):
+                for key in ("xyz", "rpy"):
+                    self._triple(shape.find("origin"), key, (0.0, 0.0, 0.0), what)
+                for geometry in shape.findall("geometry/*"):
+                    for key, size in SHAPES.get(geometry.tag, {}).items():
+                        if min(self._numbers(geometry, key, size, what)) < 0.0:
+                            raise ConfigurationError(
+                                f"URDF {self.source}: {key} of {what} must not be below 0 m; "
+                                f"got {geometry.get(key)!r}"
+                            )
 
     def _joint(self, element: ElementTree.Element) -> UrdfJoint:
         name = element.get("name", "")
