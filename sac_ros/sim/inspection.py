@@ -26,6 +26,8 @@ _LONGEST_STEP = 0.5  # rad, of one iteration
 _CONFIGURATIONS = 500  # for collisions
 _COMPARED = 20  # configurations in which the engines are compared
 _AGREES = 1e-6
+_LONG = 20.0  # m
+_SLOW = 0.1  # of a velocity limit
 _MESHES = (".obj", ".stl", ".dae")
 
 
@@ -56,10 +58,15 @@ class Inspection:
     damping_number: tuple[float, ...]
     explicit_timestep: float | None
     agreement: dict[str, dict[str, float]]
+    refusals: list[str]
 
     def doubts(self, arm: Arm) -> list[str]:
         """Sentences on what is probably wrong with the arm."""
-        found = [note for note in arm.notes if "impossible inertia" in note]
+        found = [note for note in arm.notes if "impossible inertia" in note] + self.refusals
+        found += [f"{joint} is too weak: {why}" for joint, why in _too_weak(arm).items()]
+        reach = float(np.linalg.norm(arm.chain.translation, axis=-1).sum())
+        if reach > _LONG:
+            found.append(f"the arm is {reach:.3g} m long: a URDF has its lengths in metres")
         if self.reachable_fraction < 0.5:
             found.append(f"only {self.reachable_fraction:.0%} of the goal box can be reached")
         if self.touching:
@@ -85,6 +92,7 @@ def inspect(arm: Arm, backend: Backend) -> Inspection:
         colliding += bool(touching)
     inertia = 1.0 / np.diag(np.linalg.inv(backend.mass_matrix(arm.home)))
     fastest = arm.damping / inertia  # 1/s
+    agreement, refusals = _agreement(arm, rng)
     description = ElementTree.fromstring(engine_description(arm, arm.bodies, meshes=_MESHES))
     return Inspection(
         reachable_fraction=_reachable_fraction(arm, rng),
@@ -99,7 +107,8 @@ def inspect(arm: Arm, backend: Backend) -> Inspection:
         inertia=tuple(inertia.tolist()),
         damping_number=tuple((fastest * backend.timestep).tolist()),
         explicit_timestep=2.0 / float(fastest.max()) if fastest.any() else None,
-        agreement={name: found for name in BACKENDS if (found := _agreement(arm, name, rng))},
+        agreement=agreement,
+        refusals=refusals,
     )
 
 
@@ -121,17 +130,44 @@ def _reachable_fraction(arm: Arm, rng: np.random.Generator) -> float:
     return 1.0 - len(missing) / _POINTS
 
 
-def _agreement(arm: Arm, name: str, rng: np.random.Generator) -> dict[str, float]:
-    """The largest differences; none for an engine that is not installed."""
-    if name == "mock":  # which has no formulas of its own
-        return {}
-    try:
-        backend = make_backend(name, arm, gravity=True)
-    except ConfigurationError:
-        return {}
+def _too_weak(arm: Arm) -> dict[str, str]:
+    """Joints whose torque limit neither holds the arm at home nor moves it, with the reason."""
+    gravity = np.abs(arm.gravity_torque(arm.home))
+    slowest = arm.friction + _SLOW * arm.damping * arm.velocity_limit
+    found = {}
+    for index, joint in enumerate(arm.joint_names):
+        limit = f"its torque limit is {arm.torque_limit[index]:.3g} N·m"
+        if gravity[index] > arm.torque_limit[index]:
+            found[joint] = f"{limit}, and at home it carries {gravity[index]:.3g} N·m"
+        elif slowest[index] > arm.torque_limit[index]:
+            found[joint] = f"{limit}, and friction takes that at {_SLOW:.0%} of its velocity limit"
+    return found
+
+
+def _agreement(
+    arm: Arm, rng: np.random.Generator
+) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """The largest differences of each engine that is installed, and why others refuse the arm."""
+    found, refusals = {}, []
+    for name in BACKENDS:
+        if name == "mock":  # which has no formulas of its own
+            continue
+        try:
+            backend = make_backend(name, arm, gravity=True)
+        except ConfigurationError as error:
+            if not isinstance(error.__cause__, ModuleNotFoundError):
+                refusals.append(str(error))
+            continue
+        positions = rng.uniform(*inner_limits(arm.position_limit), (_COMPARED, arm.joints))
+        found[name] = _differences(arm, backend, positions)
+        backend.close()
+    return found, refusals
+
+
+def _differences(arm: Arm, backend: Backend, positions: Array) -> dict[str, float]:
     n = arm.joints
     found = {"tip_m": 0.0, "mass_matrix": 0.0, "gravity": 0.0}
-    for q in rng.uniform(*inner_limits(arm.position_limit), (_COMPARED, n)):
+    for q in positions:
         frames = arm.chain.frames_at(q)
         matrix = arm.bodies.mass_matrix(arm.chain, frames) + np.diag(arm.armature)
         gravity = arm.bodies.gravity_torque(arm.chain, frames)
@@ -143,5 +179,4 @@ def _agreement(arm: Arm, name: str, rng: np.random.Generator) -> dict[str, float
             ("gravity", backend.gravity_torque(q), gravity, max(1.0, np.abs(gravity).max())),
         ):
             found[key] = max(found[key], float(np.abs(one - other).max() / scale))
-    backend.close()
     return found
