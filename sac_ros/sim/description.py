@@ -86,21 +86,6 @@ def engine_description(
     return ElementTree.tostring(robot, encoding="unicode")
 
 
-def fixed_link(name: str, parent: str, rotation: Array, translation: Array) -> str:
-    """A massless link behind a fixed joint, as URDF text."""
-    link = ElementTree.Element("link", name=name)
-    inertial = ElementTree.SubElement(link, "inertial")
-    ElementTree.SubElement(inertial, "mass", value="0")
-    ElementTree.SubElement(
-        inertial, "inertia", ixx="0", iyy="0", izz="0", ixy="0", ixz="0", iyz="0"
-    )
-    joint = ElementTree.Element("joint", name=f"{name}_joint", type="fixed")
-    ElementTree.SubElement(joint, "parent", link=parent)
-    ElementTree.SubElement(joint, "child", link=name)
-    joint.append(_origin(rotation, translation))
-    return "".join(ElementTree.tostring(each, encoding="unicode") for each in (link, joint))
-
-
 def _inertial(mass: float, centre: Array, inertia: Array) -> ElementTree.Element:
     """In principal axes: what every engine reads alike."""
     moments, axes = np.linalg.eigh(inertia)
