@@ -13,6 +13,8 @@ PYTHON ?=
 # a GPU, TORCH_INDEX=https://download.pytorch.org/whl/cpu saves some gigabytes.
 PIP_ARGS ?=
 TORCH_INDEX ?=
+# The arm of train and demo: a name in config/arms, or the path of a .yaml or .urdf; empty: the default.
+ARM ?=
 # More arguments for the command that a target runs, e.g. make train ARGS="-p seed:=1".
 ARGS ?=
 
@@ -38,8 +40,8 @@ $(STAMP): setup.py package.xml constraints.txt tools/setup.sh
 	@touch $@
 
 .PHONY: train
-train: setup ## train a policy with config/train.yaml; ARGS="-p seed:=1 -p name:=mine" sets parameters
-	@$(VENV)/bin/train_node --ros-args --params-file config/train.yaml $(ARGS)
+train: setup ## train a policy with config/train.yaml; ARM=panda, ARGS="-p seed:=1 -p name:=mine" sets parameters
+	@$(VENV)/bin/train_node --ros-args --params-file config/train.yaml $(if $(ARM),-p arm:=$(ARM)) $(ARGS)
 
 .PHONY: demo
 demo: setup ## drive a simulated arm to goals with the shipped policy; ARGS="--goals 20 --seed 7"
