@@ -13,7 +13,7 @@ PYTHON ?=
 # a GPU, TORCH_INDEX=https://download.pytorch.org/whl/cpu saves some gigabytes.
 PIP_ARGS ?=
 TORCH_INDEX ?=
-# The arm of train and demo: a name in config/arms, or the path of a .yaml or .urdf; empty: the default.
+# The arm of train: a name in config/arms, or the path of a .yaml or .urdf; empty: the default.
 ARM ?=
 # More arguments for the command that a target runs, e.g. make train ARGS="-p seed:=1".
 ARGS ?=

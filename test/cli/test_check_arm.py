@@ -15,6 +15,9 @@ from sac_ros.sim import inspection
 
 LAB6 = Path(__file__).parents[1] / "support" / "lab6.urdf"
 TEXT = LAB6.read_text()
+LOOP = (
+    '<joint name="x" type="fixed"><parent link="tool0"/><child link="elbow_link"/></joint></robot>'
+)
 FIRST_SHAPE = '<cylinder radius="0.05" length="0.35"/>'
 
 
@@ -91,8 +94,7 @@ def test_the_text_names_every_limit_with_its_source(capsys: pytest.CaptureFixtur
         ("<inertia .*/>", '<inertia ixx="0" iyy="0" izz="0"/>', "'shoulder_pan_link'.*above 0 kg"),
         (r"    <limit.*/>\n", "", "'shoulder_pan'.*effort limit.*torque_limit"),
         (' lower="[^"]*" upper="[^"]*"', "", "'shoulder_pan'.*lower < upper"),
-        ("</robot>", '<joint name="x" type="fixed"><parent link="tool0"/>'
-         '<child link="elbow_link"/></joint></robot>', "'elbow_link'.*closed chain"),
+        ("</robot>", LOOP, "'elbow_link'.*closed chain"),
         (FIRST_SHAPE, FIRST_SHAPE.replace("0.05", "abc"), "'shoulder_lift_link'.*'abc'"),
         (FIRST_SHAPE, FIRST_SHAPE.replace("0.05", "-1"), "'shoulder_lift_link'.*below 0 m"),
         ('xyz="0 0 0.175"', 'xyz="0 nan 0"', "'shoulder_lift_link'.*3 finite numbers"),
