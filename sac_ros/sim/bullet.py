@@ -100,6 +100,8 @@ class BulletBackend(Backend):
     that makes Bullet's own M move as M + A, damping implicit as in MuJoCo:
 
         τ_b = M q̈ + h,   q̈ = (M + A + c dt)⁻¹ (τ − c q̇ − h),   h(q, q̇) = Coriolis and gravity
+
+    and friction, which acts on M alone, is scaled by I / (I_A + c dt), I_A that joint's with A.
     """
 
     def __init__(
@@ -107,8 +109,6 @@ class BulletBackend(Backend):
     ) -> None:
         super().__init__(arm, timestep=timestep, gravity=gravity)
         self.client = connect()
-        self.client.setTimeStep(timestep)
-        self.client.setGravity(0.0, 0.0, -GRAVITY if gravity else 0.0)
         self._joints = list(range(arm.joints))
         self._bodies = arm.bodies
         self._load()
@@ -149,7 +149,6 @@ class BulletBackend(Backend):
         if bodies is not self._bodies:  # Bullet cannot move a centre of mass: another body
             state = np.array(self.read())
             self._bodies = bodies
-            self.client.removeBody(self.body)
             self._load()
             self._exclude(self.touching)
             n = self.arm.joints
@@ -184,6 +183,10 @@ class BulletBackend(Backend):
             self.client.disconnect()
 
     def _load(self) -> None:
+        # Not `removeBody`: Bullet goes on to compute with the removed body's masses.
+        self.client.resetSimulation()
+        self.client.setTimeStep(self.timestep)
+        self.client.setGravity(0.0, 0.0, -GRAVITY if self.gravity else 0.0)
         description = engine_description(self.arm, self._bodies, meshes=MESHES)
         self.body = load(
             self.client,
@@ -216,7 +219,10 @@ class BulletBackend(Backend):
         self._properties = joints
         mass_matrix = self.mass_matrix(self.arm.home)
         inertia = 1.0 / np.diag(np.linalg.inv(mass_matrix))
-        scale = inertia / (inertia + joints.damping * self.timestep)
+        implicit = inertia + joints.damping * self.timestep
+        scale = inertia / implicit
+        bare = mass_matrix - np.diag(joints.armature)
+        friction = joints.friction / (np.diag(np.linalg.inv(bare)) * implicit)
         exact = bool(np.any(joints.armature > 0.0))
         self._scaled = bool(np.any(scale < 1.0 - 1e-6))
         self._scale = scale.tolist()
@@ -230,7 +236,7 @@ class BulletBackend(Backend):
                 joint,
                 pybullet.VELOCITY_CONTROL,
                 targetVelocity=0.0,
-                force=float(scale[joint] * joints.friction[joint]),
+                force=float(friction[joint]),
             )
 
     def _scaled_forces(self, torque: Sequence[float]) -> list[float]:

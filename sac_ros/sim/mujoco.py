@@ -72,6 +72,8 @@ class MujocoBackend(Backend):
         model.dof_damping[:] = joints.damping
         model.dof_frictionloss[:] = joints.friction
         model.dof_armature[:] = joints.armature
+        # Friction stops a joint within a step; MuJoCo's 20 ms would push on what damping stops.
+        model.dof_solref[:] = [2.0 * self.timestep, 1.0]
         position, velocity = self.data.qpos.copy(), self.data.qvel.copy()
         mujoco.mj_setConst(model, self.data)  # what MuJoCo derives from them
         self.reset(position, velocity)
