@@ -19,6 +19,14 @@ Array = NDArray[np.float64]
 MOVING = ("revolute", "continuous", "prismatic")
 _KINDS = (*MOVING, "fixed", "floating", "planar")
 _MAXIMUM_BYTES = 16 * 2**20  # a URDF is some 20 kB; the bound keeps a wrong file out of memory
+_MAXIMUM_LINKS = 1000
+_SHAPES = {
+    "box": {"size": 3},
+    "cylinder": {"radius": 1, "length": 1},
+    "capsule": {"radius": 1, "length": 1},
+    "sphere": {"radius": 1},
+    "mesh": {},
+}
 _TIP_NAMES = ("tool0", "tcp", "ee_link", "tool", "flange", "link_ee", "end_effector")
 
 
@@ -104,7 +112,7 @@ class Urdf:
             if path.stat().st_size > _MAXIMUM_BYTES:
                 raise ConfigurationError(f"URDF {path} must be at most {_MAXIMUM_BYTES} bytes")
             text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # no such file; not UTF-8, or no name of a file
             reason = getattr(error, "strerror", None) or "it is not text"
             raise ConfigurationError(f"URDF {path} cannot be read: {reason}") from error
         return cls.from_text(text, str(path), path.resolve().parent)
@@ -124,12 +132,13 @@ class Urdf:
             )
         try:
             root = ElementTree.fromstring(text)
-        except ElementTree.ParseError as error:
+        except (ElementTree.ParseError, UnicodeEncodeError) as error:
             raise ConfigurationError(f"URDF {source} is not XML: {error}") from error
         if root.tag != "robot":
             raise ConfigurationError(f"URDF {source} must have a <robot>; got <{root.tag[:40]}>")
         urdf = cls(root, source, directory)
         urdf._check_tree()
+        urdf._check_shapes()
         return urdf
 
     @cached_property
@@ -220,6 +229,11 @@ class Urdf:
     def _check_tree(self) -> None:
         names = [link.get("name", "") for link in self.root.findall("link")]
         joints = self.root.findall("joint")
+        if max(len(names), len(joints)) > _MAXIMUM_LINKS:
+            raise ConfigurationError(
+                f"URDF {self.source} must have at most {_MAXIMUM_LINKS} links and joints; got "
+                f"{len(names)} and {len(joints)}"
+            )
         for what, all_names in (("link", names), ("joint", [j.get("name", "") for j in joints])):
             for name in all_names:
                 if not name or all_names.count(name) > 1:
@@ -257,6 +271,28 @@ class Urdf:
                     )
                 seen.add(link)
                 link = self.joint_above[link].parent
+
+    def _check_shapes(self) -> None:
+        for link in self.root.findall("link"):
+            for kind in ("collision", "visual"):
+                for shape in link.findall(kind):
+                    self._check_shape(shape, f"the {kind} of link {link.get('name')!r}")
+
+    def _check_shape(self, shape: ElementTree.Element, what: str) -> None:
+        for key in ("xyz", "rpy"):
+            self._triple(shape.find("origin"), key, (0.0, 0.0, 0.0), what)
+        solid = shape.find("geometry/*")
+        if solid is None or solid.tag not in _SHAPES:
+            raise ConfigurationError(
+                f"URDF {self.source}: {what} must have one of {', '.join(_SHAPES)}; "
+                f"got {'nothing' if solid is None else f'<{solid.tag[:40]}>'}"
+            )
+        for key, size in _SHAPES[solid.tag].items():
+            numbers = self._numbers(solid, key, size, what)
+            if shape.tag == "collision" and min(numbers) <= 0.0:
+                raise ConfigurationError(
+                    f"URDF {self.source}: {key} of {what} must be above 0 m; got {min(numbers):g}"
+                )
 
     def _joint(self, element: ElementTree.Element) -> UrdfJoint:
         name = element.get("name", "")

@@ -77,11 +77,18 @@ def connect(gui: bool = False) -> BulletClient:
 
 
 def load(client: BulletClient, description: str, flags: int = 0) -> int:
-    """Loads a URDF's text as a fixed body; returns its number."""
+    """Loads a URDF's text as a fixed body; returns its number.
+
+    Raises:
+        ConfigurationError: Bullet refuses it.
+    """
     with tempfile.TemporaryDirectory() as directory, _silenced():
         path = Path(directory, "arm.urdf")
         path.write_text(description, encoding="utf-8")
-        body: int = client.loadURDF(str(path), useFixedBase=True, flags=flags)
+        try:
+            body: int = client.loadURDF(str(path), useFixedBase=True, flags=flags)
+        except pybullet.error as error:
+            raise ConfigurationError(f"Bullet refuses the arm: {error}") from error
     return body
 
 

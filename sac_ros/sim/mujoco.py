@@ -104,13 +104,23 @@ class MujocoBackend(Backend):
         return torque
 
     def _load(self, touching: Sequence[tuple[str, str]]) -> None:
-        spec = mujoco.MjSpec.from_string(
-            engine_description(self.arm, self.arm.bodies, meshes=MESHES).replace(
-                "</robot>",
-                '<mujoco><compiler fusestatic="false" strippath="false" discardvisual="false"/>'
-                "</mujoco></robot>",
-            )
+        description = engine_description(self.arm, self.arm.bodies, meshes=MESHES).replace(
+            "</robot>",
+            '<mujoco><compiler fusestatic="false" strippath="false" discardvisual="false"/>'
+            "</mujoco></robot>",
         )
+        try:
+            self._compile(description, touching)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"MuJoCo refuses the arm {self.arm.name}: {' '.join(str(error).split())}"
+            ) from error
+        self.data = mujoco.MjData(self.model)
+        self._bodies = [self.model.body(name).id for name in self._names[1:]]
+        self._quaternion = np.zeros(4)
+
+    def _compile(self, description: str, touching: Sequence[tuple[str, str]]) -> None:
+        spec = mujoco.MjSpec.from_string(description)
         spec.option.timestep = self.timestep
         spec.option.integrator = mujoco.mjtIntegrator.mjINT_EULER
         spec.option.gravity = [0.0, 0.0, -GRAVITY if self.gravity else 0.0]
@@ -123,15 +133,7 @@ class MujocoBackend(Backend):
         quaternion = np.zeros(4)
         mujoco.mju_mat2Quat(quaternion, chain.tip_rotation.ravel())
         last.add_site(name=_TIP, pos=chain.tip_translation, quat=quaternion)
-        try:
-            self.model = spec.compile()
-        except ValueError as error:
-            raise ConfigurationError(
-                f"MuJoCo refuses the arm {self.arm.name}: {' '.join(str(error).split())}"
-            ) from error
-        self.data = mujoco.MjData(self.model)
-        self._bodies = [self.model.body(name).id for name in self._names[1:]]
-        self._quaternion = np.zeros(4)
+        self.model = spec.compile()
 
     def _body(self, name: str, bodies: dict[str, mujoco.MjsBody]) -> str:
         return name if name in bodies else "world"  # MuJoCo's reader merges the base into it
