@@ -212,7 +212,7 @@ class Urdf:
                 f"{next(k for k, c in chains.items() if c == longest)!r} or {rivals[-1]!r}"
             )
         behind = [link for link, chain in chains.items() if chain == longest]
-        parents = {joint.parent for joint in self.joints.values()}
+        parents = {joint.parent for joint in self.joints.values() if joint.child in behind}
         ends = [link for link in behind if link not in parents]
         for name in _TIP_NAMES:
             found = [link for link in behind if link == name or link.endswith(f"_{name}")]
