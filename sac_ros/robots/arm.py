@@ -30,7 +30,7 @@ _KEYS = (
     "urdf", "base_link", "tip_link", "position_limit", "velocity_limit", "torque_limit", "damping",
     "friction", "armature", "action_scale", "home", "goal_low", "goal_high",
 )  # fmt: skip
-_MAXIMUM_BYTES = 2**20
+_MAXIMUM_BYTES = 2**14  # an arm is some 1 kB, and YAML may take a time that grows with its square
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,11 +121,15 @@ def load_arm(reference: str, base_link: str = "", tip_link: str = "") -> Arm:
     given = {key: link for key, link in (("base_link", base_link), ("tip_link", tip_link)) if link}
     if reference.lstrip().startswith("<"):
         urdf = Urdf.from_text(reference, "robot_description")
-        return _build(urdf.root.get("name") or "robot", reference, urdf, given, "argument")
+        return _build(
+            urdf.root.get("name") or "robot", reference, urdf, given, f"URDF {urdf.source}"
+        )
     path = resolve(reference) if "://" in reference else Path(reference)
     if path.suffix.lower() in (".urdf", ".xml", ".xacro"):
         urdf = Urdf.from_file(path)
-        return _build(urdf.root.get("name") or path.stem, reference, urdf, given, "argument")
+        return _build(
+            urdf.root.get("name") or path.stem, reference, urdf, given, f"URDF {urdf.source}"
+        )
     if path.suffix.lower() not in (".yaml", ".yml"):
         path = share_path("config", "arms", f"{reference}.yaml")
         if reference not in arm_names():
