@@ -108,7 +108,7 @@ class BulletBackend(Backend):
 
         τ_b = M q̈ + h,   q̈ = (M + A + c dt)⁻¹ (τ − c q̇ − h),   h(q, q̇) = Coriolis and gravity
 
-    and friction, which acts on M alone, is scaled by I / (I_A + c dt), I_A that joint's with A.
+    and friction, which Bullet lets act on M alone, is scaled by the diagonal of M (M + A + c dt)⁻¹.
     """
 
     def __init__(
@@ -226,14 +226,16 @@ class BulletBackend(Backend):
         self._properties = joints
         mass_matrix = self.mass_matrix(self.arm.home)
         inertia = 1.0 / np.diag(np.linalg.inv(mass_matrix))
-        implicit = inertia + joints.damping * self.timestep
-        scale = inertia / implicit
-        bare = mass_matrix - np.diag(joints.armature)
-        friction = joints.friction / (np.diag(np.linalg.inv(bare)) * implicit)
+        scale = inertia / (inertia + joints.damping * self.timestep)
+        friction = scale * joints.friction
         exact = bool(np.any(joints.armature > 0.0))
         self._scaled = bool(np.any(scale < 1.0 - 1e-6))
         self._scale = scale.tolist()
         self._exact = np.diag(joints.armature + joints.damping * self.timestep) if exact else None
+        if self._exact is not None:
+            bare = mass_matrix - np.diag(joints.armature)
+            share = np.diag(bare @ np.linalg.inv(bare + self._exact))
+            friction = share * joints.friction
         for joint in self._joints:
             damping = 0.0 if exact else float(scale[joint] * joints.damping[joint])
             self.client.changeDynamics(self.body, joint, jointDamping=damping)

@@ -72,8 +72,10 @@ class MujocoBackend(Backend):
         model.dof_damping[:] = joints.damping
         model.dof_frictionloss[:] = joints.friction
         model.dof_armature[:] = joints.armature
-        # Friction stops a joint within a step; MuJoCo's 20 ms would push on what damping stops.
+        # Friction holds, and stops a joint within a step: MuJoCo's own lets it creep, and by its
+        # 20 ms pushes on what damping would stop.
         model.dof_solref[:] = [2.0 * self.timestep, 1.0]
+        model.dof_solimp[:, :2] = 0.9999
         position, velocity = self.data.qpos.copy(), self.data.qvel.copy()
         mujoco.mj_setConst(model, self.data)  # what MuJoCo derives from them
         self.reset(position, velocity)

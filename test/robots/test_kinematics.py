@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from random_urdf import JOINTS, random_arm
 
 from sac_ros.robots.arm import Arm, arm_names, load_arm
-from sac_ros.robots.kinematics import cross, like, namespace, rotation_of, rpy_of
+from sac_ros.robots.kinematics import cross, like, namespace, quaternion_of, rotation_of, rpy_of
 from sac_ros.sim.backend import make_backend
 
 ANGLE = st.floats(-4.0, 4.0)
@@ -138,6 +138,15 @@ def test_roll_pitch_and_yaw_come_back_from_their_rotation(
     np.testing.assert_allclose(rotation_of(rpy_of(rotation)), rotation, atol=1e-7)
     if abs(roll) < 3.0 and abs(pitch) < 1.5 and abs(yaw) < 3.0:
         np.testing.assert_allclose(rpy_of(rotation), [roll, pitch, yaw], atol=1e-9)
+
+
+@settings(deadline=None, max_examples=50)
+@given(roll=ANGLE, pitch=ANGLE, yaw=ANGLE)
+def test_a_quaternion_turns_as_its_rotation(roll: float, pitch: float, yaw: float) -> None:
+    rotation = rotation_of([roll, pitch, yaw])
+    quaternion = quaternion_of(rotation)
+    assert np.linalg.norm(quaternion) == pytest.approx(1.0)
+    np.testing.assert_allclose(rotation_of_quaternion(quaternion), rotation, atol=1e-12)
 
 
 def test_a_rotation_turns_about_fixed_axes_roll_first() -> None:
