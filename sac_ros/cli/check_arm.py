@@ -126,7 +126,6 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 def _draw(arm: Arm, folder: Path) -> Path:
     """The arm at home with its goal box and the end effector's places, as DIR/NAME.png."""
     # Imported here: matplotlib takes half a second that --json alone does not need.
-    import mpl_toolkits.mplot3d  # noqa: F401, PLC0415
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -150,7 +149,8 @@ def _draw(arm: Arm, folder: Path) -> Path:
     space.set(xlabel="x (m)", ylabel="y (m)", zlabel="z (m)", aspect="equal")
     space.set_title(f"{arm.name}: home, goal box, places of {arm.tip_link}", fontsize=9)
     picture = figure.add_subplot(1, 2, 2)
-    picture.imshow(frame)
+    if frame is not None:
+        picture.imshow(frame)
     picture.axis("off")
     path = folder / (re.sub(r"[^\w.-]+", "_", arm.name) + ".png")
     try:
