@@ -34,6 +34,7 @@ def tiny_config(directory: Path, **changes: Any) -> TrainConfig:
         "evaluation_episodes": 2,
         "checkpoint_interval": 150,
         "record_video": False,
+        "warm_up_steps": 40,
     }
     return TrainConfig(**{**fields, **changes}, sac=sac, env=env)
 

@@ -120,7 +120,7 @@ def test_a_resumed_run_draws_no_random_actions_and_no_episode_of_its_beginning_a
 
     assert change_of_action(slice(100)) > 0.5  # uniform draws
     assert change_of_action(slice(rows, rows + 100)) < 0.25  # an actor that hardly explores
-    goals = resumed.experience.observation[:, resumed.env.encoding.columns("goal")]
+    goals = resumed.experience.observation[:, resumed.env.task.columns("goal")]
     before = {tuple(goal) for goal in goals[:rows].tolist()}
     after = {tuple(goal) for goal in goals[rows : resumed.experience.size].tolist()}
     assert before
@@ -144,7 +144,10 @@ def test_a_finished_run_can_go_on_with_more_steps(session: OpenSession) -> None:
         ({"seed": 5}, "seed must stay 0, as in the checkpoint to resume; got 5"),
         ({"environments": 3}, "environments must stay 2, .*; got 3"),
         ({"sac": {"gamma": 0.5}}, r"sac\.gamma must stay 0\.\d+, .*; got 0.5"),
-        ({"env": {"gravity": "none"}}, r"env\.gravity must stay 'external', .*; got 'none'"),
+        (
+            {"env": {"gravity_compensation": "policy"}},
+            r"env\.gravity_compensation must stay 'robot', .*; got 'policy'",
+        ),
         ({"sac": {"hidden_sizes": (8, 9)}}, r"sac\.hidden_sizes must stay \[8, 8\], .*\[8, 9\]"),
     ],
 )

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sac_ros.sim.env import ArmEnv
+from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training.numpy_actor import ActorShape
 from sac_ros.training.replay_buffer import Experience, ExperienceShape
 from sac_ros.training.sources import CollectorSetup, InProcessSource, WorkerSource
@@ -32,14 +32,15 @@ def never() -> bool:
 
 @pytest.fixture(scope="module")
 def setup() -> CollectorSetup:
-    env = ArmEnv()
-    size, n = env.encoding.size, env.arm.joints
+    env = ArmVectorEnv()
+    size, n = env.task.size, env.arm.joints
     env.close()
     return CollectorSetup(
         environment_id="sac_ros/ArmReach-v0",
         environment_arguments={"arm": "iiwa", "episode_seconds": 0.2},
         environments=ENVIRONMENTS,
         actor_shape=ActorShape.of(size, n, (8,), (-3.0, 0.0)),
+        warm_up_steps=8,
         random_steps=20,
         continue_probability=0.5,
         seed=3,
