@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ from sac_ros.policy.spec import (
     SelfTest,
 )
 from sac_ros.training.policy_graph import PolicyGraph
+from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import PolicyFileError
 
 OPSET = 17
@@ -78,17 +78,13 @@ def export_policy(
     limit = np.array(spec.torque_limit)
     torque = states.torque(action)
     spec = dataclasses.replace(spec, self_test=_self_test(states, torque))
-    partial = path.with_name(f".{path.stem}.partial.onnx")
-    try:
+    with atomic_write(path) as partial:
         _write(partial, graph, spec, home)
         answered = Policy.load(partial).answer(**states.inputs)
         _refuse_difference(path, answered.torque, torque, limit, "torque differs from the actor's")
         if answered.gravity is not None and states.gravity is not None:
             words = "gravity differs from the simulator's"
             _refuse_difference(path, answered.gravity, states.gravity, limit, words)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return Policy.load(path)
 
 

@@ -207,7 +207,9 @@ def wrong_scale(call: ExportCall) -> ExportCall:
 def wrong_kinematics(call: ExportCall) -> ExportCall:
     broken = spoilt(call)
     chain = call.env.arm.chain
-    return with_arm(broken, chain=dataclasses.replace(chain, tip_translation=chain.tip_translation + 0.01))
+    return with_arm(
+        broken, chain=dataclasses.replace(chain, tip_translation=chain.tip_translation + 0.01)
+    )
 
 
 def with_arm(broken: ExportCall, **changes: Any) -> ExportCall:

@@ -55,7 +55,9 @@ class LastColumnTask:
 GOALS = np.array([[1000.0], [2000.0]], dtype=np.float32)
 
 
-def replay(rows: Rows, *, probability: float = 0.0, near_probability: float = 0.0) -> ReplaySampler:
+def replay(
+    rows: Rows, *, probability: float = 0.0, near_probability: float = 0.0
+) -> ReplaySampler:
     relabel = HindsightRelabeler(LastColumnTask(), GOALS, probability, near_probability)
     return ReplaySampler(rows, np.random.default_rng(0), relabel=relabel)
 
@@ -232,7 +234,9 @@ def test_near_goals_are_around_the_tip_evenly_up_to_their_distance(
         rows.observation[:1, env.rows.task.columns(f"joint_position_{name}")]
         for name in ("sin", "cos")
     )
-    np.testing.assert_allclose(tip, env.rows.arm.chain.forward(np.arctan2(sine, cosine)), atol=1e-6)
+    np.testing.assert_allclose(
+        tip, env.rows.arm.chain.forward(np.arctan2(sine, cosine)), atol=1e-6
+    )
 
 
 def test_a_real_transition_that_keeps_its_goal_keeps_every_bit(

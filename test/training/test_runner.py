@@ -109,19 +109,19 @@ def test_the_exported_actor_is_the_evaluated_one_with_the_highest_return(
 ) -> None:
     run = session(evaluation_interval=100)
     seen: list[tuple[float, int, torch.Tensor]] = []
-    offer = run._best.offer
+    offer = run.state.best.offer
 
     def note(actor: Any, evaluation: Evaluation, env_steps: int) -> None:
         parameters = torch.nn.utils.parameters_to_vector(actor.parameters()).detach().clone()
         seen.append((evaluation.mean_return, env_steps, parameters))
         offer(actor, evaluation, env_steps)
 
-    monkeypatch.setattr(run._best, "offer", note)
+    monkeypatch.setattr(run.state.best, "offer", note)
     outcome = run.run()
     assert outcome is not None
     assert len(seen) >= 4
     _, env_steps, parameters = max(seen, key=lambda each: (each[0], each[1]))
-    kept = torch.nn.utils.parameters_to_vector(run._best.actor.parameters())
+    kept = torch.nn.utils.parameters_to_vector(run.state.best.actor.parameters())
     assert torch.equal(kept, parameters)
     assert Policy.load(outcome.policy).spec.training["actor_env_steps"] == env_steps
 
@@ -130,14 +130,14 @@ def test_a_stop_ends_a_pause_an_evaluation_and_a_wait_for_experience(
     session: OpenSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluating = session(total_steps=400, evaluation_episodes=1000, evaluation_interval=150)
-    set_phase = evaluating._set_phase
+    set_phase = evaluating.set_phase
 
     def stop_in_evaluation(phase: str) -> None:
         set_phase(phase)
         if phase == "evaluating":
             evaluating.stop()
 
-    monkeypatch.setattr(evaluating, "_set_phase", stop_in_evaluation)
+    monkeypatch.setattr(evaluating, "set_phase", stop_in_evaluation)
     assert evaluating.run() is None
     assert evaluating.records.points == []
 
