@@ -97,7 +97,7 @@ setup(
             "types-PyYAML",
         ],
         "benchmark": ["sbx-rl", "stable-baselines3"],
-        "cluster": ["ray"],
+        "mujoco": ["mujoco"],
     },
     entry_points={
         "console_scripts": [
@@ -110,5 +110,6 @@ setup(
             "sim_node = sac_ros.nodes.sim_node:main",
             "train_node = sac_ros.nodes.train_node:main",
         ],
+        "gymnasium.envs": ["sac_ros = sac_ros.sim.registration:register"],
     },
 )

@@ -9,7 +9,6 @@ import sys
 import time
 from typing import Any
 
-from sac_ros.sim.registration import register
 from sac_ros.training.collector import Collector
 from sac_ros.training.numpy_actor import ActorShape
 from sac_ros.training.shared_memory import MemoryShape, SharedMemory
@@ -22,7 +21,6 @@ def main() -> int:
     """Collects into the shared memory that stdin's message names, until told to stop."""
     message: dict[str, Any] = json.load(sys.stdin)
     shared = SharedMemory(MemoryShape(**message["memory"]), message["file_descriptor"])
-    register()
     keys = dict(message["setup"])
     keys["actor_shape"] = ActorShape.from_json(keys["actor_shape"])
     collector = CollectorSetup(**keys).make(shared)

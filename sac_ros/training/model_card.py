@@ -43,9 +43,9 @@ def model_card(policy: Policy, file_name: str, shortfall: str = "") -> str:
 
 `{file_name}`, sha256 `{policy.sha256}`
 
-{_warning(shortfall)}Moves the {spec.arm}'s end effector to a goal point and keeps it there. The file holds its spec
+Moves the {spec.arm}'s end effector to a goal point and keeps it there. The file holds its spec
 and a self test; `evaluate_policy {file_name}` measures it again.
-
+{_warning(shortfall)}
 | | |
 |---|---|
 | task | {spec.task} |
@@ -76,7 +76,7 @@ positions in training (rad) |
 
 
 def _warning(shortfall: str) -> str:
-    return f"**Not good enough**: {shortfall}.\n\n" if shortfall else ""
+    return f"\n**Not good enough**: {shortfall}.\n" if shortfall else ""
 
 
 def _taken_after(made: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -72,8 +73,8 @@ class RunDirectory:
             raise ConfigurationError(
                 f"directory {config.directory!r} cannot take the run: {error.strerror}"
             ) from error
-        # Through JSON, since YAML has no tuples.
-        parameters = json.loads(json.dumps(dataclasses.asdict(config)))
+        # Through JSON, since YAML has no tuples; and ROS takes no list without a type.
+        parameters = _without_empty_lists(json.loads(json.dumps(dataclasses.asdict(config))))
         parameters["name"] = self.path.name
         document = {"/**/train_node": {"ros__parameters": parameters}}
         with atomic_write(self.configuration) as file:
@@ -105,6 +106,14 @@ def find_run_directory(config: TrainConfig) -> RunDirectory:
 def _of_a_start(path: Path) -> bool:
     """Whether a run has this file before its first checkpoint, where there is nothing to lose."""
     return path.name == "train.yaml" or path.name.startswith(("events.", "."))
+
+
+def _without_empty_lists(tree: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_empty_lists(value) if isinstance(value, dict) else value
+        for name, value in tree.items()
+        if value != []
+    }
 
 
 def _remove_half_written(run: Path) -> None:

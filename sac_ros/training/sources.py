@@ -15,6 +15,7 @@ from typing import Any
 
 import gymnasium
 
+from sac_ros.sim.registration import register
 from sac_ros.training.collector import Collector
 from sac_ros.training.numpy_actor import ActorShape
 from sac_ros.training.shared_memory import SharedMemory
@@ -42,6 +43,7 @@ class CollectorSetup:
 
     def make(self, shared: SharedMemory) -> Collector:
         """Makes the environments and a collector over them."""
+        register()  # where the package is not installed, Gymnasium finds no entry point
         made = gymnasium.make_vec(
             self.environment_id,
             self.environments,
