@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`evaluate_policy`: a policy file in closed loop in the simulator."""
+"""`evaluate_policy`: a policy file in closed loop in a simulator."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from sac_ros.policy.runtime import Policy
-from sac_ros.training.evaluation import environment_of, evaluate, policy_controller
+from sac_ros.sim.backend import BACKENDS
+from sac_ros.training.evaluation import (
+    HOLD_SECONDS,
+    ROWS,
+    environment_of,
+    evaluate,
+    policy_controller,
+)
 from sac_ros.training.report import evaluation_table
 from sac_ros.utils.errors import run_command
-
-KEYS = (
-    "model", "arm", "task", "episodes", "seed", "success_5cm", "success_2cm", "median_error_m",
-    "p95_error_m", "mean_return", "rms_torque_step", "wall_seconds",
-    "rms_torque_step_share", "torque_power_above_10hz", "overspeed_share", "joint_limit_share",
-)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,9 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     policy = Policy.load(options.model)
-    env = environment_of(policy)
+    env = environment_of(policy, min(ROWS, options.episodes), backend=options.backend)
     result = evaluate(
-        env, policy_controller(policy, env), episodes=options.episodes, seed=options.seed
+        env,
+        policy_controller(policy, env),
+        episodes=options.episodes,
+        seed=options.seed,
+        hold_seconds=HOLD_SECONDS,
     )
     env.close()
     assert result is not None, "nothing interrupts this evaluation"
@@ -40,9 +45,10 @@ def _run(options: argparse.Namespace) -> int:
             "model": str(options.model),
             "arm": policy.spec.arm,
             "task": policy.spec.task,
+            "backend": env.backend,
             **dataclasses.asdict(result),
         }
-        print(json.dumps({key: found[key] for key in KEYS}))
+        print(json.dumps(found))
     else:
         print(evaluation_table(result))
     return 0
@@ -51,9 +57,12 @@ def _run(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="evaluate_policy",
-        description="Run a policy file in closed loop in the simulator and print how it did.",
+        description="Run a policy file in closed loop in a simulator and print how it did.",
     )
     parser.add_argument("model", type=Path, help="the policy, an ONNX file")
+    parser.add_argument(
+        "--backend", choices=tuple(BACKENDS), default="bullet", help="the physics engine (bullet)"
+    )
     parser.add_argument(
         "--episodes", type=_positive, default=50, metavar="N", help="episodes (default 50)"
     )

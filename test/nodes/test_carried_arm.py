@@ -73,7 +73,8 @@ def test_a_policy_for_a_robot_that_carries_itself_is_not_swapped_in(
 def sim_node() -> Iterator[None]:
     """An iiwa that adds nothing to a command; a slow machine shall not make it let go."""
     command = [sys.executable, "-m", "sac_ros.nodes.sim_node", "--ros-args"]
-    process = subprocess.Popen([*command, "-p", "gravity_compensation:=policy", "-p", "command_timeout:=5.0"])
+    parameters = ["-p", "gravity_compensation:=policy", "-p", "command_timeout:=5.0"]
+    process = subprocess.Popen([*command, *parameters])
     yield
     process.kill()
     process.wait()

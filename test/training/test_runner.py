@@ -17,6 +17,7 @@ import torch
 from tiny_run import OpenSession, TinyRun, finished_run
 
 from sac_ros.policy.runtime import Policy
+from sac_ros.sim.randomization import RandomizationConfig
 from sac_ros.training.checkpoint import load_checkpoint
 from sac_ros.training.collector import Collector
 from sac_ros.training.evaluation import (
@@ -27,7 +28,7 @@ from sac_ros.training.evaluation import (
     policy_controller,
 )
 from sac_ros.training.training_loop import TrainingLoop
-from sac_ros.utils.errors import SacRosError
+from sac_ros.utils.errors import ConfigurationError, SacRosError
 
 
 def test_a_run_leaves_its_files_and_no_partial_one(tiny_run: TinyRun) -> None:
@@ -154,6 +155,53 @@ def test_a_failure_of_the_collector_ends_the_run_with_its_sentence(session: Open
     run.loop.run_block = block  # type: ignore[method-assign]
     with pytest.raises(SacRosError, match="collector process ended"):
         run.run()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"arm": "ur99"}, "arm must be one of .*; got 'ur99'"),
+        ({"arm": "half.urdf"}, r"half\.urdf"),
+        ({"env": {"randomization": {"mass_scale": (3.0, 2.0)}}}, "mass_scale must be"),
+    ],
+    ids=["an unknown arm", "a URDF that is refused", "a wrong range"],
+)
+def test_a_failed_start_leaves_nothing_behind_and_its_name_is_free(
+    session: OpenSession, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    if changes.get("arm") == "half.urdf":
+        file = tmp_path / "half.urdf"
+        file.write_text("<robot name='half'><link name='base'/>")
+        changes = {"arm": str(file)}
+    if "env" in changes:
+        changes = {"env": {"randomization": RandomizationConfig(mass_scale=(3.0, 2.0))}}
+    before = sorted(tmp_path.iterdir())
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=words):
+            session(**changes)
+        assert sorted(tmp_path.iterdir()) == before
+    run = session(total_steps=1)  # of the same name
+    run.stop()
+    assert run.run() is None
+    assert run.directory.checkpoints
+
+
+def test_a_result_that_is_not_good_enough_is_said_everywhere_and_kept(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = finished_run(tmp_path, total_steps=120, minimum_success_rate=1.0)
+    sentence = run.outcome.shortfall
+    assert re.search(r"reaches \d+\.\d% .* less than minimum_success_rate, 100\.0%", sentence)
+    assert sentence in capfd.readouterr().err
+    assert f"**Not good enough**: {sentence}." in run.directory.model_card.read_text()
+    assert run.directory.policy.is_file()
+    assert run.directory.evaluation.is_file()
+
+
+def test_a_result_is_good_enough_where_nothing_is_asked_for(tiny_run: TinyRun) -> None:
+    assert tiny_run.config.minimum_success_rate == 0.0
+    assert tiny_run.outcome.shortfall == ""
+    assert "Not good enough" not in tiny_run.directory.model_card.read_text()
 
 
 def test_the_latest_state_is_that_of_the_first_environment(
