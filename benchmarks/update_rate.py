@@ -17,7 +17,7 @@ from benchmarks.peers import sbx_sac, stable_baselines3_sac
 from benchmarks.result import describe
 from sac_ros.sac.agent import SacAgent
 from sac_ros.sac.config import SacConfig
-from sac_ros.sim.vector_env import ArmVectorEnv
+from sac_ros.sim.env import ArmEnv
 from sac_ros.training.hindsight import HindsightRelabeler
 from sac_ros.training.replay_sampler import ReplaySampler
 from sac_ros.training.shared_memory import MemoryShape, SharedMemory
@@ -53,7 +53,7 @@ class UpdateRate:
         figures: list[Figure] = []
         flop = {}
         with one_core():
-            env = ArmVectorEnv()
+            env = ArmEnv()
             data = _Data(env)
             for sizes in self.hidden_sizes:
                 contestants = self._contestants(env, data, sizes)
@@ -80,7 +80,7 @@ class UpdateRate:
         return describe(NAME, title, figures, settings)
 
     def _contestants(
-        self, env: ArmVectorEnv, data: _Data, sizes: tuple[int, ...]
+        self, env: ArmEnv, data: _Data, sizes: tuple[int, ...]
     ) -> dict[str, Callable[[], float]]:
         ours = {
             OURS: self._ours(data, sizes),
@@ -132,7 +132,7 @@ class UpdateRate:
         return SacAgent(size, n, config)
 
     def _bound(
-        self, env: ArmVectorEnv, sizes: tuple[int, ...], *, value_function: bool
+        self, env: ArmEnv, sizes: tuple[int, ...], *, value_function: bool
     ) -> Callable[[], float]:
         work = matrix_work(self._products(env, sizes, value_function=value_function))
 
@@ -143,11 +143,11 @@ class UpdateRate:
         return timed(products)
 
     def _products(
-        self, env: ArmVectorEnv, sizes: tuple[int, ...], *, value_function: bool = False
+        self, env: ArmEnv, sizes: tuple[int, ...], *, value_function: bool = False
     ) -> list[Any]:
         return products_of_update(
-            env.task.size,
-            env.arm.joints,
+            env.rows.task.size,
+            env.rows.arm.joints,
             sizes,
             self.batch_size,
             value_function=value_function,
@@ -157,17 +157,17 @@ class UpdateRate:
 class _Data:
     """The same random transitions for all: an update's cost does not depend on what they are."""
 
-    def __init__(self, env: ArmVectorEnv) -> None:
+    def __init__(self, env: ArmEnv) -> None:
         rng = np.random.default_rng(0)
-        size, n = env.task.size, env.arm.joints
+        size, n = env.rows.task.size, env.rows.arm.joints
         self.buffer = buffer = SharedMemory(MemoryShape(_ROWS, size, n, 1)).replay
         buffer.observation[:] = rng.uniform(-1.0, 1.0, (_ROWS, size))
         buffer.next_observation[:] = rng.uniform(-1.0, 1.0, (_ROWS, size))
         buffer.action[:] = rng.uniform(-1.0, 1.0, (_ROWS, n))
         buffer.reward[:] = rng.uniform(-1.0, 0.0, _ROWS)
         buffer.env_steps = _ROWS
-        self._task = env.task
-        self._goals = rng.uniform(env.arm.goal_low, env.arm.goal_high, (_GOALS, 3))
+        self._task = env.rows.task
+        self._goals = rng.uniform(env.rows.arm.goal_low, env.rows.arm.goal_high, (_GOALS, 3))
 
     def replay(self) -> ReplaySampler:
         """As a training session makes it."""
