@@ -20,7 +20,8 @@ import numpy as np
 
 from sac_ros.policy.runtime import Policy
 from sac_ros.training.config import TrainConfig
-from sac_ros.training.evaluation import Evaluation, environment_of, evaluate, policy_controller
+from sac_ros.training.evaluation import Evaluation, evaluate
+from sac_ros.training.policy_in_loop import environment_of, policy_controller
 from sac_ros.training.progress import EvaluationPoint
 from sac_ros.training.run_directory import find_run_directory
 from sac_ros.training.runner import TrainingSession

@@ -9,15 +9,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from sac_ros.training.callbacks import Callback
-from sac_ros.training.evaluation import (
-    HELD_OUT_SEED,
-    HOLD_SECONDS,
-    Evaluation,
-    evaluate,
-    policy_controller,
-)
+from sac_ros.training.evaluation import HELD_OUT_SEED, HOLD_SECONDS, Evaluation, evaluate
 from sac_ros.training.model_card import model_card
 from sac_ros.training.parts import make_env
+from sac_ros.training.policy_in_loop import policy_controller
 from sac_ros.training.progress import say
 from sac_ros.training.report import evaluation_table, save_learning_curve, save_reaching
 from sac_ros.utils.atomic_write import atomic_write

@@ -83,10 +83,7 @@ class TrainingSession:
         self.loop.publish_actor()
         self.records = Records(run.path, self.state.points)
         self.callbacks: list[Callback] = [
-            ProgressLog(self.records),
-            PeriodicEvaluation(),
-            Checkpoints(),
-            FinalReport(),
+            *(ProgressLog(self.records), PeriodicEvaluation(), Checkpoints(), FinalReport())
         ]
 
     # ---- for other threads -------------------------------------------------------------------

@@ -14,12 +14,8 @@ from tiny_run import TinyRun
 
 from sac_ros.policy.runtime import Policy
 from sac_ros.sim.vector_env import ArmVectorEnv
-from sac_ros.training.evaluation import (
-    Evaluation,
-    environment_of,
-    evaluate,
-    policy_controller,
-)
+from sac_ros.training.evaluation import Evaluation, evaluate
+from sac_ros.training.policy_in_loop import environment_of, policy_controller
 from sac_ros.utils.errors import PolicyFileError
 
 

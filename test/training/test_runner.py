@@ -20,13 +20,8 @@ from sac_ros.policy.runtime import Policy
 from sac_ros.sim.randomization import RandomizationConfig
 from sac_ros.training.checkpoint import load_checkpoint
 from sac_ros.training.collector import Collector
-from sac_ros.training.evaluation import (
-    HELD_OUT_SEED,
-    Evaluation,
-    environment_of,
-    evaluate,
-    policy_controller,
-)
+from sac_ros.training.evaluation import HELD_OUT_SEED, Evaluation, evaluate
+from sac_ros.training.policy_in_loop import environment_of, policy_controller
 from sac_ros.training.training_loop import TrainingLoop
 from sac_ros.utils.errors import ConfigurationError, SacRosError
 

@@ -14,11 +14,8 @@ import torch
 from tiny_run import OpenSession
 
 from sac_ros.policy.runtime import Policy
-from sac_ros.training.evaluation import (
-    HELD_OUT_SEED,
-    evaluate,
-    policy_controller,
-)
+from sac_ros.training.evaluation import HELD_OUT_SEED, evaluate
+from sac_ros.training.policy_in_loop import policy_controller
 from sac_ros.training.runner import TrainingSession
 from sac_ros.utils.errors import SacRosError
 
