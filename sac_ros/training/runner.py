@@ -98,10 +98,8 @@ class TrainingSession:
 
     def pause(self, wanted: bool) -> None:
         """Makes learning and collecting stand still, or go on."""
-        if wanted:
-            self._pause_wanted.set()
-        else:
-            self._pause_wanted.clear()
+        change = self._pause_wanted.set if wanted else self._pause_wanted.clear
+        change()
 
     def request(self, action: Callable[[], Any]) -> Future[Any]:
         """Has `run` call `action` between two blocks; gives a future of its result.
@@ -113,11 +111,10 @@ class TrainingSession:
     def latest_state(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:
         """Position [n] rad, velocity [n] rad/s and goal [k] of one arm in training, if any."""
         replay, environments = self.state.replay, self.config.environments
-        steps = replay.env_steps
-        if steps < environments:
+        if replay.env_steps < environments:
             return None
         # Rows of the environments take turns: this is the newest of the first one.
-        row = (steps - 1) // environments * environments % replay.capacity
+        row = (replay.env_steps - 1) // environments * environments % replay.capacity
         goal = self.env.task.goal(replay.next_observation[row]).copy()
         return replay.joint_position[row].copy(), self._velocities(row), goal
 
