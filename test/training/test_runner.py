@@ -42,7 +42,7 @@ def test_a_run_leaves_its_files_and_no_partial_one(tiny_run: TinyRun) -> None:
 def test_the_evaluation_file_holds_the_figures_of_the_policy_file(tiny_run: TinyRun) -> None:
     written = json.loads(tiny_run.directory.evaluation.read_text())
     policy = Policy.load(tiny_run.outcome.policy)
-    env = environment_of(policy, episode_seconds=tiny_run.config.env.episode_seconds)
+    env = environment_of(policy, 2, episode_seconds=tiny_run.config.env.episode_seconds)
     again = evaluate(env, policy_controller(policy, env), episodes=2, seed=HELD_OUT_SEED)
     env.close()
     assert again is not None
