@@ -100,7 +100,6 @@ setup(
         "benchmark": ["sbx-rl", "stable-baselines3"],
     },
     entry_points={
-        "gymnasium.envs": ["__root__ = sac_ros.sim.registration:register"],
         "console_scripts": [
             "check_arm = sac_ros.cli.check_arm:main",
             "convert_policy = sac_ros.cli.convert_policy:main",
@@ -113,5 +112,6 @@ setup(
             "sim_node = sac_ros.nodes.sim_node:main",
             "train_node = sac_ros.nodes.train_node:main",
         ],
+        "gymnasium.envs": ["sac_ros = sac_ros.sim.registration:register"],
     },
 )

@@ -115,6 +115,12 @@ class TrainConfig:
     keep_checkpoints: int = setting(
         2, "Checkpoints that are kept; resume takes the newest whole one", minimum=1
     )
+    minimum_success_rate: float = setting(
+        0.9,
+        "Of the exported policy within 5 cm; a run that ends below it exits with code 1",
+        minimum=0.0,
+        maximum=1.0,
+    )
     record_video: bool = setting(True, "Draw a short GIF of the arm reaching at the end")
     env: EnvironmentConfig = field(default_factory=EnvironmentConfig)
     sac: SacConfig = field(default_factory=SacConfig)
