@@ -108,7 +108,7 @@ class BulletBackend(Backend):
 
         τ_b = M q̈ + h,   q̈ = (M + A + c dt)⁻¹ (τ − c q̇ − h),   h(q, q̇) = Coriolis and gravity
 
-    and friction, which Bullet lets act on M alone, is scaled by the diagonal of M (M + A + c dt)⁻¹.
+    and friction, which Bullet lets act on M, is scaled by the diagonal of M (M + A + c dt)⁻¹.
     """
 
     def __init__(
