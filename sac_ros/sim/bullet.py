@@ -251,7 +251,8 @@ class BulletBackend(Backend):
     def _scaled_forces(self, torque: Sequence[float]) -> list[float]:
         forces = [s * t for s, t in zip(self._scale, torque, strict=True)]
         if self.gravity:  # which Bullet does not scale: what is missing is s τ + (1 − s) g(q)
-            held = self.arm.gravity_torque(np.array([s[0] for s in self._joint_states()]))
+            frames = self.arm.chain.frames_at([s[0] for s in self._joint_states()])
+            held = self._bodies.gravity_torque(self.arm.chain, frames)
             forces = [f + (1.0 - s) * g for f, s, g in zip(forces, self._scale, held, strict=True)]
         return forces
 
