@@ -1,5 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The environments by their Gymnasium names."""
+"""The environments by their Gymnasium names.
+
+Importing this registers them, so that Gymnasium does both by
+
+    gymnasium.make("sac_ros.sim.registration:sac_ros/ArmReach-v0", arm="panda", backend="mujoco")
+
+Gymnasium reads no entry points any more since 1.0.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +21,7 @@ def environment_id(task: str) -> str:
 
 
 def register() -> None:
-    """Registers an environment for each task; called by Gymnasium's entry point, or by hand."""
+    """Registers an environment for each task; twice does nothing."""
     for task in TASKS:
         name = environment_id(task)
         if name not in gymnasium.registry:
@@ -24,3 +31,6 @@ def register() -> None:
                 vector_entry_point="sac_ros.sim.vector_env:ArmVectorEnv",
                 kwargs={"task": task},
             )
+
+
+register()

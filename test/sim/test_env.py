@@ -102,6 +102,21 @@ def test_gymnasium_makes_any_arm_in_any_world_by_the_name_of_the_environment() -
     register()  # twice does nothing
 
 
+def test_gymnasium_imports_it_by_the_name_of_its_module() -> None:
+    code = (
+        "import gymnasium\n"
+        "name = 'sac_ros.sim.registration:sac_ros/ArmReach-v0'\n"
+        "env = gymnasium.make(name, arm='xarm7', backend='mock')\n"
+        "print(env.reset(seed=0)[0].shape, env.spec.id)\n"
+        "many = gymnasium.make_vec(name, num_envs=2, backend='mock')\n"
+        "print(many.reset(seed=0)[0].shape)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60.0
+    )
+    assert ended.stdout == "(34,) sac_ros/ArmReach-v0\n(2, 34)\n", ended.stderr
+
+
 def test_an_episode_is_truncated_at_its_time_and_never_terminated(arm_env: MakeEnv) -> None:
     env = arm_env(episode_seconds=0.5, control_rate_hz=50)
     env.reset(seed=0)
