@@ -18,7 +18,8 @@ Observation = NDArray[np.float32]
 class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     """One row of an `ArmVectorEnv`, which says what actions, observations and infos are.
 
-    Made by `gymnasium.make("sac_ros/ArmReach-v0", arm="panda", backend="mujoco")`.
+    Made by `gymnasium.make("sac_ros/ArmReach-v0", arm="panda", backend="mujoco")` once
+    `sac_ros.sim.registration` is imported.
     """
 
     metadata: dict[str, Any] = ArmVectorEnv.metadata
