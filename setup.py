@@ -96,11 +96,14 @@ setup(
             "stable-baselines3",  # for its check_env
             "types-PyYAML",
         ],
+        "mujoco": ["mujoco>=3.2"],
         "benchmark": ["sbx-rl", "stable-baselines3"],
-        "cluster": ["ray"],
     },
     entry_points={
+        "gymnasium.envs": ["__root__ = sac_ros.sim.registration:register"],
         "console_scripts": [
+            "check_arm = sac_ros.cli.check_arm:main",
+            "convert_policy = sac_ros.cli.convert_policy:main",
             "evaluate_bag = sac_ros.cli.evaluate_bag:main",
             "evaluate_policy = sac_ros.cli.evaluate_policy:main",
             "policy_node = sac_ros.nodes.policy_node:main",

@@ -13,7 +13,7 @@ from launch.actions import (
 )
 from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, PythonExpression
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from sac_ros.nodes.launch_parameters import ParameterArguments
@@ -91,20 +91,12 @@ def _simulated_arm() -> GroupAction:
         PythonLaunchDescriptionSource(str(share_path("launch", "simulate.launch.py"))),
         launch_arguments={
             "params_file": LaunchConfiguration("sim_params_file"),
-            "gravity": _simulated_gravity(),
             "rviz": "false",  # shown once, by this file
             "record": "false",  # once, too
         }.items(),
     )
     # A scope of its own: the arguments of an included file would stay set for what follows.
     return GroupAction([simulate], condition=IfCondition(LaunchConfiguration("sim")))
-
-
-def _simulated_gravity() -> PythonExpression:
-    """The simulated robot does about gravity what policy_node is told of it."""
-    told = LaunchConfiguration("robot_gravity")
-    itself = LaunchConfiguration("gravity", default="")
-    return PythonExpression(["'", told, "' or '", itself, "'"])
 
 
 def _arguments() -> list[DeclareLaunchArgument]:
@@ -152,7 +144,7 @@ def _arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "sim_params_file",
             default_value=str(share_path("config", "sim.yaml")),
-            description="Parameters of sim_node; arm, robot_gravity (as its gravity) and the "
-            "arguments of simulate.launch.py override it.",
+            description="Parameters of sim_node; arm, gravity_compensation "
+            "and the arguments of simulate.launch.py override it.",
         ),
     ]

@@ -207,7 +207,7 @@ MUTATIONS = (
     Mutation(
         "a swap keeps to who carries the arm",
         _CONTROLLER,
-        "if spec.gravity != self.policy.spec.gravity:",
+        "if spec.gravity_compensation != self.policy.spec.gravity_compensation:",
         _NEVER,
     ),
     Mutation("goals are finite", _GOAL, "if not np.isfinite(values).all():", _NEVER),
@@ -294,9 +294,9 @@ MUTATIONS = (
         NODE_TESTS,
     ),
     Mutation(
-        "the policy's gravity fits the robot's",
+        "the policy's gravity compensation fits the robot's",
         "nodes/policy_config.py",
-        "if spec.gravity != wanted:",
+        "if spec.gravity_compensation != self.gravity_compensation:",
         _NEVER,
         NODE_TESTS,
     ),

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inference where every run needs the action of the one before, still in batches.
+"""Inference where every run needs the state that the one before left, still in batches.
 
 One after the other, such runs take as long as on the robot. But a policy forgets: after some
-hundred runs it no longer matters which action it began with. So a recording is cut into pieces
-that run side by side, each from no action at first; then those that began wrongly run again from
+hundred runs it no longer matters which state it began with. So a recording is cut into pieces
+that run side by side, each from zeros at first; then those that began wrongly run again from
 where the piece before them ended, until they meet what they did before. When no beginning changes
-any more, the actions are those of one long chain, to the bit: a_k = π(s_k, a_{k−1}).
+any more, the states are those of one long chain, to the bit.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ def chained_runs(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return the torques [d, n] N·m of runs for the states ``rows`` [d], and which are known.
 
-    Before an orphan, a run is missing in the recording, and with it the last action. It is run
-    from two opposite ones; where both lead to the same torque, it does not matter any more.
+    Before an orphan, a run is missing in the recording, and with it the state. It is run from
+    −1 and from +1 throughout; where both lead to the same torque, it does not matter any more.
 
     Args:
-        policy: takes ``previous_action``.
+        policy: has a state.
         aligned: the recording.
         goals: [g, k], with ``goal_row`` [m] the goal of each state.
         goal_row: see above.
         rows: [d] the states.
         order: [n] where each joint of the recording stands in the policy.
-        begins: [d] whether a run begins without a last action, and [d] whether it is an orphan.
+        begins: [d] whether a run begins with zeros, and [d] whether it is an orphan.
         spool: where the torques go.
     """
     anew, orphan = begins
@@ -71,10 +71,10 @@ def _chain(
     first: NDArray[np.float32],
     spool: Spool,
 ) -> NDArray[np.float32]:
-    """Return the torques; ``first`` [d] is every entry of the last action of a run that begins."""
+    """Return the torques; ``first`` [d] is every entry of the state of a run that begins."""
     torque = spool.empty((len(rows), len(order)), np.float32)
     inverse = np.argsort(order)
-    last = np.zeros(len(order), dtype=np.float32)
+    last = np.zeros(policy.state_size, dtype=np.float32)
     for part in blocks(len(rows), _LENGTH * _PIECES):
         count = part.stop - part.start
         pieces = -(-count // _LENGTH)
@@ -87,9 +87,9 @@ def _chain(
             aligned.velocity[states][..., inverse].astype(np.float32),
             goals[goal_row[states]].astype(np.float32),
         )
-        asked, actions = _settled(policy, inputs, first[place], last)
+        asked, ended = _settled(policy, inputs, first[place], last)
         torque[part] = asked.swapaxes(0, 1).reshape(-1, len(order))[:count][:, order]
-        last = actions.swapaxes(0, 1).reshape(-1, len(order))[count - 1]
+        last = ended.swapaxes(0, 1).reshape(-1, len(last))[count - 1]
     return torque
 
 
@@ -99,24 +99,29 @@ def _settled(
     first: NDArray[np.float32],
     last: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return torques and actions [length, pieces, n]; ``last`` [n] is from before all of them."""
+    """Return torques [length, pieces, n] and the states after them [length, pieces, m].
+
+    ``last`` [m] is the state before all of them.
+    """
     position, velocity, goal = inputs
     length, pieces, n = position.shape
-    asked, actions, previous = (np.empty((length, pieces, n), np.float32) for _ in range(3))
-    begins = np.zeros((pieces, n), dtype=np.float32)
+    asked = np.empty((length, pieces, n), np.float32)
+    ended, previous = (np.empty((length, pieces, len(last)), np.float32) for _ in range(2))
+    begins = np.zeros((pieces, len(last)), dtype=np.float32)
     begins[0] = last
     for sweep in range(pieces + 1):
-        action = begins
+        state = begins
         for t in range(length):
             given = first[t][:, np.newaxis]
-            before = np.where(np.isnan(given), action, given)
+            before = np.where(np.isnan(given), state, given)
             if sweep and np.array_equal(before, previous[t], equal_nan=True):
                 break  # from here on everything is as in the sweep before
             previous[t] = before
-            asked[t], actions[t] = policy(position[t], velocity[t], goal[t], before)
-            action = actions[t]
-        ends = np.concatenate([begins[:1], actions[-1, :-1]])
+            found = policy.answer(position[t], velocity[t], goal[t], state=before)
+            asked[t], ended[t] = found.torque, found.next_state
+            state = ended[t]
+        ends = np.concatenate([begins[:1], ended[-1, :-1]])
         if np.array_equal(ends, begins, equal_nan=True):
             break
         begins = ends
-    return asked, actions
+    return asked, ended

@@ -36,7 +36,7 @@ class Answers:
         gravity: [m, n] float32 N·m, the g(q) by which the node holds the arm up; None where the
             robot does.
         answered: [m] whether the policy has a torque.
-        unknown: states without one because the policy's last action before was not recorded.
+        unknown: states without one because a run of the policy before them was not recorded.
         control_rate_hz: of those runs: that of training, or of the states where they are slower.
         refused_goals: why, to how many.
         order: [n] where each joint of the recording stands in the policy.
@@ -69,7 +69,7 @@ def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> A
     held, anew, orphans = _held(spec.control_rate_hz, aligned, goal_row >= 0)
     rows, run = np.unique(held[held >= 0], return_inverse=True)
     unknown = 0
-    if policy.uses_previous_action:
+    if policy.state_size:
         begins = np.isin(rows, anew), np.isin(rows, orphans)
         asked, known = chained_runs(policy, aligned, goals, goal_row, rows, order, begins, spool)
         answered = held >= 0
@@ -99,7 +99,7 @@ def measure_latency(policy: Policy, aligned: Aligned, answers: Answers) -> Laten
     The policy answers at least one of them.
     """
     rows = answers.rows[np.linspace(0, len(answers.rows) - 1, _TIMED_CALLS + 1).astype(np.intp)]
-    previous = np.zeros(policy.spec.joints, dtype=np.float32)
+    state = np.zeros(policy.state_size, dtype=np.float32)
     inverse = np.argsort(answers.order)
     inputs = [
         (
@@ -112,7 +112,7 @@ def measure_latency(policy: Policy, aligned: Aligned, answers: Answers) -> Laten
     seconds = []
     for position, velocity, goal in inputs:
         start = time.perf_counter()
-        policy(position, velocity, goal, previous)
+        policy(position, velocity, goal, state=state)
         seconds.append(time.perf_counter() - start)
     rest = np.array(seconds[1:])
     p50, p95, p99 = (float(value) for value in np.percentile(rest, (50, 95, 99)))
@@ -153,8 +153,8 @@ def _goals(
 
 
 Held = tuple[NDArray[np.int64], list[int], list[int]]
-"""The state whose run stands for each state, −1: none; the states whose run begins without a last
-action; those before whose run comes one that was not recorded."""
+"""The state whose run stands for each state, −1: none; the states whose run begins without
+memory; those before whose run comes one that was not recorded."""
 
 
 def _held(rate_hz: float, aligned: Aligned, has_goal: NDArray[np.bool_]) -> Held:
@@ -231,7 +231,7 @@ def _gravity(
     spool: Spool,
 ) -> NDArray[np.float32] | None:
     """Return g(q) at the state on which the policy ran; at a state's own where it did not."""
-    if policy.spec.gravity != "included":
+    if policy.spec.gravity_compensation == "robot":
         return None
     gravity = spool.empty((len(held), len(order)), np.float32)
     inverse = np.argsort(order)

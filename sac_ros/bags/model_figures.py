@@ -66,7 +66,7 @@ def model_result(
         name=spec.name,
         arm=spec.arm,
         control_rate_hz=answers.control_rate_hz,
-        gravity=spec.gravity,
+        gravity_compensation=spec.gravity_compensation,
         torque_limit=tuple(limit.tolist()),
         samples=int(answers.answered.sum()),
         inferences=len(answers.rows),

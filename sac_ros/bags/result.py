@@ -28,7 +28,7 @@ from sac_ros.bags.figures import (
 SCHEMA = "sac_ros.bag_evaluation"
 """The field ``schema`` of every ``summary.json``, which `summary_schema.SCHEMA_FILE` defines."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the fields; a summary of another version is refused."""
 
 OPEN_LOOP = (
@@ -157,7 +157,7 @@ class ModelResult:
         label: short and unique among the models, for legends and columns.
         path, sha256, name, arm: of the policy file.
         control_rate_hz: the rate of inference: that of training, or of the states where slower.
-        gravity: ``external`` or ``included``, of the policy's torque.
+        gravity_compensation: who holds g(q): ``robot`` or ``policy``.
         torque_limit: [n] N·m.
         samples: states that the policy answered.
         inferences: how often it was run for them; it holds its torque in between.
@@ -179,7 +179,7 @@ class ModelResult:
     name: str
     arm: str
     control_rate_hz: float
-    gravity: str
+    gravity_compensation: str
     torque_limit: tuple[float, ...]
     samples: int
     inferences: int

@@ -6,20 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sac_ros.policy.safety_config import SafetyConfig
-from sac_ros.policy.spec import PolicySpec
+from sac_ros.policy.spec import GRAVITY_COMPENSATION, PolicySpec
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import setting
-
-ROBOT_GRAVITY = {
-    "external": ("external", "adds g(q) itself"),
-    "none": ("included", "does not add g(q)"),
-}
-"""Parameter ``robot_gravity`` → the policy's ``gravity`` that fits it, and what the robot does."""
-
-
-def robot_gravity_of(spec: PolicySpec) -> str:
-    """Return the ``robot_gravity`` of the robots that a policy is for."""
-    return next(robot for robot, (policy, _) in ROBOT_GRAVITY.items() if policy == spec.gravity)
 
 
 @dataclass(frozen=True)
@@ -35,10 +24,10 @@ class PolicyNodeConfig(SafetyConfig):
     autostart: bool = setting(
         False, "configure and activate at start without a lifecycle manager, or exit with code 2"
     )
-    robot_gravity: str = setting(
-        "external",
-        "external: the robot adds g(q) to the command itself; none: it does not",
-        choices=tuple(ROBOT_GRAVITY),
+    gravity_compensation: str = setting(
+        "robot",
+        "robot: the robot adds g(q) to the command; policy: the policy's torque holds g(q)",
+        choices=GRAVITY_COMPENSATION,
     )
     command_joints: tuple[str, ...] = setting(
         (), "order of the joints in a command; empty: the policy's own order"
@@ -60,11 +49,10 @@ class PolicyNodeConfig(SafetyConfig):
         Raises:
             ConfigurationError: policy and parameter do not fit.
         """
-        wanted, does = ROBOT_GRAVITY[self.robot_gravity]
-        if spec.gravity != wanted:
+        if spec.gravity_compensation != self.gravity_compensation:
             raise ConfigurationError(
-                f"parameter robot_gravity is {self.robot_gravity} (the robot {does}), so the "
-                f"policy's gravity must be {wanted}; policy file {path} has {spec.gravity}"
+                f"parameter gravity_compensation is {self.gravity_compensation}, so the policy's "
+                f"must be too; policy file {path} has {spec.gravity_compensation}"
             )
 
     def command_order(self, spec: PolicySpec) -> list[int]:

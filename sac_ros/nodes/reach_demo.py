@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from sac_ros.nodes.bring_up import BringUp
 from sac_ros.nodes.child_processes import ChildProcesses
 from sac_ros.nodes.loopback import loopback_only
-from sac_ros.nodes.policy_config import robot_gravity_of
 from sac_ros.nodes.private_domain import PrivateDomain
 from sac_ros.nodes.reach_watch import CLOSE, Reach, ReachWatch
 from sac_ros.nodes.spinning_node import spinning_node
@@ -133,7 +132,7 @@ def start_nodes(
             [*common, "-p", f"bag:={record.resolve()}"],
             environment,
         )
-    gravity = robot_gravity_of(spec)
+    gravity = spec.gravity_compensation
     nodes.start(
         "sim_node",
         "sac_ros.nodes.sim_node",
@@ -141,7 +140,7 @@ def start_nodes(
             *common,
             *("--params-file", str(share_path("config", "sim.yaml"))),
             *("-p", f"arm:={arm}"),
-            *("-p", f"gravity_compensation:={'robot' if gravity == 'external' else 'policy'}"),
+            *("-p", f"gravity_compensation:={gravity}"),
         ],
         environment,
     )
@@ -152,7 +151,7 @@ def start_nodes(
             *common,
             *("--params-file", str(share_path("config", "policy.yaml"))),
             *("-p", f"model_path:={model.resolve()}"),
-            *("-p", f"watchdog_s:={WATCHDOG}", "-p", f"robot_gravity:={gravity}"),
+            *("-p", f"watchdog_s:={WATCHDOG}", "-p", f"gravity_compensation:={gravity}"),
         ],
         environment,
     )

@@ -24,7 +24,6 @@ from sac_ros.nodes.child_processes import ChildProcesses
 from sac_ros.nodes.lock_step import LockStep
 from sac_ros.nodes.paced_replay import PacedReplay
 from sac_ros.nodes.parameters import declare
-from sac_ros.nodes.policy_config import robot_gravity_of
 from sac_ros.nodes.recorded_topics import RECORDED, absolute
 from sac_ros.nodes.replay_config import ReplayConfig
 from sac_ros.nodes.replay_events import (
@@ -45,7 +44,10 @@ _CHECK_S = 0.02
 _REPORT_S = 5.0
 _WRITTEN = ("joint_states", "goal_pose")  # and all of policy_node's own
 # What belongs to the recorded machine and not to its torques.
-_NOT_REPEATED = ("autostart", "shadow", "model_path", "realtime_priority", "lock_memory")
+_NOT_REPEATED = (
+    *("autostart", "shadow", "model_path", "realtime_priority", "lock_memory"),
+    "robot_gravity",  # in bags from before it was called gravity_compensation
+)
 
 
 class ReplayNode(Node):
@@ -162,7 +164,8 @@ class ReplayNode(Node):
         """Start a policy_node with the recorded parameters: they are part of its torques."""
         given = {k: v for k, v in recorded.items() if k not in _NOT_REPEATED and v != []}
         own = {"model_path": str(model.path.resolve()), "shadow": True}
-        own["robot_gravity"] = robot_gravity_of(model.spec)  # whatever the robot: it moves none
+        # The model's, whatever the robot's: no robot is moved.
+        own["gravity_compensation"] = model.spec.gravity_compensation
         folder = self._open.enter_context(tempfile.TemporaryDirectory(prefix="replay_node_"))
         files = []
         for name, values in (("recorded", given), ("own", own)):

@@ -38,7 +38,7 @@ class PolicyController:
         self.inferences = 0
         self._decimator = Decimator(spec.control_rate_hz)
         self._answered: tuple[float, Array, Array] | None = None
-        self._previous_action = np.zeros(spec.joints, dtype=np.float32)
+        self._policy_state = np.zeros(policy.state_size, dtype=np.float32)
 
     def activate(self, now: float) -> None:
         """Start answering states at ``now`` s of the steady clock."""
@@ -81,7 +81,7 @@ class PolicyController:
         """
         if self.goal is not None and self._answered is not None:
             _, position, velocity = self._answered
-            self.policy(position, velocity, self.goal, self._previous_action)
+            self.policy(position, velocity, self.goal, state=self._policy_state)
 
     def set_goal(self, frame: str, values: Array) -> None:
         """Take a goal, or refuse it and keep the one before; see `check_goal`.
@@ -109,8 +109,8 @@ class PolicyController:
         A goal outside the new policy's range is dropped.
 
         Raises:
-            ConfigurationError: the policy drives other joints, is for a robot that carries itself
-                where this one does not (or the reverse), or does not fit the parameters.
+            ConfigurationError: the policy drives other joints, has another gravity compensation,
+                or does not fit the parameters.
         """
         spec = policy.spec
         if spec.joint_names != self.policy.spec.joint_names:
@@ -118,10 +118,11 @@ class PolicyController:
                 f"policy file {policy.path} must drive the joints "
                 f"{', '.join(self.policy.spec.joint_names)}; got {', '.join(spec.joint_names)}"
             )
-        if spec.gravity != self.policy.spec.gravity:
+        if spec.gravity_compensation != self.policy.spec.gravity_compensation:
             raise ConfigurationError(
-                f"policy file {policy.path} must have gravity {self.policy.spec.gravity}, as the "
-                f"one that runs; got {spec.gravity}"
+                f"policy file {policy.path} must have gravity_compensation "
+                f"{self.policy.spec.gravity_compensation}, as the one that runs; "
+                f"got {spec.gravity_compensation}"
             )
         limits = JointLimits.of(spec, self._config)
         if self.goal is not None:
@@ -137,7 +138,7 @@ class PolicyController:
     @property
     def _carries(self) -> bool:
         """Whether the command must hold the arm up."""
-        return self.policy.spec.gravity == "included"
+        return self.policy.spec.gravity_compensation == "policy"
 
     def _infer(self, now: float, position: Array, velocity: Array, stamp_ns: int) -> Array | None:
         """Return the policy's torque: fresh when it is due, held in between.
@@ -156,19 +157,20 @@ class PolicyController:
         if self.goal is None:
             gravity = self.policy.gravity(position)
         else:
-            torque, action, gravity = self.policy.answer(
-                position, velocity, self.goal, self._previous_action
+            torque, _, gravity, next_state = self.policy.answer(
+                position, velocity, self.goal, state=self._policy_state
             )
             self.asked = torque.astype(np.float64)
-            self._previous_action = action
+            if next_state is not None:
+                self._policy_state = next_state
             self.inferences += 1
         if gravity is not None:
             self.safety.hold_up(gravity.astype(np.float64))
         return self.asked
 
     def _forget_past(self) -> None:
-        """Start inference anew: a torque or an action from before must not act again."""
+        """Start inference anew: a torque or a state from before must not act again."""
         self._decimator.reset()
         self._answered = None
-        self._previous_action = np.zeros_like(self._previous_action)
+        self._policy_state = np.zeros(self.policy.state_size, dtype=np.float32)
         self.asked = None

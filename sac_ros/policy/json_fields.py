@@ -114,14 +114,13 @@ class JsonFields:
         return tuple((low, high) for low, high in rows)
 
     def rows(self, key: str, width: int) -> tuple[tuple[float, ...], ...]:
-        """Read a list of rows, at least one, each of ``width`` numbers."""
+        """Read a list of rows, at least one, each of ``width`` numbers; 0: of equally many."""
         value = self._get(key)
-        if (
-            not isinstance(value, list)
-            or not value
-            or not all(_is_row(row, width) for row in value)
-        ):
-            self.refuse(key, f"a list of rows of {width} numbers, at least one row")
+        if not isinstance(value, list) or not value or not isinstance(value[0], list):
+            value = [()]  # which is no row
+        if not all(_is_row(row, width or len(value[0])) for row in value):
+            number = width or "equally many"
+            self.refuse(key, f"a list of rows of {number} numbers, at least one row")
         return tuple(tuple(float(item) for item in row) for row in value)
 
     def mapping(self, key: str) -> dict[str, Any]:
@@ -145,7 +144,7 @@ class JsonFields:
             for index, item in enumerate(value)
         ]
 
-    def __contains__(self, key: str) -> bool:
+    def __contains__(self, key: object) -> bool:
         return key in self._values
 
     def _get(self, key: str) -> Any:

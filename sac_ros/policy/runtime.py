@@ -12,7 +12,7 @@ import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
 from sac_ros.policy.onnx_scan import refuse_unsafe
-from sac_ros.policy.spec import GRAVITY_OUTPUT, PREVIOUS_ACTION, SPEC_KEY, PolicySpec
+from sac_ros.policy.spec import GOAL_VELOCITY, INPUTS, SPEC_KEY, STATE, PolicySpec
 from sac_ros.utils.errors import PolicyFileError
 
 MAXIMUM_FILE_BYTES = 64 * 2**20
@@ -31,11 +31,14 @@ class Answer(NamedTuple):
         action: float32 [n] or [batch, n], −1..1.
         gravity: float32 [n] or [batch, n] N·m, the g(q) that the torque holds; None where the
             robot adds it.
+        next_state: float32 [m] or [batch, m], the ``state`` of the next inference; None where
+            the policy has none.
     """
 
     torque: FloatArray
     action: FloatArray
-    gravity: FloatArray | None
+    gravity: FloatArray | None = None
+    next_state: FloatArray | None = None
 
 
 class Policy:
@@ -45,13 +48,13 @@ class Policy:
         spec: what the file says about itself.
         path: where it was loaded from.
         sha256: of the whole file, in hex.
-        uses_previous_action: whether the graph takes ``previous_action``.
+        state_size: m, the width of the graph's ``state``; 0 where it has none.
     """
 
     spec: PolicySpec
     path: Path
     sha256: str
-    uses_previous_action: bool
+    state_size: int
 
     def __init__(
         self, session: onnxruntime.InferenceSession, spec: PolicySpec, path: Path, sha256: str
@@ -60,9 +63,11 @@ class Policy:
         self.spec = spec
         self.path = path
         self.sha256 = sha256
-        self.uses_previous_action = any(i.name == PREVIOUS_ACTION for i in session.get_inputs())
-        self._sizes = spec.input_sizes(self.uses_previous_action)
-        self._outputs = spec.outputs
+        shapes = {port.name: port.shape for port in session.get_inputs()}
+        width = shapes.get(STATE, [])[-1:]
+        self.state_size = max(0, *width) if width and isinstance(width[0], int) else 0
+        self._sizes = spec.input_sizes(shapes, self.state_size)
+        self._outputs = spec.output_sizes(self.state_size)
 
     @classmethod
     def load(cls, path: str | Path) -> Policy:
@@ -76,8 +81,7 @@ class Policy:
         """
         path = Path(path)
         source = f"policy file {path}"
-        data = _read(path, source)
-        refuse_unsafe(data, source)
+        data = read_model(path, source)
         session = _open(data, source)
         metadata = session.get_modelmeta().custom_metadata_map
         if SPEC_KEY not in metadata:
@@ -96,42 +100,43 @@ class Policy:
         joint_position: ArrayLike,
         joint_velocity: ArrayLike,
         goal: ArrayLike,
-        previous_action: ArrayLike | None = None,
+        goal_velocity: ArrayLike | None = None,
+        state: ArrayLike | None = None,
     ) -> tuple[FloatArray, FloatArray]:
-        """Infer torques for one state or for a batch of states.
-
-        Args:
-            joint_position: [n] or [batch, n] rad (m if prismatic), in the order of the spec.
-            joint_velocity: [n] or [batch, n] rad/s.
-            goal: [k] or [batch, k], see ``spec.goal``.
-            previous_action: [n] or [batch, n] in −1..1; needed where `uses_previous_action`,
-                ignored elsewhere.
-
-        Returns:
-            ``(torque, action)``, each float32 [n] or [batch, n]: N·m, and −1..1.
-
-        Raises:
-            ValueError: an array has the wrong shape, or ``previous_action`` is missing.
-        """
-        return self.answer(joint_position, joint_velocity, goal, previous_action)[:2]
+        """Infer torques and actions; see `answer`."""
+        return self.answer(joint_position, joint_velocity, goal, goal_velocity, state)[:2]
 
     def answer(
         self,
         joint_position: ArrayLike,
         joint_velocity: ArrayLike,
         goal: ArrayLike,
-        previous_action: ArrayLike | None = None,
+        goal_velocity: ArrayLike | None = None,
+        state: ArrayLike | None = None,
     ) -> Answer:
-        """Infer as a call does, and also tell the g(q) that the torque holds."""
-        given = (joint_position, joint_velocity, goal, previous_action)
-        feeds = {
-            name: _rows(name, value, size)
-            for (name, size), value in zip(self._sizes.items(), given, strict=False)
-        }
-        torque, action, *gravity = self._session.run(self._outputs, feeds)
+        """Run the graph for one state of the robot or for a batch of them.
+
+        Args:
+            joint_position: [n] or [batch, n] rad (m if prismatic), in the order of the spec.
+            joint_velocity: [n] or [batch, n] rad/s.
+            goal: [k] or [batch, k], see ``spec.goal``.
+            goal_velocity: [k] or [batch, k] per second; None: the goal stands still. Ignored
+                where the graph does not take it.
+            state: [m] or [batch, m], zeros at the start, then the last ``next_state``. Needed
+                where `state_size` is not 0, ignored elsewhere.
+
+        Raises:
+            ValueError: an array has the wrong shape, or ``state`` is missing.
+        """
+        if goal_velocity is None and GOAL_VELOCITY in self._sizes:
+            goal_velocity = np.zeros_like(goal)
+        given = (joint_position, joint_velocity, goal, goal_velocity, state)
+        arrays = dict(zip((*INPUTS, GOAL_VELOCITY, STATE), given, strict=True))
+        feeds = {name: _rows(name, arrays[name], size) for name, size in self._sizes.items()}
+        found = self._session.run(list(self._outputs), feeds)
         if np.ndim(joint_position) == 1:
-            return Answer(torque[0], action[0], gravity[0][0] if gravity else None)
-        return Answer(torque, action, gravity[0] if gravity else None)
+            found = [rows[0] for rows in found]
+        return Answer(**dict(zip(self._outputs, found, strict=True)))
 
     def gravity(self, joint_position: ArrayLike) -> FloatArray | None:
         """Return the g(q) that holds the arm at a position, or at a batch of them.
@@ -143,22 +148,19 @@ class Policy:
             float32 [n] or [batch, n] N·m, from the graph's output ``gravity``; None where the
             robot adds g(q) itself.
         """
-        if GRAVITY_OUTPUT not in self._outputs:
+        if self.spec.gravity_compensation == "robot":
             return None
         position = np.asarray(joint_position, dtype=np.float32)
-        still = np.zeros_like(position)
+        batch = position.shape[:-1]
         # A graph runs as a whole: at rest, for a goal like those that it was trained with.
         goal = 0.5 * (np.array(self.spec.goal.low) + np.array(self.spec.goal.high))
-        goals = np.broadcast_to(goal, (*position.shape[:-1], len(goal)))
-        return self.answer(position, still, goals, still).gravity
+        goals = np.broadcast_to(goal, (*batch, len(goal)))
+        state = np.zeros((*batch, self.state_size))
+        return self.answer(position, np.zeros_like(position), goals, state=state).gravity
 
     def _check_graph(self, source: str) -> None:
         """Refuse a graph whose inputs or outputs are not those of the contract."""
-        spec = self.spec
-        expected = {
-            "input": self._sizes,
-            "output": dict.fromkeys(spec.outputs, spec.joints),
-        }
+        expected = {"input": self._sizes, "output": self._outputs}
         found = {"input": self._session.get_inputs(), "output": self._session.get_outputs()}
         for kind, sizes in expected.items():
             names = [port.name for port in found[kind]]
@@ -181,19 +183,23 @@ class Policy:
         limit = np.asarray(self.spec.torque_limit)
         expected = np.asarray(test.torque)
         try:
-            inputs = [np.asarray(test.inputs[name]) for name in self._sizes]
-            torque, action, gravity = self.answer(*inputs)
-            at_rest = self.gravity(inputs[0])
-            first, _ = self(*(np.asarray(test.inputs[name][0]) for name in self._sizes))
+            answer = self.answer(**test.inputs)
+            at_rest = self.gravity(test.inputs["joint_position"])
+            first, _ = self(**{name: rows[0] for name, rows in test.inputs.items()})
         except Exception as error:  # onnxruntime raises its own kinds; none is a SacRosError
             raise PolicyFileError(f"{source}: the self test fails: {_one_line(error)}") from error
-        if torque.shape != expected.shape or action.shape != expected.shape:
-            raise PolicyFileError(
-                f"{source}: the graph's outputs must have shape {list(expected.shape)}; "
-                f"got torque {list(torque.shape)} and action {list(action.shape)}"
-            )
-        if not (np.isfinite(torque).all() and np.isfinite(action).all()):
-            raise PolicyFileError(f"{source}: the self test gives a torque that is not finite")
+        for name, size in self._outputs.items():
+            values, shape = getattr(answer, name), [len(expected), size]
+            if list(values.shape) != shape:
+                raise PolicyFileError(
+                    f"{source}: the graph's {name} must have shape {shape}; "
+                    f"got {list(values.shape)}"
+                )
+            if not np.isfinite(values).all():
+                raise PolicyFileError(
+                    f"{source}: output {name} must be finite; in the self test it is not"
+                )
+        torque = answer.torque
         if np.any(np.abs(torque) > limit * (1 + _LIMIT_SLACK)):
             row, joint = np.unravel_index(np.argmax(np.abs(torque) / limit), torque.shape)
             raise PolicyFileError(
@@ -202,27 +208,20 @@ class Policy:
             )
         worst = np.maximum(np.abs(torque - expected), 0) / limit
         worst[0] = np.maximum(worst[0], np.abs(first - expected[0]) / limit)
-        if worst.max() > test.tolerance:
+        if not worst.max() <= test.tolerance:
             row, joint = np.unravel_index(np.argmax(worst), worst.shape)
             raise PolicyFileError(
                 f"{source}: the self test fails, {self.spec.joint_names[joint]} must get "
                 f"{expected[row, joint]:g} N·m in state {row}; got {torque[row, joint]:g}"
             )
-        if gravity is not None and at_rest is not None:
-            self._check_gravity(gravity, at_rest, source)
+        if answer.gravity is not None and at_rest is not None:
+            self._check_gravity(answer.gravity, at_rest, source)
 
     def _check_gravity(self, gravity: FloatArray, at_rest: FloatArray, source: str) -> None:
-        """Refuse a g(q) that is not finite, or that is another one at rest and with another goal.
+        """Refuse a g(q) that is another one at rest, with another goal or another state.
 
         The safety filter holds the arm up by it in any state, with a goal and without.
         """
-        rows = [len(self.spec.self_test.torque), self.spec.joints]
-        if list(gravity.shape) != rows:
-            raise PolicyFileError(
-                f"{source}: the graph's gravity must have shape {rows}; got {list(gravity.shape)}"
-            )
-        if not np.isfinite(gravity).all():
-            raise PolicyFileError(f"{source}: the self test gives a gravity that is not finite")
         apart = np.abs(gravity - at_rest) / np.asarray(self.spec.torque_limit)
         if not apart.max() <= self.spec.self_test.tolerance:
             joint = np.unravel_index(np.argmax(apart), apart.shape)[1]
@@ -232,8 +231,16 @@ class Policy:
             )
 
 
-def _read(path: Path, source: str) -> bytes:
-    """Read a whole file of bounded size."""
+def read_model(path: Path, source: str) -> bytes:
+    """Read a whole file of bounded size that is a self-contained ONNX model.
+
+    Args:
+        path: the file.
+        source: what the errors call it.
+
+    Raises:
+        PolicyFileError: it cannot be read, or see `refuse_unsafe`.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(MAXIMUM_FILE_BYTES + 1)
@@ -247,6 +254,7 @@ def _read(path: Path, source: str) -> bytes:
         )
     if not data:
         raise PolicyFileError(f"{source} must be an ONNX model; it is empty")
+    refuse_unsafe(data, source)
     return data
 
 
@@ -268,8 +276,10 @@ def _check_port(port: Any, size: int, where: str) -> None:
     if port.type != "tensor(float)":
         raise PolicyFileError(f"{where} must be float32; got {port.type}")
     shape = list(port.shape)
-    if len(shape) != 2 or isinstance(shape[0], int) or shape[1] != size:
-        raise PolicyFileError(f"{where} must have shape [batch, {size}]; got {shape}")
+    if len(shape) != 2 or isinstance(shape[0], int) or shape[1] != size or not size:
+        raise PolicyFileError(
+            f"{where} must have shape [batch, {size or 'a fixed width'}]; got {shape}"
+        )
 
 
 def _rows(name: str, value: ArrayLike | None, size: int) -> FloatArray:

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,23 +13,29 @@ from sac_ros.policy.json_fields import JsonFields, parse_object
 SPEC_KEY = "sac_ros.policy_spec"
 """Key of the spec in the ONNX file's metadata."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the spec's fields; a file of another version is refused."""
 
-GRAVITY = ("external", "included")
-"""``external``: the robot adds g(q) itself; ``included``: the graph's torque holds g(q)."""
+GRAVITY_COMPENSATION = ("robot", "policy")
+"""``robot``: the robot adds g(q) itself; ``policy``: the graph's torque holds g(q)."""
 
-STATE_INPUTS = ("joint_position", "joint_velocity", "goal")
+INPUTS = ("joint_position", "joint_velocity", "goal")
 """Graph inputs that every policy has, in order."""
 
-PREVIOUS_ACTION = "previous_action"
-"""Graph input that only some policies have."""
+GOAL_VELOCITY = "goal_velocity"
+"""Graph input of policies for moving goals alone."""
+
+STATE = "state"
+"""Graph input of policies with memory alone: zeros at the start, then the last `NEXT_STATE`."""
 
 OUTPUTS = ("torque", "action")
 """Graph outputs that every policy has, in order."""
 
 GRAVITY_OUTPUT = "gravity"
-"""Graph output of ``included`` policies alone: g(q), from the joint positions only."""
+"""Graph output of policies that compensate gravity alone: g(q), from the joint positions only."""
+
+NEXT_STATE = "next_state"
+"""Graph output of policies with memory alone: the `STATE` of the next inference."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class GoalSpec:
         unit: unit of every number, such as ``"m"``.
         frame: the frame that the goal is given in, such as the arm's base link.
         low, high: [k] the trained range; goals outside it are refused on the robot.
+        tolerance: distance, in ``unit``, within which a goal is reached.
     """
 
     fields: tuple[str, ...]
@@ -49,6 +55,7 @@ class GoalSpec:
     frame: str
     low: tuple[float, ...]
     high: tuple[float, ...]
+    tolerance: float
 
 
 @dataclass(frozen=True)
@@ -103,13 +110,15 @@ class PolicySpec:
         velocity_limit: [n] rad/s.
         action_scale: [n] N·m per unit of action.
         control_rate_hz: the rate it was trained at.
-        gravity: one of `GRAVITY`; see `outputs`.
+        gravity_compensation: one of `GRAVITY_COMPENSATION`.
         task: such as ``"reach"``.
         goal: see `GoalSpec`.
+        stop_damping: [n] N·m·s/rad, of the brake in a controlled stop.
+        brake_limit: [n] N·m, the largest torque of that brake, at most ``torque_limit``.
         observation: the terms that the graph builds inside.
         training_range: see `TrainingRange`.
         training: algorithm, hyperparameters, seed, env_steps, and so on; free.
-        evaluation: episodes, seeds, success_rate, and so on; free.
+        evaluation: episodes, seeds, success, and so on; free.
         self_test: see `SelfTest`.
         schema_version: always `SCHEMA_VERSION` in memory.
     """
@@ -123,9 +132,11 @@ class PolicySpec:
     velocity_limit: tuple[float, ...]
     action_scale: tuple[float, ...]
     control_rate_hz: float
-    gravity: str
+    gravity_compensation: str
     task: str
     goal: GoalSpec
+    stop_damping: tuple[float, ...]
+    brake_limit: tuple[float, ...]
     observation: tuple[ObservationTerm, ...]
     training_range: TrainingRange
     training: dict[str, Any]
@@ -138,14 +149,16 @@ class PolicySpec:
         """Number of joints, n."""
         return len(self.joint_names)
 
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of the graph's outputs, in order; each is as wide as there are joints."""
-        return (*OUTPUTS, GRAVITY_OUTPUT) if self.gravity == "included" else OUTPUTS
+    def input_sizes(self, graph_inputs: Container[str], state_size: int) -> dict[str, int]:
+        """Return the width of every graph input, in order; optional ones as the graph has them."""
+        return _input_sizes(self.joints, len(self.goal.fields), state_size, graph_inputs)
 
-    def input_sizes(self, uses_previous_action: bool) -> dict[str, int]:
-        """Return the width of every graph input, in order."""
-        return _input_sizes(self.joints, len(self.goal.fields), uses_previous_action)
+    def output_sizes(self, state_size: int) -> dict[str, int]:
+        """Return the width of every graph output, in order; ``state_size`` is 0 without memory."""
+        sizes = dict.fromkeys(OUTPUTS, self.joints)
+        if self.gravity_compensation == "policy":
+            sizes[GRAVITY_OUTPUT] = self.joints
+        return {**sizes, NEXT_STATE: state_size} if state_size else sizes
 
     def to_json(self) -> str:
         """Write the spec as one JSON object in full precision (floats round-trip exactly).
@@ -153,9 +166,8 @@ class PolicySpec:
         Raises:
             PolicyFileError: the spec is not valid, so that no file is written which no one reads.
         """
-        values = dataclasses.asdict(self)
-        ordered = {"schema_version": values.pop("schema_version"), **values}
-        text = json.dumps(ordered, ensure_ascii=False)
+        ordered = {"schema_version": self.schema_version, **vars(self)}
+        text = json.dumps(ordered, ensure_ascii=False, default=vars)
         PolicySpec.from_json(text, source=f"spec of policy {self.name!r}")
         return text
 
@@ -172,7 +184,8 @@ class PolicySpec:
         """
         fields = parse_object(text, source)
         if fields.integer("schema_version", minimum=0) != SCHEMA_VERSION:
-            fields.refuse("schema_version", f"{SCHEMA_VERSION}, the one that this version reads")
+            convert = "`convert_policy OLD.onnx NEW.onnx` converts a file of schema 1"
+            fields.refuse("schema_version", f"{SCHEMA_VERSION} ({convert})")
         names = fields.texts("joint_names")
         n = len(names)
         goal = _read_goal(fields.nested("goal"))
@@ -186,15 +199,19 @@ class PolicySpec:
             velocity_limit=fields.numbers("velocity_limit", n, positive=True),
             action_scale=fields.numbers("action_scale", n, positive=True),
             control_rate_hz=fields.positive("control_rate_hz"),
-            gravity=fields.text("gravity", choices=GRAVITY),
+            gravity_compensation=fields.text("gravity_compensation", GRAVITY_COMPENSATION),
             task=fields.text("task"),
             goal=goal,
+            stop_damping=fields.numbers("stop_damping", n, positive=True),
+            brake_limit=fields.numbers("brake_limit", n, positive=True),
             observation=tuple(_read_term(term) for term in fields.objects("observation")),
             training_range=_read_range(fields.nested("training_range"), n),
             training=fields.mapping("training"),
             evaluation=fields.mapping("evaluation"),
             self_test=_read_self_test(fields.nested("self_test"), n, len(goal.fields)),
         )
+        if any(map(float.__gt__, spec.brake_limit, spec.torque_limit)):
+            fields.refuse("brake_limit", f"at most torque_limit, {list(spec.torque_limit)}")
         fields.refuse_unread()
         return spec
 
@@ -216,9 +233,9 @@ class PolicySpec:
         }
 
 
-def _input_sizes(n: int, k: int, uses_previous_action: bool) -> dict[str, int]:
-    sizes = dict(zip(STATE_INPUTS, (n, n, k), strict=True))
-    return {**sizes, PREVIOUS_ACTION: n} if uses_previous_action else sizes
+def _input_sizes(n: int, k: int, m: int, given: Container[str]) -> dict[str, int]:
+    sizes = dict(zip((*INPUTS, GOAL_VELOCITY, STATE), (n, n, k, k, m), strict=True))
+    return {name: size for name, size in sizes.items() if name in INPUTS or name in given}
 
 
 def _read_goal(fields: JsonFields) -> GoalSpec:
@@ -229,6 +246,7 @@ def _read_goal(fields: JsonFields) -> GoalSpec:
         frame=fields.text("frame"),
         low=fields.numbers("low", len(names)),
         high=fields.numbers("high", len(names)),
+        tolerance=fields.positive("tolerance"),
     )
     if any(low >= high for low, high in zip(goal.low, goal.high, strict=True)):
         fields.refuse("high", f"above low, which is {list(goal.low)}")
@@ -257,7 +275,7 @@ def _read_range(fields: JsonFields, n: int) -> TrainingRange:
 
 def _read_self_test(fields: JsonFields, n: int, k: int) -> SelfTest:
     inputs = fields.nested("inputs")
-    widths = _input_sizes(n, k, PREVIOUS_ACTION in inputs)
+    widths = _input_sizes(n, k, 0, inputs)
     rows = {name: inputs.rows(name, width) for name, width in widths.items()}
     inputs.refuse_unread()
     test = SelfTest(rows, fields.rows("torque", n), fields.positive("tolerance"))

@@ -43,19 +43,24 @@ class Bodies:
         """The bodies of an arm; links behind fixed joints, tools and grippers are part of them.
 
         An inertia that is impossible by up to a half, as some vendors publish them, is mended: the
-        largest principal moment becomes the sum of the other two, and `note` gets the sentence.
+        largest principal moment becomes the sum of the other two, and `note` gets the sentence. A
+        link without inertia that is fixed to another is a point mass.
 
         Raises:
             ConfigurationError: a link has an impossible or placeholder inertia, or a joint moves
                 nothing that has a mass.
         """
-        n = len(joint_names)
+        n, moved = len(joint_names), {urdf.joints[name].child for name in joint_names}
         parts: list[list[tuple[float, Array, Array]]] = [[] for _ in range(n)]
         for link, inertial in urdf.links.items():
             mover, rotation, translation = place_of(urdf, link, joint_names)
             if mover is None or inertial is None:
                 continue
-            inertia = _possible(urdf, link, inertial.mass, inertial.inertia, note)
+            if inertial.mass > 0.0 and not inertial.inertia.any() and link not in moved:
+                note(f"the link {link!r} has a mass but no inertia: taken as a point mass")
+                inertia = inertial.inertia
+            else:
+                inertia = _possible(urdf, link, inertial.mass, inertial.inertia, note)
             turned = rotation @ rotation_of(inertial.rpy)
             parts[mover].append(
                 (

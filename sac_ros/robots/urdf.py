@@ -7,6 +7,7 @@ import math
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +20,17 @@ Array = NDArray[np.float64]
 MOVING = ("revolute", "continuous", "prismatic")
 _KINDS = (*MOVING, "fixed", "floating", "planar")
 _MAXIMUM_BYTES = 16 * 2**20  # a URDF is some 20 kB; the bound keeps a wrong file out of memory
-_MAXIMUM_LINKS = 1000
-_SHAPES = {
+_MAXIMUM_LINKS = 500  # a humanoid with hands has some 150
+_HAND_BEHIND = 4  # joints that several chains share, so that they are fingers and not arms
+SHAPES: dict[str, dict[str, int]] = {
     "box": {"size": 3},
     "cylinder": {"radius": 1, "length": 1},
-    "capsule": {"radius": 1, "length": 1},
     "sphere": {"radius": 1},
+    "capsule": {"radius": 1, "length": 1},
     "mesh": {},
 }
+"""The geometries that are read, with their attributes in m and how many numbers each has."""
+
 _TIP_NAMES = ("tool0", "tcp", "ee_link", "tool", "flange", "link_ee", "end_effector")
 
 
@@ -126,14 +130,14 @@ class Urdf:
         """
         if "<!DOCTYPE" in text or "<!ENTITY" in text:
             raise ConfigurationError(f"URDF {source} must have no DOCTYPE and no entities")
-        if "<xacro:" in text or "${" in text:
-            raise ConfigurationError(
-                f"URDF {source} is a xacro file: expand it first, with `xacro FILE > robot.urdf`"
-            )
         try:
             root = ElementTree.fromstring(text)
         except (ElementTree.ParseError, UnicodeEncodeError) as error:
             raise ConfigurationError(f"URDF {source} is not XML: {error}") from error
+        if any("xacro" in e.tag or "${" in "".join(e.attrib.values()) for e in root.iter()):
+            raise ConfigurationError(
+                f"URDF {source} is a xacro file: expand it first, with `xacro FILE > robot.urdf`"
+            )
         if root.tag != "robot":
             raise ConfigurationError(f"URDF {source} must have a <robot>; got <{root.tag[:40]}>")
         urdf = cls(root, source, directory)
@@ -189,24 +193,37 @@ class Urdf:
         """The tip of the one arm that starts at `base_link`.
 
         The arm is the longest sequence of revolute joints; a gripper's sliding and following
-        joints do not count. Behind its last joint, a link with a usual name for a tool's frame is
-        preferred, then the only end, then the link that the last joint moves.
+        joints do not count, nor does a joint that others follow, nor do the fingers of a hand,
+        which branch off behind the fourth joint or later. Behind its last joint, a link with a
+        usual name for a tool's frame is preferred, then the only end, then the link that the last
+        joint moves.
 
         Raises:
             ConfigurationError: there are several arms, so that `tip_link` must be given.
         """
+        followed = {mimic.get("joint") for mimic in self.root.iter("mimic")}
         chains = {}
         for link in self.links:
             path = self._path_or_none(base_link, link)
             if path is not None:
                 moving = [joint for joint in path if joint.moving]
-                if all(not j.mimic and j.kind != "prismatic" for j in moving):
+                if all(
+                    not joint.mimic and joint.kind != "prismatic" and joint.name not in followed
+                    for joint in moving
+                ):
                     chains[link] = tuple(joint.name for joint in moving)
         longest = max(chains.values(), key=len, default=())
         if not longest:
-            raise ConfigurationError(f"no revolute joint of {self.source} starts at {base_link!r}")
+            raise ConfigurationError(
+                f"no revolute joints of {self.source} lead away from base_link {base_link!r}: "
+                "name the links where the arm starts and ends with base_link and tip_link"
+            )
         rivals = [link for link, c in chains.items() if c != longest[: len(c)]]
-        if rivals:
+        steps = zip(longest, *(chains[link] for link in rivals), strict=False)
+        shared = tuple(takewhile(lambda step: len(set(step)) == 1, steps))
+        if rivals and len(shared) >= _HAND_BEHIND:
+            longest = longest[: len(shared)]
+        elif rivals:
             raise ConfigurationError(
                 f"{self.source} has more than one arm: name one with tip_link, such as "
                 f"{next(k for k, c in chains.items() if c == longest)!r} or {rivals[-1]!r}"
@@ -274,25 +291,17 @@ class Urdf:
 
     def _check_shapes(self) -> None:
         for link in self.root.findall("link"):
-            for kind in ("collision", "visual"):
-                for shape in link.findall(kind):
-                    self._check_shape(shape, f"the {kind} of link {link.get('name')!r}")
-
-    def _check_shape(self, shape: ElementTree.Element, what: str) -> None:
-        for key in ("xyz", "rpy"):
-            self._triple(shape.find("origin"), key, (0.0, 0.0, 0.0), what)
-        solid = shape.find("geometry/*")
-        if solid is None or solid.tag not in _SHAPES:
-            raise ConfigurationError(
-                f"URDF {self.source}: {what} must have one of {', '.join(_SHAPES)}; "
-                f"got {'nothing' if solid is None else f'<{solid.tag[:40]}>'}"
-            )
-        for key, size in _SHAPES[solid.tag].items():
-            numbers = self._numbers(solid, key, size, what)
-            if shape.tag == "collision" and min(numbers) <= 0.0:
-                raise ConfigurationError(
-                    f"URDF {self.source}: {key} of {what} must be above 0 m; got {min(numbers):g}"
-                )
+            what = f"a shape of link {link.get('name', '')!r}"
+            for shape in (*link.findall("collision"), *link.findall("visual")):
+                for key in ("xyz", "rpy"):
+                    self._triple(shape.find("origin"), key, (0.0, 0.0, 0.0), what)
+                for geometry in shape.findall("geometry/*"):
+                    for key, size in SHAPES.get(geometry.tag, {}).items():
+                        if min(self._numbers(geometry, key, size, what)) < 0.0:
+                            raise ConfigurationError(
+                                f"URDF {self.source}: {key} of {what} must not be below 0 m; "
+                                f"got {geometry.get(key)!r}"
+                            )
 
     def _joint(self, element: ElementTree.Element) -> UrdfJoint:
         name = element.get("name", "")

@@ -18,15 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from sac_ros.robots.arm import Arm
 from sac_ros.robots.dynamics import GRAVITY, Bodies
+from sac_ros.robots.kinematics import rpy_of
 from sac_ros.sim.backend import PHYSICS_RATE, Backend, JointProperties, close_pairs
-from sac_ros.sim.description import engine_description, fixed_link, link_names
+from sac_ros.sim.description import engine_description, link_names
 from sac_ros.utils.errors import ConfigurationError
 
 Array = NDArray[np.float64]
 
 MESHES = (".obj", ".stl", ".dae")
 _PENETRATION = -0.002  # m; contacts shallower than this are Bullet's collision margin
-_TIP = "sac_ros_end_effector"
 
 
 @contextlib.contextmanager
@@ -118,6 +118,10 @@ class BulletBackend(Backend):
         self.client = connect()
         self._joints = list(range(arm.joints))
         self._bodies = arm.bodies
+        chain = arm.chain
+        rpy = rpy_of(chain.tip_rotation).tolist()
+        offset = (chain.tip_translation.tolist(), pybullet.getQuaternionFromEuler(rpy))
+        self._tip = None if offset == ([0.0] * 3, (0.0, 0.0, 0.0, 1.0)) else offset
         self._load()
         self._set_joints(JointProperties.of(arm))
         self.touching = sorted(set(self.contacts(arm.home)))
@@ -149,8 +153,11 @@ class BulletBackend(Backend):
 
     def read(self) -> list[float]:
         positions, velocities, _, _ = zip(*self._joint_states(), strict=True)
-        tip = self._tip_state()
-        return [*positions, *velocities, *tip[4], *tip[5]]
+        state = self._last_state()
+        if self._tip is None:
+            return [*positions, *velocities, *state[4], *state[5]]
+        place, turn = pybullet.multiplyTransforms(state[4], state[5], *self._tip)
+        return [*positions, *velocities, *place, *turn]
 
     def set_properties(self, bodies: Bodies, joints: JointProperties) -> None:
         if bodies is not self._bodies:  # Bullet cannot move a centre of mass: another body
@@ -197,23 +204,17 @@ class BulletBackend(Backend):
         description = engine_description(self.arm, self._bodies, meshes=MESHES)
         self.body = load(
             self.client,
-            self._with_tip(description),
+            description,
             pybullet.URDF_USE_INERTIA_FROM_FILE | pybullet.URDF_USE_SELF_COLLISION,
         )
         number = self._number = self.client._client
         self._joint_states = partial(pybullet.getJointStates, self.body, self._joints, number)
         # By place: 0, no velocity; 1, with forward kinematics.
-        tip = self.arm.joints
-        self._tip_state = partial(pybullet.getLinkState, self.body, tip, 0, 1, number)
-        for joint in range(tip + 1):
+        last = self._joints[-1]
+        self._last_state = partial(pybullet.getLinkState, self.body, last, 0, 1, number)
+        for joint in self._joints:
             self.client.changeDynamics(self.body, joint, linearDamping=0.0, angularDamping=0.0)
         self._exclude(close_pairs(link_names(self.arm)))
-
-    def _with_tip(self, description: str) -> str:
-        """The end effector as a massless link behind a fixed joint, for Bullet to say where."""
-        chain, last = self.arm.chain, link_names(self.arm)[-1]
-        extra = fixed_link(_TIP, last, chain.tip_rotation, chain.tip_translation)
-        return description.replace("</robot>", f"{extra}</robot>")
 
     def _exclude(self, pairs: Sequence[tuple[str, str]]) -> None:
         number = {name: index - 1 for index, name in enumerate(link_names(self.arm))}

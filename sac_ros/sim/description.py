@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sac_ros.robots.arm import Arm, resolve
 from sac_ros.robots.dynamics import Bodies, place_of
 from sac_ros.robots.kinematics import rotation_of, rpy_of
+from sac_ros.robots.urdf import SHAPES
 from sac_ros.utils.errors import ConfigurationError
 
 Array = NDArray[np.float64]
@@ -85,21 +86,6 @@ def engine_description(
     return ElementTree.tostring(robot, encoding="unicode")
 
 
-def fixed_link(name: str, parent: str, rotation: Array, translation: Array) -> str:
-    """A massless link behind a fixed joint, as URDF text."""
-    link = ElementTree.Element("link", name=name)
-    inertial = ElementTree.SubElement(link, "inertial")
-    ElementTree.SubElement(inertial, "mass", value="0")
-    ElementTree.SubElement(
-        inertial, "inertia", ixx="0", iyy="0", izz="0", ixy="0", ixz="0", iyz="0"
-    )
-    joint = ElementTree.Element("joint", name=f"{name}_joint", type="fixed")
-    ElementTree.SubElement(joint, "parent", link=parent)
-    ElementTree.SubElement(joint, "child", link=name)
-    joint.append(_origin(rotation, translation))
-    return "".join(ElementTree.tostring(each, encoding="unicode") for each in (link, joint))
-
-
 def _inertial(mass: float, centre: Array, inertia: Array) -> ElementTree.Element:
     """In principal axes: what every engine reads alike."""
     moments, axes = np.linalg.eigh(inertia)
@@ -119,8 +105,14 @@ def _moved(
     place: Array,
     meshes: Sequence[str],
 ) -> ElementTree.Element | None:
-    """A copy of a shape in the frame of the link that carries it; None for an unreadable mesh."""
+    """A copy of a shape in the frame of the link that carries it; None if none can read it."""
     moved = copy.deepcopy(shape)
+    geometry = moved.find("geometry/*")
+    if geometry is None or geometry.tag not in SHAPES:
+        return None
+    sizes = " ".join(geometry.get(key, "") for key in SHAPES[geometry.tag])
+    if any(float(word) == 0.0 for word in sizes.split()):
+        return None
     for mesh in moved.iter("mesh"):
         try:
             path = resolve(mesh.get("filename", ""), arm.urdf.directory)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -214,6 +215,32 @@ class Randomization:
             size = self._arm.joints if term.per_joint else None
             term.apply(world, np.asarray(rng.uniform(low, high, size)))
         return world
+
+
+def parse_perturbations(texts: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Ranges by name of texts such as `latency_ms=20`, `mass_scale=0.8:1.2`, `start_spread=wide`.
+
+    Raises:
+        ConfigurationError: an unknown name, or a value outside the term's valid set.
+    """
+    ranges = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in TERMS:
+            near = difflib.get_close_matches(name, TERMS, n=1, cutoff=0.4)
+            raise ConfigurationError(
+                f"a perturbation must be one of {', '.join(TERMS)}; got {name!r}"
+                + (f" (closest: {near[0]})" if near else "")
+            )
+        words = [str(WIDE)] if (name, value) == ("start_spread", "wide") else value.split(":")
+        try:
+            ranges[name] = _checked(name, [float(word) for word in words])
+        except ValueError as error:
+            raise ConfigurationError(
+                f"perturbation {name} must be {name}=VALUE or {name}=LOW:HIGH, in numbers "
+                f"({TERMS[name].unit or 'no unit'}); got {text!r}"
+            ) from error
+    return ranges
 
 
 def _checked(name: str, values: Sequence[float] | float) -> tuple[float, float]:

@@ -38,6 +38,8 @@ SUCCESS_DISTANCE = 0.05  # in the goal's unit, of `is_success`
 SUCCESS_SECONDS = 0.5  # for how long the end effector must have been within
 SLOW = 0.1  # rad/s, and every joint slower than this
 
+_LOWEST, _HIGHEST = np.float32(-1.0), np.float32(1.0)
+
 
 class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
     """`num_envs` torque-controlled arms; made by `gymnasium.make_vec("sac_ros/ArmReach-v0")`.
@@ -231,7 +233,8 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             raise ConfigurationError(
                 f"actions must have shape {self._actions.shape}; got {np.shape(actions)}"
             )
-        clipped = np.clip(np.asarray(actions, dtype=np.float32), np.float32(-1), np.float32(1))
+        wanted = np.asarray(actions, dtype=np.float32)
+        clipped = np.minimum(np.maximum(wanted, _LOWEST), _HIGHEST)
         limit = self.arm.torque_limit
         if torque is None:
             n = self.arm.joints

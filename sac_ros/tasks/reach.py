@@ -17,6 +17,9 @@ from sac_ros.utils.settings import setting, validate
 
 Float32 = NDArray[np.float32]
 
+# Of single precision, as the observations: a Python number is slower in an array's arithmetic.
+_ZERO, _FAST, _LIMIT = np.float32(0.0), np.float32(0.8), np.float32(1.0)
+
 
 @dataclass(frozen=True)
 class ReachReward:
@@ -26,6 +29,12 @@ class ReachReward:
     closeness: float = setting(6.0, "bonus at the goal itself", minimum=0.0)
     closeness_scale: float = setting(
         0.05, "distance at which the bonus falls to one half", minimum=1e-4, unit="m"
+    )
+    stillness: float = setting(2.0, "bonus at the goal for joints at rest", minimum=0.0)
+    stillness_scale: float = setting(
+        0.02,
+        "RMS joint velocity, of its limit, at which this bonus falls to one half",
+        minimum=1e-4,
     )
     velocity: float = setting(1.4, "weight of the squared, scaled joint velocities", minimum=0.0)
     overspeed: float = setting(
@@ -105,38 +114,41 @@ class ReachTask(Task):
         With d the distance after the step, v the velocities after it over their limits, and Δa the
         change of action, each weight w as in `ReachReward`:
 
-            r = w_c / (1 + d/σ) − w_d d
+            r = (w_c + w_s / (1 + √(mean v²) / σ_v)) / (1 + d/σ) − w_d d
                 − w_v mean v² − w_o Σ (max(0, |v| − 0.8)² − max(0, |v| − 1)²)
                 − w_p mean(1 − cos(q − home)) − w_a mean Δa²
 
-        The bonus has its steepest slope at the goal itself, so that the last millimetres count.
+        Both bonuses have their steepest slope at the goal itself, at rest, so that the last
+        millimetres and the last tremble count: without the one for stillness a redundant arm may
+        circle in its null space for ever.
         Overspeed costs its square up to the limit, and in proportion beyond: an arm that explores
         reaches three times the limit, and the square of that, ten times all other terms together,
         is all that the critics would learn.
         The posture term chooses among the many postures that reach a goal; without it a redundant
         arm drifts into its joint limits from goal to goal.
         """
-        w, after = self.weights, next_observation
-        v = after[..., self.columns("joint_velocity")]
-        speed, zero = np.abs(v), np.float32(0.0)
-        fast, beyond = np.maximum(speed - np.float32(0.8), zero), np.maximum(speed - 1, zero)
+        w, after, n = self.weights, next_observation, self.arm.joints
+        speed = np.abs(after[..., self.columns("joint_velocity")])
+        fast, beyond = np.maximum(speed - _FAST, _ZERO), np.maximum(speed - _LIMIT, _ZERO)
         change = action - observation[..., self.columns("previous_action")]
         sine = after[..., self.columns("joint_position_sin")]
         cosine = after[..., self.columns("joint_position_cos")]
-        cos_from_home = cosine * self._cos_home + sine * self._sin_home
+        cos_from_home = cosine @ self._cos_home + sine @ self._sin_home  # its sum over the joints
         return (
             self.goal_reward(after)
-            - w.velocity * _mean(v * v)
-            - w.overspeed * _sum(fast * fast - beyond * beyond)
-            - w.posture * _mean(1.0 - cos_from_home)
-            - w.action_change * _mean(change * change)
+            - w.velocity * _sum_squares(speed) / n
+            - w.overspeed * (_sum_squares(fast) - _sum_squares(beyond))
+            - w.posture * (1.0 - cos_from_home / n)
+            - w.action_change * _sum_squares(change) / n
         )
 
     def goal_reward(self, next_observation: Float32) -> Float32:
-        """w_c / (1 + d/σ) − w_d d  [...], of next observations [..., size]."""
-        offset = next_observation[..., self.columns("goal_offset")]
-        d, w = np.sqrt(_sum(offset * offset)), self.weights
-        return w.closeness / (1.0 + d / w.closeness_scale) - w.distance * d
+        """(w_c + w_s / (1 + √(mean v²) / σ_v)) / (1 + d/σ) − w_d d  [...]."""
+        w, n = self.weights, self.arm.joints
+        d = np.sqrt(_sum_squares(next_observation[..., self.columns("goal_offset")]))
+        speed = np.sqrt(_sum_squares(next_observation[..., self.columns("joint_velocity")]) / n)
+        bonus = w.closeness + w.stillness / (1.0 + speed / w.stillness_scale)
+        return bonus / (1.0 + d / w.closeness_scale) - w.distance * d
 
     def goal(self, observation: Float32) -> Float32:
         return observation[..., self.columns("goal")]
@@ -158,16 +170,12 @@ class ReachTask(Task):
 
     def error(self, goal: NDArray[np.float64], tip: NDArray[np.float64]) -> NDArray[np.float64]:
         offset = goal - tip[..., :3]
-        return np.sqrt(_sum(offset * offset))
+        return np.sqrt(_sum_squares(offset))
 
     def goal_bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return self.arm.goal_low, self.arm.goal_high
 
 
-def _sum(values: Any) -> Any:
-    """Sum over the last axis: numpy's own takes five times as long over short rows."""
-    return np.einsum("...i->...", values)
-
-
-def _mean(values: Any) -> Any:
-    return _sum(values) / np.float32(values.shape[-1])
+def _sum_squares(values: Any) -> Any:
+    """Over the last axis: numpy's own sum takes five times as long over short rows."""
+    return np.einsum("...i,...i->...", values, values)

@@ -27,6 +27,8 @@ class Collector:
         *,
         warm_up_steps: int,
         random_steps: int,
+        early_steps: int,
+        early_episode_steps: int,
         continue_probability: float,
         seed: int,
     ) -> None:
@@ -40,6 +42,9 @@ class Collector:
             warm_up_steps: transitions at the start whose actions the environments'
                 `warm_up_actions(rng)` gives; they need none where it is 0.
             random_steps: transitions at the start with uniformly drawn actions, but for those.
+            early_steps: transitions at the start in which episodes are shorter, so that the arm
+                is not left long where it has got stuck.
+            early_episode_steps: length of these episodes, at most.
             continue_probability: of an episode to start where the one before it ended, as on a
                 robot that is sent from goal to goal.
             seed: of every draw.
@@ -50,10 +55,12 @@ class Collector:
         self._actor_version = 0
         self._warm_up_steps = warm_up_steps
         self._random_steps = random_steps
+        self._early_steps, self._early_episode_steps = early_steps, early_episode_steps
         self._continue_probability = continue_probability
         self._rng = np.random.default_rng([seed, 1])
         number = environments.num_envs
         self._returns = np.zeros(number)
+        self._lengths = np.zeros(number, dtype=np.int64)
         self._numbers = np.arange(number)
         seeds = np.random.SeedSequence([seed, 2]).generate_state(number)
         self._end_episodes_of_others()
@@ -64,6 +71,9 @@ class Collector:
         actions = self._actions()
         observations, rewards, terminated, truncated, infos = self._environments.step(actions)
         ended = terminated | truncated
+        self._lengths += 1
+        if self._experience.env_steps < self._early_steps:
+            ended |= self._lengths >= self._early_episode_steps
         self._write(
             observation=self._observations,
             action=actions,
@@ -117,6 +127,7 @@ class Collector:
         """Remembers the episode that ended with row `index` of the infos and begins the next."""
         self._experience.add_episode(self._returns[index], last_infos["distance"][index])
         self._returns[index] = 0.0
+        self._lengths[index] = 0
         options = {"reset_mask": self._numbers == index}
         if self._rng.random() < self._continue_probability:
             options["joint_position"] = last_infos["joint_position"][index]

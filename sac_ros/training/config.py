@@ -81,6 +81,14 @@ class TrainConfig:
         "goals; 0: random actions",
         minimum=0,
     )
+    early_steps: int = setting(
+        20_000,
+        "Environment steps at the start in which episodes last early_episode_seconds at most",
+        minimum=0,
+    )
+    early_episode_seconds: float = setting(
+        3.0, "Length of these episodes, while the arm still gets stuck", above=0.0, unit="s"
+    )
     continue_probability: float = setting(
         0.7,
         "Probability of training episodes that start where the one before ended",

@@ -264,7 +264,7 @@ def policy_controller(policy: Policy, env: ArmVectorEnv) -> Controller:
             infos["joint_position"],
             infos["joint_velocity"],
             infos["goal"],
-            observations[:, previous],
+            state=observations[:, previous],
         )
         return torque.astype(np.float64), action
 
@@ -289,7 +289,7 @@ def environment_of(policy: Policy, num_envs: int = ROWS, **arguments: Any) -> Ar
         "arm": spec.arm,
         "task": spec.task,
         "control_rate_hz": int(rate) if rate.is_integer() else rate,
-        "gravity_compensation": "robot" if spec.gravity == "external" else "policy",
+        "gravity_compensation": spec.gravity_compensation,
     }
     try:
         env = ArmVectorEnv(num_envs, **{**own, **arguments})

@@ -17,13 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from sac_ros.policy.runtime import Policy
-from sac_ros.policy.spec import (
-    PREVIOUS_ACTION,
-    SPEC_KEY,
-    STATE_INPUTS,
-    PolicySpec,
-    SelfTest,
-)
+from sac_ros.policy.spec import SPEC_KEY, STATE, PolicySpec, SelfTest
 from sac_ros.training.policy_graph import PolicyGraph
 from sac_ros.utils.errors import PolicyFileError
 
@@ -86,6 +80,9 @@ def export_policy(
         if answered.gravity is not None and states.gravity is not None:
             words = "gravity differs from the simulator's"
             _refuse_difference(path, answered.gravity, states.gravity, limit, words)
+        state = answered.next_state
+        if state is None or not np.array_equal(state, answered.action):
+            raise PolicyFileError(f"policy file {path} is not written: next_state must be action")
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -122,10 +119,8 @@ def _self_test(states: GateStates, torque: NDArray[np.float64]) -> SelfTest:
 
 
 def _write(path: Path, graph: PolicyGraph, spec: PolicySpec, home: Sequence[float] | None) -> None:
-    names = [*STATE_INPUTS, PREVIOUS_ACTION]
-    n = spec.joints
-    widths = {"joint_position": n, "joint_velocity": n, "goal": len(spec.goal.fields)}
-    example = tuple(torch.zeros(2, widths.get(name, n)) for name in names)
+    inputs, outputs = spec.input_sizes({STATE}, spec.joints), spec.output_sizes(spec.joints)
+    example = tuple(torch.zeros(2, width) for width in inputs.values())
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as directory:
         # The TorchScript exporter is chosen on purpose: the dynamo one needs onnxscript and may
         # write weights to a second file. torch calls the former deprecated at every use.
@@ -135,9 +130,9 @@ def _write(path: Path, graph: PolicyGraph, spec: PolicySpec, home: Sequence[floa
             graph.eval(),
             example,
             file,
-            input_names=names,
-            output_names=list(spec.outputs),
-            dynamic_axes={name: {0: "batch"} for name in [*names, *spec.outputs]},
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes={name: {0: "batch"} for name in [*inputs, *outputs]},
             opset_version=OPSET,
             dynamo=False,
         )
@@ -147,7 +142,7 @@ def _write(path: Path, graph: PolicyGraph, spec: PolicySpec, home: Sequence[floa
         model = onnx.load_model(file)
     # The exporter loses the width of some outputs; the contract states it.
     for output in model.graph.output:
-        output.type.tensor_type.shape.dim[1].dim_value = n
+        output.type.tensor_type.shape.dim[1].dim_value = outputs[output.name]
     model.producer_name = "sac_ros"
     model.producer_version = spec.package_version
     metadata = {SPEC_KEY: spec.to_json(), **spec.plain_metadata(home)}

@@ -19,8 +19,8 @@ def model_card(policy: Policy, file_name: str) -> str:
     )
     seeds = found["seeds"]
     gravity = {
-        "external": "the robot adds g(q) itself",
-        "included": "the torque holds g(q), from the URDF; the robot must add nothing",
+        "robot": "the robot adds g(q) itself",
+        "policy": "the torque holds g(q), from the URDF; the robot must add nothing",
     }
     joints = "\n".join(
         f"| `{name}` | {torque:g} | {scale:g} | {speed:g} | {low:.2f} to {high:.2f} |"
@@ -44,7 +44,7 @@ and a self test; `evaluate_policy {file_name}` measures it again.
 |---|---|
 | task | {spec.task} |
 | control rate | {spec.control_rate_hz:g} Hz |
-| gravity | {spec.gravity}: {gravity[spec.gravity]} |
+| gravity compensation | {spec.gravity_compensation}: {gravity[spec.gravity_compensation]} |
 | goals | {goal} {spec.goal.unit}, in `{spec.goal.frame}` |
 | trained with | {made["algorithm"]}, seed {made["seed"]}, {made["env_steps"]:,} env steps, \
 {made["wall_seconds"]:.0f} s{_taken_after(made)} |

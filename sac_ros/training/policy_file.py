@@ -76,7 +76,7 @@ def write_policy(
         velocity_limit=_numbers(arm.velocity_limit),
         action_scale=_numbers(env.action_scale),
         control_rate_hz=float(env.control_rate_hz),
-        gravity="included" if carried else "external",
+        gravity_compensation=env.gravity_compensation,
         task=env.task.name,
         goal=GoalSpec(
             env.task.goal_fields,
@@ -84,7 +84,10 @@ def write_policy(
             arm.base_link,
             _numbers(low),
             _numbers(high),
+            env.task.tolerance,
         ),
+        stop_damping=_numbers(arm.stop_damping),
+        brake_limit=_numbers(arm.brake_limit),
         observation=tuple(ObservationTerm(*term) for term in env.task.terms.items()),
         training_range=TrainingRange(
             PERCENTILES, _percentiles(joint_positions), _percentiles(joint_velocities)
@@ -139,7 +142,7 @@ def gate_states(env: ArmVectorEnv, number: int = GATE_STATES) -> GateStates:
         "joint_position": position,
         "joint_velocity": velocity,
         "goal": goal,
-        "previous_action": action,
+        "state": action,
     }
     return GateStates(
         inputs,

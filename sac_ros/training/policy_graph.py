@@ -47,23 +47,20 @@ class PolicyGraph(nn.Module):
         joint_position: Tensor,
         joint_velocity: Tensor,
         goal: Tensor,
-        previous_action: Tensor,
+        state: Tensor,
     ) -> tuple[Tensor, ...]:
-        """Torque [batch, n] N·m and action [batch, n], as the contract of the policy file says.
+        """Torque, action, g(q) where the torque holds it, next state: the graph's outputs.
 
-        Where the torque holds g(q), that follows: [batch, n] N·m, from the positions alone.
+        All are [batch, n], the torques in N·m. The state is the previous action.
         """
         arm = self._task.arm
         sine, cosine = torch.sin(joint_position), torch.cos(joint_position)
         frames = arm.chain.frames(sine, cosine)
         fraction = joint_velocity / like(arm.velocity_limit, joint_velocity)
-        observation = self._task.observe(
-            State(sine, cosine, fraction, goal, frames.tip, previous_action)
-        )
+        observation = self._task.observe(State(sine, cosine, fraction, goal, frames.tip, state))
         action = self.actor.deterministic(observation)
         limit = like(arm.torque_limit, action)
         torque = torque_speed_envelope(action, fraction) * like(self._action_scale, action)
-        if not self._holds_gravity:
-            return torch.clamp(torque, -limit, limit), action
-        gravity = arm.bodies.gravity_torque(arm.chain, frames)
-        return torch.clamp(torque + gravity, -limit, limit), action, gravity
+        gravity = (arm.bodies.gravity_torque(arm.chain, frames),) if self._holds_gravity else ()
+        torque = torch.clamp(sum(gravity, torque), -limit, limit)
+        return torque, action, *gravity, action.clone()  # an output needs a tensor of its own

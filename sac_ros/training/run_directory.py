@@ -70,7 +70,8 @@ def open_run_directory(config: TrainConfig) -> RunDirectory:
         path = _existing(root, config.name)
         _remove_half_written(path)
         return RunDirectory(path)
-    name = config.name or f"{config.arm}_reach_{datetime.now():%Y%m%d-%H%M%S}"
+    arm = Path(config.arm).stem  # of a path too
+    name = config.name or f"{arm}_{config.task}_{datetime.now():%Y%m%d-%H%M%S}"
     run = RunDirectory(root / name)
     if run.path.exists() and any(run.path.iterdir()):
         raise ConfigurationError(

@@ -320,6 +320,10 @@ class TrainingSession:
             actor_shape=shape,
             warm_up_steps=self.config.warm_up_steps,
             random_steps=self.config.sac.learning_starts,
+            early_steps=self.config.early_steps,
+            early_episode_steps=round(
+                self.config.early_episode_seconds * self.config.env.control_rate_hz
+            ),
             continue_probability=self.config.continue_probability,
             seed=self._collector_seed(),
         )

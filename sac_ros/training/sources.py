@@ -36,6 +36,8 @@ class CollectorSetup:
     actor_shape: ActorShape
     warm_up_steps: int
     random_steps: int
+    early_steps: int
+    early_episode_steps: int
     continue_probability: float
     seed: int
 
@@ -53,6 +55,8 @@ class CollectorSetup:
             self.actor_shape,
             warm_up_steps=self.warm_up_steps,
             random_steps=self.random_steps,
+            early_steps=self.early_steps,
+            early_episode_steps=self.early_episode_steps,
             continue_probability=self.continue_probability,
             seed=self.seed,
         )

@@ -25,9 +25,11 @@ from sac_ros.policy.safety_config import SafetyConfig
 RATE_HZ, COUNT = 400.0, 2000
 
 
-def policy_of(tmp_path: Path, remembers: bool, gravity: str = "external") -> Policy:
+def policy_of(tmp_path: Path, state_size: int, gravity: str = "robot") -> Policy:
     path = tmp_path / "tiny.onnx"
-    return Policy.load(write_tiny_policy(path, uses_previous_action=remembers, gravity=gravity))
+    return Policy.load(
+        write_tiny_policy(path, state_size=state_size, gravity_compensation=gravity)
+    )
 
 
 def aligned_of(path: Path, spool: Spool | None = None) -> Aligned:
@@ -71,10 +73,10 @@ def run_live(
     return np.array(asked), inferences
 
 
-@pytest.mark.parametrize("gravity", ["external", "included"])
-@pytest.mark.parametrize("remembers", [False, True])
+@pytest.mark.parametrize("gravity", ["robot", "policy"])
+@pytest.mark.parametrize("state_size", [0, 3, 5])
 def test_every_state_gets_the_torque_that_the_node_would_ask(
-    tmp_path: Path, remembers: bool, gravity: str
+    tmp_path: Path, state_size: int, gravity: str
 ) -> None:
     motion = Motion(rate_hz=RATE_HZ, count=COUNT, goal=None, stamps=jittered)
     changes = {57: (0.3, 0.0, 0.2), 803: (-0.4, 0.1, 0.3)}
@@ -82,11 +84,11 @@ def test_every_state_gets_the_torque_that_the_node_would_ask(
         Entry(GOALS, "pose", motion.time_ns(i) - 1_000_000, pose(*goal))
         for i, goal in changes.items()
     ]
-    policy = policy_of(tmp_path, remembers, gravity)
+    policy = policy_of(tmp_path, state_size, gravity)
     aligned = aligned_of(write_bag(tmp_path / "bag", [*motion.states(), *goals]))
     found = answer(policy, aligned, None, Spool())
     expected = live(policy, motion, changes)
-    assert (found.gravity is None) == (gravity == "external")
+    assert (found.gravity is None) == (gravity == "robot")
     np.testing.assert_array_equal(np.isnan(found.torque), np.isnan(expected))
     np.testing.assert_allclose(found.torque, expected, atol=1e-5 * 30)
     assert len(found.rows) == pytest.approx(
@@ -100,12 +102,12 @@ def test_a_chain_cut_into_pieces_is_the_chain(
     monkeypatch.setattr(chained_runs, "_LENGTH", 7)
     monkeypatch.setattr(chained_runs, "_PIECES", 5)
     motion = Motion(rate_hz=100.0, count=400)
-    policy = policy_of(tmp_path, remembers=True)
+    policy = policy_of(tmp_path, state_size=5)
     aligned = aligned_of(write_bag(tmp_path / "bag", [*motion.states(), *motion.goals()]))
     found = answer(policy, aligned, None, Spool())
-    action = np.zeros(3, dtype=np.float32)
+    state: Any = np.zeros(5)
     for i in range(400):
-        torque, action = policy(*motion.state(i), motion.goal, action)
+        torque, _, _, state = policy.answer(*motion.state(i), motion.goal, state=state)
         np.testing.assert_allclose(found.torque[i], torque, atol=1e-5)
 
 
@@ -119,9 +121,9 @@ def uneven(i: int) -> float:
     return (i + 1) / RATE_HZ + 0.04 * float(np.sin(i / 30.0))
 
 
-@pytest.mark.parametrize("remembers", [False, True])
+@pytest.mark.parametrize("state_size", [0, 3, 5])
 def test_the_nodes_own_log_decides_what_a_state_was_answered_with(
-    tmp_path: Path, remembers: bool
+    tmp_path: Path, state_size: int
 ) -> None:
     # The recorder saw the goal ten states before the node did, and missed some of the states and
     # some of the log. States do not divide the policy's period: which one it ran on depends on
@@ -130,7 +132,7 @@ def test_the_nodes_own_log_decides_what_a_state_was_answered_with(
         rate_hz=RATE_HZ, count=COUNT, goal=None, stamps=lambda i: 10**9 + i * 2_700_000
     )
     goals, cleared = {100: [0.3, 0.0, 0.2], 900: [-0.5, 0.0, 0.2]}, 1213
-    policy = policy_of(tmp_path, remembers)
+    policy = policy_of(tmp_path, state_size)
     expected, inferences = run_live(policy, motion, goals, cleared, uneven)
     entries = [each for i, each in enumerate(motion.states()) if i % 97 != 60]
     entries.append(Entry(GOALS, "pose", motion.time_ns(90), pose(0.3, 0.0, 0.2)))
@@ -156,14 +158,16 @@ def test_the_nodes_own_log_decides_what_a_state_was_answered_with(
     # What was held from a state that the recorder missed cannot be told, nor what the policy did
     # until its last action from then did not matter any more; everything else can.
     missed = sum(1 for i in range(100, COUNT) if i % 97 == 60) + len(lost)
-    assert 0 < (~answered).sum() - sum(i < 100 for i in seen) <= (32 if remembers else 4) * missed
-    assert bool(found.unknown) == remembers
+    assert 0 < (~answered).sum() - sum(i < 100 for i in seen) <= (32 if state_size else 4) * missed
+    assert bool(found.unknown) == bool(state_size)
 
 
 def test_where_the_policy_holds_the_arm_up_is_where_it_ran_last(tmp_path: Path) -> None:
     motion = Motion(rate_hz=RATE_HZ, count=COUNT, goal=None, stamps=jittered)
     start = Entry(GOALS, "pose", motion.time_ns(57) - 1_000_000, pose(0.3, 0.0, 0.2))
-    path = write_tiny_policy(tmp_path / "a.onnx", tuple(reversed(JOINTS)), gravity="included")
+    path = write_tiny_policy(
+        tmp_path / "a.onnx", tuple(reversed(JOINTS)), gravity_compensation="policy"
+    )
     policy = Policy.load(path)
     aligned = aligned_of(write_bag(tmp_path / "bag", [*motion.states(), start]))
     found = answer(policy, aligned, None, Spool())
@@ -193,7 +197,7 @@ def test_a_policy_of_another_rate_than_the_nodes_runs_at_its_own(tmp_path: Path)
 
 def test_large_recordings_live_in_files_and_give_the_same(tmp_path: Path) -> None:
     motion = Motion(rate_hz=RATE_HZ, count=COUNT)
-    policy = policy_of(tmp_path, remembers=True)
+    policy = policy_of(tmp_path, state_size=5)
     bag = write_bag(tmp_path / "bag", motion.entries())
     folder = tmp_path / "spool"
     folder.mkdir()

@@ -42,7 +42,7 @@ def test_the_policy_that_was_recorded_has_no_error(
 def test_a_policy_that_carries_the_arm_is_taken_to_hold_it_where_it_has_no_goal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = write_tiny_policy(tmp_path / "tiny.onnx", gravity="included")
+    model = write_tiny_policy(tmp_path / "tiny.onnx", gravity_compensation="policy")
     motion, first = Motion(), 150
     goal = Entry(GOALS, "pose", motion.time_ns(first) - 1_000_000, pose(0.3, 0.0, 0.2))
     bag = write_bag(tmp_path / "bag", [*motion.states(), goal])

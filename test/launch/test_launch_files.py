@@ -178,7 +178,7 @@ def test_what_is_wrong_with_an_argument_is_told_before_any_process_starts(
 
 @pytest.mark.parametrize(
     ("told", "itself", "gravity"),
-    [("", "", ""), ("none", "", "none"), ("", "none", "none"), ("external", "none", "external")],
+    [("", "", ""), ("policy", "", "none"), ("", "none", "none"), ("robot", "none", "external")],
 )
 def test_the_simulated_arm_does_about_gravity_what_the_policy_node_is_told(
     told: str, itself: str, gravity: str
@@ -187,5 +187,5 @@ def test_the_simulated_arm_does_about_gravity_what_the_policy_node_is_told(
     pytest.importorskip("launch_ros", reason="launch_ros comes with ROS 2, not from PyPI")
     (file,) = (file for file in FILES if by_name(file) == "deploy")
     context = launch.LaunchContext()
-    context.launch_configurations.update(robot_gravity=told, gravity=itself)
+    context.launch_configurations.update(gravity_compensation=told, gravity=itself)
     assert loaded(file)._simulated_gravity().perform(context) == gravity

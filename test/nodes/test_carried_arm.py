@@ -38,8 +38,8 @@ def robot(ros: Any, eventually: Callable[..., None]) -> Iterator[Robot]:
 def test_before_a_goal_and_in_damping_the_arm_is_held_and_stopped_it_is_not(
     robot: Robot, tmp_path: Path
 ) -> None:
-    model = write_tiny_policy(tmp_path / "policy.onnx", gravity="included")
-    robot.start_active(model, "robot_gravity:=none", "torque_scale:=0.1")
+    model = write_tiny_policy(tmp_path / "policy.onnx", gravity_compensation="policy")
+    robot.start_active(model, "gravity_compensation:=policy", "torque_scale:=0.1")
     gravity = tiny_gravity(robot.position)
     assert np.abs(gravity).min() > 0.5
     robot.commands_become(gravity + robot.damping_torque())
@@ -61,11 +61,12 @@ def test_a_policy_for_a_robot_that_carries_itself_is_not_swapped_in(
     robot: Robot, tmp_path: Path
 ) -> None:
     robot.start_active(
-        write_tiny_policy(tmp_path / "policy.onnx", gravity="included"), "robot_gravity:=none"
+        write_tiny_policy(tmp_path / "policy.onnx", gravity_compensation="policy"),
+        "gravity_compensation:=policy",
     )
     successful, why = robot.set_model(write_tiny_policy(tmp_path / "other.onnx"))
     assert not successful
-    assert "the policy's gravity must be included; " in why
+    assert "gravity_compensation is policy, so the policy's must be too; " in why
     robot.commands_become(tiny_gravity(robot.position) + robot.damping_torque())
 
 
@@ -92,7 +93,12 @@ def test_a_simulated_iiwa_stays_where_it_is_before_a_goal_and_in_damping(
     try:
         policy.start(
             model,
-            ["autostart:=true", "robot_gravity:=none", "watchdog_s:=2.0", "state_timeout_s:=30.0"],
+            [
+                "autostart:=true",
+                "gravity_compensation:=policy",
+                "watchdog_s:=2.0",
+                "state_timeout_s:=30.0",
+            ],
         )
         eventually(lambda: node.count_publishers("commands"), "policy_node is there")
         eventually(lambda: policy.state() == "active", "policy_node is active")

@@ -19,7 +19,7 @@ from sac_ros.nodes.goal_reader import GoalReader, tf2_lookup
 from sac_ros.policy.spec import GoalSpec
 from sac_ros.utils.errors import ConfigurationError, GoalError
 
-SPEC = GoalSpec(("x", "y", "z"), "m", "base", (-1.0,) * 3, (1.0,) * 3)
+SPEC = GoalSpec(("x", "y", "z"), "m", "base", (-1.0,) * 3, (1.0,) * 3, 0.02)
 
 
 def goal(frame: str) -> PoseStamped:
@@ -82,6 +82,6 @@ def test_with_the_real_tf2_a_goal_is_brought_into_the_policys_frame(
 
 
 def test_a_policy_whose_goal_is_not_a_position_is_refused() -> None:
-    spec = GoalSpec(("q1", "q2"), "rad", "base", (-1.0,) * 2, (1.0,) * 2)
+    spec = GoalSpec(("q1", "q2"), "rad", "base", (-1.0,) * 2, (1.0,) * 2, 0.02)
     with pytest.raises(ConfigurationError, match="the policy's goal has q1, q2"):
         GoalReader(spec, None)

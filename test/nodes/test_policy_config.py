@@ -46,14 +46,15 @@ def test_the_shipped_file_explains_every_parameter() -> None:
 @pytest.mark.parametrize(
     ("robot", "policy", "fits"),
     [
-        ("external", "external", True),
-        ("none", "included", True),
-        ("external", "included", False),
-        ("none", "external", False),
+        ("robot", "robot", True),
+        ("policy", "policy", True),
+        ("robot", "policy", False),
+        ("policy", "robot", False),
     ],
 )
 def test_gravity_is_added_exactly_once(robot: str, policy: str, fits: bool) -> None:
-    config, spec = PolicyNodeConfig(robot_gravity=robot), tiny_spec(gravity=policy)
+    config = PolicyNodeConfig(gravity_compensation=robot)
+    spec = tiny_spec(gravity_compensation=policy)
     if fits:
         config.check_gravity(spec, "a.onnx")
         return

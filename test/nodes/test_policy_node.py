@@ -311,7 +311,7 @@ def test_a_wrong_model_keeps_a_lifecycle_node_unconfigured(robot: Robot, tmp_pat
         ("text", "must be an ONNX model"),
         ("empty", "parameter model_path must name a policy file"),
         ("other_arm", "joint j1 is missing from the joint states"),
-        ("gravity", "the policy's gravity must be included"),
+        ("gravity", "is policy, so the policy's must be too"),
         ("order", "parameter command_joints must hold each of the policy's joints once"),
         ("silent", "no usable joint state arrived on /joint_states within 0.5 s"),
         ("no_velocity", "the robot's driver must fill it"),
@@ -340,7 +340,7 @@ def test_what_cannot_run_exits_with_code_2_and_one_sentence(
         robot.driver.begin("no velocity")
     else:
         parameters = {
-            "gravity": ("robot_gravity:=none",),
+            "gravity": ("gravity_compensation:=policy",),
             "order": ("command_joints:=[shoulder, elbow]",),
             "unknown": ("watchdog:=0.1",),
             "negative": ("damping:=-1.0",),
@@ -397,7 +397,7 @@ def test_while_a_policy_is_swapped_every_state_is_answered_within_the_slew_limit
     [
         ("text", "must be an ONNX model"),
         ("joints", "must drive the joints shoulder, elbow, wrist; got a, b, c"),
-        ("gravity", "the policy's gravity must be external"),
+        ("gravity", "is robot, so the policy's must be too"),
     ],
 )
 def test_a_bad_policy_leaves_the_old_one_running(
@@ -409,7 +409,7 @@ def test_a_bad_policy_leaves_the_old_one_running(
     elif wrong == "joints":
         write_tiny_policy(path, ("a", "b", "c"))
     else:
-        write_tiny_policy(path, gravity="included")
+        write_tiny_policy(path, gravity_compensation="policy")
     successful, why = tracking.set_model(path)
     assert not successful
     assert reason in why

@@ -27,7 +27,7 @@ COMMAND = "import sys; from sac_ros.nodes.reach_demo import main; sys.exit(main(
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    return iiwa_policy(tmp_path, "external")
+    return iiwa_policy(tmp_path, "robot")
 
 
 def iiwa_policy(folder: Path, gravity: str) -> Path:
@@ -38,6 +38,7 @@ def iiwa_policy(folder: Path, gravity: str) -> Path:
         ARM.base_link,
         tuple(ARM.goal_low.tolist()),
         tuple(ARM.goal_high.tolist()),
+        0.02,
     )
     limits = tuple((low, high) for low, high in ARM.position_limit.tolist())
     return write_tiny_policy(
@@ -46,7 +47,7 @@ def iiwa_policy(folder: Path, gravity: str) -> Path:
         arm="iiwa",
         goal=goal,
         position_limit=limits,
-        gravity=gravity,
+        gravity_compensation=gravity,
     )
 
 
@@ -90,9 +91,7 @@ def test_missed_goals_are_told_row_by_row_and_the_exit_code_is_1(model: Path) ->
 
 
 def test_a_policy_that_carries_the_arm_gets_a_robot_that_does_not(tmp_path: Path) -> None:
-    code, out, err = run(
-        "--model", iiwa_policy(tmp_path, "included"), "--goals", 1, "--seconds", 3
-    )
+    code, out, err = run("--model", iiwa_policy(tmp_path, "policy"), "--goals", 1, "--seconds", 3)
     assert code == 1, err
     assert "0 of 1 goals reached within 5 cm" in out
 

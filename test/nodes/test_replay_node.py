@@ -29,14 +29,14 @@ from sac_ros.cli.evaluate_bag import main as evaluate_bag
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    return write_tiny_policy(tmp_path / "policy.onnx", uses_previous_action=True)
+    return write_tiny_policy(tmp_path / "policy.onnx", state_size=3)
 
 
 @pytest.fixture
 def carrying(tmp_path: Path) -> Path:
     """A policy that holds the arm up."""
     path = tmp_path / "carrying.onnx"
-    return write_tiny_policy(path, uses_previous_action=True, gravity="included")
+    return write_tiny_policy(path, state_size=3, gravity_compensation="policy")
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def recorder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.parametrize(
-    ("policy", "parameters"), [("model", ()), ("carrying", ("robot_gravity:=none",))]
+    ("policy", "parameters"), [("model", ()), ("carrying", ("gravity_compensation:=policy",))]
 )
 def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_twice(
     ros: Any,

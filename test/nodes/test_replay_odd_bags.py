@@ -28,7 +28,7 @@ from sac_ros.nodes.recorded_topics import RecordedTopic
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bag with decisions: that of a replay, which is one of a policy_node as well."""
     folder = tmp_path_factory.mktemp("recorded")
-    model = write_tiny_policy(folder / "policy.onnx", uses_previous_action=True)
+    model = write_tiny_policy(folder / "policy.onnx", state_size=3)
     code, log = replay(write_bag(folder / "bag"), folder / "out", f"model_path:={model}")
     assert code == 0, log
     return folder / "out"

@@ -160,20 +160,24 @@ def test_whatever_happens_a_command_of_the_filter_is_finite_limited_slewed_and_f
             judge.judge(now, command, active and kind != "rest")
 
 
-@pytest.fixture(scope="module", params=["external", "included"])
+@pytest.fixture(scope="module", params=["robot", "policy"])
 def policies(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> list[Policy]:
     """For the same joints: one that gives NaN for low goals, one that remembers, a weaker one."""
     directory = tmp_path_factory.mktemp("policies")
-    weak = (15.0 if request.param == "external" else 26.0, 20.0, 10.0)
+    weak = (15.0 if request.param == "robot" else 26.0, 20.0, 10.0)
     changes: dict[str, dict[str, Any]] = {
         "nan": {"nan_below_z": -0.97},
-        "memory": {"uses_previous_action": True},
+        "memory": {"state_size": 5},
         "weak": {"torque_limit": weak, "gain": 9.0},
     }
     return [
-        Policy.load(write_tiny_policy(directory / f"{name}.onnx", gravity=request.param, **change))
+        Policy.load(
+            write_tiny_policy(
+                directory / f"{name}.onnx", gravity_compensation=request.param, **change
+            )
+        )
         for name, change in changes.items()
     ]
 

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_policy import tiny_action, tiny_gravity, write_tiny_policy
+from tiny_policy import tiny_action, tiny_gravity, tiny_mixing, write_tiny_policy
 
 from sac_ros.policy.controller import PolicyController
 from sac_ros.policy.runtime import Policy
@@ -50,10 +51,8 @@ def robot(path: Path) -> Robot:
 @pytest.fixture
 def carrying(tmp_path: Path) -> Robot:
     """With a policy that must hold the arm up."""
-    path = tmp_path / "included.onnx"
-    return Robot(
-        Policy.load(write_tiny_policy(path, gravity="included", uses_previous_action=True))
-    )
+    path = tmp_path / "carrying.onnx"
+    return Robot(Policy.load(write_tiny_policy(path, gravity_compensation="policy", state_size=3)))
 
 
 def test_the_policy_runs_at_its_own_rate(robot: Robot) -> None:
@@ -84,20 +83,21 @@ def test_states_with_stamps_are_decimated_by_their_stamps(path: Path) -> None:
     assert counts[1] == pytest.approx(100, abs=2)
 
 
-def test_the_previous_action_is_fed_back(tmp_path: Path) -> None:
-    path = write_tiny_policy(tmp_path / "previous.onnx", uses_previous_action=True)
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_the_state_starts_at_zeros_and_is_fed_back(tmp_path: Path, size: int) -> None:
+    path = write_tiny_policy(tmp_path / "looking.onnx", state_size=size)
     robot = Robot(Policy.load(path))
     robot.controller.set_goal("base", GOAL)
     state = (robot.position, robot.velocity, GOAL)
-    first = tiny_action(*state, np.zeros(3))
-    second = tiny_action(*state, first)
+    first = tiny_action(*state, np.zeros(size))
+    second = tiny_action(*state, first @ tiny_mixing(size, 3).T)
     scale = np.array(robot.controller.policy.spec.action_scale)
     np.testing.assert_allclose(robot.states(1).torque, first * scale, rtol=1e-5)
     np.testing.assert_allclose(robot.states(5).torque, second * scale, rtol=1e-5)
 
 
 def test_after_an_action_that_was_not_finite_the_policy_can_start_anew(tmp_path: Path) -> None:
-    path = write_tiny_policy(tmp_path / "a.onnx", uses_previous_action=True, nan_below_z=-0.97)
+    path = write_tiny_policy(tmp_path / "a.onnx", state_size=3, nan_below_z=-0.97)
     robot = Robot(Policy.load(path))
     robot.controller.set_goal("base", np.array([0.9, 0.0, -1.0]))
     assert robot.states(1).mode is Mode.DAMPING
@@ -133,7 +133,7 @@ def test_the_first_state_with_a_goal_is_answered_at_once_and_remembers_no_action
 
 
 def test_with_a_goal_the_arm_is_held_where_the_policy_saw_it_last(tmp_path: Path) -> None:
-    path = write_tiny_policy(tmp_path / "included.onnx", gravity="included")
+    path = write_tiny_policy(tmp_path / "carrying.onnx", gravity_compensation="policy")
     robot = Robot(
         Policy.load(path), SafetyConfig(soft_start_s=0.0, slew_limit=1e6, torque_scale=0.0)
     )
@@ -144,19 +144,21 @@ def test_with_a_goal_the_arm_is_held_where_the_policy_saw_it_last(tmp_path: Path
         np.testing.assert_allclose(torque, tiny_gravity(robot.position), rtol=1e-6)
 
 
-@pytest.mark.parametrize("running", ["external", "included"])
+@pytest.mark.parametrize("running", ["robot", "policy"])
 def test_a_policy_for_a_robot_that_is_carried_by_another_is_refused(
     tmp_path: Path, running: str
 ) -> None:
     files = {
-        gravity: write_tiny_policy(tmp_path / f"{gravity}.onnx", gravity=gravity)
-        for gravity in ("external", "included")
+        gravity: write_tiny_policy(tmp_path / f"{gravity}.onnx", gravity_compensation=gravity)
+        for gravity in ("robot", "policy")
     }
     robot = Robot(Policy.load(files.pop(running)))
     ((other, path),) = files.items()
-    with pytest.raises(ConfigurationError, match=f"must have gravity {running}, .* got {other}"):
+    with pytest.raises(
+        ConfigurationError, match=f"must have gravity_compensation {running}, .* got {other}"
+    ):
         robot.controller.swap(Policy.load(path))
-    assert robot.controller.policy.spec.gravity == running
+    assert robot.controller.policy.spec.gravity_compensation == running
 
 
 @pytest.mark.parametrize(
@@ -200,6 +202,26 @@ def test_another_policy_answers_from_the_next_state_on(robot: Robot, tmp_path: P
     np.testing.assert_allclose(robot.states(1).torque, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("sizes", [(5, 3), (3, 0), (0, 5)])
+def test_another_policy_gets_no_state_of_the_one_before(
+    tmp_path: Path, sizes: tuple[int, int]
+) -> None:
+    before, after = (write_tiny_policy(tmp_path / f"{m}.onnx", state_size=m) for m in sizes)
+    robot = Robot(Policy.load(before))
+    robot.controller.set_goal("base", GOAL)
+    robot.states(20)
+    robot.controller.swap(Policy.load(after))
+    action = tiny_action(robot.position, robot.velocity, GOAL)
+    np.testing.assert_allclose(robot.states(1).torque, action * [15.0, 10.0, 5.0], rtol=1e-5)
+
+
+def test_a_goal_that_stands_has_no_velocity(tmp_path: Path) -> None:
+    robot = Robot(Policy.load(write_tiny_policy(tmp_path / "moving.onnx", moving_goal=True)))
+    robot.controller.set_goal("base", GOAL)
+    action = tiny_action(robot.position, robot.velocity, GOAL)
+    np.testing.assert_allclose(robot.states(1).torque, action * [15.0, 10.0, 5.0], rtol=1e-5)
+
+
 def test_another_policy_starts_softly(path: Path, tmp_path: Path) -> None:
     robot = Robot(Policy.load(path), SafetyConfig(soft_start_s=1.0, slew_limit=1e6))
     robot.controller.set_goal("base", GOAL)
@@ -221,13 +243,13 @@ def test_a_policy_for_other_joints_is_refused_and_the_old_one_stays(
 def test_a_goal_outside_the_new_policys_range_is_dropped(robot: Robot, tmp_path: Path) -> None:
     robot.controller.set_goal("base", GOAL)
     spec = robot.controller.policy.spec
-    near = type(spec.goal)(("x", "y", "z"), "m", "base", (-0.5,) * 3, (0.5,) * 3)
+    near = dataclasses.replace(spec.goal, low=(-0.5,) * 3, high=(0.5,) * 3)
     robot.controller.swap(Policy.load(write_tiny_policy(tmp_path / "b.onnx", goal=near)))
     assert robot.controller.goal is None
 
 
 def test_a_rehearsal_decides_nothing(path: Path, tmp_path: Path) -> None:
-    looking = write_tiny_policy(tmp_path / "looking.onnx", uses_previous_action=True)
+    looking = write_tiny_policy(tmp_path / "looking.onnx", state_size=3)
     for each in (path, looking):
         plain, rehearsing = Robot(Policy.load(each)), Robot(Policy.load(each))
         rehearsing.controller.rehearse()  # without a goal, without a state

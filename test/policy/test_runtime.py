@@ -8,6 +8,7 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,6 +20,7 @@ from tiny_policy import (
     JOINTS,
     tiny_action,
     tiny_gravity,
+    tiny_mixing,
     tiny_model,
     tiny_spec,
     write_tiny_policy,
@@ -47,17 +49,26 @@ def refusal(path: Path, model: onnx.ModelProto | bytes) -> str:
     return sentence
 
 
-@pytest.mark.parametrize("uses_previous_action", [False, True])
-def test_a_policy_gives_the_torque_of_its_graph(path: Path, uses_previous_action: bool) -> None:
-    policy = Policy.load(write_tiny_policy(path, uses_previous_action=uses_previous_action))
-    assert policy.uses_previous_action is uses_previous_action
-    state = ([0.1, -0.2, 0.3], [1.0, 0.0, -1.0], [0.5, 0.0, 0.0])
-    previous = [0.5, -0.5, 1.0]
-    torque, action = policy(*state, previous)
-    expected = tiny_action(*map(np.array, state), previous if uses_previous_action else None)
+@pytest.mark.parametrize("moving_goal", [False, True])
+@pytest.mark.parametrize("size", [0, 2, 3, 5])
+def test_a_policy_gives_the_torque_and_the_next_state_of_its_graph(
+    path: Path, size: int, moving_goal: bool
+) -> None:
+    policy = Policy.load(write_tiny_policy(path, state_size=size, moving_goal=moving_goal))
+    assert policy.state_size == size
+    position, velocity, goal = [0.1, -0.2, 0.3], [1.0, 0.0, -1.0], [0.5, 0.0, 0.0]
+    state, speed = [0.5, -0.5, 1.0, 0.2, -1.0][:size], [0.4, 0.0, 0.0]
+    torque, action, _, next_state = policy.answer(position, velocity, goal, speed, state)
+    expected = tiny_action(
+        position, velocity, goal, state if size else None, speed if moving_goal else None
+    )
     np.testing.assert_allclose(action, expected, rtol=1e-6)
     np.testing.assert_allclose(torque, expected * policy.spec.action_scale, rtol=1e-6)
     assert torque.shape == (3,)
+    if size:
+        np.testing.assert_array_equal(next_state, action @ tiny_mixing(size, 3).T)
+    else:
+        assert next_state is None
 
 
 def test_a_batch_gives_the_same_torques_as_single_states(path: Path) -> None:
@@ -71,20 +82,18 @@ def test_a_batch_gives_the_same_torques_as_single_states(path: Path) -> None:
         np.testing.assert_allclose(single, torque[row], rtol=1e-6)
 
 
-@pytest.mark.parametrize("uses_previous_action", [False, True])
-def test_a_policy_that_holds_the_arm_up_tells_by_how_much(
-    path: Path, uses_previous_action: bool
-) -> None:
-    write_tiny_policy(path, gravity="included", uses_previous_action=uses_previous_action)
+@pytest.mark.parametrize("kind", [{}, {"state_size": 3}, {"moving_goal": True}])
+def test_a_policy_that_holds_the_arm_up_tells_by_how_much(path: Path, kind: Any) -> None:
+    write_tiny_policy(path, gravity_compensation="policy", **kind)
     policy = Policy.load(path)
     position, goals = np.random.default_rng(1).uniform(-1, 1, (2, 16, 3))
-    torque, action, gravity = policy.answer(position, position, goals, position)
+    torque, action, gravity, _ = policy.answer(position, position, goals, state=position)
     assert gravity is not None
     np.testing.assert_allclose(gravity, tiny_gravity(position), rtol=1e-5)
     np.testing.assert_allclose(torque, action * policy.spec.action_scale + gravity, rtol=1e-5)
     np.testing.assert_allclose(policy.gravity(position), gravity, rtol=1e-6)
     np.testing.assert_allclose(policy.gravity(position[3]), gravity[3], rtol=1e-6)
-    single = policy.answer(position[3], position[3], goals[3], position[3])
+    single = policy.answer(position[3], position[3], goals[3], state=position[3])
     np.testing.assert_allclose(single.gravity, gravity[3], rtol=1e-6)
 
 
@@ -107,10 +116,12 @@ def test_a_wrong_shape_at_run_time_is_refused(path: Path) -> None:
         policy(np.zeros(3), np.zeros(2), np.zeros(3))
 
 
-def test_a_missing_previous_action_is_refused(path: Path) -> None:
-    policy = Policy.load(write_tiny_policy(path, uses_previous_action=True))
-    with pytest.raises(ValueError, match="needs previous_action"):
+def test_a_state_that_is_missing_or_of_another_width_is_refused(path: Path) -> None:
+    policy = Policy.load(write_tiny_policy(path, state_size=5))
+    with pytest.raises(ValueError, match="needs state"):
         policy(np.zeros(3), np.zeros(3), np.zeros(3))
+    with pytest.raises(ValueError, match=r"state must have shape \[5\] or \[batch, 5\]"):
+        policy(np.zeros(3), np.zeros(3), np.zeros(3), state=np.zeros(3))
 
 
 def test_a_missing_file_is_refused(path: Path) -> None:
@@ -196,7 +207,7 @@ def test_a_model_without_a_spec_is_refused(path: Path) -> None:
 
 
 def test_a_broken_spec_is_refused(path: Path) -> None:
-    model = tiny_model(tiny_spec(), spec_json='{"schema_version": 1}')
+    model = tiny_model(tiny_spec(), spec_json='{"schema_version": 2}')
     assert "field joint_names is missing" in refusal(path, model)
 
 
@@ -212,17 +223,59 @@ def test_a_missing_output_is_refused(path: Path) -> None:
     assert "outputs must be torque, action; got torque" in refusal(path, model)
 
 
+def test_a_file_of_schema_1_is_refused_with_the_command_that_converts_it(path: Path) -> None:
+    model = tiny_model(tiny_spec(), spec_json='{"schema_version": 1}')
+    sentence = refusal(path, model)
+    assert "must be 2 (`convert_policy OLD.onnx NEW.onnx` converts a file of schema 1)" in sentence
+
+
+def test_a_state_without_a_next_one_is_refused_and_the_reverse(path: Path) -> None:
+    model = tiny_model(tiny_spec(state_size=5), state_size=5)
+    next_state = model.graph.output.pop()
+    assert "must be torque, action, next_state; got torque, action" in refusal(path, model)
+    model = tiny_model(tiny_spec())
+    model.graph.output.append(next_state)
+    model.graph.node.append(helper.make_node("Identity", ["action"], ["next_state"]))
+    model.graph.output[2].type.tensor_type.shape.dim[1].dim_value = 3
+    assert "must be torque, action; got torque, action, next_state" in refusal(path, model)
+
+
+@pytest.mark.parametrize("width", ["m", 0, 4])
+def test_a_state_of_no_fixed_width_or_of_another_than_the_next_is_refused(
+    path: Path, width: int | str
+) -> None:
+    model = tiny_model(tiny_spec(state_size=5), state_size=5)
+    model.graph.input[3].CopyFrom(
+        helper.make_tensor_value_info("state", TensorProto.FLOAT, ["batch", width])
+    )
+    sentence = refusal(path, model)
+    assert "state must have shape [batch, " in sentence or "refused by onnxruntime" in sentence
+
+
+def test_a_self_test_with_a_state_of_another_width_is_refused(path: Path) -> None:
+    model = tiny_model(tiny_spec(state_size=4), state_size=5)
+    assert "the self test fails: state must have shape [5] or [batch, 5]" in refusal(path, model)
+
+
+def test_a_next_state_that_is_not_finite_is_refused(path: Path) -> None:
+    model = tiny_model(tiny_spec(state_size=3), state_size=3)
+    nan = onnx.numpy_helper.from_array(np.full((3, 3), np.nan, np.float32), "unmixing")
+    (found,) = [each for each in model.graph.initializer if each.name == "unmixing"]
+    found.CopyFrom(nan)
+    assert "output next_state must be finite" in refusal(path, model)
+
+
 def test_a_gravity_that_is_missing_or_too_much_is_refused(path: Path) -> None:
-    external, included = tiny_spec(), tiny_spec(gravity="included")
-    sentence = refusal(path, tiny_model(external, spec_json=included.to_json()))
+    without, carrying = tiny_spec(), tiny_spec(gravity_compensation="policy")
+    sentence = refusal(path, tiny_model(without, spec_json=carrying.to_json()))
     assert "outputs must be torque, action, gravity; got torque, action" in sentence
-    sentence = refusal(path, tiny_model(included, spec_json=external.to_json()))
+    sentence = refusal(path, tiny_model(carrying, spec_json=without.to_json()))
     assert "outputs must be torque, action; got torque, action, gravity" in sentence
 
 
 def with_gravity_from(node: onnx.NodeProto) -> onnx.ModelProto:
     """A model whose gravity output is ``wrong``, what ``node`` makes; its torque is as it was."""
-    model = tiny_model(tiny_spec(gravity="included"))
+    model = tiny_model(tiny_spec(gravity_compensation="policy"))
     nan = onnx.numpy_helper.from_array(np.full(3, np.nan, np.float32), "nothing_at_all")
     model.graph.initializer.append(nan)
     model.graph.node.append(node)
@@ -247,7 +300,7 @@ def test_a_gravity_of_another_number_of_states_is_refused(path: Path) -> None:
 @pytest.mark.parametrize(
     ("other_input", "reason"),
     [
-        ("nothing_at_all", "gives a gravity that is not finite"),
+        ("nothing_at_all", "output gravity must be finite"),
         ("joint_velocity", "the gravity of {} must follow from joint_position alone"),
         ("goal", "the gravity of {} must follow from joint_position alone"),
     ],
@@ -289,13 +342,13 @@ def test_a_graph_that_fails_its_self_test_is_refused(path: Path) -> None:
 
 
 def test_a_self_test_without_the_graphs_inputs_is_refused(path: Path) -> None:
-    sentence = refusal(path, tiny_model(tiny_spec(), uses_previous_action=True))
+    sentence = refusal(path, tiny_model(tiny_spec(), state_size=3))
     assert "field self_test.inputs must have the graph's inputs" in sentence
 
 
 def test_a_torque_that_is_not_finite_is_refused(path: Path) -> None:
     model = tiny_model(tiny_spec(), gain=float("nan"))
-    assert "gives a torque that is not finite" in refusal(path, model)
+    assert "output torque must be finite" in refusal(path, model)
 
 
 def test_a_torque_beyond_the_limit_is_refused(path: Path) -> None:

@@ -28,23 +28,29 @@ pair = st.tuples(finite, finite).filter(lambda p: p[0] < p[1])
 def specs(draw: st.DrawFn) -> PolicySpec:
     n = draw(st.integers(1, 8))
     per_joint = st.tuples(*[positive] * n)
+    torque_limit = draw(per_joint)
     names = draw(st.lists(text, min_size=n, max_size=n, unique=True))
     low_high = draw(st.tuples(pair, pair, pair))
     return dataclasses.replace(
-        tiny_spec(tuple(names)),
+        tiny_spec(
+            tuple(names), state_size=draw(st.integers(0, 9)), moving_goal=draw(st.booleans())
+        ),
         name=draw(text),
-        torque_limit=draw(per_joint),
+        torque_limit=torque_limit,
+        brake_limit=tuple(draw(st.floats(1e-300, limit)) for limit in torque_limit),
+        stop_damping=draw(per_joint),
         velocity_limit=draw(per_joint),
         action_scale=draw(per_joint),
         position_limit=draw(st.tuples(*[pair] * n)),
         control_rate_hz=draw(positive),
-        gravity=draw(st.sampled_from(["external", "included"])),
+        gravity_compensation=draw(st.sampled_from(["robot", "policy"])),
         goal=GoalSpec(
             ("x", "y", "z"),
             "m",
             draw(text),
             tuple(low for low, _ in low_high),
             tuple(high for _, high in low_high),
+            draw(positive),
         ),
         training=draw(st.dictionaries(text, st.one_of(finite, text, st.booleans(), st.none()))),
     )
@@ -85,7 +91,11 @@ def test_a_missing_field_is_refused_by_name(field: str) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
-        ("schema_version", 2, "1, the one that this version reads; got 2"),
+        (
+            "schema_version",
+            1,
+            "2 (`convert_policy OLD.onnx NEW.onnx` converts a file of schema 1)",
+        ),
         ("schema_version", "1", "a whole number"),
         ("name", "", "a text that is not empty; got ''"),
         ("name", 3, "a text"),
@@ -104,11 +114,21 @@ def test_a_missing_field_is_refused_by_name(field: str) -> None:
         ("position_limit", [[0, 1], [0, 1], [0]], "a list of rows of 2 numbers"),
         ("control_rate_hz", 0, "a number above 0; got 0"),
         ("control_rate_hz", "60", "a number above 0; got '60'"),
-        ("gravity", "none", "one of external, included; got 'none'"),
+        ("gravity_compensation", "none", "one of robot, policy; got 'none'"),
         ("goal", 3, "an object; got 3"),
         ("goal.fields", [], "a list of different texts"),
         ("goal.low", [0.0], "a list of 3 numbers"),
         ("goal.high", [-1.0, 1.0, 1.0], "above low"),
+        ("goal.tolerance", 0.0, "a number above 0; got 0.0"),
+        ("goal.tolerance", ..., "is missing"),
+        ("stop_damping", [1.0, 2.0, 0.0], "a list of 3 numbers above 0"),
+        ("stop_damping", [1.0, 2.0], "a list of 3 numbers above 0"),
+        ("brake_limit", [1.0, 2.0, -1.0], "a list of 3 numbers above 0"),
+        (
+            "brake_limit",
+            [1.0, 20.5, 1.0],
+            "at most torque_limit, [30.0, 20.0, 10.0]; got [1.0, 20",
+        ),
         ("observation", [], "a list of objects"),
         ("observation.0.size", 0, "a whole number of at least 1; got 0"),
         ("training_range.percentiles", [99, 1], "low < high"),
@@ -118,6 +138,10 @@ def test_a_missing_field_is_refused_by_name(field: str) -> None:
         ("self_test.torque", [[0, 0]], "rows of 3 numbers"),
         ("self_test.torque", [[0, 0, 0]], "as many rows of joint_position as of torque (1)"),
         ("self_test.inputs.goal", ..., "is missing"),
+        ("self_test.inputs.state", [[1.0], [1.0, 2.0]], "rows of equally many numbers"),
+        ("self_test.inputs.state", [1.0], "rows of equally many numbers"),
+        ("self_test.inputs.state", [[1.0]], "as many rows of state as of torque (4)"),
+        ("self_test.inputs.goal_velocity", [[1.0]] * 4, "rows of 3 numbers"),
     ],
 )
 def test_a_wrong_field_is_refused_with_what_was_expected(
@@ -149,7 +173,8 @@ def test_a_deeply_nested_text_is_refused_and_not_a_crash() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"torque_limit": (1.0,)}, {"training": {"loss": math.nan}}, {"gravity": "mars"}]
+    "change",
+    [{"torque_limit": (1.0,)}, {"training": {"loss": math.nan}}, {"gravity_compensation": "mars"}],
 )
 def test_an_invalid_spec_cannot_be_written(change: dict[str, Any]) -> None:
     with pytest.raises(PolicyFileError):

@@ -181,7 +181,7 @@ def test_the_controller_of_a_policy_file_gives_the_files_own_torque(policy: Poli
     observation, *_, info = env.step(np.full(7, 0.2, dtype=np.float32))
     torque, action = controller(observation, info)
     previous = np.full(7, 0.2, dtype=np.float32)
-    expected = policy(info["joint_position"], info["joint_velocity"], info["goal"], previous)
+    expected = policy(info["joint_position"], info["joint_velocity"], info["goal"], state=previous)
     np.testing.assert_array_equal(torque, expected[0])
     np.testing.assert_array_equal(action, expected[1])
     env.close()
@@ -192,7 +192,7 @@ def test_the_environment_of_a_policy_has_its_rate_and_gravity(policy: Policy) ->
     assert env.control_rate_hz == policy.spec.control_rate_hz
     assert env.sim_arm.gravity == "external"
     env.close()
-    policy_included = with_spec(policy, gravity="included", control_rate_hz=100.0)
+    policy_included = with_spec(policy, gravity_compensation="policy", control_rate_hz=100.0)
     env = environment_of(policy_included)
     assert env.control_rate_hz == 100
     assert env.sim_arm.gravity == "none"

@@ -84,10 +84,25 @@ def test_inputs_and_outputs_are_those_of_the_contract(exported: Policy) -> None:
         "joint_position": ["batch", 7],
         "joint_velocity": ["batch", 7],
         "goal": ["batch", 3],
-        "previous_action": ["batch", 7],
+        "state": ["batch", 7],
     }
-    outputs = {"external": ["torque", "action"], "included": ["torque", "action", "gravity"]}
-    assert shapes(graph.output) == {name: ["batch", 7] for name in outputs[exported.spec.gravity]}
+    gravity = ["gravity"] if exported.spec.gravity_compensation == "policy" else []
+    names = ["torque", "action", *gravity, "next_state"]
+    assert shapes(graph.output) == {name: ["batch", 7] for name in names}
+
+
+def test_the_state_is_the_previous_action(call: ExportCall, exported: Policy) -> None:
+    answer = exported.answer(**call.states.inputs)
+    np.testing.assert_array_equal(answer.next_state, answer.action)
+
+
+def test_what_the_filter_may_brake_with_is_within_the_arms_limits(exported: Policy) -> None:
+    spec = exported.spec
+    assert spec.goal.tolerance == 0.02
+    np.testing.assert_allclose(
+        np.multiply(spec.stop_damping, spec.velocity_limit), spec.action_scale
+    )
+    assert (np.array(spec.brake_limit) <= np.minimum(spec.torque_limit, 24.0)).all()
 
 
 def test_the_metadata_keeps_full_precision(call: ExportCall, exported: Policy) -> None:
@@ -104,12 +119,12 @@ def test_the_metadata_keeps_full_precision(call: ExportCall, exported: Policy) -
     home = [float(text) for text in written["default_joint_pos"].split(",")]
     np.testing.assert_array_equal(home, arm.home)
     assert written["joint_names"].split(",") == list(arm.joint_names)
-    assert json.loads(written[SPEC_KEY])["schema_version"] == 1
+    assert json.loads(written[SPEC_KEY])["schema_version"] == 2
 
 
 def test_the_file_says_who_holds_the_arm_up(call: ExportCall, exported: Policy) -> None:
-    expected = {"external": "external", "none": "included"}[call.env.sim_arm.gravity]
-    assert exported.spec.gravity == expected
+    expected = {"external": "robot", "none": "policy"}[call.env.sim_arm.gravity]
+    assert exported.spec.gravity_compensation == expected
 
 
 def test_what_the_file_adds_to_the_action_is_bullets_gravity_torque_to_a_millionth(
@@ -234,8 +249,21 @@ def wrong_told_gravity(call: ExportCall) -> ExportCall:
 
     class Wrong(type(broken.graph)):  # type: ignore[misc]
         def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            torque, action, gravity = right(self, *inputs)
-            return torque, action, 1.01 * gravity
+            torque, action, gravity, state = right(self, *inputs)
+            return torque, action, 1.01 * gravity, state
+
+    broken.graph.__class__ = Wrong
+    return broken
+
+
+def wrong_next_state(call: ExportCall) -> ExportCall:
+    broken = spoilt(call)
+    right = type(broken.graph).forward
+
+    class Wrong(type(broken.graph)):  # type: ignore[misc]
+        def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            *others, state = right(self, *inputs)
+            return *others, 0.999 * state
 
     broken.graph.__class__ = Wrong
     return broken
@@ -265,7 +293,7 @@ def nan_weight(call: ExportCall) -> ExportCall:
 
 
 FAULTS = [
-    *(wrong_scale, wrong_kinematics, wrong_gravity, wrong_told_gravity),
+    *(wrong_scale, wrong_kinematics, wrong_gravity, wrong_told_gravity, wrong_next_state),
     *(wrong_velocity_unit, other_encoding, nan_weight),
 ]
 

@@ -23,6 +23,17 @@ def test_the_card_tells_how_smooth_the_motion_is(tiny_run: TinyRun) -> None:
         assert words in card
 
 
+def test_the_card_has_a_row_for_each_tolerance(tiny_run: TinyRun) -> None:
+    policy = Policy.load(tiny_run.outcome.policy)
+    card = model_card(policy, "policy.onnx")
+    rates = {
+        each["position_tolerance_m"]: each["rate"] for each in policy.spec.evaluation["success"]
+    }
+    assert set(rates) == {0.05, 0.02}
+    for tolerance, rate in rates.items():
+        assert f"| within {100 * tolerance:g} cm | {rate:.1%} of " in card
+
+
 def test_a_file_from_before_smoothness_was_measured_still_has_a_card(tiny_run: TinyRun) -> None:
     policy = Policy.load(tiny_run.outcome.policy)
     new = ("rms_", "torque_", "overspeed", "joint_limit")
@@ -30,7 +41,7 @@ def test_a_file_from_before_smoothness_was_measured_still_has_a_card(tiny_run: T
         key: value for key, value in policy.spec.evaluation.items() if not key.startswith(new)
     }
     assert set(before) == {
-        *("episodes", "seeds", "success_rate", "success_rate_2cm"),
+        *("episodes", "seeds", "success"),
         *("median_error_m", "p95_error_m"),
     }
     spec = dataclasses.replace(policy.spec, evaluation=before)

@@ -19,7 +19,7 @@ def call(request: pytest.FixtureRequest) -> Iterator[ExportCall]:
 
 
 def tensors(call: ExportCall) -> list[torch.Tensor]:
-    names = ("joint_position", "joint_velocity", "goal", "previous_action")
+    names = ("joint_position", "joint_velocity", "goal", "state")
     return [torch.from_numpy(call.states.inputs[name]) for name in names]
 
 
@@ -47,7 +47,7 @@ def test_the_gate_asks_saturated_fast_and_far_states_too(call: ExportCall) -> No
     assert (np.abs(states.inputs["joint_velocity"]) > arm.velocity_limit).mean() > 0.2
     goal = states.inputs["goal"]
     assert ((goal < arm.goal_low) | (goal > arm.goal_high)).any(axis=1).mean() > 0.2
-    assert (np.abs(states.inputs["previous_action"]) == 1.0).all(axis=1).sum() == 250
+    assert (np.abs(states.inputs["state"]) == 1.0).all(axis=1).sum() == 250
     with torch.no_grad():
         action = call.graph.actor.deterministic(torch.from_numpy(states.observation)).abs()
     assert (action > 0.999).any()

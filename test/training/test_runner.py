@@ -87,7 +87,7 @@ def test_a_run_with_a_value_network_and_a_worker_goes_to_its_end_too(tmp_path: P
         tmp_path, worker=True, sac={"value_function": True}, env={"gravity": "none"}
     )
     assert run.outcome.env_steps >= 400
-    assert Policy.load(run.outcome.policy).spec.gravity == "included"
+    assert Policy.load(run.outcome.policy).spec.gravity_compensation == "policy"
     assert "value" in load_checkpoint(run.directory.checkpoints[0])["agent"]
 
 

@@ -94,7 +94,7 @@ def provenance(evaluation: Evaluation) -> Markup:
             Cell(model.path, "words"),
             Cell(model.arm, "words"),
             f"{model.control_rate_hz:g}",
-            Cell(model.gravity, "words"),
+            Cell(model.gravity_compensation, "words"),
             Cell(model.sha256[:16], "words"),
         )
         for model in evaluation.models
@@ -104,6 +104,6 @@ def provenance(evaluation: Evaluation) -> Markup:
     return section(
         "How this page was made",
         "provenance",
-        table(("policy", "file", "arm", "Hz", "gravity", "sha256"), rows),
+        table(("policy", "file", "arm", "Hz", "gravity compensation", "sha256"), rows),
         element("p", f"{words} summary.json beside this page holds every figure in full."),
     )
