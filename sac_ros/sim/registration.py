@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The environments by their Gymnasium names.
 
-Importing this registers them, so that Gymnasium does both by
+Importing `sac_ros.sim.env` registers them, so that Gymnasium does both by
 
-    gymnasium.make("sac_ros.sim.registration:sac_ros/ArmReach-v0", arm="panda", backend="mujoco")
+    gymnasium.make("sac_ros.sim.env:sac_ros/ArmReach-v0", arm="panda", backend="mujoco")
 
 Gymnasium reads no entry points any more since 1.0.
 """
@@ -31,6 +31,3 @@ def register() -> None:
                 vector_entry_point="sac_ros.sim.vector_env:ArmVectorEnv",
                 kwargs={"task": task},
             )
-
-
-register()

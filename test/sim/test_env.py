@@ -105,7 +105,7 @@ def test_gymnasium_makes_any_arm_in_any_world_by_the_name_of_the_environment() -
 def test_gymnasium_imports_it_by_the_name_of_its_module() -> None:
     code = (
         "import gymnasium\n"
-        "name = 'sac_ros.sim.registration:sac_ros/ArmReach-v0'\n"
+        "name = 'sac_ros.sim.env:sac_ros/ArmReach-v0'\n"
         "env = gymnasium.make(name, arm='xarm7', backend='mock')\n"
         "print(env.reset(seed=0)[0].shape, env.spec.id)\n"
         "many = gymnasium.make_vec(name, num_envs=2, backend='mock')\n"
