@@ -190,6 +190,7 @@ def test_a_path_that_is_none_is_refused_with_its_links(base: str, tip: str, word
 
 # ---- what is refused ---------------------------------------------------------------------------
 
+XACRO = "<robot xmlns:xacro='http://ros.org/wiki/xacro'><xacro:include/></robot>"
 RING = (
     "<link name='one'/><link name='two'/>"
     "<joint name='f' type='fixed'><parent link='one'/><child link='two'/></joint>"
@@ -215,7 +216,7 @@ def collision(new: str) -> str:
         ("<!DOCTYPE x><robot/>", "must have no DOCTYPE and no entities"),
         ("<robot><!ENTITY x 'y'></robot>", "must have no DOCTYPE and no entities"),
         (
-            "<robot xmlns:xacro='x'><xacro:include/></robot>",
+            XACRO,
             "is a xacro file: expand it first, with `xacro FILE",
         ),
         (spoilt(('mass value="3.0"', 'mass value="${m}"')), "is a xacro file"),
