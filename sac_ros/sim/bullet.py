@@ -108,7 +108,7 @@ class BulletBackend(Backend):
 
         τ_b = M q̈ + h,   q̈ = (M + A + c dt)⁻¹ (τ − c q̇ − h),   h(q, q̇) = Coriolis and gravity
 
-    and friction, which Bullet lets act on M alone, is scaled by the diagonal of M (M + A + c dt)⁻¹
+    and friction, which Bullet lets act on M, is scaled by the diagonal of M (M + A + c dt)⁻¹.
     """
 
     def __init__(
@@ -252,7 +252,8 @@ class BulletBackend(Backend):
     def _scaled_forces(self, torque: Sequence[float]) -> list[float]:
         forces = [s * t for s, t in zip(self._scale, torque, strict=True)]
         if self.gravity:  # which Bullet does not scale: what is missing is s τ + (1 − s) g(q)
-            held = self.arm.gravity_torque(np.array([s[0] for s in self._joint_states()]))
+            frames = self.arm.chain.frames_at([s[0] for s in self._joint_states()])
+            held = self._bodies.gravity_torque(self.arm.chain, frames)
             forces = [f + (1.0 - s) * g for f, s, g in zip(forces, self._scale, held, strict=True)]
         return forces
 

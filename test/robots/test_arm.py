@@ -209,25 +209,40 @@ def test_a_velocity_limit_that_looks_like_a_placeholder_is_capped_and_noted(
     [
         (
             spoilt(of_joint("elbow", 'effort="30"', "")),
-            "the joint 'elbow' must have an effort limit above 0 N·m; got none",
+            (
+                "the joint 'elbow' must have an effort limit above 0 N·m,"
+                " or a YAML must have torque_limit; got none"
+            ),
         ),
         (
             spoilt(of_joint("elbow", 'effort="30"', 'effort="0"')),
-            "the joint 'elbow' must have an effort limit above 0 N·m; got 0",
+            (
+                "the joint 'elbow' must have an effort limit above 0 N·m,"
+                " or a YAML must have torque_limit; got 0"
+            ),
         ),
         (
             spoilt(of_joint("elbow", 'velocity="2"', "")),
-            "the joint 'elbow' must have a velocity limit above 0 rad/s; got none",
+            (
+                "the joint 'elbow' must have a velocity limit above 0 rad/s,"
+                " or a YAML must have velocity_limit; got none"
+            ),
         ),
         (
             spoilt(of_joint("elbow", 'velocity="2"', 'velocity="0"')),
-            "the joint 'elbow' must have a velocity limit above 0 rad/s; got 0",
+            (
+                "the joint 'elbow' must have a velocity limit above 0 rad/s,"
+                " or a YAML must have velocity_limit; got 0"
+            ),
         ),
         (
             spoilt(
                 of_joint("elbow", '<limit lower="-2.5" upper="2.5" effort="30" velocity="2"/>', "")
             ),
-            "the joint 'elbow' must have an effort limit above 0 N·m; got none",
+            (
+                "the joint 'elbow' must have an effort limit above 0 N·m,"
+                " or a YAML must have torque_limit; got none"
+            ),
         ),
         (
             spoilt(of_joint("elbow", 'lower="-2.5" upper="2.5" ', "")),
@@ -247,7 +262,7 @@ def test_a_velocity_limit_that_looks_like_a_placeholder_is_capped_and_noted(
         ),
         (
             spoilt(of_joint("elbow", 'damping="0.4"', 'damping="-1"')),
-            "URDF robot_description: damping of elbow must be at least 0; got -1",
+            "robot_description: damping of elbow must be at least 0; got -1",
         ),
     ],
 )

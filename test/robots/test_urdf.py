@@ -121,7 +121,7 @@ def more(*links: tuple[str, str]) -> str:
 
 
 def finger(name: str, mimic: bool = False) -> str:
-    follows = "<mimic joint='elbow'/>" if mimic else ""
+    follows = "<mimic joint='to_left'/>" if mimic else ""
     kind = "revolute" if mimic else "prismatic"
     return (
         f"<link name='{name}'/><joint name='to_{name}' type='{kind}'><parent link='hand'/>"
@@ -169,7 +169,9 @@ def test_two_arms_are_refused_with_a_tip_of_each() -> None:
 
 
 def test_a_base_that_no_revolute_joint_starts_at_is_refused_by_name() -> None:
-    with pytest.raises(ConfigurationError, match="no revolute joint of plain starts at 'hand'"):
+    with pytest.raises(
+        ConfigurationError, match="no revolute joints of plain lead away from base_link 'hand'"
+    ):
         Urdf.from_text(PLAIN, "plain").only_tip("hand")
 
 
@@ -188,6 +190,7 @@ def test_a_path_that_is_none_is_refused_with_its_links(base: str, tip: str, word
 
 # ---- what is refused ---------------------------------------------------------------------------
 
+XACRO = "<robot xmlns:xacro='http://ros.org/wiki/xacro'><xacro:include/></robot>"
 RING = (
     "<link name='one'/><link name='two'/>"
     "<joint name='f' type='fixed'><parent link='one'/><child link='two'/></joint>"
@@ -212,7 +215,10 @@ def collision(new: str) -> str:
         ("<robot/>", "must have one link that no joint carries; got a ring of joints"),
         ("<!DOCTYPE x><robot/>", "must have no DOCTYPE and no entities"),
         ("<robot><!ENTITY x 'y'></robot>", "must have no DOCTYPE and no entities"),
-        ("<robot><xacro:include/></robot>", "is a xacro file: expand it first, with `xacro FILE"),
+        (
+            XACRO,
+            "is a xacro file: expand it first, with `xacro FILE",
+        ),
         (spoilt(('mass value="3.0"', 'mass value="${m}"')), "is a xacro file"),
         (spoilt(of_joint("elbow", 'type="revolute"', 'type="ball"')), "the type of joint 'elbow'"),
         (
@@ -255,22 +261,15 @@ def collision(new: str) -> str:
         (spoilt(extra=RING), "the link 'one' carries itself: a closed chain is no arm"),
         (
             spoilt(extra="".join(f"<link name='l{i}'/>" for i in range(1000))),
-            "must have at most 1000 links and joints; got 1005 and 4",
+            "must have at most 500 links and joints; got 1005 and 4",
         ),
-        (collision("<geometry/>"), "collision of link 'forearm' must have one of box, cylinder"),
-        (collision(""), "the collision of link 'forearm' must have one of box, .*; got nothing"),
-        (collision("<geometry><cone/></geometry>"), "must have one of box, .*; got <cone>"),
         (
             collision("<geometry><box/></geometry>"),
-            "size of the collision of link 'forearm' must be 3 finite numbers; got ''",
-        ),
-        (
-            collision("<geometry><sphere radius='0'/></geometry>"),
-            "radius of the collision of link 'forearm' must be above 0 m; got 0",
+            "size of a shape of link 'forearm' must be 3 finite numbers; got ''",
         ),
         (
             collision("<origin rpy='a b c'/><geometry><sphere radius='1'/></geometry>"),
-            "rpy of the collision of link 'forearm' must be 3 finite numbers; got 'a b c'",
+            "rpy of a shape of link 'forearm' must be 3 finite numbers; got 'a b c'",
         ),
     ],
 )

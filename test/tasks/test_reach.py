@@ -98,10 +98,11 @@ def test_the_reward_is_the_formula_of_its_docstring_over_random_transitions() ->
     whole = ReachTask(ARM)
     before, after = observed(q, v, goal, tip, a0), observed(q + 0.1, v, goal, tip, a1)
     w, d = whole.weights, np.linalg.norm(goal - tip, axis=1)
-    speed = np.abs(v)
+    speed, rms = np.abs(v), np.sqrt((v**2).mean(axis=1))
+    bonus = w.closeness + w.stillness / (1 + rms / w.stillness_scale)
     over = np.maximum(0, speed - 0.8) ** 2 - np.maximum(0, speed - 1) ** 2
     expected = (
-        w.closeness / (1 + d / w.closeness_scale)
+        bonus / (1 + d / w.closeness_scale)
         - w.distance * d
         - w.velocity * (v**2).mean(axis=1)
         - w.overspeed * over.sum(axis=1)
