@@ -112,6 +112,5 @@ setup(
             "sim_node = sac_ros.nodes.sim_node:main",
             "train_node = sac_ros.nodes.train_node:main",
         ],
-        "gymnasium.envs": ["sac_ros = sac_ros.sim.registration:register"],
     },
 )
