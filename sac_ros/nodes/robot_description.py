@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 
+from sac_ros.robots.urdf import Urdf
+from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import ConfigurationError
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -51,3 +55,20 @@ def arm_reference(node: Node, arm: str, description: str) -> str:
             f"the parameter {FROM_DESCRIPTION}; none came within {_TIMEOUT:g} s"
         )
     return received[0]
+
+
+def keep_description(text: str, directory: str) -> Path:
+    """Writes a URDF's text to DIRECTORY/ROBOT.urdf; returns where.
+
+    Raises:
+        ConfigurationError: it is no URDF, or the file cannot be written.
+    """
+    name = Urdf.from_text(text, FROM_DESCRIPTION).root.get("name") or "robot"
+    path = Path(directory, re.sub(r"[^\w.-]+", "_", name) + ".urdf")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
+            file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+    return path

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
 from sac_ros.nodes.parameters import declare
+from sac_ros.nodes.robot_description import arm_reference, keep_description
 from sac_ros.nodes.spin import NodeDone, run_node
 from sac_ros.nodes.training_diagnostics import training_status
 from sac_ros.training.config import TrainConfig
@@ -46,6 +48,11 @@ class TrainNode(Node):
         """
         super().__init__("train_node")
         config = declare(self, TrainConfig)
+        if (text := arm_reference(self, config.arm, config.robot_description)) != config.arm:
+            # A file beside the runs, since a resumed run needs the same arm.
+            config = dataclasses.replace(
+                config, arm=str(keep_description(text, config.directory)), robot_description=""
+            )
         run = find_run_directory(config)
         # torch takes seconds to import: by now wrong parameters are refused, and a Ctrl-C finds
         # its handler.

@@ -57,7 +57,11 @@ class TrainConfig:
     """Everything that decides a training run."""
 
     arm: str = setting(
-        "iiwa", "Arm to train: a name in config/arms, or the path of a .yaml or .urdf"
+        "iiwa",
+        "Arm to train: a name in config/arms, the path of a .yaml or .urdf, or robot_description",
+    )
+    robot_description: str = setting(
+        "", "A URDF's text, for arm:=robot_description; empty: of the topic robot_description"
     )
     base_link: str = setting("", "Where the arm starts; empty: as its YAML or URDF says")
     tip_link: str = setting("", "The end effector; empty: as its YAML or URDF says")
