@@ -32,7 +32,7 @@ CHANGES: dict[str, Any] = {
 def one_run(directory: Path, *, kill_at: int, **changes: Any) -> int:
     """The exit code of a tiny run in a new process, killed at its checkpoint of `kill_at`."""
     command = [sys.executable, str(SCRIPT), str(directory), json.dumps(changes), str(kill_at)]
-    return subprocess.run(command, timeout=120.0, check=False).returncode
+    return subprocess.run(command, timeout=600.0, check=False).returncode
 
 
 def flat(tree: Any, name: str = "") -> dict[str, Any]:
