@@ -126,7 +126,6 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 def _draw(arm: Arm, folder: Path) -> Path:
     """The arm at home with its goal box and the end effector's places, as DIR/NAME.png."""
     # Imported here: matplotlib takes half a second that --json alone does not need.
-    import mpl_toolkits.mplot3d  # noqa: F401, PLC0415
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -134,6 +133,7 @@ def _draw(arm: Arm, folder: Path) -> Path:
     camera = Camera(arm)
     frame = camera.look(arm.home, frames.tip)
     camera.close()
+    assert frame is not None, "a camera without a window has one"
     drawn = np.random.default_rng(0).uniform(*inner_limits(arm.position_limit), (1000, arm.joints))
     places = arm.chain.forward(drawn)
     corners = np.array(np.meshgrid(*zip(arm.goal_low, arm.goal_high, strict=True))).reshape(3, 8).T
