@@ -13,7 +13,8 @@ PYTHON ?=
 # a GPU, TORCH_INDEX=https://download.pytorch.org/whl/cpu saves some gigabytes.
 PIP_ARGS ?=
 TORCH_INDEX ?=
-# The arm of train: a name in config/arms, or the path of a .yaml or .urdf; empty: the default.
+# The arm that is trained, or that the demo moves: iiwa, panda, ur5e, xarm7, gen3; for training also
+# the path of a .yaml or .urdf.
 ARM ?=
 # More arguments for the command that a target runs, e.g. make train ARGS="-p seed:=1".
 ARGS ?=
@@ -40,12 +41,12 @@ $(STAMP): setup.py package.xml constraints.txt tools/setup.sh
 	@touch $@
 
 .PHONY: train
-train: setup ## train a policy with config/train.yaml; ARM=panda, ARGS="-p seed:=1 -p name:=mine" sets parameters
+train: setup ## train a policy with config/train.yaml; ARM=panda, ARGS="-p seed:=1 -p name:=mine"
 	@$(VENV)/bin/train_node --ros-args --params-file config/train.yaml $(if $(ARM),-p arm:=$(ARM)) $(ARGS)
 
 .PHONY: demo
-demo: setup ## drive a simulated arm to goals with the shipped policy; ARGS="--goals 20 --seed 7"
-	@$(VENV)/bin/reach_demo $(ARGS)
+demo: setup ## drive a simulated arm to goals with a shipped policy; ARM=panda, ARGS="--goals 20"
+	@$(VENV)/bin/reach_demo $(if $(ARM),--model models/$(ARM)_reach.onnx) $(ARGS)
 
 .PHONY: test
 test: setup ## run the tests; ARGS="-k safety" selects some

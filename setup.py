@@ -96,8 +96,8 @@ setup(
             "stable-baselines3",  # for its check_env
             "types-PyYAML",
         ],
+        "mujoco": ["mujoco>=3.2"],
         "benchmark": ["sbx-rl", "stable-baselines3"],
-        "cluster": ["ray"],
     },
     entry_points={
         "console_scripts": [

@@ -144,7 +144,7 @@ def _arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "sim_params_file",
             default_value=str(share_path("config", "sim.yaml")),
-            description="Parameters of sim_node; arm, gravity_compensation (as its gravity) "
+            description="Parameters of sim_node; arm, gravity_compensation "
             "and the arguments of simulate.launch.py override it.",
         ),
     ]

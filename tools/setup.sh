@@ -64,7 +64,7 @@ if imports_rclpy "$python"; then
   echo "make setup: Python $version with the ROS 2 of this shell${ROS_DISTRO:+ ($ROS_DISTRO)}"
   mode=system-ros
   options=(--system-site-packages)
-  extras=test
+  extras=test,mujoco
   # The distribution compiled its message packages against its own numpy: keep that very version.
   numpy=$("$python" -c 'import numpy; print(numpy.__version__)')
   pins=("numpy==$numpy")
@@ -72,7 +72,7 @@ else
   echo "make setup: Python $version with ROS 2 from PyPI"
   mode=ros-wheels
   options=()
-  extras=ros,test
+  extras=ros,test,mujoco
   pins=(-c constraints.txt)
 fi
 

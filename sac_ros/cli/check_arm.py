@@ -150,7 +150,8 @@ def _draw(arm: Arm, folder: Path) -> Path:
     space.set(xlabel="x (m)", ylabel="y (m)", zlabel="z (m)", aspect="equal")
     space.set_title(f"{arm.name}: home, goal box, places of {arm.tip_link}", fontsize=9)
     picture = figure.add_subplot(1, 2, 2)
-    picture.imshow(frame)
+    if frame is not None:
+        picture.imshow(frame)
     picture.axis("off")
     path = folder / (re.sub(r"[^\w.-]+", "_", arm.name) + ".png")
     try:

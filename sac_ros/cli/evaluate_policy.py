@@ -17,13 +17,8 @@ from sac_ros.policy.runtime import Policy
 from sac_ros.sim.backend import BACKENDS
 from sac_ros.sim.randomization import TERMS, parse_perturbations
 from sac_ros.tasks.task import TASKS
-from sac_ros.training.evaluation import (
-    HOLD_SECONDS,
-    ROWS,
-    environment_of,
-    evaluate,
-    policy_controller,
-)
+from sac_ros.training.evaluation import HOLD_SECONDS, ROWS, evaluate
+from sac_ros.training.policy_in_loop import environment_of, policy_controller
 from sac_ros.training.report import evaluation_table
 from sac_ros.utils.errors import EXIT_DONE, run_command
 

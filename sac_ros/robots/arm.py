@@ -30,7 +30,7 @@ _KEYS = (
     "urdf", "base_link", "tip_link", "position_limit", "velocity_limit", "torque_limit", "damping",
     "friction", "armature", "action_scale", "home", "goal_low", "goal_high",
 )  # fmt: skip
-_MAXIMUM_BYTES = 2**20
+_MAXIMUM_BYTES = 2**14  # an arm is some 1 kB, and YAML may take a time that grows with its square
 _MAXIMUM_JOINTS = 24
 
 
@@ -183,7 +183,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         keys = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"arm {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"arm {path} is not YAML: {' '.join(str(error).split())}"
         ) from error
@@ -232,6 +232,7 @@ class _Builder:
         chain = Chain.of(path)
         position_limit = self._position_limit(joints)
         effort = np.array([joint.effort_limit for joint in joints])
+        effort[np.isnan(effort)] = np.inf  # then the YAML has a torque_limit
         torque_limit = self._value("torque_limit", n, lambda: effort)
         velocity_limit = self._value("velocity_limit", n, lambda: self._velocity(joints))
         damping = self._value("damping", n, lambda: np.array([j.damping for j in joints]))
@@ -319,7 +320,8 @@ class _Builder:
                     f"{where}: the axis of joint {joint.name!r} must be a unit vector; "
                     f"got {joint.axis}"
                 )
-            if not joint.effort_limit > 0.0 and "torque_limit" not in self._given:
+            given = "torque_limit" in self._given and math.isnan(joint.effort_limit)
+            if not joint.effort_limit > 0.0 and not given:
                 raise ConfigurationError(
                     f"{where}: the joint {joint.name!r} must have an effort limit above 0 N·m, or "
                     f"a YAML must have torque_limit; got {_known(joint.effort_limit)}"

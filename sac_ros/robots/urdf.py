@@ -116,7 +116,7 @@ class Urdf:
             if path.stat().st_size > _MAXIMUM_BYTES:
                 raise ConfigurationError(f"URDF {path} must be at most {_MAXIMUM_BYTES} bytes")
             text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # no such file; not UTF-8, or no name of a file
             reason = getattr(error, "strerror", None) or "it is not text"
             raise ConfigurationError(f"URDF {path} cannot be read: {reason}") from error
         return cls.from_text(text, str(path), path.resolve().parent)
@@ -132,7 +132,7 @@ class Urdf:
             raise ConfigurationError(f"URDF {source} must have no DOCTYPE and no entities")
         try:
             root = ElementTree.fromstring(text)
-        except ElementTree.ParseError as error:
+        except (ElementTree.ParseError, UnicodeEncodeError) as error:
             raise ConfigurationError(f"URDF {source} is not XML: {error}") from error
         if any("xacro" in e.tag or "${" in "".join(e.attrib.values()) for e in root.iter()):
             raise ConfigurationError(
@@ -229,7 +229,7 @@ class Urdf:
                 f"{next(k for k, c in chains.items() if c == longest)!r} or {rivals[-1]!r}"
             )
         behind = [link for link, chain in chains.items() if chain == longest]
-        parents = {joint.parent for joint in self.joints.values()}
+        parents = {joint.parent for joint in self.joints.values() if joint.child in behind}
         ends = [link for link in behind if link not in parents]
         for name in _TIP_NAMES:
             found = [link for link in behind if link == name or link.endswith(f"_{name}")]
@@ -246,9 +246,10 @@ class Urdf:
     def _check_tree(self) -> None:
         names = [link.get("name", "") for link in self.root.findall("link")]
         joints = self.root.findall("joint")
-        if len(names) > _MAXIMUM_LINKS:
+        if max(len(names), len(joints)) > _MAXIMUM_LINKS:
             raise ConfigurationError(
-                f"URDF {self.source} must have at most {_MAXIMUM_LINKS} links; got {len(names)}"
+                f"URDF {self.source} must have at most {_MAXIMUM_LINKS} links and joints; got "
+                f"{len(names)} and {len(joints)}"
             )
         for what, all_names in (("link", names), ("joint", [j.get("name", "") for j in joints])):
             for name in all_names:

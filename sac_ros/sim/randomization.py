@@ -249,12 +249,15 @@ def _checked(name: str, values: Sequence[float] | float) -> tuple[float, float]:
             f"randomization must have keys among {', '.join(TERMS)}; got {name!r}"
         )
     term = TERMS[name]
-    low, *rest = np.atleast_1d(np.asarray(values, dtype=np.float64)).tolist()
+    try:
+        low, *rest = np.atleast_1d(np.asarray(values, dtype=np.float64)).ravel().tolist()
+    except (TypeError, ValueError):
+        low, rest = np.nan, []
     high = rest[0] if rest else low
     if len(rest) > 1 or not term.minimum <= low <= high <= term.maximum:
         raise ConfigurationError(
             f"randomization {name} must be one number or two, low <= high, within "
             f"{term.minimum:g} to {term.maximum:g} {term.unit}".rstrip()
-            + f"; got {values}"
+            + f"; got {values!r}"
         )
     return low, high

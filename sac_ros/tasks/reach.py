@@ -30,6 +30,12 @@ class ReachReward:
     closeness_scale: float = setting(
         0.05, "distance at which the bonus falls to one half", minimum=1e-4, unit="m"
     )
+    stillness: float = setting(2.0, "bonus at the goal for joints at rest", minimum=0.0)
+    stillness_scale: float = setting(
+        0.02,
+        "RMS joint velocity, of its limit, at which this bonus falls to one half",
+        minimum=1e-4,
+    )
     velocity: float = setting(1.4, "weight of the squared, scaled joint velocities", minimum=0.0)
     overspeed: float = setting(
         3.0,
@@ -108,11 +114,13 @@ class ReachTask(Task):
         With d the distance after the step, v the velocities after it over their limits, and Δa the
         change of action, each weight w as in `ReachReward`:
 
-            r = w_c / (1 + d/σ) − w_d d
+            r = (w_c + w_s / (1 + √(mean v²) / σ_v)) / (1 + d/σ) − w_d d
                 − w_v mean v² − w_o Σ (max(0, |v| − 0.8)² − max(0, |v| − 1)²)
                 − w_p mean(1 − cos(q − home)) − w_a mean Δa²
 
-        The bonus has its steepest slope at the goal itself, so that the last millimetres count.
+        Both bonuses have their steepest slope at the goal itself, at rest, so that the last
+        millimetres and the last tremble count: without the one for stillness a redundant arm may
+        circle in its null space for ever.
         Overspeed costs its square up to the limit, and in proportion beyond: an arm that explores
         reaches three times the limit, and the square of that, ten times all other terms together,
         is all that the critics would learn.
@@ -135,10 +143,12 @@ class ReachTask(Task):
         )
 
     def goal_reward(self, next_observation: Float32) -> Float32:
-        """w_c / (1 + d/σ) − w_d d  [...], of next observations [..., size]."""
-        offset = next_observation[..., self.columns("goal_offset")]
-        d, w = np.sqrt(_sum_squares(offset)), self.weights
-        return w.closeness / (1.0 + d / w.closeness_scale) - w.distance * d
+        """(w_c + w_s / (1 + √(mean v²) / σ_v)) / (1 + d/σ) − w_d d  [...]."""
+        w, n = self.weights, self.arm.joints
+        d = np.sqrt(_sum_squares(next_observation[..., self.columns("goal_offset")]))
+        speed = np.sqrt(_sum_squares(next_observation[..., self.columns("joint_velocity")]) / n)
+        bonus = w.closeness + w.stillness / (1.0 + speed / w.stillness_scale)
+        return bonus / (1.0 + d / w.closeness_scale) - w.distance * d
 
     def goal(self, observation: Float32) -> Float32:
         return observation[..., self.columns("goal")]
