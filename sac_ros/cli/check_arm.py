@@ -133,6 +133,7 @@ def _draw(arm: Arm, folder: Path) -> Path:
     camera = Camera(arm)
     frame = camera.look(arm.home, frames.tip)
     camera.close()
+    assert frame is not None, "a camera without a window has one"
     drawn = np.random.default_rng(0).uniform(*inner_limits(arm.position_limit), (1000, arm.joints))
     places = arm.chain.forward(drawn)
     corners = np.array(np.meshgrid(*zip(arm.goal_low, arm.goal_high, strict=True))).reshape(3, 8).T

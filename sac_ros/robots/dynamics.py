@@ -17,6 +17,7 @@ from sac_ros.utils.errors import ConfigurationError
 
 Array = NDArray[np.float64]
 
+_ROUNDING = 1e-6  # an inertia so near to impossible is beyond it after a rotation: MuJoCo refuses
 GRAVITY = 9.81  # m/s², standard value that robot drivers compensate
 
 ZERO_AT = 0.8  # share of the velocity limit at which no accelerating torque is left
@@ -231,12 +232,13 @@ def _possible(
             f"{where} has an impossible inertia: no principal moment can be above the sum of the "
             f"other two; got {words} kg·m²"
         )
-    if excess > 1.0 + 1e-9:
+    if excess > 1.0 + _ROUNDING:
         note(
             f"the link {link!r} has an impossible inertia, principal moments {words} kg·m²: the "
             "largest is taken as the sum of the other two"
         )
-        moments[2] = moments[0] + moments[1]
+    if excess > 1.0 - _ROUNDING:
+        moments[2] = (moments[0] + moments[1]) * (1.0 - _ROUNDING)
         return np.asarray(axes @ np.diag(moments) @ axes.T)
     return inertia
 

@@ -208,6 +208,8 @@ class BulletBackend(Backend):
             pybullet.URDF_USE_INERTIA_FROM_FILE | pybullet.URDF_USE_SELF_COLLISION,
         )
         number = self._number = self.client._client
+        with _silenced():  # Bullet warns of an axis that is not unit to seven digits
+            self.client.calculateMassMatrix(self.body, [0.0] * self.arm.joints)
         self._joint_states = partial(pybullet.getJointStates, self.body, self._joints, number)
         # By place: 0, no velocity; 1, with forward kinematics.
         last = self._joints[-1]

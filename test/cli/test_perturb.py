@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_run import TinyRun
 
 from sac_ros.cli import evaluate_policy
 from sac_ros.sim.randomization import TERMS
+from sac_ros.utils.package_share import share_path
 
 
 @pytest.fixture(scope="module")
-def model(tiny_run: TinyRun) -> Path:
-    return tiny_run.outcome.policy
+def model() -> Path:
+    return share_path("models", "iiwa_reach.onnx")
 
 
 def found(capsys: pytest.CaptureFixture[str], model: Path, *arguments: str) -> dict[str, Any]:
