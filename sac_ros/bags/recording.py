@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.bag import Bag
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.discovery import AskedTopics, Roles, find_topics
 from sac_ros.bags.joints import bag_joints, command_order
+from sac_ros.bags.reader.bag import Bag
+from sac_ros.bags.reader.storage import Message, StoredTopic
 from sac_ros.bags.result import BagFacts
-from sac_ros.bags.storage import Message, StoredTopic
 from sac_ros.bags.streams import JointStream, NumberStream, PoseStream, Stream
 from sac_ros.cdr import JOINT_STATE, TEXT, CdrError, read_layout
 from sac_ros.utils.errors import BagError

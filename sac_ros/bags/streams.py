@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.columns import Spool
-from sac_ros.bags.storage import Message
+from sac_ros.bags.reader.storage import Message
 from sac_ros.cdr import CdrError, Layout, read_layout
 
 Array = NDArray[np.float64]

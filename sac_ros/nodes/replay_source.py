@@ -10,7 +10,7 @@ from typing import Any
 from rclpy.serialization import deserialize_message
 from std_msgs.msg import String
 
-from sac_ros.bags.bag import Bag
+from sac_ros.bags.reader.bag import Bag
 from sac_ros.nodes.recorded_decision import parse_decision
 from sac_ros.utils.errors import BagError
 

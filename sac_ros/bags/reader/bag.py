@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from sac_ros.bags import zstd
-from sac_ros.bags.bag_files import find_bag_files, storage_kind
+from sac_ros.bags.reader import zstd
+from sac_ros.bags.reader.bag_files import find_bag_files, storage_kind
+from sac_ros.bags.reader.storage import Message, StorageFile, StoredTopic
 from sac_ros.bags.result import BagFacts, TopicFacts
-from sac_ros.bags.storage import Message, StorageFile, StoredTopic
 from sac_ros.utils.errors import BagError
 
 _CDR = "cdr"

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import lz4.frame
 
-from sac_ros.bags import zstd
+from sac_ros.bags.reader import zstd
 from sac_ros.utils.errors import BagError
 
 _MAGIC = b"\x89MCAP0\r\n"

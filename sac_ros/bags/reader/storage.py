@@ -14,8 +14,8 @@ from rosbags.rosbag1 import Reader as Ros1Reader
 from rosbags.rosbag2 import Reader as Ros2Reader
 from rosbags.typesys import Stores, get_typestore
 
-from sac_ros.bags import zstd
-from sac_ros.bags.mcap_scan import Channel, McapScan
+from sac_ros.bags.reader import zstd
+from sac_ros.bags.reader.mcap_scan import Channel, McapScan
 from sac_ros.utils.errors import BagError
 
 Message = tuple[str, int, int, bytes]
