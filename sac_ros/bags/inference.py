@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +14,12 @@ from sac_ros.bags.alignment import Aligned
 from sac_ros.bags.chained_runs import chained_runs
 from sac_ros.bags.columns import Spool, blocks
 from sac_ros.bags.decisions import NodeView
-from sac_ros.bags.figures import LatencyFigures
 from sac_ros.policy.goal import check_goal
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.schedule import Decimator
 from sac_ros.utils.errors import GoalError
 
 _BATCH = 4096
-_TIMED_CALLS = 500
 
 
 @dataclass
@@ -91,40 +88,6 @@ def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> A
         goal[part][known] = goals[goal_row[part][known]]
     gravity = _gravity(policy, aligned, np.where(answered, held, -1), order, spool)
     return Answers(torque, gravity, goal, rows, answered, unknown, 1.0 / period, refused, order)
-
-
-def measure_latency(policy: Policy, aligned: Aligned, answers: Answers) -> LatencyFigures:
-    """Time single inferences on the recording's own states, as the robot would make them.
-
-    The policy answers at least one of them.
-    """
-    rows = answers.rows[np.linspace(0, len(answers.rows) - 1, _TIMED_CALLS + 1).astype(np.intp)]
-    previous = np.zeros(policy.spec.joints, dtype=np.float32)
-    inverse = np.argsort(answers.order)
-    inputs = [
-        (
-            aligned.position[row][inverse].astype(np.float32),
-            aligned.velocity[row][inverse].astype(np.float32),
-            answers.goal[row],
-        )
-        for row in rows
-    ]
-    seconds = []
-    for position, velocity, goal in inputs:
-        start = time.perf_counter()
-        policy(position, velocity, goal, previous)
-        seconds.append(time.perf_counter() - start)
-    rest = np.array(seconds[1:])
-    p50, p95, p99 = (float(value) for value in np.percentile(rest, (50, 95, 99)))
-    return LatencyFigures(
-        calls=len(seconds),
-        first_s=seconds[0],
-        p50_s=p50,
-        p95_s=p95,
-        p99_s=p99,
-        max_s=float(rest.max()),
-        period_share_p99=p99 * answers.control_rate_hz,
-    )
 
 
 def _goals(

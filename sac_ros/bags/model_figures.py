@@ -11,22 +11,16 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.alignment import Aligned
 from sac_ros.bags.columns import Spool, finite_rows, take_rows
-from sac_ros.bags.figures import (
-    DivergenceFigures,
-    ErrorFigures,
-    LagFigures,
-    LimitFigures,
-    SmoothnessFigures,
-)
-from sac_ros.bags.inference import Answers, measure_latency
+from sac_ros.bags.inference import Answers
 from sac_ros.bags.metrics.coverage import coverage_figures
-from sac_ros.bags.metrics.divergence import divergence_figures
-from sac_ros.bags.metrics.errors import all_errors
-from sac_ros.bags.metrics.lag import lag_figures
-from sac_ros.bags.metrics.limits import rate_figures, state_figures, torque_figures
+from sac_ros.bags.metrics.divergence import DivergenceFigures, divergence_figures
+from sac_ros.bags.metrics.errors import ErrorFigures, all_errors
+from sac_ros.bags.metrics.lag import LagFigures, lag_figures
+from sac_ros.bags.metrics.latency import measure_latency
+from sac_ros.bags.metrics.limits import LimitFigures, rate_figures, state_figures, torque_figures
 from sac_ros.bags.metrics.resample import windows
 from sac_ros.bags.metrics.safety import joint_limits, review
-from sac_ros.bags.metrics.smoothness import smoothness_figures
+from sac_ros.bags.metrics.smoothness import SmoothnessFigures, smoothness_figures
 from sac_ros.bags.result import ModelResult
 from sac_ros.policy.runtime import Policy
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an evaluation of bags finds: plain values, written as ``summary.json``.
 
-The figures themselves are in `sac_ros.bags.figures`, the arrays in `sac_ros.bags.series`.
+The figures themselves are in `sac_ros.bags.metrics`, the arrays in `sac_ros.bags.series`.
 
 Per-joint tuples are [n], in the joint order of the first model. Times are seconds since the first
 joint state of the recording, on the clock that `ClockFacts` names. Torques are N·m. A value that
@@ -13,17 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sac_ros.bags.figures import (
-    CoverageFigures,
-    DivergenceFigures,
-    ErrorFigures,
-    FaultFigures,
-    InterventionFigures,
-    LagFigures,
-    LatencyFigures,
-    LimitFigures,
-    SmoothnessFigures,
-)
+from sac_ros.bags.metrics.coverage import CoverageFigures
+from sac_ros.bags.metrics.divergence import DivergenceFigures
+from sac_ros.bags.metrics.errors import ErrorFigures
+from sac_ros.bags.metrics.lag import LagFigures
+from sac_ros.bags.metrics.latency import LatencyFigures
+from sac_ros.bags.metrics.limits import LimitFigures
+from sac_ros.bags.metrics.safety import FaultFigures, InterventionFigures
+from sac_ros.bags.metrics.smoothness import SmoothnessFigures
 
 SCHEMA = "sac_ros.bag_evaluation"
 """The field ``schema`` of every ``summary.json``, which `summary_schema.SCHEMA_FILE` defines."""

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.columns import blocks
-from sac_ros.bags.figures import DivergenceFigures
 from sac_ros.bags.metrics.errors import Rows
 from sac_ros.bags.metrics.limits import runs
 
@@ -18,6 +18,23 @@ THRESHOLD_SHARE = 0.1
 
 SUSTAINED_S = 0.5
 """How long the error has to stay above the threshold."""
+
+
+@dataclass(frozen=True)
+class DivergenceFigures:
+    """When the policy first goes another way than the recording for good.
+
+    Attributes:
+        threshold_share: error as a share of the torque limit, in any joint.
+        sustained_s: how long it has to stay above.
+        first_s: when that begins; None if it never does.
+        joint: which joint; None if none.
+    """
+
+    threshold_share: float
+    sustained_s: float
+    first_s: float | None
+    joint: str | None
 
 
 def divergence_figures(

@@ -8,12 +8,12 @@ the last one is nearly perfect. So three predictions that know nothing stand bes
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.columns import blocks
-from sac_ros.bags.figures import ErrorFigures, ErrorRow
 
 Array = NDArray[np.float64]
 Rows = Callable[[slice], Array]
@@ -21,6 +21,56 @@ Rows = Callable[[slice], Array]
 
 _BINS = 2**16  # of the histogram behind p95: exact to this share of the largest error
 _DEAD_BAND = 0.01  # of the torque limit: below it a sign is noise
+
+
+@dataclass(frozen=True)
+class ErrorRow:
+    """A torque against the recorded one, of one joint or of all joints together.
+
+    With e = τ − τ_recorded over all compared samples:
+
+    Attributes:
+        bias: mean e, N·m.
+        mae: mean |e|, N·m.
+        rmse: √(mean e²), N·m.
+        p95: 95th percentile of |e|, N·m.
+        max: largest |e|, N·m.
+        max_s: when that was.
+        rmse_share: √(mean (e / limit)²); overall the mean runs over joints and samples.
+        max_share: largest |e| / limit.
+        sign_agreement: share of samples with the same sign, among those where both torques are
+            beyond 1 % of the limit; None without such samples.
+        correlation: Pearson's, −1..1; None where one of the two never changes. Overall: of the
+            torques as shares of their limits, all joints in one.
+    """
+
+    bias: float
+    mae: float
+    rmse: float
+    p95: float
+    max: float
+    max_s: float
+    rmse_share: float
+    max_share: float
+    sign_agreement: float | None
+    correlation: float | None
+
+
+@dataclass(frozen=True)
+class ErrorFigures:
+    """`ErrorRow` overall and of each joint.
+
+    Attributes:
+        name: ``policy``, or a baseline: ``hold_last``, ``zero``, ``mean``.
+        samples: compared samples.
+        overall: of all joints.
+        joints: [n].
+    """
+
+    name: str
+    samples: int
+    overall: ErrorRow
+    joints: tuple[ErrorRow, ...]
 
 
 def error_figures(

@@ -4,18 +4,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.columns import blocks
-from sac_ros.bags.figures import LimitFigures
 from sac_ros.policy.spec import PolicySpec
 
 Array = NDArray[np.float64]
 
 ROUNDING = 1e-5
 """Share of a limit that float32 may add to a saturated torque."""
+
+
+@dataclass(frozen=True)
+class LimitFigures:
+    """One limit, over all joints.
+
+    Attributes:
+        kind: ``torque``, ``torque_rate``, ``position``, ``velocity`` or ``non_finite``.
+        unit: of the values.
+        limit: [n] or [n] pairs.
+        count: samples in which any joint is beyond it.
+        share: `count` over all samples.
+        joint_count: [n] samples in which that joint is.
+        worst: the value farthest beyond its limit, as a share of it; None where there is none.
+        worst_s, worst_joint: when and which joint.
+        longest_run_s: the longest time without a sample inside the limit.
+    """
+
+    kind: str
+    unit: str
+    limit: tuple[Any, ...]
+    count: int
+    share: float
+    joint_count: tuple[int, ...]
+    worst: float | None
+    worst_s: float | None
+    worst_joint: str | None
+    longest_run_s: float
 
 
 def torque_figures(

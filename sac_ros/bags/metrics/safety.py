@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.columns import Spool, blocks, finite_rows
-from sac_ros.bags.figures import FaultFigures, InterventionFigures
 from sac_ros.bags.metrics.limits import runs
 from sac_ros.policy import guards
 from sac_ros.policy.safety import SLOW_FAULT
@@ -34,6 +33,40 @@ _KINDS = (
     Intervention.CLAMP,
     Intervention.SLEW,
 )
+
+
+@dataclass(frozen=True)
+class InterventionFigures:
+    """What the safety filter would have changed, by one of its guards.
+
+    Attributes:
+        kind: as `sac_ros.policy.safety_events.Intervention` names it.
+        count: samples in which it acts.
+        share: over all samples.
+        joint_count: [n] samples in which it changes that joint's torque.
+        first_s: the times at which it begins to act, the first hundred.
+    """
+
+    kind: str
+    count: int
+    share: float
+    joint_count: tuple[int, ...]
+    first_s: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class FaultFigures:
+    """A fault that would have latched in the safety filter.
+
+    Attributes:
+        kind: as `sac_ros.policy.safety_events.Fault` names it.
+        count: how often, each taken as cleared at once.
+        first_s: when, the first hundred.
+    """
+
+    kind: str
+    count: int
+    first_s: tuple[float, ...]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.figures import SmoothnessFigures
-
 Array = NDArray[np.float64]
 
 FAST_HZ = 10.0
@@ -21,6 +19,32 @@ _SHORTEST = 32  # rows below which a window has no spectrum
 _MOVES = 1e-9  # N·m: a torque that changes less is constant
 _CUT_OFF_HZ, _AMPLITUDE, _PADDING = 10.0, 0.05, 4  # of SPARC, as Balasubramanian et al. advise
 _MOVEMENT_S = 2.0  # SPARC is of one movement: in a long record noise drowns in the mean
+
+
+@dataclass(frozen=True)
+class SmoothnessFigures:
+    """How smooth a torque is, after resampling to `rate_hz`; the longer, the more is averaged.
+
+    Attributes:
+        name: ``policy``, ``published`` (through the safety filter) or ``recorded``.
+        rate_hz: of the resampled torque.
+        rms_step: [n] √(mean Δτ²), N·m.
+        max_step: [n] N·m.
+        rms_step_share: √(mean (Δτ / limit)²) of all joints.
+        jerk: [n] normalised jerk √(mean τ̈²) · T² / range, T = 1 s; None where nothing moves.
+        power_above_10hz: [n] share of the torque's power; None where nothing moves.
+        sparc: [n] spectral arc length of the torque rate (Balasubramanian et al. 2015), negative,
+            nearer zero is smoother; None where nothing moves.
+    """
+
+    name: str
+    rate_hz: float
+    rms_step: tuple[float, ...]
+    max_step: tuple[float, ...]
+    rms_step_share: float
+    jerk: tuple[float | None, ...]
+    power_above_10hz: tuple[float | None, ...]
+    sparc: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sac_ros.bags.figures import LimitFigures
+from sac_ros.bags.metrics.limits import LimitFigures
 from sac_ros.bags.report import plots
 from sac_ros.bags.report.html import (
     DASH,
