@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-import re
 import sys
 import types
 from pathlib import Path
@@ -75,27 +74,21 @@ def _schema_of(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _object(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
-    told = _attributes(kind)
-    hints = get_type_hints(kind)
+    """Return the schema of a dataclass, each field of which is ``Annotated`` with what it is."""
+    hints = get_type_hints(kind, include_extras=True)
     return {
         "type": "object",
         "description": inspect.cleandoc(kind.__doc__ or "").splitlines()[0],
         "properties": {
-            name: {"description": told[name], **_schema_of(hints[name], definitions)}
-            for name in hints
+            name: {
+                "description": hint.__metadata__[0],
+                **_schema_of(hint.__origin__, definitions),
+            }
+            for name, hint in hints.items()
         },
         "required": list(hints),
         "additionalProperties": False,
     }
-
-
-def _attributes(kind: type) -> dict[str, str]:
-    """Return what a class's docstring says of each field; ``a, b: text`` speaks of both."""
-    _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
-    told: dict[str, str] = {}
-    for names, text in re.findall(r"^    (\w[\w, ]*): (.*(?:\n {8}.*)*)", section, re.MULTILINE):
-        told.update(dict.fromkeys(names.split(", "), " ".join(text.split())))
-    return told
 
 
 if __name__ == "__main__":

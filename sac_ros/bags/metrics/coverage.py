@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,22 +17,18 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CoverageFigures:
-    """How much of the recording lies within what the policy was trained on.
+    """How much of the recording lies within what the policy was trained on."""
 
-    Attributes:
-        percentiles: of training between which a value counts as inside.
-        outside_share: share of samples with any joint outside, by position or velocity.
-        position_outside, velocity_outside: [n] shares.
-        goal_outside_share: share of samples whose goal is outside the trained box.
-        no_goal_share: share of samples before the first goal.
-    """
-
-    percentiles: tuple[float, float]
-    outside_share: float
-    position_outside: tuple[float, ...]
-    velocity_outside: tuple[float, ...]
-    goal_outside_share: float
-    no_goal_share: float
+    percentiles: Annotated[
+        tuple[float, float], "of training between which a value counts as inside."
+    ]
+    outside_share: Annotated[
+        float, "share of samples with any joint outside, by position or velocity."
+    ]
+    position_outside: Annotated[tuple[float, ...], "[n] shares."]
+    velocity_outside: Annotated[tuple[float, ...], "[n] shares."]
+    goal_outside_share: Annotated[float, "share of samples whose goal is outside the trained box."]
+    no_goal_share: Annotated[float, "share of samples before the first goal."]
 
 
 def coverage_figures(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,19 +23,12 @@ SUSTAINED_S = 0.5
 
 @dataclass(frozen=True)
 class DivergenceFigures:
-    """When the policy first goes another way than the recording for good.
+    """When the policy first goes another way than the recording for good."""
 
-    Attributes:
-        threshold_share: error as a share of the torque limit, in any joint.
-        sustained_s: how long it has to stay above.
-        first_s: when that begins; None if it never does.
-        joint: which joint; None if none.
-    """
-
-    threshold_share: float
-    sustained_s: float
-    first_s: float | None
-    joint: str | None
+    threshold_share: Annotated[float, "error as a share of the torque limit, in any joint."]
+    sustained_s: Annotated[float, "how long it has to stay above."]
+    first_s: Annotated[float | None, "when that begins; None if it never does."]
+    joint: Annotated[str | None, "which joint; None if none."]
 
 
 def divergence_figures(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,49 +29,42 @@ class ErrorRow:
     """A torque against the recorded one, of one joint or of all joints together.
 
     With e = τ − τ_recorded over all compared samples:
-
-    Attributes:
-        bias: mean e, N·m.
-        mae: mean |e|, N·m.
-        rmse: √(mean e²), N·m.
-        p95: 95th percentile of |e|, N·m.
-        max: largest |e|, N·m.
-        max_s: when that was.
-        rmse_share: √(mean (e / limit)²); overall the mean runs over joints and samples.
-        max_share: largest |e| / limit.
-        sign_agreement: share of samples with the same sign, among those where both torques are
-            beyond 1 % of the limit; None without such samples.
-        correlation: Pearson's, −1..1; None where one of the two never changes. Overall: of the
-            torques as shares of their limits, all joints in one.
     """
 
-    bias: float
-    mae: float
-    rmse: float
-    p95: float
-    max: float
-    max_s: float
-    rmse_share: float
-    max_share: float
-    sign_agreement: float | None
-    correlation: float | None
+    bias: Annotated[float, "mean e, N·m."]
+    mae: Annotated[float, "mean |e|, N·m."]
+    rmse: Annotated[float, "√(mean e²), N·m."]
+    p95: Annotated[float, "95th percentile of |e|, N·m."]
+    max: Annotated[float, "largest |e|, N·m."]
+    max_s: Annotated[float, "when that was."]
+    rmse_share: Annotated[
+        float, "√(mean (e / limit)²); overall the mean runs over joints and samples."
+    ]
+    max_share: Annotated[float, "largest |e| / limit."]
+    sign_agreement: Annotated[
+        float | None,
+        (
+            "share of samples with the same sign, among those where both torques are beyond 1 % of "
+            "the limit; None without such samples."
+        ),
+    ]
+    correlation: Annotated[
+        float | None,
+        (
+            "Pearson's, −1..1; None where one of the two never changes. Overall: of the torques as "
+            "shares of their limits, all joints in one."
+        ),
+    ]
 
 
 @dataclass(frozen=True)
 class ErrorFigures:
-    """`ErrorRow` overall and of each joint.
+    """`ErrorRow` overall and of each joint."""
 
-    Attributes:
-        name: ``policy``, or a baseline: ``hold_last``, ``zero``, ``mean``.
-        samples: compared samples.
-        overall: of all joints.
-        joints: [n].
-    """
-
-    name: str
-    samples: int
-    overall: ErrorRow
-    joints: tuple[ErrorRow, ...]
+    name: Annotated[str, "``policy``, or a baseline: ``hold_last``, ``zero``, ``mean``."]
+    samples: Annotated[int, "compared samples."]
+    overall: Annotated[ErrorRow, "of all joints."]
+    joints: Annotated[tuple[ErrorRow, ...], "[n]."]
 
 
 def error_figures(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
@@ -20,22 +20,15 @@ _TIMED_CALLS = 500
 
 @dataclass(frozen=True)
 class LatencyFigures:
-    """One inference at a time, as on the robot, on this machine; the only figures that vary.
+    """One inference at a time, as on the robot, on this machine; the only figures that vary."""
 
-    Attributes:
-        calls: how many were timed.
-        first_s: the first call, apart from the others.
-        p50_s, p95_s, p99_s, max_s: of the others.
-        period_share_p99: p99 over the control period.
-    """
-
-    calls: int
-    first_s: float
-    p50_s: float
-    p95_s: float
-    p99_s: float
-    max_s: float
-    period_share_p99: float
+    calls: Annotated[int, "how many were timed."]
+    first_s: Annotated[float, "the first call, apart from the others."]
+    p50_s: Annotated[float, "of the others."]
+    p95_s: Annotated[float, "of the others."]
+    p99_s: Annotated[float, "of the others."]
+    max_s: Annotated[float, "of the others."]
+    period_share_p99: Annotated[float, "p99 over the control period."]
 
 
 def measure_latency(policy: Policy, aligned: Aligned, answers: Answers) -> LatencyFigures:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,30 +21,23 @@ ROUNDING = 1e-5
 
 @dataclass(frozen=True)
 class LimitFigures:
-    """One limit, over all joints.
+    """One limit, over all joints."""
 
-    Attributes:
-        kind: ``torque``, ``torque_rate``, ``position``, ``velocity`` or ``non_finite``.
-        unit: of the values.
-        limit: [n] or [n] pairs.
-        count: samples in which any joint is beyond it.
-        share: `count` over all samples.
-        joint_count: [n] samples in which that joint is.
-        worst: the value farthest beyond its limit, as a share of it; None where there is none.
-        worst_s, worst_joint: when and which joint.
-        longest_run_s: the longest time without a sample inside the limit.
-    """
-
-    kind: str
-    unit: str
-    limit: tuple[Any, ...]
-    count: int
-    share: float
-    joint_count: tuple[int, ...]
-    worst: float | None
-    worst_s: float | None
-    worst_joint: str | None
-    longest_run_s: float
+    kind: Annotated[
+        str, "``torque``, ``torque_rate``, ``position``, ``velocity`` or ``non_finite``."
+    ]
+    unit: Annotated[str, "of the values."]
+    limit: Annotated[tuple[Any, ...], "[n] or [n] pairs."]
+    count: Annotated[int, "samples in which any joint is beyond it."]
+    share: Annotated[float, "`count` over all samples."]
+    joint_count: Annotated[tuple[int, ...], "[n] samples in which that joint is."]
+    worst: Annotated[
+        float | None,
+        "the value farthest beyond its limit, as a share of it; None where there is none.",
+    ]
+    worst_s: Annotated[float | None, "when and which joint."]
+    worst_joint: Annotated[str | None, "when and which joint."]
+    longest_run_s: Annotated[float, "the longest time without a sample inside the limit."]
 
 
 def torque_figures(

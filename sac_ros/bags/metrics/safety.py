@@ -10,6 +10,7 @@ goal. A test holds the torques to those of `SafetyFilter`, bit for bit, where no
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,36 +38,24 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class InterventionFigures:
-    """What the safety filter would have changed, by one of its guards.
+    """What the safety filter would have changed, by one of its guards."""
 
-    Attributes:
-        kind: as `sac_ros.policy.safety_events.Intervention` names it.
-        count: samples in which it acts.
-        share: over all samples.
-        joint_count: [n] samples in which it changes that joint's torque.
-        first_s: the times at which it begins to act, the first hundred.
-    """
-
-    kind: str
-    count: int
-    share: float
-    joint_count: tuple[int, ...]
-    first_s: tuple[float, ...]
+    kind: Annotated[str, "as `sac_ros.policy.safety_events.Intervention` names it."]
+    count: Annotated[int, "samples in which it acts."]
+    share: Annotated[float, "over all samples."]
+    joint_count: Annotated[tuple[int, ...], "[n] samples in which it changes that joint's torque."]
+    first_s: Annotated[
+        tuple[float, ...], "the times at which it begins to act, the first hundred."
+    ]
 
 
 @dataclass(frozen=True)
 class FaultFigures:
-    """A fault that would have latched in the safety filter.
+    """A fault that would have latched in the safety filter."""
 
-    Attributes:
-        kind: as `sac_ros.policy.safety_events.Fault` names it.
-        count: how often, each taken as cleared at once.
-        first_s: when, the first hundred.
-    """
-
-    kind: str
-    count: int
-    first_s: tuple[float, ...]
+    kind: Annotated[str, "as `sac_ros.policy.safety_events.Fault` names it."]
+    count: Annotated[int, "how often, each taken as cleared at once."]
+    first_s: Annotated[tuple[float, ...], "when, the first hundred."]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,28 +24,27 @@ _MOVEMENT_S = 2.0  # SPARC is of one movement: in a long record noise drowns in 
 
 @dataclass(frozen=True)
 class SmoothnessFigures:
-    """How smooth a torque is, after resampling to `rate_hz`; the longer, the more is averaged.
+    """How smooth a torque is, after resampling to `rate_hz`; the longer, the more is averaged."""
 
-    Attributes:
-        name: ``policy``, ``published`` (through the safety filter) or ``recorded``.
-        rate_hz: of the resampled torque.
-        rms_step: [n] √(mean Δτ²), N·m.
-        max_step: [n] N·m.
-        rms_step_share: √(mean (Δτ / limit)²) of all joints.
-        jerk: [n] normalised jerk √(mean τ̈²) · T² / range, T = 1 s; None where nothing moves.
-        power_above_10hz: [n] share of the torque's power; None where nothing moves.
-        sparc: [n] spectral arc length of the torque rate (Balasubramanian et al. 2015), negative,
-            nearer zero is smoother; None where nothing moves.
-    """
-
-    name: str
-    rate_hz: float
-    rms_step: tuple[float, ...]
-    max_step: tuple[float, ...]
-    rms_step_share: float
-    jerk: tuple[float | None, ...]
-    power_above_10hz: tuple[float | None, ...]
-    sparc: tuple[float | None, ...]
+    name: Annotated[str, "``policy``, ``published`` (through the safety filter) or ``recorded``."]
+    rate_hz: Annotated[float, "of the resampled torque."]
+    rms_step: Annotated[tuple[float, ...], "[n] √(mean Δτ²), N·m."]
+    max_step: Annotated[tuple[float, ...], "[n] N·m."]
+    rms_step_share: Annotated[float, "√(mean (Δτ / limit)²) of all joints."]
+    jerk: Annotated[
+        tuple[float | None, ...],
+        "[n] normalised jerk √(mean τ̈²) · T² / range, T = 1 s; None where nothing moves.",
+    ]
+    power_above_10hz: Annotated[
+        tuple[float | None, ...], "[n] share of the torque's power; None where nothing moves."
+    ]
+    sparc: Annotated[
+        tuple[float | None, ...],
+        (
+            "[n] spectral arc length of the torque rate (Balasubramanian et al. 2015), negative, "
+            "nearer zero is smoother; None where nothing moves."
+        ),
+    ]
 
 
 @dataclass(frozen=True)
