@@ -23,7 +23,7 @@ from sac_ros.bags.metrics.safety import FaultFigures, InterventionFigures
 from sac_ros.bags.metrics.smoothness import SmoothnessFigures
 
 SCHEMA = "sac_ros.bag_evaluation"
-"""The field ``schema`` of every ``summary.json``, which `summary_schema.SCHEMA_FILE` defines."""
+"""The field ``schema`` of every ``summary.json``, which ``summary.schema.json`` defines."""
 
 SCHEMA_VERSION = 1
 """Version of the fields; a summary of another version is refused."""

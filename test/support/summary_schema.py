@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JSON Schema (2020-12) of ``summary.json``, made from the dataclasses that are written.
 
-``summary.schema.json`` beside this file is for readers in any language. It is made anew by
+``sac_ros/bags/summary.schema.json`` is for readers in any language. It is made anew by
 
-    python -m sac_ros.bags.summary_schema > sac_ros/bags/summary.schema.json
+    PYTHONPATH=. python test/support/summary_schema.py > sac_ros/bags/summary.schema.json
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import types
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from sac_ros.bags import result
 from sac_ros.bags.result import SCHEMA, SCHEMA_VERSION, Evaluation
 
-SCHEMA_FILE = Path(__file__).with_name("summary.schema.json")
+SCHEMA_FILE = Path(result.__file__).with_name("summary.schema.json")
 """The schema as it is installed."""
 
 _UNITS = (
