@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -46,12 +45,8 @@ def model_result(
         order,
         spool,
     )
-    series: Series = {
-        "policy_torque": answers.torque,
-        "published_torque": reviewed.published,
-    }
-    compared = _Compared(aligned, answers, limit, spool)
-    errors, lag, divergence = compared.figures(series)
+    series: Series = {"policy_torque": answers.torque, "published_torque": reviewed.published}
+    errors, lag, divergence = _against_recording(aligned, answers, limit, series, spool)
     limits, recorded_limits = _limits(policy, aligned, answers, limit, spool)
     result = ModelResult(
         label=label,
@@ -78,48 +73,32 @@ def model_result(
     return result, series
 
 
-class _Compared:
-    """The samples that have a recorded torque and the policy's."""
-
-    def __init__(self, aligned: Aligned, answers: Answers, limit: Array, spool: Spool) -> None:
-        both = answers.answered[aligned.commanded] & finite_rows(aligned.torque)
-        both &= finite_rows(answers.torque)[aligned.commanded]
-        chosen = np.flatnonzero(both)
-        rows = aligned.commanded[chosen]
-        self._time_s = aligned.time_s[rows]
-        self._segment = aligned.segment[rows]
-        self._policy = take_rows(spool, answers.torque, rows)
-        self._recorded = take_rows(spool, aligned.torque, chosen)
-        self._limit = limit
-        self._joints = aligned.facts.joint_names
-        self._rate_hz = 1.0 / aligned.period_s if aligned.period_s > 0.0 else 0.0
-
-    def figures(
-        self, series: Series
-    ) -> tuple[tuple[ErrorFigures, ...], LagFigures | None, DivergenceFigures | None]:
-        if not len(self._time_s):
-            return (), None, None
-        errors = all_errors(self._asked, self._was, self._time_s, self._limit)
-        divergence = divergence_figures(
-            self._asked, self._was, self._time_s, self._segment, self._limit, self._joints
-        )
-        if len(self._time_s) < 2:
-            return errors, None, divergence
-        rate = 1.0 / float(np.median(np.diff(self._time_s)))
-
-        def pairs() -> Iterator[tuple[Array, ...]]:
-            return windows(self._time_s, self._segment, rate, self._recorded, self._policy)
-
-        lag, series["lag_s"], series["lag_correlation"] = lag_figures(
-            pairs, rate, self._limit, errors[0].overall.rmse_share
-        )
-        return errors, lag, divergence
-
-    def _asked(self, part: slice) -> Array:
-        return self._policy[part].astype(np.float64)
-
-    def _was(self, part: slice) -> Array:
-        return np.asarray(self._recorded[part])
+def _against_recording(
+    aligned: Aligned, answers: Answers, limit: Array, series: Series, spool: Spool
+) -> tuple[tuple[ErrorFigures, ...], LagFigures | None, DivergenceFigures | None]:
+    """Compare the torques of the samples that have a recorded one and the policy's."""
+    both = answers.answered[aligned.commanded] & finite_rows(aligned.torque)
+    both &= finite_rows(answers.torque)[aligned.commanded]
+    chosen = np.flatnonzero(both)
+    if not len(chosen):
+        return (), None, None
+    rows = aligned.commanded[chosen]
+    time_s, segment = aligned.time_s[rows], aligned.segment[rows]
+    policy = take_rows(spool, answers.torque, rows)
+    recorded = take_rows(spool, aligned.torque, chosen)
+    errors = all_errors(policy, recorded, time_s, limit)
+    joints = aligned.facts.joint_names
+    divergence = divergence_figures(policy, recorded, time_s, segment, limit, joints)
+    if len(rows) < 2:
+        return errors, None, divergence
+    rate = 1.0 / float(np.median(np.diff(time_s)))
+    lag, series["lag_s"], series["lag_correlation"] = lag_figures(
+        lambda: windows(time_s, segment, rate, recorded, policy),
+        rate,
+        limit,
+        errors[0].overall.rmse_share,
+    )
+    return errors, lag, divergence
 
 
 def _limits(

@@ -27,8 +27,8 @@ class LagFigures:
     lag_s: Annotated[
         tuple[float | None, ...],
         (
-            "[n] where the cross-correlation is largest; None where a torque never changes, or where "
-            "it is largest at the edge of the search, so that none was found."
+            "[n] where the cross-correlation is largest; None where a torque never changes, or "
+            "where it is largest at the edge of the search, so that none was found."
         ),
     ]
     overall_s: Annotated[

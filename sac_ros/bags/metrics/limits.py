@@ -152,6 +152,7 @@ def _over(
             worst = float(values.flat[place])
             row, joint = part.start + place // len(joints), place % len(joints)
     count = int(any_over.sum())
+    starts, ends = runs(any_over)
     return LimitFigures(
         kind=kind,
         unit=unit,
@@ -162,17 +163,19 @@ def _over(
         worst=worst if count and np.isfinite(worst) else None,
         worst_s=float(time_s[row]) if count else None,
         worst_joint=joints[joint] if count else None,
-        longest_run_s=longest_run(any_over, time_s),
+        longest_run_s=float(np.max(time_s[ends] - time_s[starts], initial=0.0)),
     )
 
 
-def longest_run(flags: NDArray[np.bool_], time_s: Array) -> float:
-    """Return how long a flag stays up at the longest: from its first sample to its last, s."""
-    starts, ends = runs(flags)
-    return float((time_s[ends] - time_s[starts]).max()) if len(starts) else 0.0
+def runs(
+    flags: NDArray[np.bool_], breaks: NDArray[np.intp] | None = None
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the first and the last row of every stretch of raised flags.
 
-
-def runs(flags: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the first and the last row of every stretch of raised flags."""
-    edges = np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8))
-    return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
+    A stretch ends before each row of ``breaks``, too.
+    """
+    before = np.concatenate([[False], flags[:-1]]) if len(flags) else flags.copy()
+    after = np.concatenate([flags[1:], [False]]) if len(flags) else flags.copy()
+    if breaks is not None:
+        before[breaks] = after[breaks - 1] = False
+    return np.flatnonzero(flags & ~before), np.flatnonzero(flags & ~after)

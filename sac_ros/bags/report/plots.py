@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sac_ros.bags.report.html import short_names
-from sac_ros.bags.report.thinning import runs, thin
+from sac_ros.bags.report.thinning import spans, thin
 from sac_ros.bags.result import Evaluation, ModelResult
 
 Array = NDArray[Any]
@@ -287,7 +287,7 @@ def _limits(axes: Axes, models: Sequence[ModelResult], joint: int) -> None:
 def _mark(axes: Axes, time: Array, beyond: Array, period: float) -> None:
     """Shade where something is beyond a limit, at least a hair wide."""
     hair = 0.001 * float(time[-1] - time[0]) if len(time) else 0.0
-    for start, length in runs(time, beyond, max(period, hair)):
+    for start, length in spans(time, beyond, max(period, hair)):
         axes.axvspan(start, start + length, color=WRONG, alpha=0.35, linewidth=0)
 
 
