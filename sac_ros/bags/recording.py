@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.discovery import AskedTopics, Roles, find_topics
 from sac_ros.bags.joints import bag_joints, command_order
-from sac_ros.bags.reader.bag import Bag
+from sac_ros.bags.reader.bag import Bag, merged
 from sac_ros.bags.reader.storage import Message, StoredTopic
 from sac_ros.bags.result import BagFacts
 from sac_ros.bags.streams import JointStream, NumberStream, PoseStream, Stream
@@ -101,7 +101,7 @@ def read_recording(
             bags.append(Bag(path, options.sent))
         bags.sort(key=lambda bag: bag.span_ns)
         where = " + ".join(f"bag {bag.path}" for bag in bags)
-        roles = find_topics(_merged(bags), options.topics, where)
+        roles = find_topics(_topics(bags), options.topics, where)
         names = bag_joints(
             joint_names, _names_in(bags, roles.states), options.mapping or {}, roles.states.name
         )
@@ -128,18 +128,20 @@ def read_recording(
     )
 
 
-def _merged(bags: Sequence[Bag]) -> dict[str, StoredTopic]:
-    merged: dict[str, StoredTopic] = {}
-    for topic in (topic for bag in bags for topic in bag.topics.values()):
-        known = merged.get(topic.name)
-        if known and known.type != topic.type and known.messages and topic.messages:
+def _topics(bags: Sequence[Bag]) -> dict[str, StoredTopic]:
+    """Return the topics of all bags by name.
+
+    Raises:
+        BagError: one has messages of two types.
+    """
+    topics = [topic for bag in bags for topic in bag.topics.values()]
+    types: dict[str, str] = {}
+    for topic in topics:
+        if topic.messages and types.setdefault(topic.name, topic.type) != topic.type:
             raise BagError(
-                f"topic {topic.name} is {known.type} in one bag, {topic.type} in another"
+                f"topic {topic.name} is {types[topic.name]} in one bag, {topic.type} in another"
             )
-        shown = known if known and known.messages else topic
-        count = topic.messages + (known.messages if known else 0)
-        merged[topic.name] = StoredTopic(topic.name, shown.type, count, shown.encoding)
-    return merged
+    return merged(topics)
 
 
 def _names_in(bags: Sequence[Bag], topic: StoredTopic) -> list[str]:

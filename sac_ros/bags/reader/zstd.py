@@ -14,23 +14,23 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-MAGIC = b"\x28\xb5\x2f\xfd"
-"""The first bytes of a frame; no CDR message begins like it."""
-
-ZstdError = zstd.ZstdError
+_MAGIC = b"\x28\xb5\x2f\xfd"  # of a frame; no CDR message begins like it
+_LARGEST_MESSAGE = 2**26  # bytes, of a compressed one; joint states have some hundred
 
 
-def decompress(data: bytes, largest: int) -> bytes:
-    """Decompress one frame of at most ``largest`` bytes.
+def plain(message: bytes) -> bytes:
+    """Return a message, decompressed where messages are compressed one by one.
 
     Raises:
-        ZstdError: the data are damaged, cut off, or more than that.
+        ZstdError: it is damaged, cut off, or too large.
     """
+    if message[:4] != _MAGIC:
+        return message
     decompressor = zstd.ZstdDecompressor()
-    plain = decompressor.decompress(data, largest)
+    data: bytes = decompressor.decompress(message, _LARGEST_MESSAGE)
     if not decompressor.eof:
-        raise ZstdError("the frame is cut off or too large")
-    return plain
+        raise zstd.ZstdError("the frame is cut off or too large")
+    return data
 
 
 def decompress_some(data: bytes, largest: int) -> bytes:
