@@ -24,6 +24,8 @@ from sac_ros.bags.result import ModelResult
 from sac_ros.policy.runtime import Policy
 
 Array = NDArray[np.float64]
+_TIMED_CALLS = 501  # the first one warms up
+
 Series = dict[str, NDArray[Any]]
 
 
@@ -48,6 +50,7 @@ def model_result(
     series: Series = {"policy_torque": answers.torque, "published_torque": reviewed.published}
     errors, lag, divergence = _against_recording(aligned, answers, limit, series, spool)
     limits, recorded_limits = _limits(policy, aligned, answers, limit, spool)
+    timed = answers.rows[np.linspace(0, len(answers.rows) - 1, _TIMED_CALLS).astype(np.intp)]
     result = ModelResult(
         label=label,
         path=str(policy.path),
@@ -67,7 +70,7 @@ def model_result(
         faults=reviewed.faults,
         smoothness=_smoothness(aligned, answers, reviewed.published, limit, series, spool),
         coverage=coverage_figures(aligned.position, aligned.velocity, answers.goal, spec, order),
-        latency=measure_latency(policy, aligned, answers),
+        latency=measure_latency(policy, answers.inputs.at(timed), answers.control_rate_hz),
         divergence=divergence,
     )
     return result, series

@@ -4,18 +4,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sac_ros.policy.runtime import Policy
-
-if TYPE_CHECKING:
-    from sac_ros.bags.alignment import Aligned
-    from sac_ros.bags.inference import Answers
-
-_TIMED_CALLS = 500
 
 
 @dataclass(frozen=True)
@@ -31,24 +27,19 @@ class LatencyFigures:
     period_share_p99: Annotated[float, "p99 over the control period."]
 
 
-def measure_latency(policy: Policy, aligned: Aligned, answers: Answers) -> LatencyFigures:
-    """Time single inferences on the recording's own states, as the robot would make them.
+def measure_latency(
+    policy: Policy, inputs: Sequence[NDArray[np.float32]], control_rate_hz: float
+) -> LatencyFigures:
+    """Time single inferences as the robot would make them.
 
-    The policy answers at least one of them.
+    Args:
+        policy: to be timed.
+        inputs: position, velocity [c, n] and goal [c, k] of each call; at least two.
+        control_rate_hz: of the policy.
     """
-    rows = answers.rows[np.linspace(0, len(answers.rows) - 1, _TIMED_CALLS + 1).astype(np.intp)]
     previous = np.zeros(policy.spec.joints, dtype=np.float32)
-    inverse = np.argsort(answers.order)
-    inputs = [
-        (
-            aligned.position[row][inverse].astype(np.float32),
-            aligned.velocity[row][inverse].astype(np.float32),
-            answers.goal[row],
-        )
-        for row in rows
-    ]
     seconds = []
-    for position, velocity, goal in inputs:
+    for position, velocity, goal in zip(*inputs, strict=True):
         start = time.perf_counter()
         policy(position, velocity, goal, previous)
         seconds.append(time.perf_counter() - start)
@@ -61,5 +52,5 @@ def measure_latency(policy: Policy, aligned: Aligned, answers: Answers) -> Laten
         p95_s=p95,
         p99_s=p99,
         max_s=float(rest.max()),
-        period_share_p99=p99 * answers.control_rate_hz,
+        period_share_p99=p99 * control_rate_hz,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -47,18 +48,12 @@ def torque_figures(
 
     Rows that are NaN as a whole are samples without a torque and must be left out before.
     """
-    beyond = _over(
-        "torque", "N·m", tuple(limit.tolist()), lambda p: np.abs(torque[p]) / limit, time_s, joints
+    over = partial(_over, time_s=time_s, joints=joints)
+    bounds = tuple(limit.tolist())
+    return (
+        over("torque", "N·m", bounds, lambda p: np.abs(torque[p]) / limit),
+        over("non_finite", "", (), lambda p: np.where(np.isfinite(torque[p]), 0.0, np.inf)),
     )
-    none = _over(
-        "non_finite",
-        "",
-        (),
-        lambda p: np.where(np.isfinite(torque[p]), 0.0, np.inf),
-        time_s,
-        joints,
-    )
-    return beyond, none
 
 
 def rate_figures(
@@ -107,24 +102,12 @@ def state_figures(
     names = [spec.joint_names[i] for i in order]
     bounds = np.array(spec.position_limit)[order]
     middle, half = bounds.mean(axis=1), np.maximum(np.ptp(bounds, axis=1) / 2, 1e-9)
-    fastest = np.array(spec.velocity_limit)[order]
+    top = np.array(spec.velocity_limit)[order]
+    over = partial(_over, time_s=time_s, joints=names)
+    ranges = tuple(map(tuple, bounds.tolist()))
     return (
-        _over(
-            "position",
-            "rad",
-            tuple(map(tuple, bounds.tolist())),
-            lambda part: np.abs(position[part] - middle) / half,
-            time_s,
-            names,
-        ),
-        _over(
-            "velocity",
-            "rad/s",
-            tuple(fastest.tolist()),
-            lambda part: np.abs(velocity[part]) / fastest,
-            time_s,
-            names,
-        ),
+        over("position", "rad", ranges, lambda p: np.abs(position[p] - middle) / half),
+        over("velocity", "rad/s", tuple(top.tolist()), lambda p: np.abs(velocity[p]) / top),
     )
 
 
