@@ -13,7 +13,7 @@ from sac_ros.bags.report.html import (
     section,
     table,
 )
-from sac_ros.bags.result import Evaluation, StreamFacts
+from sac_ros.bags.result import Evaluation
 
 
 def warnings(evaluation: Evaluation) -> Markup:
@@ -51,24 +51,22 @@ def recording(evaluation: Evaluation) -> Markup:
 
 def _streams(evaluation: Evaluation) -> Markup:
     facts = evaluation.recording
-    streams = {"states": facts.states, "commands": facts.commands, "goals": facts.goals}
     head = ("", "topic", "read", "used", "Hz", "gaps", "longest gap, s", "left out")
-    rows = [_stream(name, each) for name, each in streams.items() if each is not None]
+    rows = [
+        (
+            name,
+            Cell(f"{stream.topic} ({stream.type})", "words"),
+            stream.read,
+            stream.used,
+            number(stream.rate_hz, 4),
+            stream.gaps,
+            number(stream.longest_gap_s),
+            Cell(", ".join(f"{n} {why}" for why, n in stream.dropped.items()) or DASH, "words"),
+        )
+        for name in ("states", "commands", "goals")
+        if (stream := getattr(facts, name)) is not None
+    ]
     return table(head, rows)
-
-
-def _stream(name: str, stream: StreamFacts) -> tuple[object, ...]:
-    dropped = ", ".join(f"{count} {why}" for why, count in stream.dropped.items())
-    return (
-        name,
-        Cell(f"{stream.topic} ({stream.type})", "words"),
-        stream.read,
-        stream.used,
-        number(stream.rate_hz, 4),
-        stream.gaps,
-        number(stream.longest_gap_s),
-        Cell(dropped or DASH, "words"),
-    )
 
 
 def _bags(evaluation: Evaluation) -> Markup:

@@ -16,7 +16,6 @@ from sac_ros.bags.report.html import (
     table,
 )
 from sac_ros.bags.result import Evaluation, ModelResult
-from sac_ros.policy.safety_events import Intervention
 
 # A sign beside each colour: the page is printed in grey, and read by who tells no red from green.
 _SIGNS = {verdict.GOOD: "✓", verdict.MIND: "!", verdict.BAD: "✗"}
@@ -121,9 +120,8 @@ def _beyond(model: ModelResult, own: bool) -> Cell:
 
 
 def _largest_act(model: ModelResult) -> str:
-    waiting = Intervention.NO_GOAL.value  # not an act against the policy: it was not asked
-    acts = [(each.share, each.kind) for each in model.interventions if each.kind != waiting]
+    acts = verdict.acts(model)
     if not acts:
         return "changes nothing"
-    share, kind = max(acts)
+    share, kind = acts[0]
     return f"{kind}, {percent(share)} of the states"

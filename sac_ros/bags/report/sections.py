@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from sac_ros.bags.metrics.errors import ErrorRow
 from sac_ros.bags.metrics.limits import LimitFigures
 from sac_ros.bags.report import plots
 from sac_ros.bags.report.html import (
@@ -59,8 +58,12 @@ def errors(evaluation: Evaluation, series: Series) -> Markup:
             plots.error_bars(evaluation, i),
             f"RMSE of each joint: {model.label} and three baselines.",
         )
-        parts += [element("h3", model.label), _overall(model), bars]
-        parts.append(_each_joint(model, evaluation.recording.joint_names))
+        overall = [(each.name, *_row(each.overall)) for each in model.errors]
+        policy = model.errors[0]
+        pairs = zip(evaluation.recording.joint_names, policy.joints, strict=True)
+        joints = [(name, *_row(row)) for name, row in pairs]
+        parts += [element("h3", model.label), table(("", *_COLUMNS), overall), bars]
+        parts.append(table((f"{policy.name}, by joint", *_COLUMNS), joints))
     return section(
         "Error",
         "errors",
@@ -177,25 +180,17 @@ def timing(evaluation: Evaluation, series: Series) -> Markup:
             picture(plots.lag(evaluation, series), "Correlation of the torques over the lag."),
             table(("", "lag", "RMSE / limit", "compensated", *names), rows),
         ]
+    latencies = ("first", "p50", "p95", "p99", "max")
     rows = [
         (
             model.label,
             model.latency.calls,
-            *(
-                number(1e6 * seconds)
-                for seconds in (
-                    model.latency.first_s,
-                    model.latency.p50_s,
-                    model.latency.p95_s,
-                    model.latency.p99_s,
-                    model.latency.max_s,
-                )
-            ),
+            *(number(1e6 * getattr(model.latency, f"{name}_s")) for name in latencies),
             percent(model.latency.period_share_p99),
         )
         for model in evaluation.models
     ]
-    head = ("inference, µs", "calls", "first", "p50", "p95", "p99", "max", "p99 / period")
+    head = ("inference, µs", "calls", *latencies, "p99 / period")
     return section(
         "Lag and latency",
         "timing",
@@ -283,24 +278,13 @@ def _limit(found: LimitFigures, of: str) -> tuple[object, ...]:
     )
 
 
-def _overall(model: ModelResult) -> Markup:
-    head = ("", *_COLUMNS)
-    rows = [(each.name, *_row(each.overall)) for each in model.errors]
-    return table(head, rows)
-
-
-def _each_joint(model: ModelResult, joints: tuple[str, ...]) -> Markup:
-    rows = [(name, *_row(row)) for name, row in zip(joints, model.errors[0].joints, strict=True)]
-    return table((f"{model.errors[0].name}, by joint", *_COLUMNS), rows)
-
-
 _COLUMNS = (
     *("bias", "MAE", "RMSE", "p95", "max", "at s", "RMSE / limit", "max / limit"),
     *("same sign", "correlation"),
 )
 
 
-def _row(row: Any) -> tuple[object, ...]:
+def _row(row: ErrorRow) -> tuple[object, ...]:
     return (
         *(number(each) for each in (row.bias, row.mae, row.rmse, row.p95, row.max)),
         number(row.max_s, 5),
