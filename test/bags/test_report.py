@@ -21,7 +21,7 @@ from tiny_policy import JOINTS, write_tiny_policy
 
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.evaluation import EvaluationOptions, evaluate_bags
-from sac_ros.bags.report.html import number, percent, short_names, text
+from sac_ros.bags.report.format import number, percent, short_names
 from sac_ros.bags.report.page import report_html
 from sac_ros.bags.report.thinning import spans, thin
 from sac_ros.bags.result import OPEN_LOOP, Evaluation, Threshold
@@ -295,7 +295,3 @@ def test_numbers_have_three_digits(value: float | None, shown: str) -> None:
 )
 def test_a_share_that_is_not_zero_does_not_look_like_zero(share: float | None, shown: str) -> None:
     assert percent(share).replace("\u00a0", " ") == shown
-
-
-def test_text_is_escaped_once() -> None:
-    assert text(text("<&>")) == "&lt;&amp;&gt;"

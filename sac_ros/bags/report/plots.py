@@ -15,7 +15,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sac_ros.bags.report.html import short_names
+from sac_ros.bags.report.format import short_names
 from sac_ros.bags.report.thinning import spans, thin
 from sac_ros.bags.result import Evaluation, ModelResult
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sac_ros.bags.metrics.errors import ErrorFigures
 from sac_ros.bags.metrics.limits import LimitFigures
-from sac_ros.bags.report.html import number, percent
+from sac_ros.bags.report.format import number, percent
 from sac_ros.bags.result import ModelResult
 from sac_ros.policy.safety_events import Intervention
 
