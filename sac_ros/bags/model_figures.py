@@ -109,20 +109,22 @@ def _limits(
 ) -> tuple[tuple[LimitFigures, ...], tuple[LimitFigures, ...]]:
     """Return what policy and states do to the limits, and what the recorded torque does."""
     joints, slew = aligned.facts.joint_names, joint_limits(policy.spec, answers.order).slew
-    time_s, segment = aligned.time_s, aligned.segment
-    asked = take_rows(spool, answers.torque, answers.rows)
-    found = (
-        *torque_figures(asked, limit, time_s[answers.rows], joints),
-        rate_figures(asked, segment[answers.rows], slew, time_s[answers.rows], joints),
-        *state_figures(aligned.position, aligned.velocity, policy.spec, answers.order, time_s),
+
+    def of_torque(
+        torque: NDArray[np.floating], rows: NDArray[np.intp]
+    ) -> tuple[LimitFigures, ...]:
+        time_s, segment = aligned.time_s[rows], aligned.segment[rows]
+        return (
+            *torque_figures(torque, limit, time_s, joints),
+            rate_figures(torque, segment, slew, time_s, joints),
+        )
+
+    own = of_torque(take_rows(spool, answers.torque, answers.rows), answers.rows)
+    states = state_figures(
+        aligned.position, aligned.velocity, policy.spec, answers.order, aligned.time_s
     )
-    rows = aligned.commanded
-    if not len(rows):
-        return found, ()
-    return found, (
-        *torque_figures(aligned.torque, limit, time_s[rows], joints),
-        rate_figures(aligned.torque, segment[rows], slew, time_s[rows], joints),
-    )
+    recorded = of_torque(aligned.torque, aligned.commanded) if len(aligned.commanded) else ()
+    return (*own, *states), recorded
 
 
 def _smoothness(
@@ -137,17 +139,16 @@ def _smoothness(
     rate = answers.control_rate_hz
     usable = np.flatnonzero(finite_rows(answers.torque))
     commands = np.flatnonzero(finite_rows(aligned.torque))
-    recorded = take_rows(spool, aligned.torque, commands)
-    every: tuple[tuple[str, NDArray[np.intp], NDArray[np.floating]], ...] = (
-        ("policy", usable, take_rows(spool, answers.torque, usable)),
-        ("published", usable, take_rows(spool, published, usable)),
-        ("recorded", aligned.commanded[commands], recorded),
-    )
     found = []
-    for name, where, torque in every:
-        if not len(where):
+    for name, torque, chosen, rows in (
+        ("policy", answers.torque, usable, usable),
+        ("published", published, usable, usable),
+        ("recorded", aligned.torque, commands, aligned.commanded[commands]),
+    ):
+        if not len(rows):
             continue
-        grid = windows(aligned.time_s[where], aligned.segment[where], rate, torque)
+        torques = take_rows(spool, torque, chosen)
+        grid = windows(aligned.time_s[rows], aligned.segment[rows], rate, torques)
         figures, spectrum = smoothness_figures(name, (each for (each,) in grid), rate, limit)
         found.append(figures)
         if name != "published":
