@@ -85,7 +85,10 @@ class McapScan:
             if opcode == _MESSAGE and len(content) >= 22:
                 channel, _, log_ns, publish_ns = _HEAD(content)
                 if channel in wanted:
-                    yield wanted[channel], log_ns, publish_ns, zstd.plain(content[22:])
+                    data = content[22:]
+                    if data[:4] == zstd.MAGIC:
+                        data = zstd.decompress(data)
+                    yield wanted[channel], log_ns, publish_ns, data
 
     def _learn(self, opcode: int, content: bytes, schemas: dict[int, str]) -> None:
         if opcode == _SCHEMA:

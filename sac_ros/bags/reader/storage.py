@@ -80,8 +80,8 @@ class StorageFile:
 
         A damage in the middle ends it and leaves a warning.
         """
-        messages, count, damage = self._messages(topics), 0, ""
-        more = True
+        messages = self._scanned(topics) if self._kind == "mcap" else self._read(topics)
+        count, damage, more = 0, "", True
         while more:
             batch: list[Message] = []
             try:
@@ -147,17 +147,17 @@ class StorageFile:
         if scan.first_ns is not None and scan.last_ns is not None:
             self.span_ns = (scan.first_ns, scan.last_ns)
 
-    def _messages(self, topics: Collection[str]) -> Iterator[Message]:
-        if self._kind == "mcap":
-            yield from self._scanned(topics)
-            return
+    def _read(self, topics: Collection[str]) -> Iterator[Message]:
         connections = [each for each in self._reader.connections if each.topic in topics]
         if not connections:
             return  # to the library, none would be all
         convert = _ros_types().ros1_to_cdr if self._kind == "ros1" else None
         for connection, time_ns, data in self._reader.messages(connections=connections):
-            raw = bytes(convert(data, connection.msgtype)) if convert else zstd.plain(data)
-            yield connection.topic, time_ns, time_ns, raw
+            if convert:
+                data = bytes(convert(data, connection.msgtype))  # noqa: PLW2901
+            elif data[:4] == zstd.MAGIC:
+                data = zstd.decompress(data)  # noqa: PLW2901
+            yield connection.topic, time_ns, time_ns, data
 
     def _scanned(self, topics: Collection[str]) -> Iterator[Message]:
         """Yield the messages of an MCAP file record by record; see `mcap_scan` for why."""

@@ -14,23 +14,23 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_MAGIC = b"\x28\xb5\x2f\xfd"  # of a frame; no CDR message begins like it
-_LARGEST_MESSAGE = 2**26  # bytes, of a compressed one; joint states have some hundred
+MAGIC = b"\x28\xb5\x2f\xfd"
+"""The first bytes of a frame; no CDR message begins like it."""
+
+_LARGEST_MESSAGE = 2**26  # bytes; joint states have some hundred
 
 
-def plain(message: bytes) -> bytes:
-    """Return a message, decompressed where messages are compressed one by one.
+def decompress(message: bytes) -> bytes:
+    """Decompress a message of at most 64 MiB.
 
     Raises:
-        ZstdError: it is damaged, cut off, or too large.
+        ZstdError: it is damaged, cut off, or larger.
     """
-    if message[:4] != _MAGIC:
-        return message
     decompressor = zstd.ZstdDecompressor()
-    data: bytes = decompressor.decompress(message, _LARGEST_MESSAGE)
+    plain: bytes = decompressor.decompress(message, _LARGEST_MESSAGE)
     if not decompressor.eof:
         raise zstd.ZstdError("the frame is cut off or too large")
-    return data
+    return plain
 
 
 def decompress_some(data: bytes, largest: int) -> bytes:
