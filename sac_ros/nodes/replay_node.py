@@ -19,6 +19,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock as ClockMessage
 
+from sac_ros.bags.joints import parse_mapping
 from sac_ros.nodes.bag_writer import BagWriter, new_bag_name
 from sac_ros.nodes.child_processes import ChildProcesses
 from sac_ros.nodes.lock_step import LockStep
@@ -66,7 +67,8 @@ class ReplayNode(Node):
         self._config = config = declare(self, ReplayConfig)
         if not config.bag:
             raise ConfigurationError("parameter bag must name the bag to replay; it is empty")
-        self._names = _joint_names(config.joints)
+        pairs = parse_mapping(config.joints, "parameter joints")
+        self._names = {bag: policy for policy, bag in pairs.items()}
         self._own = self.get_fully_qualified_name()
         self._stopped = threading.Event()
         self._failure: BaseException | None = None
@@ -98,9 +100,10 @@ class ReplayNode(Node):
 
     def _prepare(self) -> None:
         config = self._config
-        self._source = self._open.enter_context(
-            ReplaySource(Path(config.bag).expanduser(), config.states_topic, config.goals_topic)
+        self._source = ReplaySource(
+            Path(config.bag).expanduser(), config.states_topic, config.goals_topic
         )
+        self._open.callback(self._source.close)
         activation = self._source.activation() if self._source.decisions else {}
         self._exact = bool(activation) and config.mode == "lock_step"
         recorded: dict[str, Any] = activation.get("parameters", {})
@@ -259,21 +262,6 @@ class ReplayNode(Node):
             return EXIT_BAD_ANSWER
         log.info(words)
         return EXIT_DONE
-
-
-def _joint_names(joints: tuple[str, ...]) -> dict[str, str]:
-    """Return the policy's name for each name in the bag.
-
-    Raises:
-        ConfigurationError: an entry is not POLICY=BAG.
-    """
-    names = {}
-    for each in joints:
-        policy, equals, bag = each.partition("=")
-        if not (policy and equals and bag):
-            raise ConfigurationError(f"parameter joints must hold POLICY=BAG each; got {each!r}")
-        names[bag] = policy
-    return names
 
 
 def main(args: list[str] | None = None) -> int:
