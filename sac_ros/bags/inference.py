@@ -71,7 +71,8 @@ def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> A
     inputs = PolicyInputs(aligned, goals, goal_row, order)
     period = max(1.0 / spec.control_rate_hz, aligned.period_s)
     held, anew, orphans = _held(spec.control_rate_hz, aligned, goal_row >= 0)
-    rows, run = np.unique(held[held >= 0], return_inverse=True)
+    rows = np.unique(held[held >= 0])
+    run = np.searchsorted(rows, held[held >= 0])
     unknown = 0
     if policy.state_size:
         begins = np.isin(rows, anew), np.isin(rows, orphans)
@@ -149,8 +150,8 @@ def _held(rate_hz: float, aligned: Aligned, has_goal: NDArray[np.bool_]) -> Held
             place += 1
     held = np.full(len(has_goal), -1, dtype=np.int64)
     if due:
-        runs = np.searchsorted(due, np.arange(len(with_goal)), side="right") - 1
-        held[with_goal] = with_goal[np.array(due)[runs]]
+        ran = with_goal[due]
+        held[with_goal] = ran[np.searchsorted(ran, with_goal, side="right") - 1]
     return held, with_goal[anew].tolist(), []
 
 

@@ -70,11 +70,11 @@ def smoothness_figures(
     nothing = np.empty((0, len(limit)))
     steps = np.concatenate([nothing, *(np.diff(each, axis=0) for each in torques)])
     bends = np.concatenate([nothing, *(np.diff(each, 2, axis=0) for each in torques)])
-    power, arcs = np.zeros((_SPECTRUM // 2 + 1, len(limit))), nothing
-    if long := [each for each in torques if len(each) > _SHORTEST]:
-        power = np.concatenate([_spectra(each, rate_hz) for each in long]).mean(axis=0)
-        arcs = np.concatenate([_sparc(np.abs(np.diff(each, axis=0)), rate_hz) for each in long])
+    long = [each for each in torques if len(each) > _SHORTEST]
     frequency = np.fft.rfftfreq(_SPECTRUM, 1.0 / rate_hz).astype(np.float64)
+    zero = np.zeros((len(frequency), len(limit)))
+    power = _mean((_spectra(each, rate_hz) for each in long), zero)
+    arc = _mean((_sparc(np.abs(np.diff(each, axis=0)), rate_hz) for each in long), zero[0])
     spread = np.ptp(np.concatenate(torques), axis=0) if len(steps) else np.zeros(len(limit))
     moves = spread > _MOVES
     total = power[1:].sum(axis=0)
@@ -88,9 +88,18 @@ def smoothness_figures(
         rms_step_share=float(_rms(steps / limit)),
         jerk=_where(moves & (len(bends) > 0), jerk, spread),
         power_above_10hz=_where(moves & (total > 0.0), fast, total),
-        sparc=_where(moves & (len(arcs) > 0), arcs.sum(axis=0), np.full(len(limit), len(arcs))),
+        sparc=_where(moves & bool(long), arc, np.ones(len(limit))),
     )
     return figures, Spectrum(frequency, power)
+
+
+def _mean(parts: Iterable[Array], total: Array) -> Array:
+    """Return the mean over the first axis of all parts, one held at a time; ``total`` without."""
+    count = 0
+    for each in parts:
+        total = total + each.sum(axis=0)
+        count += len(each)
+    return total / max(count, 1)
 
 
 def _rms(values: Array, axis: int | None = None) -> Array:
