@@ -15,7 +15,7 @@ from sac_ros.bags.chained_runs import chained_runs
 from sac_ros.bags.columns import Spool, blocks
 from sac_ros.bags.decisions import NodeView
 from sac_ros.bags.policy_inputs import PolicyInputs
-from sac_ros.policy.goal import check_goal
+from sac_ros.policy.controller import check_goal
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.schedule import Decimator
 from sac_ros.utils.errors import GoalError

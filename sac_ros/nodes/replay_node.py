@@ -20,22 +20,20 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock as ClockMessage
 
 from sac_ros.bags.joints import parse_mapping
-from sac_ros.nodes.bag_writer import BagWriter, new_bag_name
+from sac_ros.nodes.bag_writer import RECORDED, BagWriter, absolute, new_bag_name
 from sac_ros.nodes.child_processes import ChildProcesses
-from sac_ros.nodes.lock_step import LockStep
-from sac_ros.nodes.paced_replay import PacedReplay
 from sac_ros.nodes.parameters import declare
-from sac_ros.nodes.recorded_topics import RECORDED, absolute
 from sac_ros.nodes.replay_config import ReplayConfig
 from sac_ros.nodes.replay_events import (
     Lost,
     ReplayEvent,
+    ReplaySource,
     exact_events,
     goal_message,
     timed_events,
     without_beginning,
 )
-from sac_ros.nodes.replay_source import ReplaySource
+from sac_ros.nodes.replay_modes import LockStep, PacedReplay
 from sac_ros.nodes.shadow_policy import ShadowPolicy
 from sac_ros.nodes.spin import NodeDone, run_node
 from sac_ros.policy.runtime import Policy

@@ -64,7 +64,7 @@ def test_a_node_that_is_deaf_while_it_loads_is_told(
 ) -> None:
     patched(
         monkeypatch,
-        "from sac_ros.nodes.policy_wiring import PolicyWiring",
+        "from sac_ros.nodes.policy_node import PolicyWiring",
         "answer = PolicyWiring.answer_states_until",
         "def deaf(self, done, timeout_s):",
         "    if timeout_s == 3.0:",  # a load, and no activation

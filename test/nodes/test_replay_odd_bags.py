@@ -20,8 +20,7 @@ from std_msgs.msg import String
 from tiny_policy import write_tiny_policy
 
 from sac_ros.bags.reader.bag import Bag
-from sac_ros.nodes.bag_writer import BagWriter
-from sac_ros.nodes.recorded_topics import RecordedTopic
+from sac_ros.nodes.bag_writer import BagWriter, RecordedTopic
 
 
 @pytest.fixture(scope="module")
