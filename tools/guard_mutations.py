@@ -258,7 +258,7 @@ MUTATIONS = (
     Mutation(
         "activation waits for a fresh state",
         _NODE,
-        "if not self.controller.safety.is_fresh(self._now()):",
+        "if not self._configured().safety.is_fresh(self._now()):",
         _NEVER,
         NODE_TESTS,
     ),
@@ -272,7 +272,7 @@ MUTATIONS = (
     Mutation(
         "another publisher is looked for while active",
         _NODE,
-        "self.controller.safety.other_publishers(self.publishers.other_publishers())",
+        "self._configured().safety.other_publishers(self._output.other_publishers())",
         "pass",
         NODE_TESTS,
     ),
