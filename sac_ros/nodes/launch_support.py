@@ -34,8 +34,8 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.ros_adapters import get_ros_node
 
 from sac_ros.nodes.bag_writer import RECORDED, absolute, new_bag_name
-from sac_ros.nodes.bring_up import BringUp, BringUpError
 from sac_ros.nodes.parameters import describe, read
+from sac_ros.nodes.remote_node import BringUp, BringUpError
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.package_share import share_path
 from sac_ros.utils.settings import leaves

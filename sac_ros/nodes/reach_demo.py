@@ -24,9 +24,9 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
-from sac_ros.nodes.bring_up import BringUp
 from sac_ros.nodes.child_processes import ChildProcesses
 from sac_ros.nodes.private_ros import PrivateDomain, loopback_only
+from sac_ros.nodes.remote_node import BringUp
 from sac_ros.nodes.spin import spinning_node
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec

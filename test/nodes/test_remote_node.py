@@ -15,7 +15,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 
-from sac_ros.nodes.bring_up import BringUp, BringUpError
+from sac_ros.nodes.remote_node import BringUp, BringUpError
 
 
 class Target(LifecycleNode):
