@@ -35,7 +35,7 @@ from launch_ros.ros_adapters import get_ros_node
 
 from sac_ros.nodes.bag_writer import RECORDED, absolute, new_bag_name
 from sac_ros.nodes.parameters import describe, read
-from sac_ros.nodes.remote_node import BringUp, BringUpError
+from sac_ros.nodes.remote_node import RemoteNode, RemoteNodeError
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.package_share import share_path
 from sac_ros.utils.settings import leaves
@@ -55,16 +55,16 @@ def bring_up(policy: Node, joint_states: SomeSubstitutionsType, *, timeout: floa
     async def coroutine(context: LaunchContext) -> None:
         topic = perform_substitutions(context, normalize_to_list_of_substitutions(joint_states))
         name = policy.node_name
-        steps = BringUp(
+        topic = topic if topic.startswith("/") else f"{name.rpartition('/')[0]}/{topic}"
+        remote = RemoteNode(
             get_ros_node(context),
             name,
-            topic if topic.startswith("/") else f"{name.rpartition('/')[0]}/{topic}",
             timeout=timeout,
             given_up=lambda: "the launch is shutting down" if context.is_shutdown else "",
         )
         try:
-            await asyncio.get_running_loop().run_in_executor(None, steps.run)
-        except BringUpError as error:
+            await asyncio.to_thread(remote.bring_up, topic)
+        except RemoteNodeError as error:
             if not context.is_shutdown:
                 get_logger("launch").error(str(error))
                 await context.emit_event(ShutdownEvent(reason=str(error)))

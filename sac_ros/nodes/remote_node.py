@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Brings a lifecycle node to life once its robot speaks; the launch file and the demo share it."""
+"""A lifecycle node in another process: its services called, its transitions made."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
@@ -15,96 +16,134 @@ from sensor_msgs.msg import JointState
 
 from sac_ros.utils.errors import SacRosError
 
-_POLL = 0.02  # s
-
-_NAMES = {
-    Transition.TRANSITION_CONFIGURE: "configure",
-    Transition.TRANSITION_ACTIVATE: "activate",
-}
+_POLL_S = 0.02
 
 
-class BringUpError(SacRosError):
-    """A node could not be brought up; the sentence names the node and the step."""
+class RemoteNodeError(SacRosError):
+    """Another node does not do its part; the sentence names the node and the step."""
 
 
-class BringUp:
-    """Configures a lifecycle node, waits for joint states, activates it.
+class RemoteTimeoutError(RemoteNodeError):
+    """Something did not happen in time."""
 
-    The policy node refuses to be activated while its robot is silent, so a robot that starts
-    beside it is waited for here. `node` must be spinning in another thread: the calls block.
+
+class RemoteNode:
+    """The calls block; the own node must be spinning in another thread.
+
+    Attributes:
+        node: makes the calls.
+        target: full name of the other node, such as ``/policy_node``.
+        news: to be notified where something may have changed that `wait_until` waits for; it
+            looks again after 20 ms at the latest.
     """
 
     def __init__(
-        self,
-        node: Node,
-        target: str,
-        joint_states: str,
-        *,
-        timeout: float,
-        given_up: Callable[[], str] = str,
+        self, node: Node, target: str, *, timeout: float, given_up: Callable[[], str] = str
     ) -> None:
-        """Prepares to bring up a node.
+        """Calls nothing yet.
 
         Args:
             node: makes the calls.
-            target: full name of the lifecycle node, such as `/policy_node`.
-            joint_states: topic on which the robot must be heard before the activation.
+            target: full name of the other node.
             timeout: s allowed for each step.
             given_up: asked while waiting; a reason (not the empty text) ends the wait, for
-                example that the target has died.
+                example that the other node has died.
         """
-        self._target = target
-        self._topic = joint_states
+        self.node = node
+        self.target = target
+        self.news = threading.Condition()
         self._timeout = timeout
         self._given_up = given_up
-        self._node = node
-        self._heard = threading.Event()
-        self._subscription = node.create_subscription(
-            JointState, joint_states, lambda _: self._heard.set(), qos_profile_sensor_data
-        )
-        self._client = node.create_client(ChangeState, f"{target}/change_state")
 
-    def run(self) -> None:
-        """Brings the node up.
+    def wait_until(
+        self, condition: Callable[[], Any], otherwise: str, timeout: float | None = None
+    ) -> Any:
+        """Return what a condition gives as soon as that is true.
 
         Raises:
-            BringUpError: a transition was refused, a step took longer than the timeout, or
-                another node has the same name.
+            RemoteNodeError: there is a reason to give up; it is a `RemoteTimeoutError` after the
+                timeout, s. The sentence begins with ``otherwise``.
         """
+        timeout = self._timeout if timeout is None else timeout
+        deadline = time.monotonic() + timeout
+        with self.news:
+            while not (found := condition()):
+                if reason := self._given_up():
+                    raise RemoteNodeError(f"{otherwise}: {reason}")
+                if time.monotonic() > deadline:
+                    raise RemoteTimeoutError(f"{otherwise} (waited {timeout:g} s)")
+                self.news.wait(_POLL_S)
+        return found
+
+    def call(self, kind: Any, name: str, request: Any) -> Any:
+        """Call a service below the other node's name and return its answer.
+
+        Raises:
+            RemoteNodeError: there is none.
+        """
+        client = self.node.create_client(kind, f"{self.target}/{name}")
         try:
-            self._wait(
-                self._client.service_is_ready, f"{self._target} offers no lifecycle services"
-            )
-            self._wait(
-                self._is_alone,
-                f"another node is named {self._target} and would answer in its place",
-            )
-            self._change_state(Transition.TRANSITION_CONFIGURE)
-            self._wait(self._heard.is_set, f"no joint states on {self._subscription.topic_name}")
-            self._change_state(Transition.TRANSITION_ACTIVATE)
+            self.wait_until(client.service_is_ready, f"{self.target} offers no {name}")
+            future = client.call_async(request)
+            self.wait_until(future.done, f"{self.target} does not answer {name}")
         finally:
-            self._node.destroy_client(self._client)
-            self._node.destroy_subscription(self._subscription)
+            self.node.destroy_client(client)
+        return future.result()
+
+    def configure(self) -> None:
+        """Have the other node configure itself.
+
+        Raises:
+            RemoteNodeError: it refuses, or does not answer.
+        """
+        self._change_state(Transition.TRANSITION_CONFIGURE, "configure")
+
+    def activate(self) -> None:
+        """Activate the other node; raises as `configure` does."""
+        self._change_state(Transition.TRANSITION_ACTIVATE, "activate")
+
+    def deactivate(self) -> None:
+        """Deactivate the other node; raises as `configure` does."""
+        self._change_state(Transition.TRANSITION_DEACTIVATE, "deactivate")
+
+    def bring_up(self, joint_states: str) -> None:
+        """Configure the other node, wait for its robot, activate it.
+
+        policy_node refuses to be activated while its robot is silent, so a robot that starts
+        beside it is waited for here.
+
+        Args:
+            joint_states: topic on which the robot must be heard before the activation.
+
+        Raises:
+            RemoteNodeError: a transition was refused, a step took longer than the timeout, or
+                two nodes have the same name.
+        """
+        heard = threading.Event()
+        robot = self.node.create_subscription(
+            JointState, joint_states, lambda _: heard.set(), qos_profile_sensor_data
+        )
+        client = self.node.create_client(ChangeState, f"{self.target}/change_state")
+        try:
+            self.wait_until(client.service_is_ready, f"{self.target} offers no lifecycle services")
+            self.wait_until(
+                self._is_alone,
+                f"another node is named {self.target} and would answer in its place",
+            )
+            self.configure()
+            self.wait_until(heard.is_set, f"no joint states on {robot.topic_name}")
+            self.activate()
+        finally:
+            self.node.destroy_client(client)
+            self.node.destroy_subscription(robot)
 
     def _is_alone(self) -> bool:
         """Whether the name is that of one node: one that was killed is known for some seconds."""
-        nodes = self._node.get_node_names_and_namespaces()
+        nodes = self.node.get_node_names_and_namespaces()
         named = [f"{namespace.rstrip('/')}/{name}" for name, namespace in nodes]
-        return named.count(self._target) <= 1
+        return named.count(self.target) <= 1
 
-    def _change_state(self, transition: int) -> None:
-        name = _NAMES[transition]
+    def _change_state(self, transition: int, name: str) -> None:
         request = ChangeState.Request(transition=Transition(id=transition))
-        future = self._client.call_async(request)
-        self._wait(future.done, f"{self._target} does not answer the request to {name}")
-        if not future.result().success:
-            raise BringUpError(f"{self._target} refused to {name}; its own log says why")
-
-    def _wait(self, condition: Callable[[], bool], otherwise: str) -> None:
-        deadline = time.monotonic() + self._timeout
-        while not condition():
-            if reason := self._given_up():
-                raise BringUpError(f"{otherwise}: {reason}")
-            if time.monotonic() > deadline:
-                raise BringUpError(f"{otherwise} (waited {self._timeout:g} s)")
-            time.sleep(_POLL)
+        if not self.call(ChangeState, "change_state", request).success:
+            raise RemoteNodeError(f"{self.target} refused to {name}; its own log says why")

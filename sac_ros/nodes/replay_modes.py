@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,9 +19,10 @@ from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 
+from sac_ros.nodes.remote_node import RemoteNodeError, RemoteTimeoutError
 from sac_ros.nodes.replay_events import ReplayEvent, stamp_ns
 from sac_ros.nodes.replayed_policy_node import TICKED, replay_frame
-from sac_ros.nodes.shadow_policy import SAYS, ReplayError, ShadowPolicy
+from sac_ros.nodes.shadow_policy import SAYS, ShadowPolicy
 from sac_ros.utils.errors import BagError
 
 _RESEND_S = 0.5  # the first states may come before the connection stands
@@ -71,7 +73,7 @@ class LockStep:
         """Replay all events.
 
         Raises:
-            ReplayError: the policy_node does not answer.
+            RemoteNodeError: the policy_node does not answer.
         """
         for event in events:
             self._step(policy, event)
@@ -110,10 +112,13 @@ class LockStep:
         first.header.stamp = TimeMessage()  # it must not make the next one look repeated
         for _ in range(_PRIMINGS):
             policy.joint_states.publish(_at(event.time, first))
-            if policy.decision_within("state", _RESEND_S, active=False) is not None:
+            with suppress(RemoteTimeoutError):
+                policy.decision("state", _RESEND_S, active=False)
                 break
         else:
-            raise ReplayError(f"{policy.target} does not hear {policy.joint_states.topic_name}")
+            raise RemoteNodeError(
+                f"{policy.target} does not hear {policy.joint_states.topic_name}"
+            )
         policy.activate()
         self._active = True
 
@@ -196,7 +201,7 @@ class PacedReplay:
         """Replay the states and goals of all events.
 
         Raises:
-            ReplayError: the policy_node refuses to be activated.
+            RemoteNodeError: the policy_node refuses to be activated.
         """
         begun: tuple[float, int] | None = None
         for event in events:

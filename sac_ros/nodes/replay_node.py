@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import sys
 import tempfile
 import threading
@@ -181,7 +180,6 @@ class ReplayNode(Node):
             "policy_node",
             f"sac_ros.nodes.{module}",
             ["--ros-args", *arguments, "-r", f"__ns:={self._own}", "--log-level", "warn"],
-            os.environ,
         )
 
     # ---- meanwhile ---------------------------------------------------------------------------
