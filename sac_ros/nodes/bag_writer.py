@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,8 +68,6 @@ def absolute(name: str, namespace: str) -> str:
 STORAGES = tuple(plugin.name.lower() for plugin in StoragePlugin)
 """``sqlite3`` and ``mcap``."""
 
-_FAILURES = (OSError, sqlite3.Error)  # of the two storages
-
 
 class BagWriteError(SacRosError):
     """A message could not be written; the sentence says where and why."""
@@ -122,10 +121,8 @@ class BagWriter:
         Raises:
             BagWriteError: the disk is full, or gone.
         """
-        try:
+        with self._refusing("written"):
             self._writer.write(self._connections[topic], time_ns, cdr)
-        except _FAILURES as error:
-            raise BagWriteError(f"bag {self.path} cannot be written: {error}") from error
         self.counts[topic] += 1
 
     def flush(self) -> None:
@@ -136,10 +133,8 @@ class BagWriter:
         Raises:
             BagWriteError: the disk is full, or gone.
         """
-        try:
+        with self._refusing("written"):
             _flush(self._writer.storage)
-        except _FAILURES as error:
-            raise BagWriteError(f"bag {self.path} cannot be written: {error}") from error
 
     def close(self) -> None:
         """Write the index and the metadata; without them the bag is not whole.
@@ -147,10 +142,15 @@ class BagWriter:
         Raises:
             BagWriteError: the disk is full, or gone.
         """
-        try:
+        with self._refusing("closed"):
             self._writer.close()
-        except _FAILURES as error:
-            raise BagWriteError(f"bag {self.path} cannot be closed: {error}") from error
+
+    @contextlib.contextmanager
+    def _refusing(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:  # of the two storages
+            raise BagWriteError(f"bag {self.path} cannot be {what}: {error}") from error
 
 
 def _flush(storage: Any) -> None:

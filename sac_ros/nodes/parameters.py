@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from dataclasses import MISSING
+from dataclasses import MISSING, replace
 from typing import Any, TypeVar
 
 import yaml
@@ -18,15 +18,11 @@ from sac_ros.utils.settings import Leaf, build, leaves
 
 ConfigT = TypeVar("ConfigT")
 
-_TYPES = {
-    (bool, False): Parameter.Type.BOOL,
-    (int, False): Parameter.Type.INTEGER,
-    (float, False): Parameter.Type.DOUBLE,
-    (str, False): Parameter.Type.STRING,
-    (bool, True): Parameter.Type.BOOL_ARRAY,
-    (int, True): Parameter.Type.INTEGER_ARRAY,
-    (float, True): Parameter.Type.DOUBLE_ARRAY,
-    (str, True): Parameter.Type.STRING_ARRAY,
+_ARRAY_TYPES = {
+    bool: Parameter.Type.BOOL_ARRAY,
+    int: Parameter.Type.INTEGER_ARRAY,
+    float: Parameter.Type.DOUBLE_ARRAY,
+    str: Parameter.Type.STRING_ARRAY,
 }
 
 # Parameters that rclpy itself reads; a launch file may set them on any node.
@@ -66,7 +62,11 @@ def declare(node: Node, config_class: type[ConfigT], prefix: str = "") -> Config
         name = prefix + leaf.name
         value = leaf.default
         if name in overrides:
-            value = _checked(leaf, name, overrides[name].value)
+            value = overrides[name].value
+            # rclpy gives an empty YAML list as None, and arrays of numbers as array.array.
+            if leaf.length is not None and not isinstance(value, (str, bool, int, float)):
+                value = list(value or ())
+            value = replace(leaf, name=name).check(value, "parameter ")
         elif value is MISSING:
             raise ConfigurationError(f"parameter {name} must be given: {leaf.expected()}")
         _declare_one(node, name, leaf, value)
@@ -75,29 +75,15 @@ def declare(node: Node, config_class: type[ConfigT], prefix: str = "") -> Config
     return config
 
 
-def _checked(leaf: Leaf, name: str, value: Any) -> Any:
-    """Convert an override to the setting's own type, naming the parameter where that fails."""
-    # rclpy gives an empty YAML list as None, and arrays of numbers as array.array.
-    if leaf.length is not None:
-        value = [] if value is None else list(value) if hasattr(value, "__iter__") else value
-    try:
-        return leaf.check(value)
-    except ConfigurationError:
-        sentence = f"parameter {name} must be {leaf.expected()}; got {value!r}"
-        raise ConfigurationError(sentence) from None
-
-
 def _declare_one(node: Node, name: str, leaf: Leaf, value: Any) -> None:
     """Declare one parameter with its already checked value."""
-    kind = _TYPES[leaf.type, leaf.length is not None]
-    descriptor = _descriptor(leaf)
     if value == ():
         # rclpy takes the type from the value and would read an empty list as bytes: declare it
         # by type alone, which leaves it "not set" for ros2 param get.
-        node.declare_parameter(name, kind, descriptor, ignore_override=True)
-        return
-    ros_value = list(value) if isinstance(value, tuple) else value
-    node.declare_parameter(name, ros_value, descriptor, ignore_override=True)
+        value = _ARRAY_TYPES[leaf.type]
+    elif isinstance(value, tuple):
+        value = list(value)
+    node.declare_parameter(name, value, _descriptor(leaf), ignore_override=True)
 
 
 def _descriptor(leaf: Leaf) -> ParameterDescriptor:
