@@ -48,7 +48,14 @@ setup(
     maintainer="Seed 3895892b maintainers",
     maintainer_email="maintainers@users.noreply.r-seed-3895892b.example",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={PACKAGE: ["py.typed", "bags/summary.schema.json"]},
+    package_data={
+        PACKAGE: [
+            "py.typed",
+            "bags/summary.schema.json",
+            "bags/report/*.css",
+            "bags/report/*.html",
+        ],
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
@@ -60,6 +67,7 @@ setup(
     install_requires=[
         "setuptools",
         "gymnasium>=1.1",
+        "jinja2",
         "matplotlib",
         "numpy",
         "onnx",

@@ -185,8 +185,7 @@ _MEASURES: dict[str, tuple[str, Any]] = {
 def _ros_environment() -> Iterator[dict[str, str]]:
     """An environment in which processes meet in a domain of their own, on this machine."""
     # Only here: the other benchmarks do without ROS.
-    from sac_ros.nodes.loopback import loopback_only  # noqa: PLC0415
-    from sac_ros.nodes.private_domain import PrivateDomain  # noqa: PLC0415
+    from sac_ros.nodes.private_ros import PrivateDomain, loopback_only  # noqa: PLC0415
 
     domain = PrivateDomain()
     environment = {**os.environ, "ROS_DOMAIN_ID": str(domain.id)}

@@ -16,9 +16,15 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from sac_ros.nodes.launch_parameters import ParameterArguments
-from sac_ros.nodes.launch_recording import recording
-from sac_ros.nodes.launch_support import bring_up, is_true, must_be_file, show_in_rviz, shut_down
+from sac_ros.nodes.launch_support import (
+    ParameterArguments,
+    bring_up,
+    is_true,
+    must_be_file,
+    recording,
+    show_in_rviz,
+    shut_down,
+)
 from sac_ros.nodes.policy_config import PolicyNodeConfig
 from sac_ros.nodes.sim_config import SimNodeConfig
 from sac_ros.utils.package_share import share_path

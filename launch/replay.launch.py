@@ -9,8 +9,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from sac_ros.nodes.launch_parameters import ParameterArguments
-from sac_ros.nodes.launch_support import shut_down
+from sac_ros.nodes.launch_support import ParameterArguments, shut_down
 from sac_ros.nodes.replay_config import ReplayConfig
 
 # These two have arguments of their own, named as in the other launch files.

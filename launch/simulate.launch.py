@@ -9,9 +9,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from sac_ros.nodes.launch_parameters import ParameterArguments
-from sac_ros.nodes.launch_recording import recording
-from sac_ros.nodes.launch_support import must_be_file, show_in_rviz
+from sac_ros.nodes.launch_support import ParameterArguments, must_be_file, recording, show_in_rviz
 from sac_ros.nodes.sim_config import SimNodeConfig
 from sac_ros.utils.package_share import share_path
 

@@ -12,15 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from sac_ros.nodes.private_domain import PrivateDomain
-
 try:
     import rclpy
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     from rclpy.node import Node
     from rclpy.signals import SignalHandlerOptions
 
-    from sac_ros.nodes.loopback import loopback_only
+    from sac_ros.nodes.private_ros import PrivateDomain, loopback_only
 except ModuleNotFoundError:  # what needs no ROS is tested without it, but never so in CI
     if os.environ.get("CI"):
         raise
@@ -32,10 +30,10 @@ _HERE = Path(__file__).parent
 sys.path[:0] = [str(_HERE / "support"), str(_HERE.parent)]
 
 # Even where ROS_DOMAIN_ID is set: a robot may be listening there, and tests publish torques.
-_DOMAIN = PrivateDomain()
-os.environ["ROS_DOMAIN_ID"] = str(_DOMAIN.id)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 if rclpy is not None:
+    _DOMAIN = PrivateDomain()
+    os.environ["ROS_DOMAIN_ID"] = str(_DOMAIN.id)
     loopback_only(os.environ)
 
 

@@ -102,7 +102,7 @@ def test_the_documented_parameters_of_the_launch_file_exist() -> None:
             r'DeclareLaunchArgument\(\s*"(\w+)"', (ROOT / "launch/deploy.launch.py").read_text()
         )
     )
-    declared |= {"record", "bag"}  # sac_ros/nodes/launch_recording.py
+    declared |= {"record", "bag"}  # sac_ros/nodes/launch_support.py
     for node in ("policy_node", "sim_node"):
         declared |= {leaf.name for leaf in leaves(config_class(node))}
     text = (ROOT / "docs/deploying.md").read_text().replace("\\\n", " ")

@@ -33,13 +33,9 @@ class Mutation(NamedTuple):
     tests: tuple[str, ...] = POLICY_TESTS
 
 
-_SAFETY, _GUARDS, _GOAL = "policy/safety.py", "policy/guards.py", "policy/goal.py"
+_SAFETY, _GUARDS = "policy/safety.py", "policy/guards.py"
 _CONTROLLER, _CONFIG = "policy/controller.py", "policy/safety_config.py"
-_READER, _WIRING, _NODE = (
-    "nodes/joint_state_reader.py",
-    "nodes/policy_wiring.py",
-    "nodes/policy_node.py",
-)
+_READER, _NODE = "nodes/joint_state_reader.py", "nodes/policy_node.py"
 _NEVER = "if False:"
 
 MUTATIONS = (
@@ -210,9 +206,11 @@ MUTATIONS = (
         "if spec.gravity_compensation != self.policy.spec.gravity_compensation:",
         _NEVER,
     ),
-    Mutation("goals are finite", _GOAL, "if not np.isfinite(values).all():", _NEVER),
-    Mutation("goals are in the policy's frame", _GOAL, "if frame != spec.frame:", _NEVER),
-    Mutation("goals are in the trained range", _GOAL, "if not low <= value <= high:", _NEVER),
+    Mutation("goals are finite", _CONTROLLER, "if not np.isfinite(values).all():", _NEVER),
+    Mutation("goals are in the policy's frame", _CONTROLLER, "if frame != spec.frame:", _NEVER),
+    Mutation(
+        "goals are in the trained range", _CONTROLLER, "if not low <= value <= high:", _NEVER
+    ),
     Mutation(
         "a swap drives the same joints",
         _CONTROLLER,
@@ -259,28 +257,28 @@ MUTATIONS = (
     ),
     Mutation(
         "activation waits for a fresh state",
-        _WIRING,
-        "if not self.controller.safety.is_fresh(self._now()):",
+        _NODE,
+        "if not self._configured().safety.is_fresh(self._now()):",
         _NEVER,
         NODE_TESTS,
     ),
     Mutation(
         "activation is refused beside another publisher",
-        _WIRING,
+        _NODE,
         "        if others():",
         "        if False:",
         NODE_TESTS,
     ),
     Mutation(
         "another publisher is looked for while active",
-        _WIRING,
-        "self.controller.safety.other_publishers(self.publishers.other_publishers())",
+        _NODE,
+        "self._configured().safety.other_publishers(self._output.other_publishers())",
         "pass",
         NODE_TESTS,
     ),
     Mutation(
         "the ramp before the end",
-        _WIRING,
+        _NODE,
         "while commands and not safety.at_rest and time.monotonic() < deadline:",
         "while False:",
         NODE_TESTS,

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 from rclpy.node import Node
 
-from sac_ros.nodes.loopback import loopback_only
-from sac_ros.nodes.private_domain import PrivateDomain
-from sac_ros.nodes.spinning_node import spinning_node
+from sac_ros.nodes.private_ros import PrivateDomain, loopback_only
+from sac_ros.nodes.spin import spinning_node
 
 
 @contextlib.contextmanager

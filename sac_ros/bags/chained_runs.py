@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.alignment import Aligned
 from sac_ros.bags.columns import Spool, blocks
+from sac_ros.bags.policy_inputs import PolicyInputs
 from sac_ros.policy.runtime import Policy
 
 _LENGTH = 512  # runs of one piece; some hundred are what it takes to forget
@@ -24,11 +24,8 @@ _SAME = 1e-6  # of the torque limit, a tenth of what is asked of a replay
 
 def chained_runs(
     policy: Policy,
-    aligned: Aligned,
-    goals: NDArray[np.float64],
-    goal_row: NDArray[np.int64],
+    inputs: PolicyInputs,
     rows: NDArray[np.intp],
-    order: NDArray[np.intp],
     begins: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     spool: Spool,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -39,22 +36,18 @@ def chained_runs(
 
     Args:
         policy: has a state.
-        aligned: the recording.
-        goals: [g, k], with ``goal_row`` [m] the goal of each state.
-        goal_row: see above.
+        inputs: what it is given.
         rows: [d] the states.
-        order: [n] where each joint of the recording stands in the policy.
         begins: [d] whether a run begins with zeros, and [d] whether it is an orphan.
         spool: where the torques go.
     """
     anew, orphan = begins
     first = np.where(anew, 0.0, np.where(orphan, -1.0, np.nan)).astype(np.float32)
-    given = (policy, aligned, goals, goal_row, rows, order)
-    torque = _chain(*given, first, spool)
+    torque = _chain(policy, inputs, rows, first, spool)
     known = np.ones(len(rows), dtype=bool)
     if orphan.any():
-        other = _chain(*given, np.where(orphan, -first, first), spool)
-        limit = np.array(policy.spec.torque_limit)[order]
+        other = _chain(policy, inputs, rows, np.where(orphan, -first, first), spool)
+        limit = np.array(policy.spec.torque_limit)[inputs.order]
         for part in blocks(len(rows)):
             apart = np.abs(torque[part] - other[part]) / limit
             known[part] = (apart < _SAME).all(axis=1)
@@ -63,17 +56,14 @@ def chained_runs(
 
 def _chain(
     policy: Policy,
-    aligned: Aligned,
-    goals: NDArray[np.float64],
-    goal_row: NDArray[np.int64],
+    inputs: PolicyInputs,
     rows: NDArray[np.intp],
-    order: NDArray[np.intp],
     first: NDArray[np.float32],
     spool: Spool,
 ) -> NDArray[np.float32]:
     """Return the torques; ``first`` [d] is every entry of the state of a run that begins."""
-    torque = spool.empty((len(rows), len(order)), np.float32)
-    inverse = np.argsort(order)
+    n = len(inputs.order)
+    torque = spool.empty((len(rows), n), np.float32)
     last = np.zeros(policy.state_size, dtype=np.float32)
     for part in blocks(len(rows), _LENGTH * _PIECES):
         count = part.stop - part.start
@@ -81,14 +71,8 @@ def _chain(
         # [length, pieces]: a column is a piece; what is missing in the last repeats its end.
         place = np.arange(pieces * _LENGTH).reshape(pieces, _LENGTH).T
         place = part.start + np.minimum(place, count - 1)
-        states = rows[place]
-        inputs = (
-            aligned.position[states][..., inverse].astype(np.float32),
-            aligned.velocity[states][..., inverse].astype(np.float32),
-            goals[goal_row[states]].astype(np.float32),
-        )
-        asked, ended = _settled(policy, inputs, first[place], last)
-        torque[part] = asked.swapaxes(0, 1).reshape(-1, len(order))[:count][:, order]
+        asked, ended = _settled(policy, inputs.at(rows[place]), first[place], last)
+        torque[part] = asked.swapaxes(0, 1).reshape(-1, n)[:count][:, inputs.order]
         last = ended.swapaxes(0, 1).reshape(-1, len(last))[count - 1]
     return torque
 

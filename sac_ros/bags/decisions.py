@@ -7,12 +7,52 @@ knows which it saw first. See `sac_ros.nodes.decision_log` for the events.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sac_ros.cdr import TEXT, read_layout
+
+_NUMBER = (int, float)
+# What is used of each event; the log has more.
+_FIELDS: dict[str, dict[str, Any]] = {
+    "state": {"stamp": int, "applied": bool},
+    "goal": {"goal": (list, type(None)), "frame": str},
+    "activate": {"sha256": str, "parameters": dict},
+    "emergency_stop": {"engaged": bool},
+}
+
+
+def read_decision(cdr: bytes) -> dict[str, Any]:
+    """Return a message of ``~/decisions`` as `DecisionLog` wrote it.
+
+    Raises:
+        ValueError: it is none; the sentence's end says why, such as ``it is no JSON``.
+    """
+    try:
+        decision = json.loads(read_layout(cdr, TEXT).texts["data"])
+    except (ValueError, RecursionError) as error:
+        raise ValueError("it is no JSON") from error
+    if not isinstance(decision, dict):
+        raise ValueError("it is no JSON object")
+    _check(decision, {"n": int, "event": str, "time": _NUMBER})
+    _check(decision, _FIELDS.get(decision["event"], {}))
+    goal = decision["goal"] if decision["event"] == "goal" else None
+    if goal is not None and (len(goal) != 3 or not all(isinstance(v, _NUMBER) for v in goal)):
+        raise ValueError(f"its goal must be three numbers or null; got {goal}")
+    if decision["event"] == "state" and not 0 <= decision["stamp"] < 2**63:
+        raise ValueError(f"its stamp must be ns in 63 bits; got {decision['stamp']}")
+    return decision
+
+
+def _check(decision: dict[str, Any], fields: dict[str, Any]) -> None:
+    for name, kind in fields.items():
+        if not isinstance(decision.get(name), kind):
+            raise ValueError(f"its field {name} is missing or of a wrong type")
 
 
 @dataclass(frozen=True)
@@ -51,16 +91,15 @@ def node_view(
     for each in decisions:
         event = each["event"]
         runs.note(each, len(asked))
-        if event == "goal" and not each.get("refused"):
-            if _is_point(each.get("goal")):
-                goals.append(each["goal"])
-                frames.append(str(each.get("frame", "")))
-                row = len(goals) - 1
+        if event == "goal" and each["goal"] is not None and not each.get("refused"):
+            goals.append(each["goal"])
+            frames.append(each["frame"])
+            row = len(goals) - 1
         elif event in ("activate", "swap") or (event == "clear_fault" and not each.get("refused")):
             restart = True
         elif event == "deactivate":
             row, restart = -1, True
-        elif event == "state" and _is_stamp(each.get("stamp")):
+        elif event == "state" and each["stamp"]:
             goal_of[each["stamp"]] = row
             if each.get("asked"):
                 asked.append((each["stamp"], restart))
@@ -96,12 +135,12 @@ class _Runs:
     def __init__(self) -> None:
         self.newest = -1
         self._count: int | None = None
-        self._last: Any = 0
+        self._last = 0
 
     def note(self, decision: Mapping[str, Any], number: int) -> None:
         """Note a decision; ``number`` is that of the next state asked about."""
-        whole = isinstance(self._last, int) and decision.get("n") == self._last + 1
-        self._last = decision.get("n")
+        whole = decision["n"] == self._last + 1
+        self._last = decision["n"]
         if decision["event"] == "activate":
             self.newest, self._count = -1, 0
         elif decision["event"] == "state":
@@ -109,15 +148,3 @@ class _Runs:
             if count != self._count:  # without a loss, it was this state
                 self.newest = number if whole and self._count is not None else -1
             self._count = count
-
-
-def _is_stamp(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63
-
-
-def _is_point(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 3
-        and all(isinstance(each, (int, float)) for each in value)
-    )

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sac_ros.bags.storage import StoredTopic
+from sac_ros.bags.reader.storage import StoredTopic
 from sac_ros.cdr import JOINT_STATE, NUMBERS, POSE, TEXT
 from sac_ros.utils.errors import BagError
 
@@ -15,124 +15,116 @@ _OWN_TORQUES = ("policy_torque", "applied_torque")
 
 
 @dataclass(frozen=True)
-class Roles:
-    """The topics of a recording by what they are used for; None where there is none."""
-
-    states: StoredTopic
-    commands: StoredTopic | None
-    goals: StoredTopic | None
-    decisions: StoredTopic | None
-
-    def by_topic(self) -> dict[str, str]:
-        """Return topic name to role."""
-        given = {
-            "states": self.states,
-            "commands": self.commands,
-            "goals": self.goals,
-            "decisions": self.decisions,
-        }
-        return {topic.name: role for role, topic in given.items() if topic is not None}
-
-
-@dataclass(frozen=True)
 class AskedTopics:
-    """Topics chosen on the command line; empty: to be found."""
+    """Topics that the user chose; empty: to be found.
+
+    ``option`` is how a role, such as ``state``, is chosen: it stands in errors.
+    """
 
     states: str = ""
     commands: str = ""
     goals: str = ""
+    option: str = "--{}-topic"
 
 
-def find_topics(topics: Mapping[str, StoredTopic], asked: AskedTopics, where: str) -> Roles:
-    """Choose the topics of an evaluation.
+class TopicFinder:
+    """The topics of a recording by what they are used for.
 
-    Where nothing is asked for: joint states by the name ``joint_states`` or as the only ones of
-    their type; commands as ``policy_torque`` (it is stamped with the state that it answers), then
-    ``commands``, then ``applied_torque``, then the only array of numbers; goals as ``goal_pose``
-    or the only pose.
-
-    Args:
-        topics: all of them by name.
-        asked: what was chosen explicitly.
-        where: the bags, for errors.
-
-    Raises:
-        BagError: no joint states, several candidates, or a topic that was asked for is not there.
+    A topic is found by its type and the last part of its name, and must have messages. Where
+    several fit, the user has to choose.
     """
-    used = {name: topic for name, topic in topics.items() if topic.messages}
-    states = _states(used, asked.states, where, topics)
-    return Roles(
-        states=states,
-        commands=_commands(used, asked.commands, where),
-        goals=_goals(used, asked.goals, where),
-        decisions=next(iter(_named(_of_type(used, TEXT), "decisions")), None),
-    )
 
+    def __init__(self, topics: Mapping[str, StoredTopic], asked: AskedTopics, where: str) -> None:
+        """``topics`` are all of them by name; ``where`` names the bags, for errors."""
+        self._topics = topics
+        self._asked = asked
+        self._where = where
 
-def _states(
-    used: Mapping[str, StoredTopic], asked: str, where: str, topics: Mapping[str, StoredTopic]
-) -> StoredTopic:
-    if asked:
-        return _asked(used, asked, (JOINT_STATE,), "--state-topic", where)
-    found = [t for t in _of_type(used, JOINT_STATE) if _last(t) not in _OWN_TORQUES]
-    chosen = _one(_named(found, "joint_states") or found, "joint states", "--state-topic", where)
-    if chosen is None:
-        there = ", ".join(f"{t.name} ({t.type}, {t.messages})" for t in topics.values())
-        raise BagError(f"{where} must have {JOINT_STATE} messages; it has {there or 'no topics'}")
-    return chosen
+    def states(self) -> StoredTopic:
+        """Return the joint states: those named ``joint_states``, or the only ones of their type.
 
+        Raises:
+            BagError: there are none or several, or what was asked for is not there.
+        """
+        found = [t for t in self._of_type(JOINT_STATE) if _last(t) not in _OWN_TORQUES]
+        named = [topic for topic in found if _last(topic) == "joint_states"]
+        chosen = self._one("state", "joint states", (JOINT_STATE,), named, found)
+        if chosen is None:
+            each = (f"{t.name} ({t.type}, {t.messages})" for t in self._topics.values())
+            raise BagError(
+                f"{self._where} must have {JOINT_STATE} messages; "
+                f"it has {', '.join(each) or 'no topics'}"
+            )
+        return chosen
 
-def _commands(used: Mapping[str, StoredTopic], asked: str, where: str) -> StoredTopic | None:
-    if asked:
-        return _asked(used, asked, (NUMBERS, JOINT_STATE), "--command-topic", where)
-    numbers, torques = _of_type(used, NUMBERS), _of_type(used, JOINT_STATE)
-    for found in (
-        _named(torques, "policy_torque"),
-        _named(numbers, "commands"),
-        _named(torques, "applied_torque"),
-        numbers,
-    ):
-        if found:
-            return _one(found, "commands", "--command-topic", where)
-    return None
+    def commands(self) -> StoredTopic | None:
+        """Return the recorded torques; None where there are none.
 
+        First ``policy_torque``, which is stamped with the state that it answers, then
+        ``commands``, then ``applied_torque``, then the only array of numbers.
 
-def _goals(used: Mapping[str, StoredTopic], asked: str, where: str) -> StoredTopic | None:
-    if asked:
-        return _asked(used, asked, (POSE,), "--goal-topic", where)
-    found = _of_type(used, POSE)
-    return _one(_named(found, "goal_pose") or found, "goals", "--goal-topic", where)
-
-
-def _asked(
-    used: Mapping[str, StoredTopic], name: str, types: tuple[str, ...], option: str, where: str
-) -> StoredTopic:
-    fitting = [topic for topic in used.values() if topic.type in types]
-    for topic in fitting:
-        if topic.name == name or topic.name == f"/{name}":
-            return topic
-    names = ", ".join(topic.name for topic in fitting) or "there is none"
-    raise BagError(
-        f"{option} must name a topic of {where} with messages of type {' or '.join(types)} "
-        f"({names}); got {name}"
-    )
-
-
-def _one(found: list[StoredTopic], what: str, option: str, where: str) -> StoredTopic | None:
-    if len(found) > 1:
-        names = ", ".join(f"{topic.name} ({topic.messages})" for topic in found)
-        raise BagError(
-            f"{where} has several topics that may be the {what}: choose by {option} from {names}"
+        Raises:
+            BagError: there are several, or what was asked for is not there.
+        """
+        return self._one(
+            "command",
+            "commands",
+            (NUMBERS, JOINT_STATE),
+            self._of_type(JOINT_STATE, "policy_torque"),
+            self._of_type(NUMBERS, "commands"),
+            self._of_type(JOINT_STATE, "applied_torque"),
+            self._of_type(NUMBERS),
         )
-    return found[0] if found else None
+
+    def goals(self) -> StoredTopic | None:
+        """Return the goals: those named ``goal_pose``, or the only poses; None without.
+
+        Raises:
+            BagError: there are several, or what was asked for is not there.
+        """
+        return self._one(
+            "goal", "goals", (POSE,), self._of_type(POSE, "goal_pose"), self._of_type(POSE)
+        )
+
+    def decisions(self) -> StoredTopic | None:
+        """Return policy_node's own log; None where there is none, or several."""
+        return _only(self._of_type(TEXT, "decisions"))
+
+    def applied_torque(self) -> StoredTopic | None:
+        """Return what policy_node applied; None where there is none, or several."""
+        return _only(self._of_type(JOINT_STATE, "applied_torque"))
+
+    def _of_type(self, kind: str, name: str = "") -> list[StoredTopic]:
+        used = [each for each in self._topics.values() if each.messages and each.type == kind]
+        return [each for each in used if _last(each) == name] if name else used
+
+    def _one(
+        self, role: str, what: str, types: tuple[str, ...], *candidates: list[StoredTopic]
+    ) -> StoredTopic | None:
+        """Return the topic that was asked for, or the only one of the first that there are."""
+        asked, option = getattr(self._asked, f"{role}s"), self._asked.option.format(role)
+        if asked:
+            fitting = [topic for kind in types for topic in self._of_type(kind)]
+            for topic in fitting:
+                if topic.name.removeprefix("/") == asked.removeprefix("/"):
+                    return topic
+            names = ", ".join(topic.name for topic in fitting) or "there is none"
+            raise BagError(
+                f"{option} must name a topic of {self._where} with messages of type "
+                f"{' or '.join(types)} ({names}); got {asked}"
+            )
+        found = next(filter(None, candidates), [])
+        if len(found) > 1:
+            names = ", ".join(f"{topic.name} ({topic.messages})" for topic in found)
+            raise BagError(
+                f"{self._where} has several topics that may be the {what}: choose by {option} "
+                f"from {names}"
+            )
+        return _only(found)
 
 
-def _of_type(used: Mapping[str, StoredTopic], kind: str) -> list[StoredTopic]:
-    return [topic for topic in used.values() if topic.type == kind]
-
-
-def _named(topics: Iterable[StoredTopic], name: str) -> list[StoredTopic]:
-    return [topic for topic in topics if _last(topic) == name]
+def _only(found: list[StoredTopic]) -> StoredTopic | None:
+    return found[0] if len(found) == 1 else None
 
 
 def _last(topic: StoredTopic) -> str:

@@ -18,6 +18,7 @@ from sac_ros.bags.inference import Answers, answer
 from sac_ros.bags.model_figures import model_result
 from sac_ros.bags.recording import Progress, ReadingOptions, Recording, read_recording
 from sac_ros.bags.result import Evaluation, ModelResult
+from sac_ros.bags.streams import JointStream
 from sac_ros.bags.thresholds import judge
 from sac_ros.policy.runtime import Policy
 from sac_ros.utils.errors import BagError
@@ -201,7 +202,7 @@ def _warnings(recording: Recording, aligned: Aligned) -> list[str]:
         found.append("no recorded torques: nothing is compared with the policy's")
     elif not facts.commands.used:
         found.append(f"{facts.commands.topic}: no command belongs to a state")
-    elif not recording.named_commands:
+    elif not isinstance(recording.commands, JointStream):
         found.append(
             f"{facts.commands.topic} has no joint names: taken in the order "
             f"{', '.join(recording.command_joints)}"

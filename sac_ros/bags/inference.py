@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +14,13 @@ from sac_ros.bags.alignment import Aligned
 from sac_ros.bags.chained_runs import chained_runs
 from sac_ros.bags.columns import Spool, blocks
 from sac_ros.bags.decisions import NodeView
-from sac_ros.bags.figures import LatencyFigures
-from sac_ros.policy.goal import check_goal
+from sac_ros.bags.policy_inputs import PolicyInputs
+from sac_ros.policy.controller import check_goal
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.schedule import Decimator
 from sac_ros.utils.errors import GoalError
 
 _BATCH = 4096
-_TIMED_CALLS = 500
 
 
 @dataclass
@@ -39,7 +37,7 @@ class Answers:
         unknown: states without one because a run of the policy before them was not recorded.
         control_rate_hz: of those runs: that of training, or of the states where they are slower.
         refused_goals: why, to how many.
-        order: [n] where each joint of the recording stands in the policy.
+        inputs: what it was given.
     """
 
     torque: NDArray[np.float32]
@@ -50,7 +48,12 @@ class Answers:
     unknown: int
     control_rate_hz: float
     refused_goals: Counter[str]
-    order: NDArray[np.intp]
+    inputs: PolicyInputs
+
+    @property
+    def order(self) -> NDArray[np.intp]:
+        """[n] where each joint of the recording stands in the policy."""
+        return self.inputs.order
 
 
 def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> Answers:
@@ -65,19 +68,21 @@ def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> A
     spec = policy.spec
     order = np.array([spec.joint_names.index(name) for name in aligned.facts.joint_names])
     goal_row, goals, refused = _goals(policy, aligned, fixed_goal)
+    inputs = PolicyInputs(aligned, goals, goal_row, order)
     period = max(1.0 / spec.control_rate_hz, aligned.period_s)
     held, anew, orphans = _held(spec.control_rate_hz, aligned, goal_row >= 0)
-    rows, run = np.unique(held[held >= 0], return_inverse=True)
+    rows = np.unique(held[held >= 0])
+    run = np.searchsorted(rows, held[held >= 0])
     unknown = 0
     if policy.state_size:
         begins = np.isin(rows, anew), np.isin(rows, orphans)
-        asked, known = chained_runs(policy, aligned, goals, goal_row, rows, order, begins, spool)
+        asked, known = chained_runs(policy, inputs, rows, begins, spool)
         answered = held >= 0
         answered[answered] = known[run]
         unknown = int((held >= 0).sum() - answered.sum())
         run = run[answered[held >= 0]]
     else:
-        asked = _batched_runs(policy, aligned, goals, goal_row, rows, order, spool)
+        asked = _batched_runs(policy, inputs, rows, spool)
         answered = held >= 0
     run_of = np.full(len(held), -1, dtype=np.int64)
     run_of[answered] = run
@@ -89,42 +94,8 @@ def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> A
         goal[part] = np.nan
         known = goal_row[part] >= 0
         goal[part][known] = goals[goal_row[part][known]]
-    gravity = _gravity(policy, aligned, np.where(answered, held, -1), order, spool)
-    return Answers(torque, gravity, goal, rows, answered, unknown, 1.0 / period, refused, order)
-
-
-def measure_latency(policy: Policy, aligned: Aligned, answers: Answers) -> LatencyFigures:
-    """Time single inferences on the recording's own states, as the robot would make them.
-
-    The policy answers at least one of them.
-    """
-    rows = answers.rows[np.linspace(0, len(answers.rows) - 1, _TIMED_CALLS + 1).astype(np.intp)]
-    state = np.zeros(policy.state_size, dtype=np.float32)
-    inverse = np.argsort(answers.order)
-    inputs = [
-        (
-            aligned.position[row][inverse].astype(np.float32),
-            aligned.velocity[row][inverse].astype(np.float32),
-            answers.goal[row],
-        )
-        for row in rows
-    ]
-    seconds = []
-    for position, velocity, goal in inputs:
-        start = time.perf_counter()
-        policy(position, velocity, goal, state=state)
-        seconds.append(time.perf_counter() - start)
-    rest = np.array(seconds[1:])
-    p50, p95, p99 = (float(value) for value in np.percentile(rest, (50, 95, 99)))
-    return LatencyFigures(
-        calls=len(seconds),
-        first_s=seconds[0],
-        p50_s=p50,
-        p95_s=p95,
-        p99_s=p99,
-        max_s=float(rest.max()),
-        period_share_p99=p99 * answers.control_rate_hz,
-    )
+    gravity = _gravity(policy, inputs, np.where(answered, held, -1), spool)
+    return Answers(torque, gravity, goal, rows, answered, unknown, 1.0 / period, refused, inputs)
 
 
 def _goals(
@@ -179,8 +150,8 @@ def _held(rate_hz: float, aligned: Aligned, has_goal: NDArray[np.bool_]) -> Held
             place += 1
     held = np.full(len(has_goal), -1, dtype=np.int64)
     if due:
-        runs = np.searchsorted(due, np.arange(len(with_goal)), side="right") - 1
-        held[with_goal] = with_goal[np.array(due)[runs]]
+        ran = with_goal[due]
+        held[with_goal] = ran[np.searchsorted(ran, with_goal, side="right") - 1]
     return held, with_goal[anew].tolist(), []
 
 
@@ -224,42 +195,25 @@ def _held_by_node(run: NDArray[np.int64], view: NodeView, has_goal: NDArray[np.b
 
 
 def _gravity(
-    policy: Policy,
-    aligned: Aligned,
-    held: NDArray[np.int64],
-    order: NDArray[np.intp],
-    spool: Spool,
+    policy: Policy, inputs: PolicyInputs, held: NDArray[np.int64], spool: Spool
 ) -> NDArray[np.float32] | None:
     """Return g(q) at the state on which the policy ran; at a state's own where it did not."""
     if policy.spec.gravity_compensation == "robot":
         return None
-    gravity = spool.empty((len(held), len(order)), np.float32)
-    inverse = np.argsort(order)
+    gravity = spool.empty((len(held), len(inputs.order)), np.float32)
+    inverse = np.argsort(inputs.order)
     for part in blocks(len(held), _BATCH):
         rows = np.where(held[part] >= 0, held[part], np.arange(part.start, part.stop))
-        told = policy.gravity(aligned.position[rows][:, inverse])
+        told = policy.gravity(inputs.aligned.position[rows][:, inverse])
         assert told is not None
-        gravity[part] = told[:, order]
+        gravity[part] = told[:, inputs.order]
     return gravity
 
 
 def _batched_runs(
-    policy: Policy,
-    aligned: Aligned,
-    goals: NDArray[np.float64],
-    goal_row: NDArray[np.int64],
-    rows: NDArray[np.intp],
-    order: NDArray[np.intp],
-    spool: Spool,
+    policy: Policy, inputs: PolicyInputs, rows: NDArray[np.intp], spool: Spool
 ) -> NDArray[np.float32]:
-    torque = spool.empty((len(rows), len(order)), np.float32)
-    inverse = np.argsort(order)
+    torque = spool.empty((len(rows), len(inputs.order)), np.float32)
     for part in blocks(len(rows), _BATCH):
-        chosen = rows[part]
-        asked, _ = policy(
-            aligned.position[chosen][:, inverse],
-            aligned.velocity[chosen][:, inverse],
-            goals[goal_row[chosen]],
-        )
-        torque[part] = asked[:, order]
+        torque[part] = policy(*inputs.at(rows[part]))[0][:, inputs.order]
     return torque

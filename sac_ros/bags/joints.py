@@ -8,8 +8,12 @@ from collections.abc import Mapping, Sequence
 from sac_ros.utils.errors import BagError, ConfigurationError
 
 
-def parse_mapping(texts: Sequence[str]) -> dict[str, str]:
+def parse_mapping(texts: Sequence[str], option: str = "--joints") -> dict[str, str]:
     """Read ``policy=bag`` pairs, each text one or several of them separated by commas.
+
+    Args:
+        texts: of the pairs.
+        option: where they come from, for errors.
 
     Raises:
         ConfigurationError: a pair is not of that form, or a name stands twice on a side.
@@ -18,9 +22,9 @@ def parse_mapping(texts: Sequence[str]) -> dict[str, str]:
     for pair in (part for text in texts for part in text.split(",") if part):
         policy, equals, bag = pair.partition("=")
         if not (policy and equals and bag):
-            raise ConfigurationError(f"--joints must be policy=bag pairs; got {pair!r}")
+            raise ConfigurationError(f"{option} must be policy=bag pairs; got {pair!r}")
         if policy in pairs or bag in pairs.values():
-            raise ConfigurationError(f"--joints must name each joint once; {pair!r} does not")
+            raise ConfigurationError(f"{option} must name each joint once; {pair!r} does not")
         pairs[policy] = bag
     return pairs
 
@@ -54,24 +58,20 @@ def bag_joints(
     return names
 
 
-def command_order(
-    names: Sequence[str], asked: Sequence[str], option: str = "--command-joints"
-) -> list[int]:
+def command_order(names: Sequence[str], asked: Sequence[str]) -> list[int]:
     """Return where each of the policy's joints stands in a command that carries no names.
 
     Args:
         names: [n] the bag's name of each of the policy's joints.
         asked: the bag's names in the order of a command; empty: that of `names`.
-        option: where `asked` comes from, for the error.
 
     Raises:
         ConfigurationError: `asked` are not the same joints.
     """
-    if not asked:
-        return list(range(len(names)))
+    asked = asked or names
     if sorted(asked) != sorted(names):
         raise ConfigurationError(
-            f"{option} must be the joints {', '.join(names)} in the order of a command; "
+            f"--command-joints must be the joints {', '.join(names)} in the order of a command; "
             f"got {', '.join(asked)}"
         )
     return [list(asked).index(name) for name in names]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,26 +10,22 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.alignment import Aligned
 from sac_ros.bags.columns import Spool, finite_rows, take_rows
-from sac_ros.bags.figures import (
-    DivergenceFigures,
-    ErrorFigures,
-    LagFigures,
-    LimitFigures,
-    SmoothnessFigures,
-)
-from sac_ros.bags.inference import Answers, measure_latency
+from sac_ros.bags.inference import Answers
 from sac_ros.bags.metrics.coverage import coverage_figures
-from sac_ros.bags.metrics.divergence import divergence_figures
-from sac_ros.bags.metrics.errors import all_errors
-from sac_ros.bags.metrics.lag import lag_figures
-from sac_ros.bags.metrics.limits import rate_figures, state_figures, torque_figures
+from sac_ros.bags.metrics.divergence import DivergenceFigures, divergence_figures
+from sac_ros.bags.metrics.errors import ErrorFigures, all_errors
+from sac_ros.bags.metrics.lag import LagFigures, lag_figures
+from sac_ros.bags.metrics.latency import measure_latency
+from sac_ros.bags.metrics.limits import LimitFigures, rate_figures, state_figures, torque_figures
 from sac_ros.bags.metrics.resample import windows
 from sac_ros.bags.metrics.safety import joint_limits, review
-from sac_ros.bags.metrics.smoothness import smoothness_figures
+from sac_ros.bags.metrics.smoothness import SmoothnessFigures, smoothness_figures
 from sac_ros.bags.result import ModelResult
 from sac_ros.policy.runtime import Policy
 
 Array = NDArray[np.float64]
+_TIMED_CALLS = 501  # the first one warms up
+
 Series = dict[str, NDArray[Any]]
 
 
@@ -52,13 +47,10 @@ def model_result(
         order,
         spool,
     )
-    series: Series = {
-        "policy_torque": answers.torque,
-        "published_torque": reviewed.published,
-    }
-    compared = _Compared(aligned, answers, limit, spool)
-    errors, lag, divergence = compared.figures(series)
+    series: Series = {"policy_torque": answers.torque, "published_torque": reviewed.published}
+    errors, lag, divergence = _against_recording(aligned, answers, limit, series, spool)
     limits, recorded_limits = _limits(policy, aligned, answers, limit, spool)
+    timed = answers.rows[np.linspace(0, len(answers.rows) - 1, _TIMED_CALLS).astype(np.intp)]
     result = ModelResult(
         label=label,
         path=str(policy.path),
@@ -78,54 +70,38 @@ def model_result(
         faults=reviewed.faults,
         smoothness=_smoothness(aligned, answers, reviewed.published, limit, series, spool),
         coverage=coverage_figures(aligned.position, aligned.velocity, answers.goal, spec, order),
-        latency=measure_latency(policy, aligned, answers),
+        latency=measure_latency(policy, answers.inputs.at(timed), answers.control_rate_hz),
         divergence=divergence,
     )
     return result, series
 
 
-class _Compared:
-    """The samples that have a recorded torque and the policy's."""
-
-    def __init__(self, aligned: Aligned, answers: Answers, limit: Array, spool: Spool) -> None:
-        both = answers.answered[aligned.commanded] & finite_rows(aligned.torque)
-        both &= finite_rows(answers.torque)[aligned.commanded]
-        chosen = np.flatnonzero(both)
-        rows = aligned.commanded[chosen]
-        self._time_s = aligned.time_s[rows]
-        self._segment = aligned.segment[rows]
-        self._policy = take_rows(spool, answers.torque, rows)
-        self._recorded = take_rows(spool, aligned.torque, chosen)
-        self._limit = limit
-        self._joints = aligned.facts.joint_names
-        self._rate_hz = 1.0 / aligned.period_s if aligned.period_s > 0.0 else 0.0
-
-    def figures(
-        self, series: Series
-    ) -> tuple[tuple[ErrorFigures, ...], LagFigures | None, DivergenceFigures | None]:
-        if not len(self._time_s):
-            return (), None, None
-        errors = all_errors(self._asked, self._was, self._time_s, self._limit)
-        divergence = divergence_figures(
-            self._asked, self._was, self._time_s, self._segment, self._limit, self._joints
-        )
-        if len(self._time_s) < 2:
-            return errors, None, divergence
-        rate = 1.0 / float(np.median(np.diff(self._time_s)))
-
-        def pairs() -> Iterator[tuple[Array, ...]]:
-            return windows(self._time_s, self._segment, rate, self._recorded, self._policy)
-
-        lag, series["lag_s"], series["lag_correlation"] = lag_figures(
-            pairs, rate, self._limit, errors[0].overall.rmse_share
-        )
-        return errors, lag, divergence
-
-    def _asked(self, part: slice) -> Array:
-        return self._policy[part].astype(np.float64)
-
-    def _was(self, part: slice) -> Array:
-        return np.asarray(self._recorded[part])
+def _against_recording(
+    aligned: Aligned, answers: Answers, limit: Array, series: Series, spool: Spool
+) -> tuple[tuple[ErrorFigures, ...], LagFigures | None, DivergenceFigures | None]:
+    """Compare the torques of the samples that have a recorded one and the policy's."""
+    both = answers.answered[aligned.commanded] & finite_rows(aligned.torque)
+    both &= finite_rows(answers.torque)[aligned.commanded]
+    chosen = np.flatnonzero(both)
+    if not len(chosen):
+        return (), None, None
+    rows = aligned.commanded[chosen]
+    time_s, segment = aligned.time_s[rows], aligned.segment[rows]
+    policy = take_rows(spool, answers.torque, rows)
+    recorded = take_rows(spool, aligned.torque, chosen)
+    errors = all_errors(policy, recorded, time_s, limit)
+    joints = aligned.facts.joint_names
+    divergence = divergence_figures(policy, recorded, time_s, segment, limit, joints)
+    if len(rows) < 2:
+        return errors, None, divergence
+    rate = 1.0 / float(np.median(np.diff(time_s)))
+    lag, series["lag_s"], series["lag_correlation"] = lag_figures(
+        lambda: windows(time_s, segment, rate, recorded, policy),
+        rate,
+        limit,
+        errors[0].overall.rmse_share,
+    )
+    return errors, lag, divergence
 
 
 def _limits(
@@ -133,20 +109,22 @@ def _limits(
 ) -> tuple[tuple[LimitFigures, ...], tuple[LimitFigures, ...]]:
     """Return what policy and states do to the limits, and what the recorded torque does."""
     joints, slew = aligned.facts.joint_names, joint_limits(policy.spec, answers.order).slew
-    time_s, segment = aligned.time_s, aligned.segment
-    asked = take_rows(spool, answers.torque, answers.rows)
-    found = (
-        *torque_figures(asked, limit, time_s[answers.rows], joints),
-        rate_figures(asked, segment[answers.rows], slew, time_s[answers.rows], joints),
-        *state_figures(aligned.position, aligned.velocity, policy.spec, answers.order, time_s),
+
+    def of_torque(
+        torque: NDArray[np.floating], rows: NDArray[np.intp]
+    ) -> tuple[LimitFigures, ...]:
+        time_s, segment = aligned.time_s[rows], aligned.segment[rows]
+        return (
+            *torque_figures(torque, limit, time_s, joints),
+            rate_figures(torque, segment, slew, time_s, joints),
+        )
+
+    own = of_torque(take_rows(spool, answers.torque, answers.rows), answers.rows)
+    states = state_figures(
+        aligned.position, aligned.velocity, policy.spec, answers.order, aligned.time_s
     )
-    rows = aligned.commanded
-    if not len(rows):
-        return found, ()
-    return found, (
-        *torque_figures(aligned.torque, limit, time_s[rows], joints),
-        rate_figures(aligned.torque, segment[rows], slew, time_s[rows], joints),
-    )
+    recorded = of_torque(aligned.torque, aligned.commanded) if len(aligned.commanded) else ()
+    return (*own, *states), recorded
 
 
 def _smoothness(
@@ -161,17 +139,16 @@ def _smoothness(
     rate = answers.control_rate_hz
     usable = np.flatnonzero(finite_rows(answers.torque))
     commands = np.flatnonzero(finite_rows(aligned.torque))
-    recorded = take_rows(spool, aligned.torque, commands)
-    every: tuple[tuple[str, NDArray[np.intp], NDArray[np.floating]], ...] = (
-        ("policy", usable, take_rows(spool, answers.torque, usable)),
-        ("published", usable, take_rows(spool, published, usable)),
-        ("recorded", aligned.commanded[commands], recorded),
-    )
     found = []
-    for name, where, torque in every:
-        if not len(where):
+    for name, torque, chosen, rows in (
+        ("policy", answers.torque, usable, usable),
+        ("published", published, usable, usable),
+        ("recorded", aligned.torque, commands, aligned.commanded[commands]),
+    ):
+        if not len(rows):
             continue
-        grid = windows(aligned.time_s[where], aligned.segment[where], rate, torque)
+        torques = take_rows(spool, torque, chosen)
+        grid = windows(aligned.time_s[rows], aligned.segment[rows], rate, torques)
         figures, spectrum = smoothness_figures(name, (each for (each,) in grid), rate, limit)
         found.append(figures)
         if name != "published":

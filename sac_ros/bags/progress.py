@@ -16,19 +16,18 @@ _LONG = 200_000  # messages; fewer are read in a second
 @contextlib.contextmanager
 def progress_bar(hidden: bool) -> Iterator[Progress]:
     """Yield what is to be told the progress; it shows nothing unless stderr is a terminal."""
-    bar: list[Any] = []
+    with contextlib.ExitStack() as shown:
+        bar: Any = None
 
-    def update(done: int, expected: int) -> None:
-        if hidden or expected < _LONG or not sys.stderr.isatty():
-            return
-        if not bar:
-            from tqdm import tqdm  # noqa: PLC0415 - only where one is shown
+        def update(done: int, expected: int) -> None:
+            nonlocal bar
+            if hidden or expected < _LONG or not sys.stderr.isatty():
+                return
+            if bar is None:
+                from tqdm import tqdm  # noqa: PLC0415 - only where one is shown
 
-            bar.append(tqdm(total=expected, unit=" messages", unit_scale=True, desc="reading"))
-        bar[0].update(done - bar[0].n)
+                new = tqdm(total=expected, unit=" messages", unit_scale=True, desc="reading")
+                bar = shown.enter_context(new)
+            bar.update(done - bar.n)
 
-    try:
         yield update
-    finally:
-        for each in bar:
-            each.close()

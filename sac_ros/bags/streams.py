@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.columns import Spool
-from sac_ros.bags.storage import Message
+from sac_ros.bags.reader.storage import Message, StoredTopic
 from sac_ros.cdr import CdrError, Layout, read_layout
 
 Array = NDArray[np.float64]
 
+_TIMES = ("received_ns", "sent_ns", "stamp_ns")
+_FIELDS = ("position", "velocity", "effort")
 _LAYOUTS = 16  # shapes tried on a batch; what has more is no publisher but damage
 
 NOT_DECODED = "cannot be decoded"
@@ -24,27 +26,29 @@ NO_JOINT = "has none of the policy's joints"
 
 
 class Stream(ABC):
-    """Base of the streams: what is appended in any order comes out by time of recording.
+    """Base of the streams: messages of one topic, in any order.
 
     Attributes:
         topic, kind: its name and type.
+        columns: of all usable messages, by time of recording, once it is finished:
+            ``received_ns``, ``sent_ns`` and ``stamp_ns`` [m], and the values of its messages.
         read: messages that came.
         dropped: the reason to how many.
         example: the first thing that was wrong, for an error.
         trailing: messages with bytes behind their end.
     """
 
-    def __init__(self, topic: str, kind: str, spool: Spool, widths: Mapping[str, int]) -> None:
-        self.topic = topic
-        self.kind = kind
+    def __init__(self, topic: StoredTopic, spool: Spool, widths: Mapping[str, int]) -> None:
+        self.topic = topic.name
+        self.kind = topic.type
+        self.columns: dict[str, NDArray[Any]] = {}
         self.read = 0
         self.dropped: Counter[str] = Counter()
         self.example = ""
         self.trailing = 0
-        times = {"received_ns": 0, "sent_ns": 0, "stamp_ns": 0}
         self._widths = dict(widths)
         self._columns = {
-            **{name: spool.column(0, np.int64) for name in times},
+            **{name: spool.column(0, np.int64) for name in _TIMES},
             **{name: spool.column(width) for name, width in widths.items()},
         }
         self._layouts: dict[int, list[Layout]] = {}
@@ -55,14 +59,13 @@ class Stream(ABC):
             _, received, sent, raw = zip(*messages, strict=True)
             self._take(raw, {"received_ns": _as_ns(received), "sent_ns": _as_ns(sent)})
 
-    def finish(self) -> dict[str, NDArray[Any]]:
-        """Return every column, in the order of `received_ns`."""
-        columns = {name: column.array() for name, column in self._columns.items()}
-        times = columns["received_ns"]
-        if len(times) and np.any(times[1:] < times[:-1]):  # bags that overlap
+    def finish(self) -> None:
+        """Fill `columns`."""
+        self.columns = {name: column.array() for name, column in self._columns.items()}
+        times = self.columns["received_ns"]
+        if np.any(times[1:] < times[:-1]):  # bags that overlap
             order = np.argsort(times, kind="stable")
-            columns = {name: column[order] for name, column in columns.items()}
-        return columns
+            self.columns = {name: column[order] for name, column in self.columns.items()}
 
     @abstractmethod
     def _refusal(self, layout: Layout) -> str:
@@ -135,24 +138,20 @@ class JointStream(Stream):
     """Joint states in the policy's joint order: position, velocity, effort, each [m, n]."""
 
     def __init__(
-        self, topic: str, kind: str, spool: Spool, joints: Sequence[str], fields: Sequence[str]
+        self, topic: StoredTopic, spool: Spool, joints: Sequence[str], needed: Sequence[str]
     ) -> None:
         """Reads some joints by name.
 
         Args:
-            topic: its name.
-            kind: its type.
+            topic: its name and type.
             spool: where columns go.
             joints: [n] names in the bag.
-            fields: those of position, velocity and effort that must be filled; others may be
+            needed: those of position, velocity and effort that must be filled; others may be
                 empty and are then NaN.
         """
-        super().__init__(
-            topic, kind, spool, dict.fromkeys(("position", "velocity", "effort"), len(joints))
-        )
+        super().__init__(topic, spool, dict.fromkeys(_FIELDS, len(joints)))
         self._joints = tuple(joints)
-        self._needed = tuple(fields)
-        self._index: dict[tuple[str, ...], list[int]] = {}
+        self._needed = tuple(needed)
 
     def _refusal(self, layout: Layout) -> str:
         missing = [joint for joint in self._joints if layout.names.count(joint) != 1]
@@ -161,30 +160,28 @@ class JointStream(Stream):
         if missing:
             twice = missing[0] in layout.names
             return f"joint {missing[0]} {'stands twice' if twice else 'is missing'}"
-        for field in ("position", "velocity", "effort"):
+        for field in _FIELDS:
             count = layout.arrays[field][1]
             if count != len(layout.names) and (count or field in self._needed):
                 return f"{field} has {count} values for {len(layout.names)} joints"
         return ""
 
     def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:
-        index = self._index.setdefault(
-            layout.names, [layout.names.index(joint) for joint in self._joints]
-        )
+        index = [layout.names.index(joint) for joint in self._joints]
         return {
             field: layout.doubles(block, field)[:, index]
             if layout.arrays[field][1]
             else np.full((len(block), len(index)), np.nan)
-            for field in ("position", "velocity", "effort")
+            for field in _FIELDS
         }
 
 
 class NumberStream(Stream):
     """Arrays of numbers without names, [m, n] in an order that was said otherwise."""
 
-    def __init__(self, topic: str, kind: str, spool: Spool, order: Sequence[int]) -> None:
+    def __init__(self, topic: StoredTopic, spool: Spool, order: Sequence[int]) -> None:
         """Reads ``data``; value ``order[i]`` is the policy's joint i."""
-        super().__init__(topic, kind, spool, {"effort": len(order)})
+        super().__init__(topic, spool, {"effort": len(order)})
         self._order = list(order)
 
     def _refusal(self, layout: Layout) -> str:
@@ -198,8 +195,8 @@ class NumberStream(Stream):
 class PoseStream(Stream):
     """Goal positions [m, 3]; `frames` are the frames that occurred, `frame` [m] indexes them."""
 
-    def __init__(self, topic: str, kind: str, spool: Spool) -> None:
-        super().__init__(topic, kind, spool, {"goal": 3, "frame": 1})
+    def __init__(self, topic: StoredTopic, spool: Spool) -> None:
+        super().__init__(topic, spool, {"goal": 3, "frame": 1})
         self.frames: list[str] = []
 
     def _refusal(self, layout: Layout) -> str:  # noqa: ARG002 - any pose will do

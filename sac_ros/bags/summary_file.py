@@ -73,34 +73,32 @@ def _finite(value: Any) -> Any:
 
 def _read(kind: Any, value: Any, where: str) -> Any:
     """Return a JSON value as the type of a field, the dataclasses of `result` among them."""
+    origin, arguments = get_origin(kind), get_args(kind)
     if kind is Any:
         return tuple(value) if isinstance(value, list) else value
-    if dataclasses.is_dataclass(kind):
-        return _read_fields(kind, value, where)
-    origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        chosen = next(each for each in arguments if each is not type(None))
-        return None if value is None else _read(chosen, value, where)
+        return None if value is None else _read(arguments[0], value, where)
     if origin is tuple:
-        if not isinstance(value, list):
-            raise TypeError(f"{where} must be a list")
+        _check(value, list, "a list", where)
         each = [arguments[0]] * len(value) if arguments[-1] is ... else list(arguments)
         pairs = zip(each, value, strict=True)
         return tuple(_read(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(pairs))
     if origin is dict:
-        if not isinstance(value, dict):
-            raise TypeError(f"{where} must be an object")
+        _check(value, dict, "an object", where)
         return {key: _read(arguments[1], each, f"{where}.{key}") for key, each in value.items()}
-    number = kind is float and isinstance(value, int) and not isinstance(value, bool)
-    if not (isinstance(value, kind) or number):
-        raise TypeError(f"{where} must be of type {kind.__name__}; got {value!r}")
-    return float(value) if number else value
+    if dataclasses.is_dataclass(kind):
+        _check(value, dict, "an object", where)
+        hints = get_type_hints(kind)
+        if missing := hints.keys() - value.keys():
+            raise KeyError(f"{where} has no field {sorted(missing)[0]}")
+        fields = {name: _read(hints[name], value[name], f"{where}.{name}") for name in hints}
+        return kind(**fields)  # type: ignore[operator]  # mypy takes it for an instance
+    if kind is float and type(value) is int:
+        return float(value)
+    _check(value, kind, f"of type {kind.__name__}", where)
+    return value
 
 
-def _read_fields(kind: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, dict):
-        raise TypeError(f"{where} must be an object")
-    hints = get_type_hints(kind)
-    if missing := hints.keys() - value.keys():
-        raise KeyError(f"{where} has no field {sorted(missing)[0]}")
-    return kind(**{name: _read(hints[name], value[name], f"{where}.{name}") for name in hints})
+def _check(value: Any, kind: type, words: str, where: str) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{where} must be {words}; got {value!r}")

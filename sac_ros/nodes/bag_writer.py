@@ -3,23 +3,70 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray, String
 
-from sac_ros.nodes.recorded_topics import RecordedTopic
 from sac_ros.utils.errors import ConfigurationError, SacRosError
+
+
+class RecordedTopic(NamedTuple):
+    """One topic of a recording.
+
+    Attributes:
+        name: as the nodes use it: relative, or absolute where they do.
+        message: the class of its messages.
+        latched: whether its last messages are kept for who subscribes late.
+    """
+
+    name: str
+    message: Any
+    latched: bool = False
+
+    @property
+    def msgtype(self) -> str:
+        """The type as bags name it, such as ``sensor_msgs/msg/JointState``."""
+        return f"{self.message.__module__.partition('.')[0]}/msg/{self.message.__name__}"
+
+
+RECORDED = (
+    RecordedTopic("joint_states", JointState),
+    RecordedTopic("goal_pose", PoseStamped),
+    RecordedTopic("commands", Float64MultiArray),
+    RecordedTopic("policy_node/policy_torque", JointState),
+    RecordedTopic("policy_node/applied_torque", JointState),
+    RecordedTopic("policy_node/decisions", String, latched=True),
+    RecordedTopic("policy_node/policy_spec", String, latched=True),
+    RecordedTopic("robot_description", String, latched=True),
+    RecordedTopic("/diagnostics", DiagnosticArray),
+    RecordedTopic("/clock", Clock),
+)
+"""States, goals, what was commanded, asked and applied, and why; the policy's and robot's own
+descriptions. The decisions (see `sac_ros.nodes.decision_log`) hold the interventions."""
+
+
+def absolute(name: str, namespace: str) -> str:
+    """Return a topic's full name in a namespace such as ``/left``, ``left`` or an empty text."""
+    if name.startswith("/"):
+        return name
+    parts = [part for part in (*namespace.split("/"), name) if part]
+    return "/" + "/".join(parts)
+
 
 STORAGES = tuple(plugin.name.lower() for plugin in StoragePlugin)
 """``sqlite3`` and ``mcap``."""
-
-_FAILURES = (OSError, sqlite3.Error)  # of the two storages
 
 
 class BagWriteError(SacRosError):
@@ -74,10 +121,8 @@ class BagWriter:
         Raises:
             BagWriteError: the disk is full, or gone.
         """
-        try:
+        with self._refusing("written"):
             self._writer.write(self._connections[topic], time_ns, cdr)
-        except _FAILURES as error:
-            raise BagWriteError(f"bag {self.path} cannot be written: {error}") from error
         self.counts[topic] += 1
 
     def flush(self) -> None:
@@ -88,10 +133,8 @@ class BagWriter:
         Raises:
             BagWriteError: the disk is full, or gone.
         """
-        try:
+        with self._refusing("written"):
             _flush(self._writer.storage)
-        except _FAILURES as error:
-            raise BagWriteError(f"bag {self.path} cannot be written: {error}") from error
 
     def close(self) -> None:
         """Write the index and the metadata; without them the bag is not whole.
@@ -99,10 +142,15 @@ class BagWriter:
         Raises:
             BagWriteError: the disk is full, or gone.
         """
-        try:
+        with self._refusing("closed"):
             self._writer.close()
-        except _FAILURES as error:
-            raise BagWriteError(f"bag {self.path} cannot be closed: {error}") from error
+
+    @contextlib.contextmanager
+    def _refusing(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:  # of the two storages
+            raise BagWriteError(f"bag {self.path} cannot be {what}: {error}") from error
 
 
 def _flush(storage: Any) -> None:

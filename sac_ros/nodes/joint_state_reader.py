@@ -6,6 +6,7 @@ from __future__ import annotations
 import struct
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sac_ros.cdr import JOINT_STATE, CdrError, Layout, read_layout
 from sac_ros.policy.safety_config import Array
@@ -44,26 +45,6 @@ class JointStateReader:
         Raises:
             JointStateError: the bytes are no joint state.
         """
-        self._look(raw)
-
-    def read(self, raw: bytes) -> tuple[Array, Array]:
-        """Return ``(position, velocity)``, each [n], rad and rad/s, of a serialised message.
-
-        Raises:
-            JointStateError: the bytes are no joint state, a joint is missing or named twice, the
-                lengths of the fields differ, or velocities are not filled. There is no default
-                for a value that is not there.
-        """
-        known = self._look(raw)
-        if not known.usable:
-            joints = self._find_joints()
-            for field in ("position", "velocity"):
-                self._check_length(field, known.layout.arrays[field][1])
-            known.use(joints)
-        known.take(raw, self._state)
-        return self._state[0], self._state[1]
-
-    def _look(self, raw: bytes) -> _Known:
         known = self._known
         if known is None or not known.describes(raw):
             self._known, self.stamp_ns, self.frame, self.names = None, 0, "", ()
@@ -76,7 +57,26 @@ class JointStateReader:
             known = self._known = _Known(layout)
             self.frame, self.names = layout.texts["frame_id"], layout.names
         self.stamp_ns = known.stamp_ns(raw)
-        return known
+
+    def read(self, raw: bytes) -> tuple[Array, Array]:
+        """Return ``(position, velocity)``, each [n], rad and rad/s, of a serialised message.
+
+        Raises:
+            JointStateError: the bytes are no joint state, a joint is missing or named twice, the
+                lengths of the fields differ, or velocities are not filled. There is no default
+                for a value that is not there.
+        """
+        self.look(raw)
+        known = self._known
+        assert known is not None
+        if known.index is None:
+            joints = self._find_joints()
+            for field in ("position", "velocity"):
+                self._check_length(field, known.layout.arrays[field][1])
+            known.use(joints)
+        numbers = np.frombuffer(raw, known.dtype, known.count, known.first)
+        numbers.take(known.index, out=self._state, mode="clip")  # other modes make a copy first
+        return self._state[0], self._state[1]
 
     def _find_joints(self) -> list[int]:
         """Return the place of each of the policy's joints among the names."""
@@ -106,12 +106,18 @@ class _Known:
 
     Attributes:
         layout: where the numbers are.
-        usable: whether `use` was called.
+        first: where the first position is, bytes.
+        dtype: of the numbers.
+        count: of all numbers from the first position to the last velocity.
+        index: [2, n] which of them are positions and velocities of the policy's joints; None
+            until `use`.
     """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self.usable = False
+        self.index: NDArray[np.intp] | None = None
+        self.dtype = np.dtype(f"{layout.order}f8")
+        self.first = self.count = 0
         assert layout.stamp is not None  # a joint state has a header
         self._stamp_at = layout.stamp
         self._stamp = struct.Struct(f"{layout.order}iI")
@@ -125,14 +131,12 @@ class _Known:
 
         CDR aligns doubles, so those of both fields and all between lie on one grid of 8 bytes.
         """
-        (self._first, count), (velocity, _) = (
+        (self.first, count), (velocity, _) = (
             self.layout.arrays[field] for field in ("position", "velocity")
         )
-        between = (velocity - self._first) // 8
-        self._count = between + count
-        self._dtype = np.dtype(f"{self.layout.order}f8")
-        self._index = np.array([joints, [between + joint for joint in joints]])
-        self.usable = True
+        between = (velocity - self.first) // 8
+        self.count = between + count
+        self.index = np.array([joints, [between + joint for joint in joints]])
 
     def describes(self, raw: bytes) -> bool:
         """Tell whether another message has everything at the same places."""
@@ -144,8 +148,3 @@ class _Known:
         """Return the header's stamp, ns."""
         seconds, nanoseconds = self._stamp.unpack_from(raw, self._stamp_at)
         return int(seconds * 1_000_000_000 + nanoseconds)
-
-    def take(self, raw: bytes, out: Array) -> None:
-        """Write positions and velocities to ``out``, [2, n]."""
-        numbers = np.frombuffer(raw, self._dtype, self._count, self._first)
-        numbers.take(self._index, out=out, mode="clip")  # any other mode makes a copy first

@@ -7,12 +7,22 @@ Imports `launch`, which comes with ROS 2 but not from PyPI: only launch files im
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, SomeSubstitutionsType
 from launch.action import Action
-from launch.actions import LogInfo, OpaqueCoroutine, OpaqueFunction, RegisterEventHandler, Shutdown
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    LogInfo,
+    OpaqueCoroutine,
+    OpaqueFunction,
+    RegisterEventHandler,
+    Shutdown,
+)
 from launch.conditions import IfCondition
 from launch.event_handlers import OnProcessStart
 from launch.events import Shutdown as ShutdownEvent
@@ -23,9 +33,12 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.ros_adapters import get_ros_node
 
-from sac_ros.nodes.bring_up import BringUp, BringUpError
+from sac_ros.nodes.bag_writer import RECORDED, absolute, new_bag_name
+from sac_ros.nodes.parameters import describe, read
+from sac_ros.nodes.remote_node import RemoteNode, RemoteNodeError
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.package_share import share_path
+from sac_ros.utils.settings import leaves
 
 
 def bring_up(policy: Node, joint_states: SomeSubstitutionsType, *, timeout: float) -> Action:
@@ -42,16 +55,16 @@ def bring_up(policy: Node, joint_states: SomeSubstitutionsType, *, timeout: floa
     async def coroutine(context: LaunchContext) -> None:
         topic = perform_substitutions(context, normalize_to_list_of_substitutions(joint_states))
         name = policy.node_name
-        steps = BringUp(
+        topic = topic if topic.startswith("/") else f"{name.rpartition('/')[0]}/{topic}"
+        remote = RemoteNode(
             get_ros_node(context),
             name,
-            topic if topic.startswith("/") else f"{name.rpartition('/')[0]}/{topic}",
             timeout=timeout,
             given_up=lambda: "the launch is shutting down" if context.is_shutdown else "",
         )
         try:
-            await asyncio.get_running_loop().run_in_executor(None, steps.run)
-        except BringUpError as error:
+            await asyncio.to_thread(remote.bring_up, topic)
+        except RemoteNodeError as error:
             if not context.is_shutdown:
                 get_logger("launch").error(str(error))
                 await context.emit_event(ShutdownEvent(reason=str(error)))
@@ -166,3 +179,134 @@ def _missing(package: str) -> Action | None:
             f"without it (sudo apt install ros-$ROS_DISTRO-{package.replace('_', '-')})"
         )
     return None
+
+
+class ParameterArguments:
+    """Launch arguments with the names of a node's parameters, empty unless they are given.
+
+    What is given overrides the parameter file; what is not leaves it alone.
+    """
+
+    def __init__(self, node: str, config_class: type, *, leave_out: Collection[str] = ()) -> None:
+        """Takes the parameters of a node but for those to leave out.
+
+        Args:
+            node: name of the node whose parameter file there is, for the descriptions; empty:
+                the launch file takes none.
+            config_class: its configuration class.
+            leave_out: parameters for which the launch file has arguments of its own, or none.
+        """
+        self._node = node
+        self._leaves = [leaf for leaf in leaves(config_class) if leaf.name not in leave_out]
+
+    def declared(self) -> list[DeclareLaunchArgument]:
+        """The arguments, for the launch description."""
+        return [
+            DeclareLaunchArgument(
+                leaf.name, default_value="", description=describe(leaf, self._node)
+            )
+            for leaf in self._leaves
+        ]
+
+    def checked(self) -> OpaqueFunction:
+        """An action that raises as `given` does: for the place before any process is started.
+
+        A launch that ends with an exception leaves behind what it has started.
+        """
+
+        def check(context: LaunchContext) -> list[Action]:
+            self.given(context)
+            return []
+
+        return OpaqueFunction(function=check)
+
+    def given(self, context: LaunchContext) -> dict[str, Any]:
+        """The parameters that the user gave, as the types that they have.
+
+        Raises:
+            ConfigurationError: a value is of another type, or outside its valid set.
+        """
+        # The default is for a launch file that only hands an argument on to another one.
+        texts = {
+            leaf: LaunchConfiguration(leaf.name, default="").perform(context)
+            for leaf in self._leaves
+        }
+        return {leaf.name: read(leaf, text) for leaf, text in texts.items() if text}
+
+
+# The storage is named for both recorders: what was written before a crash can be recovered.
+_STORAGE = "mcap"
+
+
+def recording(remapped: Mapping[str, str]) -> list[Action]:
+    """Declares the arguments `record` and `bag`, and records where `record` is true.
+
+    The recorder starts before the nodes that come after it in the launch description.
+
+    Args:
+        remapped: topics of `RECORDED` that have other names, with the launch argument that tells
+            each; the launch argument `namespace` holds for all of them.
+
+    The launch ends with a `ConfigurationError` where the bag exists already.
+    """
+
+    def start(context: LaunchContext) -> list[Action]:
+        names = {topic: LaunchConfiguration(argument) for topic, argument in remapped.items()}
+        bag = LaunchConfiguration("bag").perform(context) or new_bag_name()
+        if Path(bag).expanduser().exists():  # else the recorder ends, and the robot moves on
+            raise ConfigurationError(
+                f"launch argument bag must name a folder that does not exist yet; {bag} does"
+            )
+        if not _has_ros2_bag():
+            return [_recorder_node(bag, names)]
+        namespace = LaunchConfiguration("namespace").perform(context)
+        topics = [
+            names[each.name].perform(context) if each.name in names else each.name
+            for each in RECORDED
+        ]
+        return [_ros2_bag(bag, [absolute(topic, namespace) for topic in topics])]
+
+    return [
+        DeclareLaunchArgument(
+            "record",
+            default_value="false",
+            choices=["true", "false"],
+            description="true: record a rosbag2 of joint states, goals, commands, torques and "
+            "decisions, from which replay.launch.py and evaluate_bag work.",
+        ),
+        DeclareLaunchArgument(
+            "bag",
+            default_value="",
+            description="Folder that record:=true writes, which must not exist yet; empty: "
+            "sac_ros_DATE-TIME in the current directory.",
+        ),
+        OpaqueFunction(function=start, condition=IfCondition(LaunchConfiguration("record"))),
+    ]
+
+
+def _has_ros2_bag() -> bool:
+    try:
+        get_package_prefix("ros2bag")
+        get_package_prefix("rosbag2_storage_mcap")
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _ros2_bag(bag: str, topics: list[str]) -> Action:
+    command = ["ros2", "bag", "record", "--storage", _STORAGE, "--output", bag]
+    return ExecuteProcess(
+        name="ros2_bag_record", cmd=[*command, "--topics", *topics], output="screen"
+    )
+
+
+def _recorder_node(bag: str, names: Mapping[str, LaunchConfiguration]) -> Action:
+    return Node(
+        package="sac_ros",
+        executable="recorder_node",
+        name="recorder_node",
+        namespace=LaunchConfiguration("namespace"),
+        output="screen",
+        parameters=[{"bag": bag, "storage": _STORAGE}],
+        remappings=list(names.items()),
+    )

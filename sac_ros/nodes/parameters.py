@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import difflib
 import math
-from dataclasses import MISSING
+from dataclasses import MISSING, replace
 from typing import Any, TypeVar
 
+import yaml
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -17,15 +18,11 @@ from sac_ros.utils.settings import Leaf, build, leaves
 
 ConfigT = TypeVar("ConfigT")
 
-_TYPES = {
-    (bool, False): Parameter.Type.BOOL,
-    (int, False): Parameter.Type.INTEGER,
-    (float, False): Parameter.Type.DOUBLE,
-    (str, False): Parameter.Type.STRING,
-    (bool, True): Parameter.Type.BOOL_ARRAY,
-    (int, True): Parameter.Type.INTEGER_ARRAY,
-    (float, True): Parameter.Type.DOUBLE_ARRAY,
-    (str, True): Parameter.Type.STRING_ARRAY,
+_ARRAY_TYPES = {
+    bool: Parameter.Type.BOOL_ARRAY,
+    int: Parameter.Type.INTEGER_ARRAY,
+    float: Parameter.Type.DOUBLE_ARRAY,
+    str: Parameter.Type.STRING_ARRAY,
 }
 
 # Parameters that rclpy itself reads; a launch file may set them on any node.
@@ -65,7 +62,11 @@ def declare(node: Node, config_class: type[ConfigT], prefix: str = "") -> Config
         name = prefix + leaf.name
         value = leaf.default
         if name in overrides:
-            value = _checked(leaf, name, overrides[name].value)
+            value = overrides[name].value
+            # rclpy gives an empty YAML list as None, and arrays of numbers as array.array.
+            if leaf.length is not None and not isinstance(value, (str, bool, int, float)):
+                value = list(value or ())
+            value = replace(leaf, name=name).check(value, "parameter ")
         elif value is MISSING:
             raise ConfigurationError(f"parameter {name} must be given: {leaf.expected()}")
         _declare_one(node, name, leaf, value)
@@ -74,29 +75,15 @@ def declare(node: Node, config_class: type[ConfigT], prefix: str = "") -> Config
     return config
 
 
-def _checked(leaf: Leaf, name: str, value: Any) -> Any:
-    """Convert an override to the setting's own type, naming the parameter where that fails."""
-    # rclpy gives an empty YAML list as None, and arrays of numbers as array.array.
-    if leaf.length is not None:
-        value = [] if value is None else list(value) if hasattr(value, "__iter__") else value
-    try:
-        return leaf.check(value)
-    except ConfigurationError:
-        sentence = f"parameter {name} must be {leaf.expected()}; got {value!r}"
-        raise ConfigurationError(sentence) from None
-
-
 def _declare_one(node: Node, name: str, leaf: Leaf, value: Any) -> None:
     """Declare one parameter with its already checked value."""
-    kind = _TYPES[leaf.type, leaf.length is not None]
-    descriptor = _descriptor(leaf)
     if value == ():
         # rclpy takes the type from the value and would read an empty list as bytes: declare it
         # by type alone, which leaves it "not set" for ros2 param get.
-        node.declare_parameter(name, kind, descriptor, ignore_override=True)
-        return
-    ros_value = list(value) if isinstance(value, tuple) else value
-    node.declare_parameter(name, ros_value, descriptor, ignore_override=True)
+        value = _ARRAY_TYPES[leaf.type]
+    elif isinstance(value, tuple):
+        value = list(value)
+    node.declare_parameter(name, value, _descriptor(leaf), ignore_override=True)
 
 
 def _descriptor(leaf: Leaf) -> ParameterDescriptor:
@@ -134,3 +121,42 @@ def _refuse_unknown(node: Node, declared: list[str], prefix: str) -> None:
             f"parameter {name} is unknown to node {node.get_name()}{hint} "
             f"(valid parameters: {', '.join(sorted(declared))})"
         )
+
+
+def describe(leaf: Leaf, node: str) -> str:
+    """Say what a setting of a node is: meaning, valid set, unit, and what it is when left out.
+
+    Args:
+        leaf: the setting.
+        node: whose parameter file it may stand in; empty: there is none.
+    """
+    file = f"as in {node}'s parameter file, or else " if node else ""
+    left_out = f"{file}{_written(leaf.default) or 'empty'}"
+    return f"{leaf.rule.description} ({leaf.expected()}). Left out: {left_out}."
+
+
+def read(leaf: Leaf, text: str) -> Any:
+    """The value that ``text`` writes, as YAML: ``0.05``, ``true``, ``[10, 5]``, ``[a, b]``.
+
+    Raises:
+        ConfigurationError: it is of another type, or outside the valid set.
+    """
+    what = "launch argument "
+    if leaf.type is str and leaf.length is None:
+        return leaf.check(text, what)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    checked = leaf.check(value, what)
+    if checked == ():
+        # ROS cannot tell an empty list's type, so a parameter cannot be set to one.
+        raise ConfigurationError(f"{what}{leaf.name} must not be an empty list; leave it out")
+    return checked
+
+
+def _written(value: Any) -> str:
+    """A value as `read` takes it."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,27 +17,47 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
 from sac_ros.nodes.decision_log import DecisionLog
 from sac_ros.nodes.diagnostics import PolicyDiagnostics
 from sac_ros.nodes.direct_executor import UrgentCallbackGroup
+from sac_ros.nodes.goal_reader import GoalReader, tf2_lookup
+from sac_ros.nodes.joint_state_reader import JointStateReader
 from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.policy_config import PolicyNodeConfig
-from sac_ros.nodes.policy_loading import PolicyLoading, short_turns
-from sac_ros.nodes.policy_wiring import Callbacks, PolicyWiring
+from sac_ros.nodes.policy_publishers import UNNAMED, PolicyPublishers
 from sac_ros.nodes.realtime import prepare
 from sac_ros.nodes.spin import run_node
 from sac_ros.policy.controller import PolicyController
 from sac_ros.policy.runtime import Policy
-from sac_ros.policy.safety_events import Command
-from sac_ros.utils.errors import ConfigurationError, GoalError, JointStateError, SacRosError
+from sac_ros.policy.safety_events import Command, Fault
+from sac_ros.utils.errors import (
+    ConfigurationError,
+    GoalError,
+    JointStateError,
+    PolicyFileError,
+    SacRosError,
+)
 
+_TICKS_PER_WATCHDOG = 5
+_POLL_S = 0.0005
+_QUEUE = qos_profile_sensor_data.depth
+_REHEARSAL_S = 0.0009  # before a state: time for a cold run; a cache forgets in ten times that
+_RAMP_PERIOD_S = 0.002
+_LONGEST_RAMP_S = 3.0  # ros2 launch sends SIGKILL ten seconds after SIGINT
+_ACKNOWLEDGE_S = 1.0
+_OTHERS_PERIOD_S = 0.1
+_NAMING_S = 2.0  # in which DDS tells the name of a node that it has found
 _LONGEST_LOAD_S = 3.0  # a hundred times what it takes; a network drive may hang for ever
+# While a file is loaded; Python's own 5 ms are longer than the period of a robot's states.
+_SWITCH_INTERVAL_S = 0.0005
 
 
 class PolicyNode(LifecycleNode):
-    """Wires `PolicyController` to ROS; the decisions are all made there.
+    """Connects a `PolicyController`, which makes all decisions, to ROS.
 
     Everything runs in one thread, so a callback sees a consistent controller. Time is the steady
     clock throughout: neither a jump of the wall clock nor a stopped ``/clock`` may hold up the
@@ -51,19 +73,18 @@ class PolicyNode(LifecycleNode):
         super().__init__("policy_node")
         self._config = declare(self, PolicyNodeConfig)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._wiring: PolicyWiring | None = None
-        self._active = False
+        self._controller: PolicyController | None = None  # until configured
         self._emergency = False
+        self._problem = ""  # why the last joint state could not be read
+        self._reported: set[Fault] = set()
         self._decisions = DecisionLog(self)
         self._refusal: SacRosError | None = None
         self._diagnostics = PolicyDiagnostics(self.get_name())
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._urgent = UrgentCallbackGroup()
         self._emergency_stop = self.create_service(
-            SetBool,
-            "~/emergency_stop",
-            self._on_emergency_stop,
-            callback_group=UrgentCallbackGroup(),
+            SetBool, "~/emergency_stop", self._on_emergency_stop, callback_group=self._urgent
         )
         self.create_service(Trigger, "~/clear_fault", self._on_clear_fault)
         self.create_timer(self._config.diagnostics_period_s, self._diagnose, clock=self._steady)
@@ -87,19 +108,19 @@ class PolicyNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
-        """Disconnect and forget the policy."""
-        self._disconnect()
+        """Bring the torque to rest, disconnect and forget the policy."""
+        self._come_to_rest()
+        if self._controller is not None:
+            self._controller = None
+            for timer in (self._watchdog, self._rehearsal, self._look_around):
+                self.destroy_timer(timer)
+            self.destroy_subscription(self._states)
+            self.destroy_subscription(self._goals)
+            self._output.destroy()
         return TransitionCallbackReturn.SUCCESS
 
-    def on_shutdown(self, _state: LifecycleState) -> TransitionCallbackReturn:
-        """Bring the torque to rest and disconnect."""
-        self._disconnect()
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_error(self, _state: LifecycleState) -> TransitionCallbackReturn:
-        """Bring the torque to rest and start over as unconfigured."""
-        self._disconnect()
-        return TransitionCallbackReturn.SUCCESS
+    on_shutdown = on_cleanup
+    on_error = on_cleanup
 
     def stop(self) -> None:
         """Bring the torque to rest before the process ends, whatever it ends for."""
@@ -116,39 +137,54 @@ class PolicyNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
+        config = self._config
         path = self.get_parameter("model_path").value
         if not path:
             raise ConfigurationError("parameter model_path must name a policy file; it is empty")
         policy = self._load(path)
-        controller = PolicyController(policy, self._config)
-        controller.safety.emergency_stop(self._emergency)
-        callbacks = Callbacks(self._on_joint_state, self._on_goal, self._on_watchdog)
-        self._wiring = PolicyWiring(
-            self,
-            controller,
-            self._config,
-            callbacks,
-            self._emergency_stop,
-            self._steady,
-            self._now,
-        )
-        prepare(
-            self._config.realtime_priority, self._config.lock_memory, self.get_logger().warning
-        )
         spec = policy.spec
+        controller = PolicyController(policy, config)
+        controller.safety.emergency_stop(self._emergency)
+        order = config.command_order(spec)  # what may be refused comes before what must be undone
+        self._lookup = tf2_lookup(self)
+        self._goal_reader = GoalReader(spec.goal, self._lookup)
+        self._reader = JointStateReader(spec.joint_names)
+        self._output = PolicyPublishers(self, spec, order, config.shadow)
+        self._problem, self._reported = "", set()
+        self._controller = controller
+        urgent, steady = self._urgent, self._steady
+        self._states = self.create_subscription(
+            JointState,
+            "joint_states",
+            self._on_joint_state,
+            qos_profile_sensor_data,
+            callback_group=urgent,
+            raw=True,
+        )
+        self._goals = self.create_subscription(
+            PoseStamped, "goal_pose", self._on_goal, QoSProfile(depth=1)
+        )
+        period = config.watchdog_s / _TICKS_PER_WATCHDOG
+        self._watchdog = self.create_timer(
+            period, self._on_watchdog, clock=steady, callback_group=urgent
+        )
+        self._rehearsal = self.create_timer(
+            1.0, self._rehearse, clock=steady, autostart=False, callback_group=urgent
+        )
+        self._look_around = self.create_timer(_OTHERS_PERIOD_S, self._note_others, clock=steady)
+        prepare(config.realtime_priority, config.lock_memory, self.get_logger().warning)
         self.get_logger().info(
             f"policy {spec.name} for {spec.arm}: {spec.joints} joints at {spec.control_rate_hz:g} "
             f"Hz, goals in frame {spec.goal.frame}"
         )
 
     def _activate(self) -> None:
-        wiring = self._configured()
-        wiring.answer_states_until(wiring.heard, self._config.state_timeout_s)
-        wiring.refuse_bad_start(self._config.state_timeout_s)
+        controller = self._configured()
+        self._answer_states_until(self._heard, self._config.state_timeout_s)
+        self._refuse_bad_start()
         now = self._now()
-        wiring.controller.activate(now)
-        self._active = True
-        sha256, parameters = wiring.controller.policy.sha256, asdict(self._config)
+        controller.activate(now)
+        sha256, parameters = controller.policy.sha256, asdict(self._config)
         self._decisions.note("activate", now, sha256=sha256, parameters=parameters)
         self.get_logger().info("active" + (" in shadow mode" if self._config.shadow else ""))
 
@@ -159,91 +195,174 @@ class PolicyNode(LifecycleNode):
             self._autostart_deadline = now + self._config.state_timeout_s
             self._insist(self.trigger_configure())
             return
-        wiring = self._configured()
-        ready = wiring.heard()
+        ready = self._heard()
         if ready or now > self._autostart_deadline:
             self._autostart_timer.cancel()
             if not ready:
-                wiring.refuse_bad_start(self._config.state_timeout_s)
+                self._refuse_bad_start()
             self._insist(self.trigger_activate())
 
     def _insist(self, result: TransitionCallbackReturn) -> None:
         if result != TransitionCallbackReturn.SUCCESS:
             raise self._refusal or ConfigurationError("a lifecycle transition failed")
 
+    def _heard(self) -> bool:
+        """Tell whether a joint state has come: a fresh one, or one that cannot be used."""
+        return bool(self._problem) or self._configured().safety.is_fresh(self._now())
+
+    def _refuse_bad_start(self) -> None:
+        """Raise unless the robot can be read and nobody else commands it.
+
+        Raises:
+            JointStateError: joint states cannot be used.
+            ConfigurationError: there are none, or another node publishes commands.
+        """
+        if self._problem:
+            raise JointStateError(self._problem)
+        if not self._configured().safety.is_fresh(self._now()):
+            raise ConfigurationError(
+                f"no usable joint state arrived on {self._states.topic_name} within "
+                f"{self._config.state_timeout_s:g} s"
+            )
+        others = self._output.other_publishers
+        self._answer_states_until(lambda: UNNAMED not in others(), _NAMING_S)
+        if others():
+            raise ConfigurationError(
+                f"another node publishes on {self.resolve_topic_name('commands')}: "
+                f"{', '.join(others())}"
+            )
+
+    def _come_to_rest(self) -> None:
+        """Ramp to the safe torque within the slew limit, and command no more.
+
+        Nothing to do where the node is not active or ROS is already gone. A slew limit that would
+        take longer than `_LONGEST_RAMP_S` is not waited for: the rest goes in one step, since a
+        torque that stands for ever is the worse end.
+        """
+        controller = self._controller
+        if controller is None or not controller.safety.active or not self.context.ok():
+            return
+        controller.deactivate()
+        self._decisions.note("deactivate", self._now())
+        safety = controller.safety
+        deadline = time.monotonic() + _LONGEST_RAMP_S
+        commands = not self._config.shadow  # in shadow mode nothing moves
+        while commands and not safety.at_rest and time.monotonic() < deadline:
+            self._output.publish(safety.rest(self._now()))
+            time.sleep(_RAMP_PERIOD_S)
+        self._output.publish(safety.last_word(self._now()))
+        if not self._output.wait_until_acknowledged(_ACKNOWLEDGE_S):
+            self.get_logger().warning("a subscriber did not acknowledge the last command")
+        self.get_logger().info("at rest")
+
     # ---- states, goals, time ---------------------------------------------------------------
 
     def _on_joint_state(self, raw: bytes) -> None:
         started, arrived = time.monotonic(), self._now()
-        wiring = self._configured()
-        reader = wiring.reader
-        safety = wiring.controller.safety
-        command: Command | None
+        controller, reader = self._configured(), self._reader
+        safety = controller.safety
+        command: Command | None = None
         try:
             position, velocity = reader.read(raw)
         except JointStateError as error:
-            wiring.problem = str(error)
-            safety.refuse_state(wiring.problem)
-            command = safety.tick(arrived) if self._active else None
+            self._problem = str(error)
+            safety.refuse_state(self._problem)
+            if safety.active:
+                command = safety.tick(arrived)
         else:
-            wiring.problem = ""
-            if not self._active:
+            self._problem = ""
+            if safety.active:
+                command = controller.state(arrived, position, velocity, reader.stamp_ns)
+            else:
                 safety.accept(arrived, position, velocity, reader.stamp_ns)
-                self._note_state(arrived, reader.stamp_ns, None, asked=False)
-                return
-            command = wiring.controller.state(arrived, position, velocity, reader.stamp_ns)
-        answers = not (wiring.problem or wiring.controller.refused)
-        asked = wiring.controller.asked if answers else None
+        answers = not (self._problem or controller.refused)
+        asked = controller.asked if answers else None
         if command is not None:
-            wiring.publishers.publish(command)
+            self._output.publish(command)
             self._diagnostics.latency.add(time.monotonic() - started)
-            wiring.publishers.publish_torques(asked, command, reader.stamp_ns if answers else 0)
-        self._note_state(arrived, reader.stamp_ns, command, asked=asked is not None)
-        self._report_new_faults(wiring)
-        wiring.rehearse_in_time(started)
+            self._output.publish_torques(asked, command, reader.stamp_ns if answers else 0)
+        self._decisions.answered(
+            "state",
+            arrived,
+            command,
+            safety,
+            stamp=reader.stamp_ns,
+            active=safety.active,
+            asked=asked is not None,
+            inferences=controller.inferences,
+        )
+        self._report_new_faults()
+        self._rehearse_in_time(started)
 
     def _on_watchdog(self) -> None:
-        wiring = self._configured()
-        if not self._active:
+        safety = self._configured().safety
+        if not safety.active:
             return
         now = self._now()
-        command = wiring.controller.safety.tick(now)
+        command = safety.tick(now)
         if command is not None:
-            wiring.publishers.publish(command)
-            wiring.publishers.publish_torques(None, command, stamp_ns=0)
-            self._decisions.answered("tick", now, command, wiring.controller.safety, asked=False)
-        self._report_new_faults(wiring)
+            self._output.publish(command)
+            self._output.publish_torques(None, command, stamp_ns=0)
+            self._decisions.answered("tick", now, command, safety, asked=False)
+        self._report_new_faults()
 
     def _on_goal(self, message: PoseStamped) -> None:
-        wiring = self._configured()
         frame, goal, refused = message.header.frame_id, None, ""
         try:
-            frame, goal = wiring.goal_reader.read(message)
-            wiring.controller.set_goal(frame, goal)
+            frame, goal = self._goal_reader.read(message)
+            self._configured().set_goal(frame, goal)
         except GoalError as error:
             refused = str(error)
             self._diagnostics.refused_goals += 1
-            self._diagnostics.last_refused_goal = str(error)
+            self._diagnostics.last_refused_goal = refused
             self.get_logger().warning(f"goal refused: {error}")
         values = None if goal is None else goal.tolist()
         self._decisions.note("goal", self._now(), goal=values, frame=frame, refused=refused)
-        self._report_new_faults(wiring)
+        self._report_new_faults()
 
-    def _report_new_faults(self, wiring: PolicyWiring) -> None:
-        for kind, sentence in wiring.new_faults():
-            self._diagnostics.last_fault = f"{kind}: {sentence}"
-            mode = wiring.controller.safety.mode.value
-            self.get_logger().error(f"{mode}: {sentence} (clear with ~/clear_fault)")
+    def _report_new_faults(self) -> None:
+        safety = self._configured().safety
+        if safety.faults.keys() == self._reported:
+            return
+        for kind, sentence in safety.faults.items():
+            if kind not in self._reported:
+                self._diagnostics.last_fault = f"{kind.value}: {sentence}"
+                self.get_logger().error(
+                    f"{safety.mode.value}: {sentence} (clear with ~/clear_fault)"
+                )
+        self._reported = set(safety.faults)
+
+    def _note_others(self) -> None:
+        """Tell the filter who else commands the robot: it may come after the activation."""
+        self._configured().safety.other_publishers(self._output.other_publishers())
 
     def _diagnose(self) -> None:
-        if self._wiring is not None:
+        controller = self._controller
+        if controller is not None:
             stamp = self.get_clock().now().to_msg()
-            wiring = self._wiring
-            self._diagnostics_publisher.publish(
-                self._diagnostics.message(
-                    stamp, wiring.controller, self._active, wiring.publishers.sent
-                )
-            )
+            active, sent = controller.safety.active, self._output.sent
+            message = self._diagnostics.message(stamp, controller, active, sent)
+            self._diagnostics_publisher.publish(message)
+
+    def _rehearse_in_time(self, arrived: float) -> None:
+        """Have the policy run for nothing shortly before the next state that it answers.
+
+        Args:
+            arrived: when the last state arrived, s of time.monotonic.
+        """
+        controller = self._configured()
+        if not controller.next_is_due:
+            return
+        ahead = arrived + controller.safety.rate.interval_s - _REHEARSAL_S - time.monotonic()
+        if ahead <= 0.0:
+            controller.rehearse()
+            return
+        self._rehearsal.timer_period_ns = round(ahead * 1e9)
+        self._rehearsal.reset()
+
+    def _rehearse(self) -> None:
+        self._rehearsal.cancel()
+        self._configured().rehearse()
 
     # ---- services and parameters -----------------------------------------------------------
 
@@ -252,10 +371,9 @@ class PolicyNode(LifecycleNode):
     ) -> SetBool.Response:
         self._emergency = request.data
         self._decisions.note("emergency_stop", self._now(), engaged=request.data)
-        if self._wiring is not None:
-            self._wiring.controller.safety.emergency_stop(request.data)
-            if self._active:
-                self._on_watchdog()  # the ramp begins now, not with the next state
+        if self._controller is not None:
+            self._controller.safety.emergency_stop(request.data)
+            self._on_watchdog()  # the ramp begins now, not with the next state
         response.success = True
         response.message = "engaged" if request.data else "released; ~/clear_fault to go on"
         return response
@@ -263,20 +381,20 @@ class PolicyNode(LifecycleNode):
     def _on_clear_fault(
         self, _request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
-        if self._wiring is None or not self._active:
+        if self._controller is None or not self._controller.safety.active:
             response.message = "the node is not active"
             return response
         now = self._now()
-        response.message = self._wiring.controller.clear_fault(now)
+        response.message = self._controller.clear_fault(now)
         response.success = not response.message
         self._decisions.note("clear_fault", now, refused=response.message)
-        self._report_new_faults(self._wiring)
+        self._report_new_faults()
         return response
 
     def _on_set_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
         """Swap the policy; a bad file leaves the old one running and the call fails with why."""
         for parameter in parameters:
-            if parameter.name == "model_path" and self._wiring is not None:
+            if parameter.name == "model_path" and self._controller is not None:
                 try:
                     self._swap(parameter.value)
                 except SacRosError as error:
@@ -286,14 +404,14 @@ class PolicyNode(LifecycleNode):
 
     def _swap(self, path: str) -> None:
         """Load a policy in another thread, answering states meanwhile, and swap it in."""
-        wiring = self._configured()
-        loading = PolicyLoading(path, self._load)
-        with short_turns():
-            loading.start()
-            wiring.answer_states_until(lambda: not loading.is_alive(), _LONGEST_LOAD_S)
-        policy, spec_text = loading.result(_LONGEST_LOAD_S)
-        wiring.swap(policy, spec_text)
-        wiring.answer_waiting_states()  # before what may wait: to say so takes another half period
+        policy, spec_text = self._load_beside(path)
+        goal_reader = GoalReader(policy.spec.goal, self._lookup)
+        self._configured().swap(policy)
+        self._goal_reader = goal_reader
+        self._output.publish_spec(spec_text)
+        for _ in range(_QUEUE):  # before what may wait: to say so takes another half period
+            if not self._answer_one():
+                break
         self._decisions.note("swap", self._now(), sha256=policy.sha256)
         self.get_logger().info(f"policy {policy.spec.name} from {path} runs now")
 
@@ -303,40 +421,84 @@ class PolicyNode(LifecycleNode):
         self._config.check_gravity(policy.spec, policy.path)
         return policy
 
+    def _load_beside(self, path: str) -> tuple[Policy, str]:
+        """Load a policy while states are answered; return it and its spec as JSON.
+
+        Raises:
+            SacRosError: the file was refused, is not loaded in time, or loading it failed in a
+                way that nobody foresaw.
+        """
+        loaded: Future[tuple[Policy, str]] = Future()
+
+        def load() -> None:
+            try:
+                policy = self._load(path)
+                loaded.set_result((policy, policy.spec.to_json()))
+            except SacRosError as error:
+                loaded.set_exception(error)
+            except BaseException as error:
+                reason = f"{type(error).__name__}: {error}".rstrip(": ")
+                loaded.set_exception(
+                    PolicyFileError(
+                        f"policy file {path} must load without an unexpected error; "
+                        f"it ended with {reason}"
+                    )
+                )
+                raise  # a bug keeps its traceback: threading prints it
+
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        try:
+            # A daemon: the process does not wait for a network drive that hangs.
+            threading.Thread(target=load, name="load policy", daemon=True).start()
+            self._answer_states_until(loaded.done, _LONGEST_LOAD_S)
+        finally:
+            sys.setswitchinterval(before)
+        if not loaded.done():
+            raise ConfigurationError(
+                f"policy file {path} must load within {_LONGEST_LOAD_S:g} s; it did not"
+            )
+        return loaded.result()
+
     # ---- helpers ---------------------------------------------------------------------------
 
     def _now(self) -> float:
         """The time by which every torque is decided, s; a replay puts another clock here."""
         return time.monotonic()
 
-    def _note_state(
-        self, arrived: float, stamp: int, command: Command | None, asked: bool
-    ) -> None:
-        controller = self._configured().controller
-        fields = {"stamp": stamp, "active": self._active, "asked": asked}
-        fields["inferences"] = controller.inferences
-        self._decisions.answered("state", arrived, command, controller.safety, **fields)
-
-    def _configured(self) -> PolicyWiring:
-        if self._wiring is None:
+    def _configured(self) -> PolicyController:
+        if self._controller is None:
             raise ConfigurationError("the node is not configured")
-        return self._wiring
+        return self._controller
 
-    def _come_to_rest(self) -> None:
-        """Ramp to the safe torque, unless the node is not active or ROS is already gone."""
-        if not self._active or self._wiring is None or not self.context.ok():
-            return
-        self._active = False
-        self._decisions.note("deactivate", self._now())
-        if not self._wiring.come_to_rest():
-            self.get_logger().warning("a subscriber did not acknowledge the last command")
-        self.get_logger().info("at rest")
+    def _answer_states_until(self, done: Callable[[], bool], timeout_s: float) -> None:
+        """Keep answering joint states inside a callback that must wait for something.
 
-    def _disconnect(self) -> None:
-        self._come_to_rest()
-        if self._wiring is not None:
-            self._wiring.destroy()
-            self._wiring = None
+        The executor runs one callback at a time, so without this a swap would leave the robot
+        without commands, and deaf to an emergency stop, for as long as the file takes to load.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not done() and time.monotonic() < deadline:
+            self._serve_emergency_stop()
+            if not self._answer_one():
+                self._on_watchdog()
+                time.sleep(_POLL_S)
+
+    def _answer_one(self) -> bool:
+        """Answer the joint state that has waited longest; False when none waits."""
+        with self._states.handle:
+            taken = self._states.handle.take_message(self._states.msg_type, self._states.raw)
+        if taken is not None:
+            self._on_joint_state(taken[0])
+        return taken is not None
+
+    def _serve_emergency_stop(self) -> None:
+        """Answer a call of the emergency stop that waits, if there is one."""
+        service = self._emergency_stop
+        with service.handle:
+            request, header = service.handle.service_take_request(service.srv_type.Request)
+        if header is not None:
+            service.send_response(service.callback(request, service.srv_type.Response()), header)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -10,19 +10,23 @@ import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
+from geometry_msgs.msg import PoseStamped
 from numpy.typing import NDArray
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
 
-from sac_ros.nodes.bring_up import BringUp
 from sac_ros.nodes.child_processes import ChildProcesses
-from sac_ros.nodes.loopback import loopback_only
-from sac_ros.nodes.private_domain import PrivateDomain
-from sac_ros.nodes.reach_watch import CLOSE, Reach, ReachWatch
-from sac_ros.nodes.spinning_node import spinning_node
+from sac_ros.nodes.private_ros import PrivateDomain, loopback_only
+from sac_ros.nodes.remote_node import RemoteNode, RemoteNodeError
+from sac_ros.nodes.spin import spinning_node
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
 from sac_ros.robots.arm import Arm, load_arm
@@ -44,11 +48,104 @@ NAMESPACE = "/reach_demo"
 # A desktop that does other work beside the demo is no real-time machine: it may hold up the robot,
 # which here does no harm. config/policy.yaml has what a real one wants.
 WATCHDOG = 0.3  # s
-_STEP_TIMEOUT = 30.0  # s, for each step of bringing the policy node up
+CLOSE = 0.05  # m, a goal within this distance counts as reached
+HEADER = "goal       x       y       z   distance   reached after"
+_HOLD = 1.0  # s that the tip must stay close before the next goal is sent
+_STEP_TIMEOUT = 30.0  # s, for each step of bringing the policy node up, and for its services
 
 
 class DemoEndedError(SacRosError):
     """A signal ended the demo early; the sentence names it."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How a goal was reached.
+
+    Attributes:
+        distance: m, of the tip to the goal at the end.
+        seconds: s from the goal's publication until the tip came close and stayed; None if missed.
+    """
+
+    distance: float
+    seconds: float | None
+
+
+class ReachWatch:
+    """Publishes `goal_pose`, subscribes `joint_states`."""
+
+    def __init__(self, policy: RemoteNode, arm: Arm) -> None:
+        """Watches ``arm``, which ``policy`` drives."""
+        self._policy = policy
+        self._arm = arm
+        self._latest: JointState | None = None
+        self._goals = policy.node.create_publisher(PoseStamped, "goal_pose", 1)
+        self._states = policy.node.create_subscription(
+            JointState, "joint_states", self._on_joint_states, qos_profile_sensor_data
+        )
+
+    def send(self, goal: Array, allowed: float) -> Reach:
+        """Publishes `goal` [3] m in the arm's base frame, and watches for up to `allowed` s.
+
+        Returns early once the tip has stayed within 5 cm for a second. The last second may run
+        over the time allowed, if the tip was close by then.
+
+        Raises:
+            RemoteNodeError: a process has ended, or the arm is silent.
+        """
+        wait_until = self._policy.wait_until
+        # A goal sent before the policy node is discovered would be lost.
+        nobody = f"nobody subscribes to {self._goals.topic_name}"
+        wait_until(self._goals.get_subscription_count, nobody, allowed)
+        started = time.monotonic()
+        self._publish(goal)
+        silent = f"no joint states of {self._arm.name} on {self._states.topic_name}"
+        wait_until(lambda: self._distance(goal) < math.inf, silent, allowed)
+        close_since: float | None = None
+
+        def judged() -> Reach | None:
+            nonlocal close_since
+            now, distance = time.monotonic(), self._distance(goal)
+            if distance > CLOSE:
+                close_since = None
+            elif close_since is None:
+                close_since = now
+            if (now if close_since is None else close_since) - started > allowed:
+                return Reach(distance, None)
+            if close_since is not None and now - close_since >= _HOLD:
+                return Reach(distance, close_since - started)
+            return None
+
+        reach: Reach = wait_until(judged, "the goal was given up", math.inf)
+        return reach
+
+    def clear_fault(self) -> None:
+        """Lets the policy node go on after a fault that it has latched, if it has one.
+
+        Without this a fault on the way to one goal would be held against all that follow.
+        """
+        with contextlib.suppress(RemoteNodeError):
+            self._policy.call(Trigger, "clear_fault", Trigger.Request())
+
+    def _publish(self, goal: Array) -> None:
+        message = PoseStamped()
+        message.header.frame_id = self._arm.base_link
+        message.header.stamp = self._policy.node.get_clock().now().to_msg()
+        message.pose.position.x, message.pose.position.y, message.pose.position.z = goal.tolist()
+        message.pose.orientation.w = 1.0
+        self._goals.publish(message)
+
+    def _on_joint_states(self, message: JointState) -> None:
+        self._latest = message
+
+    def _distance(self, goal: Array) -> float:
+        """Distance [m] of the tip to `goal`; infinite before the arm's first joint states."""
+        message = self._latest or JointState()
+        position = dict(zip(message.name, message.position, strict=False))
+        if not all(name in position for name in self._arm.joint_names):
+            return math.inf
+        tip = self._arm.chain.forward([position[name] for name in self._arm.joint_names])
+        return float(np.linalg.norm(tip - goal))
 
 
 def demo(options: argparse.Namespace) -> int:
@@ -64,33 +161,26 @@ def demo(options: argparse.Namespace) -> int:
     arm = load_arm(options.arm or spec.arm)
     goals = draw_goals(arm, spec, options.goals, options.seed)
     with (
-        ros_environment() as environment,
+        ros_environment(),
         ChildProcesses() as nodes,
         spinning_node("reach_demo", NAMESPACE) as node,
     ):
-        start_nodes(nodes, options.model, spec, arm.reference, environment, options.record)
-        BringUp(
-            node,
-            f"{NAMESPACE}/policy_node",
-            "joint_states",
-            timeout=_STEP_TIMEOUT,
-            given_up=nodes.ended,
-        ).run()
-        watch = ReachWatch(node, arm, nodes.ended)
+        start_nodes(nodes, options.model, spec, arm.reference, options.record)
+        name = f"{NAMESPACE}/policy_node"
+        policy = RemoteNode(node, name, timeout=_STEP_TIMEOUT, given_up=nodes.ended)
+        policy.bring_up("joint_states")
+        watch = ReachWatch(policy, arm)
         print(f"{options.model}: {len(goals)} goals for {arm.name}, seed {options.seed}")
         print(HEADER, flush=True)
         reaches = []
         for number, goal in enumerate(goals, start=1):
             reaches.append(watch.send(goal, options.seconds))
             print(row(number, goal, reaches[-1]), flush=True)
-            if not reaches[-1].reached:
+            if reaches[-1].seconds is None:
                 watch.clear_fault()
-    reached = sum(reach.reached for reach in reaches)
+    reached = sum(reach.seconds is not None for reach in reaches)
     print(f"{reached} of {len(reaches)} goals reached within {CLOSE * 100:.0f} cm")
     return EXIT_DONE if reached == len(reaches) else EXIT_BAD_ANSWER
-
-
-HEADER = "goal       x       y       z   distance   reached after"
 
 
 def row(number: int, goal: Array, reach: Reach) -> str:
@@ -113,61 +203,45 @@ def draw_goals(arm: Arm, spec: PolicySpec, number: int, seed: int) -> Array:
 
 
 def start_nodes(
-    nodes: ChildProcesses,
-    model: Path,
-    spec: PolicySpec,
-    arm: str,
-    environment: dict[str, str],
-    record: Path | None = None,
+    nodes: ChildProcesses, model: Path, spec: PolicySpec, arm: str, record: Path | None = None
 ) -> None:
     """Starts a simulated robot as the policy expects it, and the policy node.
 
     With `record` all of it goes into a bag; its recorder comes first and ends last.
     """
-    common = ["--ros-args", "--log-level", "warn", "-r", f"__ns:={NAMESPACE}"]
+
+    def start(name: str, file: str | None, **parameters: object) -> None:
+        arguments = ["--ros-args", "--log-level", "warn", "-r", f"__ns:={NAMESPACE}"]
+        if file is not None:
+            arguments += ["--params-file", str(share_path("config", file))]
+        for key, value in parameters.items():
+            arguments += ["-p", f"{key}:={value}"]
+        nodes.start(name, f"sac_ros.nodes.{name}", arguments)
+
     if record is not None:
-        nodes.start(
-            "recorder_node",
-            "sac_ros.nodes.recorder_node",
-            [*common, "-p", f"bag:={record.resolve()}"],
-            environment,
-        )
+        start("recorder_node", None, bag=record.resolve())
     gravity = spec.gravity_compensation
-    nodes.start(
-        "sim_node",
-        "sac_ros.nodes.sim_node",
-        [
-            *common,
-            *("--params-file", str(share_path("config", "sim.yaml"))),
-            *("-p", f"arm:={arm}"),
-            *("-p", f"gravity_compensation:={gravity}"),
-        ],
-        environment,
-    )
-    nodes.start(
+    start("sim_node", "sim.yaml", arm=arm, gravity_compensation=gravity)
+    start(
         "policy_node",
-        "sac_ros.nodes.policy_node",
-        [
-            *common,
-            *("--params-file", str(share_path("config", "policy.yaml"))),
-            *("-p", f"model_path:={model.resolve()}"),
-            *("-p", f"watchdog_s:={WATCHDOG}", "-p", f"gravity_compensation:={gravity}"),
-        ],
-        environment,
+        "policy.yaml",
+        model_path=model.resolve(),
+        watchdog_s=WATCHDOG,
+        gravity_compensation=gravity,
     )
 
 
 @contextlib.contextmanager
-def ros_environment() -> Iterator[dict[str, str]]:
+def ros_environment() -> Iterator[None]:
     """The environment for ROS: this machine only, and a domain of its own unless one is set."""
     loopback_only(os.environ)
     if os.environ.get("ROS_DOMAIN_ID"):
-        yield dict(os.environ)
+        yield
         return
     domain = PrivateDomain()
     os.environ["ROS_DOMAIN_ID"] = str(domain.id)
     try:
-        yield dict(os.environ)
+        yield
     finally:
         del os.environ["ROS_DOMAIN_ID"]
         domain.release()

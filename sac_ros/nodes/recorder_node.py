@@ -14,9 +14,8 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
-from sac_ros.nodes.bag_writer import STORAGES, BagWriter, new_bag_name
+from sac_ros.nodes.bag_writer import RECORDED, STORAGES, BagWriter, RecordedTopic, new_bag_name
 from sac_ros.nodes.parameters import declare
-from sac_ros.nodes.recorded_topics import RECORDED, RecordedTopic
 from sac_ros.nodes.spin import run_node
 from sac_ros.utils.settings import setting
 

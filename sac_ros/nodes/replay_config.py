@@ -36,8 +36,12 @@ class ReplayConfig:
     publish_clock: bool = setting(
         False, "in real_time publish the joint states' stamps on /clock, for other tools"
     )
-    states_topic: str = setting("", "topic of the joint states in the bag; empty: the only one")
-    goals_topic: str = setting("", "topic of the goals in the bag; empty: the only one")
+    states_topic: str = setting(
+        "", "topic of the joint states in the bag; empty: joint_states, or the only one"
+    )
+    goals_topic: str = setting(
+        "", "topic of the goals in the bag; empty: goal_pose, or the only one"
+    )
     joints: tuple[str, ...] = setting(
         (), "POLICY=BAG for each joint that has another name in the bag than in the policy"
     )

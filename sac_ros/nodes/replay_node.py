@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import sys
 import tempfile
 import threading
@@ -19,22 +18,21 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock as ClockMessage
 
-from sac_ros.nodes.bag_writer import BagWriter, new_bag_name
+from sac_ros.bags.joints import parse_mapping
+from sac_ros.nodes.bag_writer import RECORDED, BagWriter, absolute, new_bag_name
 from sac_ros.nodes.child_processes import ChildProcesses
-from sac_ros.nodes.lock_step import LockStep
-from sac_ros.nodes.paced_replay import PacedReplay
 from sac_ros.nodes.parameters import declare
-from sac_ros.nodes.recorded_topics import RECORDED, absolute
 from sac_ros.nodes.replay_config import ReplayConfig
 from sac_ros.nodes.replay_events import (
     Lost,
     ReplayEvent,
+    ReplaySource,
     exact_events,
     goal_message,
     timed_events,
     without_beginning,
 )
-from sac_ros.nodes.replay_source import ReplaySource
+from sac_ros.nodes.replay_modes import LockStep, PacedReplay
 from sac_ros.nodes.shadow_policy import ShadowPolicy
 from sac_ros.nodes.spin import NodeDone, run_node
 from sac_ros.policy.runtime import Policy
@@ -66,7 +64,8 @@ class ReplayNode(Node):
         self._config = config = declare(self, ReplayConfig)
         if not config.bag:
             raise ConfigurationError("parameter bag must name the bag to replay; it is empty")
-        self._names = _joint_names(config.joints)
+        pairs = parse_mapping(config.joints, "parameter joints")
+        self._names = {bag: policy for policy, bag in pairs.items()}
         self._own = self.get_fully_qualified_name()
         self._stopped = threading.Event()
         self._failure: BaseException | None = None
@@ -98,9 +97,10 @@ class ReplayNode(Node):
 
     def _prepare(self) -> None:
         config = self._config
-        self._source = self._open.enter_context(
-            ReplaySource(Path(config.bag).expanduser(), config.states_topic, config.goals_topic)
+        self._source = ReplaySource(
+            Path(config.bag).expanduser(), config.states_topic, config.goals_topic
         )
+        self._open.callback(self._source.close)
         activation = self._source.activation() if self._source.decisions else {}
         self._exact = bool(activation) and config.mode == "lock_step"
         recorded: dict[str, Any] = activation.get("parameters", {})
@@ -180,7 +180,6 @@ class ReplayNode(Node):
             "policy_node",
             f"sac_ros.nodes.{module}",
             ["--ros-args", *arguments, "-r", f"__ns:={self._own}", "--log-level", "warn"],
-            os.environ,
         )
 
     # ---- meanwhile ---------------------------------------------------------------------------
@@ -259,21 +258,6 @@ class ReplayNode(Node):
             return EXIT_BAD_ANSWER
         log.info(words)
         return EXIT_DONE
-
-
-def _joint_names(joints: tuple[str, ...]) -> dict[str, str]:
-    """Return the policy's name for each name in the bag.
-
-    Raises:
-        ConfigurationError: an entry is not POLICY=BAG.
-    """
-    names = {}
-    for each in joints:
-        policy, equals, bag = each.partition("=")
-        if not (policy and equals and bag):
-            raise ConfigurationError(f"parameter joints must hold POLICY=BAG each; got {each!r}")
-        names[bag] = policy
-    return names
 
 
 def main(args: list[str] | None = None) -> int:

@@ -63,10 +63,9 @@ class ReplayedPolicyNode(PolicyNode):
         return self._time
 
     def _on_joint_state(self, raw: bytes) -> None:
-        reader = self._configured().reader
-        reader.look(raw)
-        self._time = replay_time(reader.frame)
-        if reader.names:
+        self._reader.look(raw)
+        self._time = replay_time(self._reader.frame)
+        if self._reader.names:
             super()._on_joint_state(raw)
             return
         super()._on_watchdog()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol, runtime_checkable
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
@@ -130,3 +130,30 @@ def _stop_on_signal() -> Iterator[Future[int]]:
         writer.close()
         thread.join()
         reader.close()
+
+
+@contextlib.contextmanager
+def spinning_node(name: str, namespace: str = "") -> Iterator[Node]:
+    """ROS with one node that a thread spins, until the context is left.
+
+    Ctrl-C stays the program's own: it must end its child processes first.
+    """
+    rclpy.init(
+        args=["--ros-args", "--log-level", "warn"], signal_handler_options=SignalHandlerOptions.NO
+    )
+    node, executor = Node(name, namespace=namespace), SingleThreadedExecutor()
+    executor.add_node(node)
+
+    def spin() -> None:
+        with contextlib.suppress(ExternalShutdownException):
+            executor.spin()
+
+    thread = threading.Thread(target=spin, name="executor", daemon=True)
+    thread.start()
+    try:
+        yield node
+    finally:
+        executor.shutdown()
+        thread.join()
+        node.destroy_node()
+        rclpy.try_shutdown()

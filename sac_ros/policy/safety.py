@@ -47,6 +47,7 @@ class SafetyFilter:
     refused message and each tick of a timer: `tick`. Times are seconds of one steady clock.
 
     Attributes:
+        active: whether commands are wanted; while not, states are taken but nothing is a fault.
         limits: what a torque must respect.
         faults: the latched faults, each with the sentence that explains it.
         rate: the rate at which states arrive.
@@ -66,7 +67,7 @@ class SafetyFilter:
         self._in_a_row: Counter[Fault] = Counter()
         self._emergency = False
         self._others = ""
-        self._active = False
+        self.active = False
         self._position = np.zeros(n)
         self._velocity = np.zeros(n)
         self._gravity: Array | None = None
@@ -95,7 +96,7 @@ class SafetyFilter:
 
     def activate(self, now: float) -> None:
         """Start a new activation: faults forgotten, except an emergency stop that still holds."""
-        self._active = True
+        self.active = True
         self.faults.clear()
         if self._emergency:
             self.fault(Fault.EMERGENCY_STOP, "the emergency stop is engaged")
@@ -109,7 +110,7 @@ class SafetyFilter:
 
     def deactivate(self) -> None:
         """End the activation: states are still taken, but nothing is a fault any more."""
-        self._active = False
+        self.active = False
         self.faults.clear()
 
     def replace_limits(self, limits: JointLimits, control_rate_hz: float) -> None:
@@ -234,7 +235,7 @@ class SafetyFilter:
 
     def fault(self, kind: Fault, sentence: str) -> None:
         """Latch a fault; the first sentence of a kind stays. Nothing latches while inactive."""
-        if self._active:
+        if self.active:
             self.faults.setdefault(kind, sentence)
 
     def emergency_stop(self, engaged: bool) -> None:

@@ -3,37 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from bag_fixtures import bag, evaluated, model, refused
 
-import pytest
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    from tiny_policy import write_tiny_policy
-
-    return write_tiny_policy(tmp_path / "tiny.onnx")
-
-
-@pytest.fixture
-def bag(tmp_path: Path) -> Path:
-    from bag_maker import Motion, write_bag
-
-    return write_bag(tmp_path / "bag", Motion().entries())
-
-
-@pytest.fixture
-def evaluated(model: Path, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Call it with bags and options: the tiny policy's summary on them."""
-    from evaluate_command import summary_of
-
-    return lambda *arguments: summary_of(capsys, *arguments, "--model", model)
-
-
-@pytest.fixture
-def refused(model: Path, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Call it with bags and options: the sentence with which they are refused."""
-    from evaluate_command import refusal_of
-
-    return lambda *arguments: refusal_of(capsys, *arguments, "--model", model)
+__all__ = ["bag", "evaluated", "model", "refused"]

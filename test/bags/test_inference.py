@@ -136,14 +136,19 @@ def test_the_nodes_own_log_decides_what_a_state_was_answered_with(
     expected, inferences = run_live(policy, motion, goals, cleared, uneven)
     entries = [each for i, each in enumerate(motion.states()) if i % 97 != 60]
     entries.append(Entry(GOALS, "pose", motion.time_ns(90), pose(0.3, 0.0, 0.2)))
-    log = [decision(1, "activate")]
+    log = [decision(1, "activate", sha256="", parameters={})]
     for i in range(COUNT):
         if i in goals:
             told = {"goal": goals[i], "frame": "base", "refused": ""}
             log.append(decision(len(log) + 1, "goal", **told))
         if i == cleared:
             log.append(decision(len(log) + 1, "clear_fault", refused=""))
-        fields = {"stamp": 10**9 + i * 2_700_000, "active": True, "asked": i >= 100}
+        fields = {
+            "stamp": 10**9 + i * 2_700_000,
+            "active": True,
+            "asked": i >= 100,
+            "applied": True,
+        }
         fields["inferences"] = inferences[i]
         log.append(decision(len(log) + 1, "state", **fields))
     lost = log[1500:1520]
@@ -181,11 +186,11 @@ def test_where_the_policy_holds_the_arm_up_is_where_it_ran_last(tmp_path: Path) 
 
 def test_a_policy_of_another_rate_than_the_nodes_runs_at_its_own(tmp_path: Path) -> None:
     motion = Motion(rate_hz=RATE_HZ, count=COUNT, stamps=lambda i: 10**9 + i * 2_500_000)
-    log = [decision(1, "activate")]
+    log = [decision(1, "activate", sha256="", parameters={})]
     told = {"goal": [0.3, 0.0, 0.2], "frame": "base", "refused": ""}
     log.append(decision(2, "goal", **told))
     for i in range(COUNT):  # a node whose policy runs on every fourth state
-        fields = {"active": True, "asked": True, "inferences": 1 + i // 4}
+        fields = {"active": True, "asked": True, "applied": True, "inferences": 1 + i // 4}
         log.append(decision(i + 3, "state", stamp=10**9 + i * 2_500_000, **fields))
     aligned = aligned_of(write_bag(tmp_path / "bag", [*motion.states(), *log]))
     for rate_hz, every in ((100.0, 4), (50.0, 8)):

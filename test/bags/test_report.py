@@ -21,9 +21,9 @@ from tiny_policy import JOINTS, write_tiny_policy
 
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.evaluation import EvaluationOptions, evaluate_bags
-from sac_ros.bags.report.html import number, percent, short_names, text
+from sac_ros.bags.report.format import number, percent, short_names
 from sac_ros.bags.report.page import report_html
-from sac_ros.bags.report.thinning import runs, thin
+from sac_ros.bags.report.thinning import spans, thin
 from sac_ros.bags.result import OPEN_LOOP, Evaluation, Threshold
 from sac_ros.cli.evaluate_bag import main
 from sac_ros.policy.runtime import Policy
@@ -262,9 +262,9 @@ def test_a_line_of_nothing_is_empty() -> None:
 
 def test_runs_have_their_start_and_at_least_one_period() -> None:
     flags = np.array([True, False, True, True, False, True])
-    assert runs(np.arange(6) * 0.5, flags, 0.1) == [(0.0, 0.1), (1.0, 0.5), (2.5, 0.1)]
-    assert runs(np.arange(6) * 0.5, flags, 1.1) == [(0.0, 2.5)], "closer than a hair: one"
-    assert runs(np.arange(3), np.zeros(3, dtype=bool), 0.1) == []
+    assert spans(np.arange(6) * 0.5, flags, 0.1) == [(0.0, 0.1), (1.0, 0.5), (2.5, 0.1)]
+    assert spans(np.arange(6) * 0.5, flags, 1.1) == [(0.0, 2.5)], "closer than a hair: one"
+    assert spans(np.arange(3), np.zeros(3, dtype=bool), 0.1) == []
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,3 @@ def test_numbers_have_three_digits(value: float | None, shown: str) -> None:
 )
 def test_a_share_that_is_not_zero_does_not_look_like_zero(share: float | None, shown: str) -> None:
     assert percent(share).replace("\u00a0", " ") == shown
-
-
-def test_text_is_escaped_once() -> None:
-    assert text(text("<&>")) == "&lt;&amp;&gt;"

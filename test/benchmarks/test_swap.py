@@ -64,13 +64,13 @@ def test_a_node_that_is_deaf_while_it_loads_is_told(
 ) -> None:
     patched(
         monkeypatch,
-        "from sac_ros.nodes.policy_wiring import PolicyWiring",
-        "answer = PolicyWiring.answer_states_until",
+        "from sac_ros.nodes.policy_node import PolicyNode",
+        "answer = PolicyNode._answer_states_until",
         "def deaf(self, done, timeout_s):",
         "    if timeout_s == 3.0:",  # a load, and no activation
         "        time.sleep(0.5)",
         "    answer(self, done, timeout_s)",
-        "PolicyWiring.answer_states_until = deaf",
+        "PolicyNode._answer_states_until = deaf",
     )
     assert swap.main([*SLOWLY, "--directory", str(tmp_path)]) == 1
     found = figures(tmp_path)

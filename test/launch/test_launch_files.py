@@ -87,7 +87,7 @@ def test_a_recorded_topic_has_the_name_that_the_nodes_use(
     name: str, namespace: str, full: str
 ) -> None:
     pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
-    from sac_ros.nodes.recorded_topics import absolute
+    from sac_ros.nodes.bag_writer import absolute
 
     assert absolute(name, namespace) == full
 

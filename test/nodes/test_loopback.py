@@ -14,7 +14,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings
 
 from rclpy.utilities import get_rmw_implementation_identifier
 
-from sac_ros.nodes.loopback import loopback_only
+from sac_ros.nodes.private_ros import loopback_only
 
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 PROFILES = "FASTDDS_DEFAULT_PROFILES_FILE"
@@ -59,7 +59,9 @@ def test_a_node_listens_on_the_loopback_alone_and_shares_no_memory() -> None:
 
 
 def use_middleware(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr("sac_ros.nodes.loopback.get_rmw_implementation_identifier", lambda: name)
+    monkeypatch.setattr(
+        "sac_ros.nodes.private_ros.get_rmw_implementation_identifier", lambda: name
+    )
 
 
 def test_without_a_range_or_with_localhost_the_profile_takes_its_place(

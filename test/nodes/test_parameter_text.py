@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("yaml", reason="PyYAML comes with ROS 2, and with `make setup`")
+pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
-from sac_ros.nodes.parameter_text import describe, read
+from sac_ros.nodes.parameters import describe, read
 from sac_ros.nodes.policy_config import PolicyNodeConfig
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import leaves

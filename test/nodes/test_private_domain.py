@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from sac_ros.nodes import private_domain
-from sac_ros.nodes.private_domain import PrivateDomain
+pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
+
+from sac_ros.nodes import private_ros
+from sac_ros.nodes.private_ros import PrivateDomain
 from sac_ros.utils.errors import ConfigurationError
 
 
@@ -22,7 +24,7 @@ def test_a_released_domain_is_free_and_a_full_machine_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     only = PrivateDomain()
-    monkeypatch.setattr(private_domain, "_DOMAINS", range(only.id, only.id + 1))
+    monkeypatch.setattr(private_ros, "_DOMAINS", range(only.id, only.id + 1))
     with pytest.raises(ConfigurationError, match="set ROS_DOMAIN_ID"):
         PrivateDomain()
     only.release()

@@ -20,7 +20,7 @@ from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 
-from sac_ros.bags.bag import Bag
+from sac_ros.bags.reader.bag import Bag
 from sac_ros.utils.errors import BagError
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

@@ -310,8 +310,8 @@ def test_a_bag_without_goals_takes_one_from_the_user(model: Path, tmp_path: Path
         (("bag:=/no/such",), "bag /no/such does not exist"),
         (("model_path:=''",), "parameter model_path must name a policy file"),
         (("model_path:=/no/such.onnx",), "/no/such.onnx"),
-        (("states_topic:=/goal_pose",), "parameter states_topic must be a topic of type"),
-        (("joints:=['shoulder']",), "parameter joints must hold POLICY=BAG each"),
+        (("states_topic:=/goal_pose",), "parameter states_topic must name a topic of"),
+        (("joints:=['shoulder']",), "parameter joints must be policy=bag pairs"),
         (("mode:=fast",), "parameter mode"),
     ],
 )
@@ -330,7 +330,7 @@ def test_of_two_robots_in_a_bag_one_must_be_chosen(model: Path, tmp_path: Path) 
     bag = write_bag(tmp_path / "bag", more="/left/joint_states")
     code, log = replay(bag, tmp_path / "out", f"model_path:={model}")
     assert code == 2
-    assert "several topics with joint states: /joint_states, /left/joint_states" in log
+    assert "by parameter states_topic from /joint_states (300), /left/joint_states (300)" in log
     code, log = replay(
         bag, tmp_path / "out", f"model_path:={model}", "states_topic:=/left/joint_states"
     )

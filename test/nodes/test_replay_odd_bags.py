@@ -19,9 +19,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from tiny_policy import write_tiny_policy
 
-from sac_ros.bags.bag import Bag
-from sac_ros.nodes.bag_writer import BagWriter
-from sac_ros.nodes.recorded_topics import RecordedTopic
+from sac_ros.bags.reader.bag import Bag
+from sac_ros.nodes.bag_writer import BagWriter, RecordedTopic
 
 
 @pytest.fixture(scope="module")

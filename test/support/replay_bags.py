@@ -12,10 +12,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from tiny_policy import JOINTS
 
-from sac_ros.nodes.bag_writer import BagWriter
-from sac_ros.nodes.recorded_topics import RecordedTopic
-from sac_ros.nodes.replay_events import goal_message
-from sac_ros.nodes.replay_source import ReplaySource
+from sac_ros.nodes.bag_writer import BagWriter, RecordedTopic
+from sac_ros.nodes.replay_events import ReplaySource, goal_message
 
 STATES = 300
 PERIOD_NS = 2_000_000

@@ -3,14 +3,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Annotated
+
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.columns import blocks
-from sac_ros.bags.figures import CoverageFigures
 from sac_ros.policy.spec import PolicySpec
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CoverageFigures:
+    """How much of the recording lies within what the policy was trained on."""
+
+    percentiles: Annotated[
+        tuple[float, float], "of training between which a value counts as inside."
+    ]
+    outside_share: Annotated[
+        float, "share of samples with any joint outside, by position or velocity."
+    ]
+    position_outside: Annotated[tuple[float, ...], "[n] shares."]
+    velocity_outside: Annotated[tuple[float, ...], "[n] shares."]
+    goal_outside_share: Annotated[float, "share of samples whose goal is outside the trained box."]
+    no_goal_share: Annotated[float, "share of samples before the first goal."]
 
 
 def coverage_figures(

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-
-from sac_ros.bags.figures import LagFigures
 
 Array = NDArray[np.float64]
 
@@ -18,6 +18,25 @@ WINDOW_S = 0.5
 """The search goes so far to either side; what is later is no lag but another motion."""
 
 _MOVES = 1e-20
+
+
+@dataclass(frozen=True)
+class LagFigures:
+    """How far the policy's torque runs behind the recorded one (positive) or ahead of it."""
+
+    lag_s: Annotated[
+        tuple[float | None, ...],
+        (
+            "[n] where the cross-correlation is largest; None where a torque never changes, or "
+            "where it is largest at the edge of the search, so that none was found."
+        ),
+    ]
+    overall_s: Annotated[
+        float | None, "of the sum over joints of their correlations; None likewise."
+    ]
+    window_s: Annotated[float, "the search went from −window_s to window_s."]
+    rmse_share: Annotated[float, "raw, as in `ErrorRow`."]
+    compensated_rmse_share: Annotated[float | None, "after shifting every joint by `overall_s`."]
 
 
 def lag_figures(

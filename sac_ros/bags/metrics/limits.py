@@ -4,18 +4,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.columns import blocks
-from sac_ros.bags.figures import LimitFigures
 from sac_ros.policy.spec import PolicySpec
 
 Array = NDArray[np.float64]
 
 ROUNDING = 1e-5
 """Share of a limit that float32 may add to a saturated torque."""
+
+
+@dataclass(frozen=True)
+class LimitFigures:
+    """One limit, over all joints."""
+
+    kind: Annotated[
+        str, "``torque``, ``torque_rate``, ``position``, ``velocity`` or ``non_finite``."
+    ]
+    unit: Annotated[str, "of the values."]
+    limit: Annotated[tuple[Any, ...], "[n] or [n] pairs."]
+    count: Annotated[int, "samples in which any joint is beyond it."]
+    share: Annotated[float, "`count` over all samples."]
+    joint_count: Annotated[tuple[int, ...], "[n] samples in which that joint is."]
+    worst: Annotated[
+        float | None,
+        "the value farthest beyond its limit, as a share of it; None where there is none.",
+    ]
+    worst_s: Annotated[float | None, "when and which joint."]
+    worst_joint: Annotated[str | None, "when and which joint."]
+    longest_run_s: Annotated[float, "the longest time without a sample inside the limit."]
 
 
 def torque_figures(
@@ -25,18 +48,12 @@ def torque_figures(
 
     Rows that are NaN as a whole are samples without a torque and must be left out before.
     """
-    beyond = _over(
-        "torque", "N·m", tuple(limit.tolist()), lambda p: np.abs(torque[p]) / limit, time_s, joints
+    over = partial(_over, time_s=time_s, joints=joints)
+    bounds = tuple(limit.tolist())
+    return (
+        over("torque", "N·m", bounds, lambda p: np.abs(torque[p]) / limit),
+        over("non_finite", "", (), lambda p: np.where(np.isfinite(torque[p]), 0.0, np.inf)),
     )
-    none = _over(
-        "non_finite",
-        "",
-        (),
-        lambda p: np.where(np.isfinite(torque[p]), 0.0, np.inf),
-        time_s,
-        joints,
-    )
-    return beyond, none
 
 
 def rate_figures(
@@ -85,24 +102,12 @@ def state_figures(
     names = [spec.joint_names[i] for i in order]
     bounds = np.array(spec.position_limit)[order]
     middle, half = bounds.mean(axis=1), np.maximum(np.ptp(bounds, axis=1) / 2, 1e-9)
-    fastest = np.array(spec.velocity_limit)[order]
+    top = np.array(spec.velocity_limit)[order]
+    over = partial(_over, time_s=time_s, joints=names)
+    ranges = tuple(map(tuple, bounds.tolist()))
     return (
-        _over(
-            "position",
-            "rad",
-            tuple(map(tuple, bounds.tolist())),
-            lambda part: np.abs(position[part] - middle) / half,
-            time_s,
-            names,
-        ),
-        _over(
-            "velocity",
-            "rad/s",
-            tuple(fastest.tolist()),
-            lambda part: np.abs(velocity[part]) / fastest,
-            time_s,
-            names,
-        ),
+        over("position", "rad", ranges, lambda p: np.abs(position[p] - middle) / half),
+        over("velocity", "rad/s", tuple(top.tolist()), lambda p: np.abs(velocity[p]) / top),
     )
 
 
@@ -130,6 +135,7 @@ def _over(
             worst = float(values.flat[place])
             row, joint = part.start + place // len(joints), place % len(joints)
     count = int(any_over.sum())
+    starts, ends = runs(any_over)
     return LimitFigures(
         kind=kind,
         unit=unit,
@@ -140,17 +146,19 @@ def _over(
         worst=worst if count and np.isfinite(worst) else None,
         worst_s=float(time_s[row]) if count else None,
         worst_joint=joints[joint] if count else None,
-        longest_run_s=longest_run(any_over, time_s),
+        longest_run_s=float(np.max(time_s[ends] - time_s[starts], initial=0.0)),
     )
 
 
-def longest_run(flags: NDArray[np.bool_], time_s: Array) -> float:
-    """Return how long a flag stays up at the longest: from its first sample to its last, s."""
-    starts, ends = runs(flags)
-    return float((time_s[ends] - time_s[starts]).max()) if len(starts) else 0.0
+def runs(
+    flags: NDArray[np.bool_], breaks: NDArray[np.intp] | None = None
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the first and the last row of every stretch of raised flags.
 
-
-def runs(flags: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the first and the last row of every stretch of raised flags."""
-    edges = np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8))
-    return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
+    A stretch ends before each row of ``breaks``, too.
+    """
+    before = np.concatenate([[False], flags[:-1]]) if len(flags) else flags.copy()
+    after = np.concatenate([flags[1:], [False]]) if len(flags) else flags.copy()
+    if breaks is not None:
+        before[breaks] = after[breaks - 1] = False
+    return np.flatnonzero(flags & ~before), np.flatnonzero(flags & ~after)

@@ -10,12 +10,12 @@ goal. A test holds the torques to those of `SafetyFilter`, bit for bit, where no
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.columns import Spool, blocks, finite_rows
-from sac_ros.bags.figures import FaultFigures, InterventionFigures
 from sac_ros.bags.metrics.limits import runs
 from sac_ros.policy import guards
 from sac_ros.policy.safety import SLOW_FAULT
@@ -34,6 +34,28 @@ _KINDS = (
     Intervention.CLAMP,
     Intervention.SLEW,
 )
+
+
+@dataclass(frozen=True)
+class InterventionFigures:
+    """What the safety filter would have changed, by one of its guards."""
+
+    kind: Annotated[str, "as `sac_ros.policy.safety_events.Intervention` names it."]
+    count: Annotated[int, "samples in which it acts."]
+    share: Annotated[float, "over all samples."]
+    joint_count: Annotated[tuple[int, ...], "[n] samples in which it changes that joint's torque."]
+    first_s: Annotated[
+        tuple[float, ...], "the times at which it begins to act, the first hundred."
+    ]
+
+
+@dataclass(frozen=True)
+class FaultFigures:
+    """A fault that would have latched in the safety filter."""
+
+    kind: Annotated[str, "as `sac_ros.policy.safety_events.Fault` names it."]
+    count: Annotated[int, "how often, each taken as cleared at once."]
+    first_s: Annotated[tuple[float, ...], "when, the first hundred."]
 
 
 @dataclass(frozen=True)

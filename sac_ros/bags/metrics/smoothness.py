@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-
-from sac_ros.bags.figures import SmoothnessFigures
 
 Array = NDArray[np.float64]
 
@@ -21,6 +20,31 @@ _SHORTEST = 32  # rows below which a window has no spectrum
 _MOVES = 1e-9  # N·m: a torque that changes less is constant
 _CUT_OFF_HZ, _AMPLITUDE, _PADDING = 10.0, 0.05, 4  # of SPARC, as Balasubramanian et al. advise
 _MOVEMENT_S = 2.0  # SPARC is of one movement: in a long record noise drowns in the mean
+
+
+@dataclass(frozen=True)
+class SmoothnessFigures:
+    """How smooth a torque is, after resampling to `rate_hz`; the longer, the more is averaged."""
+
+    name: Annotated[str, "``policy``, ``published`` (through the safety filter) or ``recorded``."]
+    rate_hz: Annotated[float, "of the resampled torque."]
+    rms_step: Annotated[tuple[float, ...], "[n] √(mean Δτ²), N·m."]
+    max_step: Annotated[tuple[float, ...], "[n] N·m."]
+    rms_step_share: Annotated[float, "√(mean (Δτ / limit)²) of all joints."]
+    jerk: Annotated[
+        tuple[float | None, ...],
+        "[n] normalised jerk √(mean τ̈²) · T² / range, T = 1 s; None where nothing moves.",
+    ]
+    power_above_10hz: Annotated[
+        tuple[float | None, ...], "[n] share of the torque's power; None where nothing moves."
+    ]
+    sparc: Annotated[
+        tuple[float | None, ...],
+        (
+            "[n] spectral arc length of the torque rate (Balasubramanian et al. 2015), negative, "
+            "nearer zero is smoother; None where nothing moves."
+        ),
+    ]
 
 
 @dataclass(frozen=True)
@@ -42,46 +66,46 @@ def smoothness_figures(
         rate_hz: of the grid.
         limit: [n] N·m.
     """
-    n = len(limit)
-    squares, largest, steps = np.zeros(n), np.zeros(n), 0
-    jerk, jerks = np.zeros(n), 0
-    low, high = np.full(n, np.inf), np.full(n, -np.inf)
-    arc, arcs = np.zeros(n), 0
-    power, spectra = np.zeros((_SPECTRUM // 2 + 1, n)), 0
-    for torque in torques:
-        step = np.diff(torque, axis=0)
-        squares += (step * step).sum(axis=0)
-        steps += len(step)
-        low, high = np.minimum(low, torque.min(axis=0)), np.maximum(high, torque.max(axis=0))
-        if len(step):
-            largest = np.maximum(largest, np.abs(step).max(axis=0))
-        bend = np.diff(step, axis=0) * rate_hz**2
-        jerk += (bend * bend).sum(axis=0)
-        jerks += len(bend)
-        if len(step) >= _SHORTEST:
-            arcs_found = _sparc(np.abs(step), rate_hz)
-            arc += arcs_found.sum(axis=0)
-            arcs += len(arcs_found)
-            found = _spectra(torque, rate_hz)
-            power += found.sum(axis=0)
-            spectra += len(found)
+    torques = list(torques)
+    nothing = np.empty((0, len(limit)))
+    steps = np.concatenate([nothing, *(np.diff(each, axis=0) for each in torques)])
+    bends = np.concatenate([nothing, *(np.diff(each, 2, axis=0) for each in torques)])
+    long = [each for each in torques if len(each) > _SHORTEST]
     frequency = np.fft.rfftfreq(_SPECTRUM, 1.0 / rate_hz).astype(np.float64)
-    density = power / max(spectra, 1)
-    spread = np.where(steps > 0, high - low, 0.0)
+    zero = np.zeros((len(frequency), len(limit)))
+    power = _mean((_spectra(each, rate_hz) for each in long), zero)
+    arc = _mean((_sparc(np.abs(np.diff(each, axis=0)), rate_hz) for each in long), zero[0])
+    spread = np.ptp(np.concatenate(torques), axis=0) if len(steps) else np.zeros(len(limit))
     moves = spread > _MOVES
-    total = density[1:].sum(axis=0)
-    fast = density[frequency > FAST_HZ * (1 + 1e-9)].sum(axis=0)
+    total = power[1:].sum(axis=0)
+    fast = power[frequency > FAST_HZ * (1 + 1e-9)].sum(axis=0)
+    jerk = rate_hz**2 * _rms(bends, axis=0)
     figures = SmoothnessFigures(
         name=name,
         rate_hz=rate_hz,
-        rms_step=tuple(np.sqrt(squares / max(steps, 1)).tolist()),
-        max_step=tuple(largest.tolist()),
-        rms_step_share=float(np.sqrt((squares / limit**2).sum() / max(steps * n, 1))),
-        jerk=_where(moves & (jerks > 0), np.sqrt(jerk / max(jerks, 1)), spread),
+        rms_step=tuple(_rms(steps, axis=0).tolist()),
+        max_step=tuple(np.max(np.abs(steps), axis=0, initial=0.0).tolist()),
+        rms_step_share=float(_rms(steps / limit)),
+        jerk=_where(moves & (len(bends) > 0), jerk, spread),
         power_above_10hz=_where(moves & (total > 0.0), fast, total),
-        sparc=_where(moves & (arcs > 0), arc, np.full(n, max(arcs, 1))),
+        sparc=_where(moves & bool(long), arc, np.ones(len(limit))),
     )
-    return figures, Spectrum(frequency, density)
+    return figures, Spectrum(frequency, power)
+
+
+def _mean(parts: Iterable[Array], total: Array) -> Array:
+    """Return the mean over the first axis of all parts, one held at a time; ``total`` without."""
+    count = 0
+    for each in parts:
+        total = total + each.sum(axis=0)
+        count += len(each)
+    return total / max(count, 1)
+
+
+def _rms(values: Array, axis: int | None = None) -> Array:
+    """Return √(mean x²); 0 of nothing."""
+    count = values.size if axis is None else values.shape[axis]
+    return np.asarray(np.sqrt((values**2).sum(axis=axis) / max(count, 1)))
 
 
 def _where(known: NDArray[np.bool_], above: Array, below: Array) -> tuple[float | None, ...]:

@@ -15,8 +15,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sac_ros.bags.report.html import short_names
-from sac_ros.bags.report.thinning import runs, thin
+from sac_ros.bags.report.format import short_names
+from sac_ros.bags.report.thinning import spans, thin
 from sac_ros.bags.result import Evaluation, ModelResult
 
 Array = NDArray[Any]
@@ -95,19 +95,13 @@ def errors(evaluation: Evaluation, series: Series) -> str:
 
 def error_bars(evaluation: Evaluation, number: int) -> str:
     """RMSE of each joint as a share of its limit, beside those of the baselines."""
-    model, joints = evaluation.models[number], evaluation.recording.joint_names
-    figure = Figure(figsize=(_WIDTH, 2.6), layout="constrained")
-    axes = figure.subplots()
-    _plain(axes)
-    place = np.arange(len(joints))
-    width = 0.8 / len(model.errors)
-    for i, each in enumerate(model.errors):
-        share = [100.0 * row.rmse_share for row in each.joints]
-        shift = (i - (len(model.errors) - 1) / 2) * width
+    model = evaluation.models[number]
+    figure, axes = _panel(2.6)
+    bars = []
+    for each in model.errors:
         shade, hatch = _BASELINES.get(each.name, (colour(number), ""))
-        look: dict[str, Any] = {"color": shade, "hatch": hatch, "edgecolor": INK, "linewidth": 0.5}
-        axes.bar(place + shift, share, width * 0.92, label=each.name, **look)
-    axes.set_xticks(place, short_names(joints))
+        bars.append((each.name, [row.rmse_share for row in each.joints], shade, hatch))
+    _bars(axes, evaluation.recording.joint_names, bars)
     axes.set_ylabel("RMSE, % of limit")
     _legend(figure, axes)
     return _svg(figure)
@@ -120,21 +114,15 @@ def states(evaluation: Evaluation, series: Series) -> str:
     limits = {each.kind: each.limit for each in evaluation.models[0].limits}
     time, segment, period = series["time_s"], series["segment"], _period(evaluation)
     for joint, axes in enumerate(rows):
-        beyond = np.zeros(len(time), dtype=bool)
-        if "position" in limits:
-            low, high = limits["position"][joint]
-            share = 200.0 * (series["position"][:, joint] - low) / (high - low) - 100.0
-            line = thin(time, share, segment)
-            axes.plot(*line, color="#93c5fd", linewidth=2.6, label="position")
-            beyond |= np.abs(share) > 100.0
-        if "velocity" in limits:
-            share = 100.0 * series["velocity"][:, joint] / limits["velocity"][joint]
-            line = thin(time, share, segment)
-            axes.plot(*line, color=INK, linewidth=0.8, label="velocity")
-            beyond |= np.abs(share) > 100.0
+        low, high = limits["position"][joint]
+        position = 200.0 * (series["position"][:, joint] - low) / (high - low) - 100.0
+        velocity = 100.0 * series["velocity"][:, joint] / limits["velocity"][joint]
+        line = thin(time, position, segment)
+        axes.plot(*line, color="#93c5fd", linewidth=2.6, label="position")
+        axes.plot(*thin(time, velocity, segment), color=INK, linewidth=0.8, label="velocity")
         for sign in (-100.0, 100.0):
             axes.axhline(sign, color=WRONG, linewidth=0.8, linestyle="--")
-        _mark(axes, time, beyond, period)
+        _mark(axes, time, (np.abs(position) > 100.0) | (np.abs(velocity) > 100.0), period)
     _legend(figure, rows[0])
     return _svg(figure)
 
@@ -143,9 +131,7 @@ def interventions(evaluation: Evaluation, model: ModelResult) -> str:
     """When each guard of the safety filter begins to act, and when a fault would latch."""
     acts = [(each.kind, each.first_s, MODELS[0], "|") for each in model.interventions]
     acts += [(f"fault: {each.kind}", each.first_s, WRONG, "x") for each in model.faults]
-    figure = Figure(figsize=(_WIDTH, 0.7 + 0.24 * len(acts)), layout="constrained")
-    axes = figure.subplots()
-    _plain(axes)
+    figure, axes = _panel(0.7 + 0.24 * len(acts))
     for place, (_, times, shade, sign) in enumerate(acts):
         look: dict[str, Any] = {"color": shade, "markersize": 9, "clip_on": False}
         axes.plot(times, [place] * len(times), sign, **look)
@@ -158,22 +144,21 @@ def interventions(evaluation: Evaluation, model: ModelResult) -> str:
 
 def coverage(evaluation: Evaluation) -> str:
     """Share of samples that are outside the training range, by joint."""
-    joints = evaluation.recording.joint_names
     figure = Figure(figsize=(_WIDTH, 2.3), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    place = np.arange(len(joints))
-    width = 0.8 / len(evaluation.models)
     for axes, name in zip(panels, ("position", "velocity"), strict=True):
         _plain(axes)
         axes.set_title(name, loc="left", fontsize=10, color=INK)
-        for i, model in enumerate(evaluation.models):
-            outside = getattr(model.coverage, f"{name}_outside")
-            shift = (i - (len(evaluation.models) - 1) / 2) * width
-            bars = [100.0 * share for share in outside]
-            look: dict[str, Any] = {"color": colour(i), "hatch": _HATCHES[i % len(_HATCHES)]}
-            look |= {"edgecolor": INK, "linewidth": 0.5, "label": model.label}
-            axes.bar(place + shift, bars, width * 0.92, **look)
-        axes.set_xticks(place, short_names(joints))
+        bars = [
+            (
+                m.label,
+                getattr(m.coverage, f"{name}_outside"),
+                colour(i),
+                _HATCHES[i % len(_HATCHES)],
+            )
+            for i, m in enumerate(evaluation.models)
+        ]
+        _bars(axes, evaluation.recording.joint_names, bars)
     panels[0].set_ylabel("% of samples")
     panels[0].set_ylim(0.0, max(5.0, panels[0].get_ylim()[1]))
     if len(evaluation.models) > 1:
@@ -183,9 +168,7 @@ def coverage(evaluation: Evaluation) -> str:
 
 def lag(evaluation: Evaluation, series: Series) -> str:
     """Cross-correlation of each policy's torque with the recorded one, over the lag."""
-    figure = Figure(figsize=(_WIDTH, 2.4), layout="constrained")
-    axes = figure.subplots()
-    _plain(axes)
+    figure, axes = _panel(2.4)
     for i, model in enumerate(evaluation.models):
         curves = series[f"lag_correlation_{i}"]
         milliseconds = 1e3 * series["lag_s"]
@@ -221,12 +204,8 @@ def spectra(evaluation: Evaluation, series: Series) -> str:
         for name, style, label in lines:
             power = series[name][above, joint] if name in series else np.zeros(0)
             if (power > 0.0).any():
-                axes.loglog(
-                    frequency[above],
-                    np.where(power > 0.0, power, np.nan),
-                    **style,
-                    label=label,
-                )
+                shown = np.where(power > 0.0, power, np.nan)
+                axes.loglog(frequency[above], shown, **style, label=label)
         axes.axvline(10.0, color=GREY, linewidth=0.8, linestyle=":")
         axes.set_title(short_names(joints)[joint], loc="left", fontsize=9, color=INK)
         nothing_below = joint + across >= len(joints)
@@ -287,7 +266,7 @@ def _limits(axes: Axes, models: Sequence[ModelResult], joint: int) -> None:
 def _mark(axes: Axes, time: Array, beyond: Array, period: float) -> None:
     """Shade where something is beyond a limit, at least a hair wide."""
     hair = 0.001 * float(time[-1] - time[0]) if len(time) else 0.0
-    for start, length in runs(time, beyond, max(period, hair)):
+    for start, length in spans(time, beyond, max(period, hair)):
         axes.axvspan(start, start + length, color=WRONG, alpha=0.35, linewidth=0)
 
 
@@ -303,6 +282,27 @@ def _rows(joints: Sequence[str], unit: str) -> tuple[Figure, list[Axes]]:
     rows[-1].set_xlabel("s since the first joint state")
     figure.supylabel(unit, fontsize=9, color=INK)
     return figure, rows
+
+
+def _panel(height: float) -> tuple[Figure, Axes]:
+    """A figure with one panel; ``height`` in inches."""
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    axes = figure.subplots()
+    _plain(axes)
+    return figure, axes
+
+
+def _bars(
+    axes: Axes, joints: Sequence[str], each: Sequence[tuple[str, Sequence[float], str, str]]
+) -> None:
+    """Draw (label, share of each joint, colour, hatching) side by side, in percent."""
+    place, width = np.arange(len(joints)), 0.8 / len(each)
+    for i, (label, shares, shade, hatch) in enumerate(each):
+        look: dict[str, Any] = {"color": shade, "hatch": hatch, "edgecolor": INK, "linewidth": 0.5}
+        shift = (i - (len(each) - 1) / 2) * width
+        percent = [100.0 * share for share in shares]
+        axes.bar(place + shift, percent, width * 0.92, label=label, **look)
+    axes.set_xticks(place, short_names(joints))
 
 
 def _plain(axes: Axes) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_ros.bags.metrics.limits import runs
+
 BINS = 900
 """More than a plot of the page has pixels across."""
 
@@ -43,18 +45,16 @@ def thin(time: Array, values: Array, segment: Array, bins: int = BINS) -> tuple[
     return np.insert(time[chosen], broken, np.nan), np.insert(values[chosen], broken, np.nan)
 
 
-def runs(time: Array, flags: Array, period: float) -> list[tuple[float, float]]:
+def spans(time: Array, flags: Array, period: float) -> list[tuple[float, float]]:
     """Return (start, length) in s of every run of true flags, each at least ``period`` long.
 
     Runs that are closer than a period are one: on a plot they would be.
     """
-    edges = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
-    starts = np.asarray(time, dtype=float)[np.flatnonzero(edges == 1)]
-    ends = np.asarray(time, dtype=float)[np.flatnonzero(edges == -1) - 1]
-    apart = starts[1:] - ends[:-1] >= period
-    first, last = np.concatenate([[True], apart]), np.concatenate([apart, [True]])
+    starts, ends = (np.asarray(time, dtype=float)[rows] for rows in runs(flags))
     if not len(starts):
         return []
+    apart = starts[1:] - ends[:-1] >= period
+    first, last = np.concatenate([[True], apart]), np.concatenate([apart, [True]])
     return [(a, max(b - a, period)) for a, b in zip(starts[first], ends[last], strict=True)]
 
 

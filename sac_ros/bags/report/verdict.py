@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sac_ros.bags.figures import ErrorFigures, LimitFigures
-from sac_ros.bags.report.html import number, percent
+from sac_ros.bags.metrics.errors import ErrorFigures
+from sac_ros.bags.metrics.limits import LimitFigures
+from sac_ros.bags.report.format import number, percent
 from sac_ros.bags.result import ModelResult
 from sac_ros.policy.safety_events import Intervention
 
@@ -45,6 +46,15 @@ def findings(model: ModelResult) -> list[Finding]:
     found = [_closeness(model)[1], _divergence(model), *_limits(model), *_safety(model)]
     found += [*_coverage(model), _latency(model)]
     return [each for each in found if each is not None]
+
+
+def acts(model: ModelResult) -> list[tuple[float, str]]:
+    """Return the share of the states in which each guard acts against the policy, largest first.
+
+    Waiting for a goal is no such act: the policy was not asked.
+    """
+    each = ((act.share, act.kind) for act in model.interventions)
+    return sorted((a for a in each if a[1] != Intervention.NO_GOAL.value), reverse=True)
 
 
 def _closeness(model: ModelResult) -> tuple[str, Finding]:
@@ -113,14 +123,12 @@ def _beyond(limit: LimitFigures) -> str:
 
 
 def _safety(model: ModelResult) -> list[Finding]:
-    waiting = Intervention.NO_GOAL.value  # not an act against the policy: it was not asked
-    acts = [(each.share, each.kind) for each in model.interventions if each.kind != waiting]
     found = []
     if model.faults:
         faults = ", ".join(f"{each.kind} {each.count}×" for each in model.faults)
         found.append(Finding(BAD, f"The safety filter would have stopped the robot: {faults}."))
-    if acts:
-        kinds = ", ".join(f"{kind} {percent(share)}" for share, kind in sorted(acts, reverse=True))
+    if changes := acts(model):
+        kinds = ", ".join(f"{kind} {percent(share)}" for share, kind in changes)
         words = f"The safety filter would have changed its torques: {kinds} of the states."
         found.append(Finding(MIND, words))
     return found or [Finding(GOOD, "The safety filter would have changed nothing.")]

@@ -15,7 +15,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 
-from sac_ros.nodes.bring_up import BringUp, BringUpError
+from sac_ros.nodes.remote_node import RemoteNode, RemoteNodeError
 
 
 class Target(LifecycleNode):
@@ -58,7 +58,7 @@ def speaking_robot(ros: Any) -> Iterator[None]:
 
 
 def bring_up(ros: Any, name: str, timeout: float = 20.0) -> None:
-    BringUp(ros.node(), f"/{name}", "joint_states", timeout=timeout).run()
+    RemoteNode(ros.node(), f"/{name}", timeout=timeout).bring_up("joint_states")
 
 
 # Each test has a name of its own: the graph may still hold the node of the test before.
@@ -75,35 +75,33 @@ def test_a_node_is_configured_and_activated(ros: Any) -> None:
 @pytest.mark.parametrize("step", ["configure", "activate"])
 def test_a_refused_step_is_named_and_the_next_is_not_tried(ros: Any, step: str) -> None:
     target = ros.add(Target(f"refuses_{step}", refuses=step))
-    with pytest.raises(BringUpError, match=f"/refuses_{step} refused to {step}"):
+    with pytest.raises(RemoteNodeError, match=f"/refuses_{step} refused to {step}"):
         bring_up(ros, f"refuses_{step}")
     assert target.steps[-1] == step
 
 
 def test_a_second_node_of_the_same_name_is_told_and_neither_is_configured(ros: Any) -> None:
     first, second = ros.add(Target("twin")), ros.add(Target("twin"))
-    with pytest.raises(BringUpError, match=r"another node is named /twin .*\(waited 1 s\)"):
+    with pytest.raises(RemoteNodeError, match=r"another node is named /twin .*\(waited 1 s\)"):
         bring_up(ros, "twin", timeout=1.0)
     assert first.steps == second.steps == []
 
 
 def test_a_silent_robot_is_named_by_its_topic_and_the_node_is_not_activated(ros: Any) -> None:
     target = ros.add(Target("deaf"))
-    with pytest.raises(BringUpError, match=r"no joint states on /joint_states \(waited 1 s\)"):
+    with pytest.raises(RemoteNodeError, match=r"no joint states on /joint_states \(waited 1 s\)"):
         bring_up(ros, "deaf", timeout=1.0)
     assert target.steps == ["configure"]
 
 
 def test_a_node_that_is_not_there_is_named(ros: Any) -> None:
-    absent = BringUp(ros.node(), "/absent", "joint_states", timeout=0.3)
-    with pytest.raises(BringUpError, match=r"/absent offers no lifecycle services \(waited"):
-        absent.run()
+    absent = RemoteNode(ros.node(), "/absent", timeout=0.3)
+    with pytest.raises(RemoteNodeError, match=r"/absent offers no lifecycle services \(waited"):
+        absent.bring_up("joint_states")
 
 
 def test_a_reason_to_give_up_ends_the_wait_at_once(ros: Any) -> None:
     reason = "absent ended with exit code 2"
-    absent = BringUp(
-        ros.node(), "/absent", "joint_states", timeout=1000.0, given_up=lambda: reason
-    )
-    with pytest.raises(BringUpError, match=f"lifecycle services: {reason}"):
-        absent.run()
+    absent = RemoteNode(ros.node(), "/absent", timeout=1000.0, given_up=lambda: reason)
+    with pytest.raises(RemoteNodeError, match=f"lifecycle services: {reason}"):
+        absent.bring_up("joint_states")

@@ -14,8 +14,8 @@ from rosbags.rosbag1 import Reader as Ros1Reader
 from rosbags.rosbag2 import Reader as Ros2Reader
 from rosbags.typesys import Stores, get_typestore
 
-from sac_ros.bags import zstd
-from sac_ros.bags.mcap_scan import Channel, McapScan
+from sac_ros.bags.reader import zstd
+from sac_ros.bags.reader.mcap_scan import Channel, McapScan
 from sac_ros.utils.errors import BagError
 
 Message = tuple[str, int, int, bytes]
@@ -23,8 +23,6 @@ Message = tuple[str, int, int, bytes]
 
 BATCH = 4096
 """Messages that are read at a time."""
-
-_LARGEST_MESSAGE = 2**26  # bytes, of a compressed one; joint states have some hundred
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,20 @@ class StorageFile:
 
         A damage in the middle ends it and leaves a warning.
         """
-        return self._scanned(topics) if self._kind == "mcap" else self._read(topics)
+        messages = self._scanned(topics) if self._kind == "mcap" else self._read(topics)
+        count, damage, more = 0, "", True
+        while more:
+            batch: list[Message] = []
+            try:
+                batch.extend(islice(messages, BATCH))  # at an error it keeps what came before
+            except Exception as error:  # see `_open`
+                damage = _one_line(error)
+            more = len(batch) == BATCH
+            count += len(batch)
+            if batch:
+                yield batch
+        if damage:
+            self.warnings.append(f"{self._path.name} is damaged after {count} messages: {damage}")
 
     def _open(self) -> None:
         try:
@@ -94,16 +105,17 @@ class StorageFile:
             self._salvage(error)
             return
         self._reader = reader
+        ros1 = self._kind == "ros1"
         self.topics = tuple(
             StoredTopic(
                 each.topic,
                 each.msgtype,
                 each.msgcount,
-                "cdr" if self._kind == "ros1" else each.ext.serialization_format,
+                "cdr" if ros1 else each.ext.serialization_format,
             )
             for each in reader.connections
         )
-        about = reader if self._kind == "ros1" else reader.metadata
+        about = reader if ros1 else reader.metadata
         if about.message_count:
             self.span_ns = (about.start_time, about.end_time - 1)
 
@@ -135,79 +147,27 @@ class StorageFile:
         if scan.first_ns is not None and scan.last_ns is not None:
             self.span_ns = (scan.first_ns, scan.last_ns)
 
-    def _read(self, topics: Collection[str]) -> Iterator[list[Message]]:
+    def _read(self, topics: Collection[str]) -> Iterator[Message]:
         connections = [each for each in self._reader.connections if each.topic in topics]
         if not connections:
-            return
-        count = 0
-        messages: Any = None
-        while True:
-            read: list[tuple[Any, int, bytes]] = []
-            try:
-                messages = messages or self._reader.messages(connections=connections)
-                read.extend(islice(messages, BATCH))  # at an error it keeps what came before
-                damage = ""
-            except Exception as error:  # see `_open`
-                damage = _one_line(error)
-            batch, broken = self._as_cdr(read)
-            count += len(batch)
-            if batch:
-                yield batch
-            if damage or broken:
-                self._warn_of_damage(count, damage or broken)
-                return
-            if len(read) < BATCH:
-                return
+            return  # to the library, none would be all
+        convert = _ros_types().ros1_to_cdr if self._kind == "ros1" else None
+        for connection, time_ns, data in self._reader.messages(connections=connections):
+            if convert:
+                data = bytes(convert(data, connection.msgtype))  # noqa: PLW2901
+            elif data[:4] == zstd.MAGIC:
+                data = zstd.decompress(data)  # noqa: PLW2901
+            yield connection.topic, time_ns, time_ns, data
 
-    def _scanned(self, topics: Collection[str]) -> Iterator[list[Message]]:
+    def _scanned(self, topics: Collection[str]) -> Iterator[Message]:
         """Yield the messages of an MCAP file record by record; see `mcap_scan` for why."""
         scan = self._scan
         if scan is None:
-            scan = McapScan(
-                self._path,
-                {c.id: Channel(c.topic, c.msgtype, "") for c in self._reader.connections},
-            )
-        messages, count = scan.messages(topics), 0
-        while batch := list(islice(messages, BATCH)):
-            batch, broken = self._unpacked(batch)
-            count += len(batch)
-            yield batch
-            if broken:
-                self._warn_of_damage(count, broken)
-                return
+            known = {c.id: Channel(c.topic, c.msgtype, "") for c in self._reader.connections}
+            scan = McapScan(self._path, known)
+        yield from scan.messages(topics)
         if scan.damage and scan is not self._scan:  # of that one `_salvage` has told already
-            self._warn_of_damage(count, scan.damage)
-
-    def _as_cdr(self, read: list[tuple[Any, int, bytes]]) -> tuple[list[Message], str]:
-        """Return messages up to the first that cannot be converted, and why it cannot."""
-        if self._kind != "ros1":
-            return self._unpacked([(c.topic, t, t, data) for c, t, data in read])
-        found: list[Message] = []
-        try:
-            convert = _ros_types().ros1_to_cdr
-            for c, t, data in read:
-                found.append((c.topic, t, t, bytes(convert(data, c.msgtype))))
-        except Exception as error:  # see `_open`
-            return found, _one_line(error)
-        return found, ""
-
-    @staticmethod
-    def _unpacked(batch: list[Message]) -> tuple[list[Message], str]:
-        """Return messages, decompressed where they are one by one, as `_as_cdr` does."""
-        if not any(message[3][:4] == zstd.MAGIC for message in batch):
-            return batch, ""
-        found: list[Message] = []
-        try:
-            for topic, received, sent, data in batch:
-                packed = data[:4] == zstd.MAGIC
-                plain = zstd.decompress(data, _LARGEST_MESSAGE) if packed else data
-                found.append((topic, received, sent, plain))
-        except zstd.ZstdError as error:
-            return found, _one_line(error)
-        return found, ""
-
-    def _warn_of_damage(self, count: int, why: str) -> None:
-        self.warnings.append(f"{self._path.name} is damaged after {count} messages: {why}")
+            raise BagError(scan.damage)
 
 
 @cache

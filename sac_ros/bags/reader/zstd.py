@@ -17,19 +17,19 @@ else:
 MAGIC = b"\x28\xb5\x2f\xfd"
 """The first bytes of a frame; no CDR message begins like it."""
 
-ZstdError = zstd.ZstdError
+_LARGEST_MESSAGE = 2**26  # bytes; joint states have some hundred
 
 
-def decompress(data: bytes, largest: int) -> bytes:
-    """Decompress one frame of at most ``largest`` bytes.
+def decompress(message: bytes) -> bytes:
+    """Decompress a message of at most 64 MiB.
 
     Raises:
-        ZstdError: the data are damaged, cut off, or more than that.
+        ZstdError: it is damaged, cut off, or larger.
     """
     decompressor = zstd.ZstdDecompressor()
-    plain = decompressor.decompress(data, largest)
+    plain: bytes = decompressor.decompress(message, _LARGEST_MESSAGE)
     if not decompressor.eof:
-        raise ZstdError("the frame is cut off or too large")
+        raise zstd.ZstdError("the frame is cut off or too large")
     return plain
 
 

@@ -31,17 +31,15 @@ class BagFiles:
     """The storage files of one bag.
 
     Attributes:
-        path: as it was given.
         files: in any order; what they hold tells which comes first.
         expected: how many messages metadata.yaml promises; None where it is silent.
         warnings: what is odd about them.
         encodings: topic to serialisation, where metadata.yaml tells; older db3 files do not.
     """
 
-    path: Path
     files: tuple[Path, ...]
-    expected: int | None
-    warnings: tuple[str, ...]
+    expected: int | None = None
+    warnings: tuple[str, ...] = ()
     encodings: dict[str, str] = field(default_factory=dict)
 
 
@@ -56,13 +54,13 @@ def find_bag_files(path: Path) -> BagFiles:
     if path.name == METADATA:
         path = path.parent
     if not path.is_dir():
-        return BagFiles(path, (path,), None, ())
+        return BagFiles((path,))
     found = tuple(sorted(f for f in path.iterdir() if f.is_file() and f.suffix in _ENDINGS))
     metadata = path / METADATA
     if not metadata.is_file():
         if not found:
             raise BagError(f"bag {path} holds no metadata.yaml and no .db3 or .mcap file")
-        return BagFiles(path, found, None, (f"no {METADATA} in {path}",))
+        return BagFiles(found, warnings=(f"no {METADATA} in {path}",))
     return _by_metadata(path, found, _read_metadata(metadata))
 
 
@@ -121,11 +119,10 @@ def _by_metadata(path: Path, found: tuple[Path, ...], metadata: dict[str, Any]) 
         raise BagError(f"bag {path} holds no .db3 or .mcap file{what}")
     expected = metadata.get("message_count")
     return BagFiles(
-        path,
-        files,
-        expected if isinstance(expected, int) else None,
-        tuple(warnings),
-        _encodings(metadata),
+        files=files,
+        expected=expected if isinstance(expected, int) else None,
+        warnings=tuple(warnings),
+        encodings=_encodings(metadata),
     )
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JSON Schema (2020-12) of ``summary.json``, made from the dataclasses that are written.
 
-``summary.schema.json`` beside this file is for readers in any language. It is made anew by
+``sac_ros/bags/summary.schema.json`` is for readers in any language. It is made anew by
 
-    python -m sac_ros.bags.summary_schema > sac_ros/bags/summary.schema.json
+    PYTHONPATH=. python test/support/summary_schema.py > sac_ros/bags/summary.schema.json
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-import re
 import sys
 import types
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from sac_ros.bags import result
 from sac_ros.bags.result import SCHEMA, SCHEMA_VERSION, Evaluation
 
-SCHEMA_FILE = Path(__file__).with_name("summary.schema.json")
+SCHEMA_FILE = Path(result.__file__).with_name("summary.schema.json")
 """The schema as it is installed."""
 
 _UNITS = (
@@ -75,27 +75,21 @@ def _schema_of(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _object(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
-    told = _attributes(kind)
-    hints = get_type_hints(kind)
+    """Return the schema of a dataclass, each field of which is ``Annotated`` with what it is."""
+    hints = get_type_hints(kind, include_extras=True)
     return {
         "type": "object",
         "description": inspect.cleandoc(kind.__doc__ or "").splitlines()[0],
         "properties": {
-            name: {"description": told[name], **_schema_of(hints[name], definitions)}
-            for name in hints
+            name: {
+                "description": hint.__metadata__[0],
+                **_schema_of(hint.__origin__, definitions),
+            }
+            for name, hint in hints.items()
         },
         "required": list(hints),
         "additionalProperties": False,
     }
-
-
-def _attributes(kind: type) -> dict[str, str]:
-    """Return what a class's docstring says of each field; ``a, b: text`` speaks of both."""
-    _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
-    told: dict[str, str] = {}
-    for names, text in re.findall(r"^    (\w[\w, ]*): (.*(?:\n {8}.*)*)", section, re.MULTILINE):
-        told.update(dict.fromkeys(names.split(", "), " ".join(text.split())))
-    return told
 
 
 if __name__ == "__main__":

@@ -13,11 +13,10 @@ from binascii import crc32
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import lz4.frame
 
-from sac_ros.bags import zstd
+from sac_ros.bags.reader import zstd
 from sac_ros.utils.errors import BagError
 
 _MAGIC = b"\x89MCAP0\r\n"
@@ -86,7 +85,10 @@ class McapScan:
             if opcode == _MESSAGE and len(content) >= 22:
                 channel, _, log_ns, publish_ns = _HEAD(content)
                 if channel in wanted:
-                    yield wanted[channel], log_ns, publish_ns, content[22:]
+                    data = content[22:]
+                    if data[:4] == zstd.MAGIC:
+                        data = zstd.decompress(data)
+                    yield wanted[channel], log_ns, publish_ns, data
 
     def _learn(self, opcode: int, content: bytes, schemas: dict[int, str]) -> None:
         if opcode == _SCHEMA:
@@ -117,49 +119,41 @@ class McapScan:
                 opcode, length = struct.unpack("<BQ", head)
                 if opcode == _DATA_END:
                     return
-                end = file.tell() + length
-                if end > size:
-                    self.damage = f"cut off within a record at byte {file.tell()} of {size}"
-                    if opcode == _CHUNK:
-                        for inner, content in _inside(_torn(file.read())):
-                            yield inner, content, size
+                start, end = file.tell(), file.tell() + length
+                torn = end > size
+                if torn:
+                    self.damage = f"cut off within a record at byte {start} of {size}"
+                if opcode == _CHUNK:
+                    record = file.read(min(length, size - start))
+                    yield from self._chunk(record, min(end, size), torn)
+                elif opcode in (_SCHEMA, _CHANNEL, _MESSAGE) and not torn:
+                    yield opcode, file.read(length), end
+                if torn:
                     return
-                if opcode != _CHUNK:
-                    yield from self._plain(file, opcode, length, end)
-                    continue
-                try:
-                    chunk = _unpacked(file.read(length))
-                except Exception as error:  # three libraries, each with errors of its own
-                    self.damage = self.damage or f"the chunk before byte {end} is bad: {error}"
-                    continue
-                for inner, content in _inside(chunk):
-                    yield inner, content, end
+                file.seek(end)
 
-    @staticmethod
-    def _plain(file: BinaryIO, opcode: int, length: int, end: int) -> Iterator[_Record]:
-        if opcode in (_SCHEMA, _CHANNEL, _MESSAGE):
-            yield opcode, file.read(length), end
-        else:
-            file.seek(end)
+    def _chunk(self, record: bytes, end: int, torn: bool) -> Iterator[_Record]:
+        """Yield the records of a chunk that ends at a byte; of a torn one, those that are there.
 
-
-def _unpacked(record: bytes) -> bytes:
-    """Return the records within a chunk, checked against its size and checksum."""
-    data, size, checksum = _plain_chunk(record)
-    if len(data) != size or (checksum and crc32(data) != checksum):
-        raise ValueError("its size or checksum is wrong")
-    return data
+        Any other that is damaged is left out: its records cannot be relied upon.
+        """
+        try:
+            data, size, checksum = _unpacked(record)
+            if not torn and (len(data) != size or (checksum and crc32(data) != checksum)):
+                raise ValueError("its size or checksum is wrong")
+        except Exception as error:  # three libraries, each with errors of its own
+            self.damage = self.damage or f"the chunk before byte {end} is bad: {error}"
+            return
+        at = 0
+        while at + 9 <= len(data):
+            opcode, length = _RECORD(data, at)
+            at += 9 + length
+            if at > len(data):
+                return
+            yield opcode, data[at - length : at], end
 
 
-def _torn(record: bytes) -> bytes:
-    """Return what can be had of a chunk whose end is missing."""
-    try:
-        return _plain_chunk(record)[0]
-    except Exception:  # as in `_records`; it is known to be damaged
-        return b""
-
-
-def _plain_chunk(record: bytes) -> tuple[bytes, int, int]:
+def _unpacked(record: bytes) -> tuple[bytes, int, int]:
     """Return a chunk's records, how many bytes they should be, and their checksum; 0: none."""
     size, checksum = struct.unpack_from("<QI", record, 16)
     compression, at = _text(record, 28)
@@ -174,16 +168,6 @@ def _plain_chunk(record: bytes) -> tuple[bytes, int, int]:
     elif compression:
         raise ValueError(f"unknown compression {compression!r}")
     return data, size, checksum
-
-
-def _inside(chunk: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + 9 <= len(chunk):
-        opcode, length = _RECORD(chunk, at)
-        at += 9 + length
-        if at > len(chunk):
-            return
-        yield opcode, chunk[at - length : at]
 
 
 def _text(data: bytes, at: int) -> tuple[str, int]:

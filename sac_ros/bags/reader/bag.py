@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
-from sac_ros.bags import zstd
-from sac_ros.bags.bag_files import find_bag_files, storage_kind
+from sac_ros.bags.reader import zstd
+from sac_ros.bags.reader.bag_files import find_bag_files, storage_kind
+from sac_ros.bags.reader.storage import Message, StorageFile, StoredTopic
 from sac_ros.bags.result import BagFacts, TopicFacts
-from sac_ros.bags.storage import Message, StorageFile, StoredTopic
 from sac_ros.utils.errors import BagError
 
 _CDR = "cdr"
@@ -54,12 +54,7 @@ class Bag:
     def __enter__(self) -> Bag:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -71,14 +66,12 @@ class Bag:
     @property
     def topics(self) -> dict[str, StoredTopic]:
         """Every topic by name; one that has messages of two types is refused when it is used."""
-        merged: dict[str, StoredTopic] = {}
-        for topic in (topic for file in self._files for topic in file.topics):
-            known = merged.get(topic.name)
-            messages = topic.messages + (known.messages if known else 0)
-            shown = known if known and known.messages >= topic.messages else topic
-            encoding = self._found.encodings.get(topic.name, shown.encoding)
-            merged[topic.name] = StoredTopic(topic.name, shown.type, messages, encoding)
-        return dict(sorted(merged.items()))
+        topics = merged(topic for file in self._files for topic in file.topics)
+        told = self._found.encodings
+        return {
+            name: replace(topic, encoding=told.get(name, topic.encoding))
+            for name, topic in sorted(topics.items())
+        }
 
     @property
     def span_ns(self) -> tuple[int, int]:
@@ -143,6 +136,16 @@ class Bag:
                 f"bag {self.path}: messages must be serialised as cdr; "
                 f"got {', '.join(sorted(others))}"
             )
+
+
+def merged(topics: Iterable[StoredTopic]) -> dict[str, StoredTopic]:
+    """Return topics by name, their messages counted together, as the largest of each is."""
+    found: dict[str, StoredTopic] = {}
+    for topic in topics:
+        known = found.get(topic.name, topic)
+        count = topic.messages + (known.messages if topic.name in found else 0)
+        found[topic.name] = replace(max(known, topic, key=lambda t: t.messages), messages=count)
+    return found
 
 
 def _sha256(files: tuple[Path, ...]) -> str:

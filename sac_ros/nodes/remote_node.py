@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lifecycle node in another process: its services called, its transitions made."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import JointState
+
+from sac_ros.utils.errors import SacRosError
+
+_POLL_S = 0.02
+
+
+class RemoteNodeError(SacRosError):
+    """Another node does not do its part; the sentence names the node and the step."""
+
+
+class RemoteTimeoutError(RemoteNodeError):
+    """Something did not happen in time."""
+
+
+class RemoteNode:
+    """The calls block; the own node must be spinning in another thread.
+
+    Attributes:
+        node: makes the calls.
+        target: full name of the other node, such as ``/policy_node``.
+        news: to be notified where something may have changed that `wait_until` waits for; it
+            looks again after 20 ms at the latest.
+    """
+
+    def __init__(
+        self, node: Node, target: str, *, timeout: float, given_up: Callable[[], str] = str
+    ) -> None:
+        """Calls nothing yet.
+
+        Args:
+            node: makes the calls.
+            target: full name of the other node.
+            timeout: s allowed for each step.
+            given_up: asked while waiting; a reason (not the empty text) ends the wait, for
+                example that the other node has died.
+        """
+        self.node = node
+        self.target = target
+        self.news = threading.Condition()
+        self._timeout = timeout
+        self._given_up = given_up
+
+    def wait_until(
+        self, condition: Callable[[], Any], otherwise: str, timeout: float | None = None
+    ) -> Any:
+        """Return what a condition gives as soon as that is true.
+
+        Raises:
+            RemoteNodeError: there is a reason to give up; it is a `RemoteTimeoutError` after the
+                timeout, s. The sentence begins with ``otherwise``.
+        """
+        timeout = self._timeout if timeout is None else timeout
+        deadline = time.monotonic() + timeout
+        with self.news:
+            while not (found := condition()):
+                if reason := self._given_up():
+                    raise RemoteNodeError(f"{otherwise}: {reason}")
+                if time.monotonic() > deadline:
+                    raise RemoteTimeoutError(f"{otherwise} (waited {timeout:g} s)")
+                self.news.wait(_POLL_S)
+        return found
+
+    def call(self, kind: Any, name: str, request: Any) -> Any:
+        """Call a service below the other node's name and return its answer.
+
+        Raises:
+            RemoteNodeError: there is none.
+        """
+        client = self.node.create_client(kind, f"{self.target}/{name}")
+        try:
+            self.wait_until(client.service_is_ready, f"{self.target} offers no {name}")
+            future = client.call_async(request)
+            self.wait_until(future.done, f"{self.target} does not answer {name}")
+        finally:
+            self.node.destroy_client(client)
+        return future.result()
+
+    def configure(self) -> None:
+        """Have the other node configure itself.
+
+        Raises:
+            RemoteNodeError: it refuses, or does not answer.
+        """
+        self._change_state(Transition.TRANSITION_CONFIGURE, "configure")
+
+    def activate(self) -> None:
+        """Activate the other node; raises as `configure` does."""
+        self._change_state(Transition.TRANSITION_ACTIVATE, "activate")
+
+    def deactivate(self) -> None:
+        """Deactivate the other node; raises as `configure` does."""
+        self._change_state(Transition.TRANSITION_DEACTIVATE, "deactivate")
+
+    def bring_up(self, joint_states: str) -> None:
+        """Configure the other node, wait for its robot, activate it.
+
+        policy_node refuses to be activated while its robot is silent, so a robot that starts
+        beside it is waited for here.
+
+        Args:
+            joint_states: topic on which the robot must be heard before the activation.
+
+        Raises:
+            RemoteNodeError: a transition was refused, a step took longer than the timeout, or
+                two nodes have the same name.
+        """
+        heard = threading.Event()
+        robot = self.node.create_subscription(
+            JointState, joint_states, lambda _: heard.set(), qos_profile_sensor_data
+        )
+        client = self.node.create_client(ChangeState, f"{self.target}/change_state")
+        try:
+            self.wait_until(client.service_is_ready, f"{self.target} offers no lifecycle services")
+            self.wait_until(
+                self._is_alone,
+                f"another node is named {self.target} and would answer in its place",
+            )
+            self.configure()
+            self.wait_until(heard.is_set, f"no joint states on {robot.topic_name}")
+            self.activate()
+        finally:
+            self.node.destroy_client(client)
+            self.node.destroy_subscription(robot)
+
+    def _is_alone(self) -> bool:
+        """Whether the name is that of one node: one that was killed is known for some seconds."""
+        nodes = self.node.get_node_names_and_namespaces()
+        named = [f"{namespace.rstrip('/')}/{name}" for name, namespace in nodes]
+        return named.count(self.target) <= 1
+
+    def _change_state(self, transition: int, name: str) -> None:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        if not self.call(ChangeState, "change_state", request).success:
+            raise RemoteNodeError(f"{self.target} refused to {name}; its own log says why")
