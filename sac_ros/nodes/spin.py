@@ -138,22 +138,19 @@ def spinning_node(name: str, namespace: str = "") -> Iterator[Node]:
 
     Ctrl-C stays the program's own: it must end its child processes first.
     """
-    rclpy.init(
-        args=["--ros-args", "--log-level", "warn"], signal_handler_options=SignalHandlerOptions.NO
-    )
-    node, executor = Node(name, namespace=namespace), SingleThreadedExecutor()
-    executor.add_node(node)
+    with _initialised(["--ros-args", "--log-level", "warn"]):
+        node, executor = Node(name, namespace=namespace), SingleThreadedExecutor()
+        executor.add_node(node)
 
-    def spin() -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
+        def spin() -> None:
+            with contextlib.suppress(ExternalShutdownException):
+                executor.spin()
 
-    thread = threading.Thread(target=spin, name="executor", daemon=True)
-    thread.start()
-    try:
-        yield node
-    finally:
-        executor.shutdown()
-        thread.join()
-        node.destroy_node()
-        rclpy.try_shutdown()
+        thread = threading.Thread(target=spin, name="executor", daemon=True)
+        thread.start()
+        try:
+            yield node
+        finally:
+            executor.shutdown()
+            thread.join()
+            node.destroy_node()

@@ -51,11 +51,6 @@ class Policy:
         state_size: m, the width of the graph's ``state``; 0 where it has none.
     """
 
-    spec: PolicySpec
-    path: Path
-    sha256: str
-    state_size: int
-
     def __init__(
         self, session: onnxruntime.InferenceSession, spec: PolicySpec, path: Path, sha256: str
     ) -> None:
