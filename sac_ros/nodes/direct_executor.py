@@ -68,7 +68,7 @@ class KeptWaitSet:
         self._services = [s.handle for s in self._hold(chosen("services"))]
         self._clients = [c.handle for c in self._hold(chosen("clients"))]
         self._guards = [alarm, *self._hold(chosen("guards"))]
-        self._waitables = self._hold_waitables(chosen("waitables"))
+        self._waitables = self._hold(chosen("waitables"))
         count = NumberOfEntities(
             len(self._subscriptions),
             len(self._guards),
@@ -160,20 +160,11 @@ class KeptWaitSet:
         held = []
         for entity in entities:
             try:
-                self._held.enter_context(entity.handle)
+                # A waitable is its own handle.
+                self._held.enter_context(getattr(entity, "handle", entity))
             except InvalidHandle:
                 continue
             held.append(entity)
-        return held
-
-    def _hold_waitables(self, waitables: Iterable[Any]) -> list[Any]:
-        held = []
-        for waitable in waitables:
-            try:
-                self._held.enter_context(waitable)
-            except InvalidHandle:
-                continue
-            held.append(waitable)
         return held
 
 
