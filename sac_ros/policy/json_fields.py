@@ -5,12 +5,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from sac_ros.utils.errors import PolicyFileError
-
-T = TypeVar("T")
 
 
 def parse_object(text: str, source: str) -> JsonFields:
@@ -133,22 +130,19 @@ class JsonFields:
             self.refuse(key, "an object")
         return value
 
-    def nested(self, key: str, read: Callable[[JsonFields], T]) -> T:
-        """Return what ``read`` makes of an object, all of whose fields it must read."""
-        return self._nested(key, self.mapping(key), read)
+    def nested(self, key: str) -> JsonFields:
+        """Read an object whose fields are read in turn."""
+        return JsonFields(self._source, f"{self._path}{key}.", self.mapping(key))
 
-    def objects(self, key: str, read: Callable[[JsonFields], T]) -> tuple[T, ...]:
-        """Return what ``read`` makes of each object of a list, at least one."""
+    def objects(self, key: str) -> list[JsonFields]:
+        """Read a list of objects, at least one."""
         value = self._get(key)
         if not isinstance(value, list) or not value or not all(isinstance(v, dict) for v in value):
             self.refuse(key, "a list of objects, at least one")
-        return tuple(self._nested(f"{key}[{i}]", item, read) for i, item in enumerate(value))
-
-    def _nested(self, where: str, values: dict[str, Any], read: Callable[[JsonFields], T]) -> T:
-        fields = JsonFields(self._source, f"{self._path}{where}.", values)
-        result = read(fields)
-        fields.refuse_unread()
-        return result
+        return [
+            JsonFields(self._source, f"{self._path}{key}[{index}].", item)
+            for index, item in enumerate(value)
+        ]
 
     def __contains__(self, key: object) -> bool:
         return key in self._values

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from sac_ros.policy.json_fields import JsonFields, parse_object
@@ -189,7 +188,7 @@ class PolicySpec:
             fields.refuse("schema_version", f"{SCHEMA_VERSION} ({convert})")
         names = fields.texts("joint_names")
         n = len(names)
-        goal = fields.nested("goal", _read_goal)
+        goal = _read_goal(fields.nested("goal"))
         spec = cls(
             name=fields.text("name"),
             arm=fields.text("arm"),
@@ -205,11 +204,11 @@ class PolicySpec:
             goal=goal,
             stop_damping=fields.numbers("stop_damping", n, positive=True),
             brake_limit=fields.numbers("brake_limit", n, positive=True),
-            observation=fields.objects("observation", _read_term),
-            training_range=fields.nested("training_range", partial(_read_range, n)),
+            observation=tuple(_read_term(term) for term in fields.objects("observation")),
+            training_range=_read_range(fields.nested("training_range"), n),
             training=fields.mapping("training"),
             evaluation=fields.mapping("evaluation"),
-            self_test=fields.nested("self_test", partial(_read_self_test, n, len(goal.fields))),
+            self_test=_read_self_test(fields.nested("self_test"), n, len(goal.fields)),
         )
         if any(map(float.__gt__, spec.brake_limit, spec.torque_limit)):
             fields.refuse("brake_limit", f"at most torque_limit, {list(spec.torque_limit)}")
@@ -251,32 +250,37 @@ def _read_goal(fields: JsonFields) -> GoalSpec:
     )
     if any(low >= high for low, high in zip(goal.low, goal.high, strict=True)):
         fields.refuse("high", f"above low, which is {list(goal.low)}")
+    fields.refuse_unread()
     return goal
 
 
 def _read_term(fields: JsonFields) -> ObservationTerm:
-    return ObservationTerm(fields.text("name"), fields.integer("size", minimum=1))
+    term = ObservationTerm(fields.text("name"), fields.integer("size", minimum=1))
+    fields.refuse_unread()
+    return term
 
 
-def _read_range(n: int, fields: JsonFields) -> TrainingRange:
+def _read_range(fields: JsonFields, n: int) -> TrainingRange:
     low, high = fields.numbers("percentiles", 2)
     if not 0 <= low < high <= 100:
         fields.refuse("percentiles", "two percentages [low, high] with 0 <= low < high <= 100")
-    return TrainingRange(
+    result = TrainingRange(
         percentiles=(low, high),
         joint_position=fields.pairs("joint_position", n),
         joint_velocity=fields.pairs("joint_velocity", n),
     )
+    fields.refuse_unread()
+    return result
 
 
-def _read_self_test(n: int, k: int, fields: JsonFields) -> SelfTest:
-    def read_inputs(inputs: JsonFields) -> dict[str, tuple[tuple[float, ...], ...]]:
-        widths = _input_sizes(n, k, 0, inputs)
-        return {name: inputs.rows(name, width) for name, width in widths.items()}
-
-    rows = fields.nested("inputs", read_inputs)
+def _read_self_test(fields: JsonFields, n: int, k: int) -> SelfTest:
+    inputs = fields.nested("inputs")
+    widths = _input_sizes(n, k, 0, inputs)
+    rows = {name: inputs.rows(name, width) for name, width in widths.items()}
+    inputs.refuse_unread()
     test = SelfTest(rows, fields.rows("torque", n), fields.positive("tolerance"))
     for name, values in rows.items():
         if len(values) != len(test.torque):
             fields.refuse("inputs", f"as many rows of {name} as of torque ({len(test.torque)})")
+    fields.refuse_unread()
     return test
