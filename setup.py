@@ -108,8 +108,8 @@ setup(
         "benchmark": ["sbx-rl", "stable-baselines3"],
     },
     entry_points={
-        "gymnasium.envs": ["__root__ = sac_ros.sim.registration:register"],
         "console_scripts": [
+            "check_arm = sac_ros.cli.check_arm:main",
             "convert_policy = sac_ros.cli.convert_policy:main",
             "evaluate_bag = sac_ros.cli.evaluate_bag:main",
             "evaluate_policy = sac_ros.cli.evaluate_policy:main",

@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.figure import Figure, ratio
 from benchmarks.interleave import clock, interleaved_rates, one_core
 from benchmarks.result import describe
+from sac_ros.sim.backend import PHYSICS_RATE
 from sac_ros.sim.bullet import pybullet
 from sac_ros.sim.env import ArmEnv
 from sac_ros.sim.vector_env import ArmVectorEnv
@@ -41,21 +42,22 @@ class EnvRate:
             figures += self._compare("ArmEnv.step", ArmEnv(), arms=1)
             name = f"ArmVectorEnv.step, {self.arms} arms"
             figures += self._compare(name, ArmVectorEnv(self.arms), self.arms)
-        env = ArmEnv()
+        env = ArmVectorEnv()
+        substeps = PHYSICS_RATE // env.control_rate_hz
         settings = {
             "control_rate_hz": env.control_rate_hz,
-            "substeps": env.substeps,
+            "substeps": substeps,
             "steps_per_turn": env.episode_steps,
             "turns": self.turns,
         }
         env.close()
-        title = f"Env rate per CPU second, {env.arm.name}, {env.substeps} physics steps each"
+        title = f"Env rate per CPU second, {env.arm.name}, {substeps} physics steps each"
         return describe(NAME, title, figures, settings)
 
     def _compare(self, name: str, env: ArmEnv | ArmVectorEnv, arms: int) -> list[Figure]:
         """Steps of an arm per second, by `env` and bare, and their ratio."""
         bare = f"bare PyBullet calls, {arms} arm{'s'[: arms - 1]}"
-        episodes = _Episodes(env, [ArmEnv() for _ in range(arms)])
+        episodes = _Episodes(env, [ArmVectorEnv() for _ in range(arms)])
         rates = interleaved_rates(
             {name: episodes.with_env, bare: episodes.bare},
             per_turn=episodes.steps * arms,
@@ -70,7 +72,7 @@ class EnvRate:
 class _Episodes:
     """Episodes in turn: first with the environment, then the same ones bare, one for each arm."""
 
-    def __init__(self, env: ArmEnv | ArmVectorEnv, bare: list[ArmEnv]) -> None:
+    def __init__(self, env: ArmEnv | ArmVectorEnv, bare: list[ArmVectorEnv]) -> None:
         self._env, self._bare = env, bare
         self.steps = bare[0].episode_steps
         self._rng = np.random.default_rng(0)
@@ -100,17 +102,20 @@ class _Episodes:
 
     def bare(self) -> float:
         """Repeats them with nothing but the calls; returns their seconds."""
-        arms = [env.sim_arm for env in self._bare]
+        arms: list[Any] = [env.plants[0].backend for env in self._bare]
         for arm, start in zip(arms, self._start, strict=True):
             arm.reset(start)
         numbers = [arm.client._client for arm in arms]
         # The same in every client.
-        body, joints, tip = arms[0].body, arms[0]._joints, arms[0]._tip
-        substeps, mode = self._bare[0].substeps, pybullet.TORQUE_CONTROL
+        body, joints, tip = arms[0].body, arms[0]._joints, len(arms[0]._joints)
+        substeps, mode = self._bare[0].plants[0]._substeps, pybullet.TORQUE_CONTROL
         set_torque, step = pybullet.setJointMotorControlArray, pybullet.stepSimulation
         get_joints, get_link = pybullet.getJointStates, pybullet.getLinkState
+        # The backend scales torques by a constant where a joint's damping is stiff.
+        scale = np.array(arms[0]._scale) if arms[0]._scaled else 1.0
+        forces = (scale * np.array(self._torques)).tolist()
         started = clock()
-        for torques in self._torques:
+        for torques in forces:
             for number, torque in zip(numbers, torques):  # noqa: B905  strict takes time
                 for _ in range(substeps):
                     set_torque(body, joints, mode, forces=torque, physicsClientId=number)
@@ -118,7 +123,7 @@ class _Episodes:
                 get_joints(body, joints, number)
                 get_link(body, tip, 0, 1, number)  # by place, as above; 1: forward kinematics
         seconds = clock() - started
-        ends = np.array([arm.state()[0] for arm in arms])
+        ends = np.array([arm.read()[: len(joints)] for arm in arms])
         difference = float(np.max(np.abs(self._end - ends)))
         if difference > _TOLERANCE:
             raise RuntimeError(

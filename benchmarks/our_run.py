@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from benchmarks.learning_curve import LearningCurve, Point
 from sac_ros.training.config import TrainConfig
-from sac_ros.training.run_directory import open_run_directory
+from sac_ros.training.run_directory import find_run_directory
 from sac_ros.training.runner import TrainingSession
 
 _POLL = 0.1  # s
@@ -28,7 +28,7 @@ def our_run(config: TrainConfig) -> LearningCurve:
     """
     with tempfile.TemporaryDirectory() as directory:
         config = replace(config, directory=directory, name="run", record_video=False)
-        session = TrainingSession(config, open_run_directory(config))
+        session = TrainingSession(config, find_run_directory(config))
         ended = threading.Event()
 
         def stop_when_solved() -> None:
@@ -45,7 +45,7 @@ def our_run(config: TrainConfig) -> LearningCurve:
             watch.join()
         curve = _curve(session)
         if not curve.solved:
-            curve.cut_at_seconds = session.loop.state.learning_seconds
+            curve.cut_at_seconds = session.state.loop.learning_seconds
         return curve
 
 

@@ -16,9 +16,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from benchmarks.learning_curve import LearningCurve, Point
 from benchmarks.peers import stable_baselines3_sac
-from sac_ros.sim.env import ArmEnv
+from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training.config import TrainConfig
-from sac_ros.training.evaluation import HELD_OUT_SEED, evaluate
+from sac_ros.training.evaluation import HELD_OUT_SEED, ROWS, evaluate
 
 _EVALUATION_SHARE = 40  # evaluations in the time that the run has
 
@@ -34,11 +34,9 @@ def peer_run(config: TrainConfig, *, update_every: int, cut_seconds: float) -> L
     # It does everything in one process, so both cores are torch's.
     threads = torch.get_num_threads()
     torch.set_num_threads(os.cpu_count() or 1)
-    arguments: dict[str, Any] = dataclasses.asdict(config.env)
-    env = gymnasium.make(
-        "sac_ros/ArmReach-v0", arm=config.arm, disable_env_checker=True, **arguments
-    )
-    held_out = ArmEnv(config.arm, **arguments)
+    arguments: dict[str, Any] = {"arm": config.arm, **dataclasses.asdict(config.env)}
+    env = gymnasium.make("sac_ros/ArmReach-v0", disable_env_checker=True, **arguments)
+    held_out = ArmVectorEnv(ROWS, **arguments)
     model = stable_baselines3_sac(env, seed=config.seed, train_freq=update_every, gradient_steps=1)
     name = f"stable-baselines3, an update every {update_every} steps"
     curve = LearningCurve(name, config.seed)
@@ -56,7 +54,7 @@ class _Evaluations(BaseCallback):
     """Evaluates on the held-out goals at even times; ends the run."""
 
     def __init__(
-        self, curve: LearningCurve, env: ArmEnv, episodes: int, cut_seconds: float
+        self, curve: LearningCurve, env: ArmVectorEnv, episodes: int, cut_seconds: float
     ) -> None:
         super().__init__()
         self.seconds = 0.0
@@ -77,10 +75,11 @@ class _Evaluations(BaseCallback):
         self._next = seconds + self._interval
         result = evaluate(self._env, self._controller, episodes=self._episodes, seed=HELD_OUT_SEED)
         assert result is not None, "nothing interrupts this evaluation"
-        self._curve.points.append(Point(seconds, self.num_timesteps, result.success_5cm))
+        success = result.success_rate(0.05)
+        self._curve.points.append(Point(seconds, self.num_timesteps, success))
         print(
             f"  {self._curve.contestant}, seed {self._curve.seed}: {seconds:.0f} of at most "
-            f"{self._cut:.0f} s, {self.num_timesteps:,} steps, {result.success_5cm:.0%}",
+            f"{self._cut:.0f} s, {self.num_timesteps:,} steps, {success:.0%}",
             flush=True,
         )
         self._resumed = time.perf_counter()

@@ -19,8 +19,8 @@ from sac_ros.sac.agent import SacAgent
 from sac_ros.sac.config import SacConfig
 from sac_ros.sim.env import ArmEnv
 from sac_ros.training.hindsight import HindsightRelabeler
-from sac_ros.training.replay_buffer import Experience, ExperienceShape
 from sac_ros.training.replay_sampler import ReplaySampler
+from sac_ros.training.shared_memory import MemoryShape, SharedMemory
 from sac_ros.training.training_loop import UPDATES_PER_BLOCK
 
 NAME = "update_rate"
@@ -128,8 +128,8 @@ class UpdateRate:
 
     def _agent(self, data: _Data, sizes: tuple[int, ...], **settings: Any) -> SacAgent:
         config = SacConfig(hidden_sizes=sizes, batch_size=self.batch_size, **settings)
-        shape = data.experience.shape
-        return SacAgent(shape.observation, shape.action, config)
+        size, n = data.buffer.observation.shape[1], data.buffer.action.shape[1]
+        return SacAgent(size, n, config)
 
     def _bound(
         self, env: ArmEnv, sizes: tuple[int, ...], *, value_function: bool
@@ -146,8 +146,8 @@ class UpdateRate:
         self, env: ArmEnv, sizes: tuple[int, ...], *, value_function: bool = False
     ) -> list[Any]:
         return products_of_update(
-            env.encoding.size,
-            env.arm.joints,
+            env.rows.task.size,
+            env.rows.arm.joints,
             sizes,
             self.batch_size,
             value_function=value_function,
@@ -159,30 +159,30 @@ class _Data:
 
     def __init__(self, env: ArmEnv) -> None:
         rng = np.random.default_rng(0)
-        size, n = env.encoding.size, env.arm.joints
-        self.experience = experience = Experience(ExperienceShape(_ROWS, size, n, 1))
-        experience.observation[:] = rng.uniform(-1.0, 1.0, (_ROWS, size))
-        experience.next_observation[:] = rng.uniform(-1.0, 1.0, (_ROWS, size))
-        experience.action[:] = rng.uniform(-1.0, 1.0, (_ROWS, n))
-        experience.reward[:] = rng.uniform(-1.0, 0.0, _ROWS)
-        experience.env_steps = _ROWS
-        self._task = env.task
-        self._goals = rng.uniform(env.arm.goal_low, env.arm.goal_high, (_GOALS, 3))
+        size, n = env.rows.task.size, env.rows.arm.joints
+        self.buffer = buffer = SharedMemory(MemoryShape(_ROWS, size, n, 1)).replay
+        buffer.observation[:] = rng.uniform(-1.0, 1.0, (_ROWS, size))
+        buffer.next_observation[:] = rng.uniform(-1.0, 1.0, (_ROWS, size))
+        buffer.action[:] = rng.uniform(-1.0, 1.0, (_ROWS, n))
+        buffer.reward[:] = rng.uniform(-1.0, 0.0, _ROWS)
+        buffer.env_steps = _ROWS
+        self._task = env.rows.task
+        self._goals = rng.uniform(env.rows.arm.goal_low, env.rows.arm.goal_high, (_GOALS, 3))
 
     def replay(self) -> ReplaySampler:
         """As a training session makes it."""
         return ReplaySampler(
-            self.experience,
+            self.buffer,
             np.random.default_rng(0),
             relabel=HindsightRelabeler(self._task, self._goals.astype(np.float32), 0.8, 0.25),
         )
 
     def fill(self, buffer: Any) -> None:
         """Puts the transitions into a replay buffer of stable-baselines3."""
-        buffer.observations[:, 0] = self.experience.observation
-        buffer.next_observations[:, 0] = self.experience.next_observation
-        buffer.actions[:, 0] = self.experience.action
-        buffer.rewards[:, 0] = self.experience.reward
+        buffer.observations[:, 0] = self.buffer.observation
+        buffer.next_observations[:, 0] = self.buffer.next_observation
+        buffer.actions[:, 0] = self.buffer.action
+        buffer.rewards[:, 0] = self.buffer.reward
         buffer.full = True
 
 

@@ -102,11 +102,21 @@ def test_a_console_script_leads_to_a_main_function(name: str) -> None:
 
 
 def test_the_console_scripts_are_those_of_setup_py() -> None:
-    (declared,) = setup_calls("entry_points").values()  # type: ignore[attr-defined]
+    declared = setup_calls("entry_points")["console_scripts"]  # type: ignore[index]
     assert {entry.partition(" = ")[0] for entry in declared} == set(SCRIPTS)
     assert {entry.partition(" = ")[2] for entry in declared} == {
         entry.value for entry in SCRIPTS.values()
     }
+
+
+def test_gymnasium_finds_the_environments_by_their_entry_point() -> None:
+    (declared,) = setup_calls("entry_points")["gymnasium.envs"]  # type: ignore[index]
+    name, module, function = re.split(r" = |:", declared)
+    assert name == "sac_ros"
+    getattr(importlib.import_module(module), function)()
+    import gymnasium
+
+    assert "sac_ros/ArmReach-v0" in gymnasium.registry
 
 
 def test_setup_py_installs_every_shared_file(monkeypatch: pytest.MonkeyPatch) -> None:

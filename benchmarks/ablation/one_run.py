@@ -16,11 +16,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sac_ros.policy.runtime import Policy
 from sac_ros.training.config import TrainConfig
-from sac_ros.training.evaluation import environment_of, evaluate, policy_controller
+from sac_ros.training.evaluation import Evaluation, evaluate
+from sac_ros.training.policy_in_loop import environment_of, policy_controller
 from sac_ros.training.progress import EvaluationPoint
-from sac_ros.training.run_directory import open_run_directory
+from sac_ros.training.run_directory import find_run_directory
 from sac_ros.training.runner import TrainingSession
 from sac_ros.training.training_loop import TrainingLoop
 from sac_ros.utils.atomic_write import atomic_write
@@ -56,8 +59,14 @@ def train(config: TrainConfig, final_episodes: int) -> dict[str, Any]:
         final_episodes: number of goals that the final figures are taken on.
     """
     with tempfile.TemporaryDirectory() as directory:
-        config = replace(config, directory=directory, name="run", record_video=False)
-        session = TrainingSession(config, open_run_directory(config))
+        config = replace(
+            config,
+            directory=directory,
+            name="run",
+            record_video=False,
+            minimum_success_rate=0.0,
+        )
+        session = TrainingSession(config, find_run_directory(config))
         clock = CpuClock(session.loop)
         outcome = session.run()
         assert outcome is not None, "nobody stops this run"
@@ -69,7 +78,7 @@ def train(config: TrainConfig, final_episodes: int) -> dict[str, Any]:
         env.close()
     assert final is not None, "nothing interrupts this evaluation"
     # The end of the curve is the policy file on the same held-out goals.
-    state = session.loop.state
+    state = session.state.loop
     end = EvaluationPoint.of(state.env_steps, state.learning_seconds, outcome.evaluation)
     # Rounded, since the ablation's result is kept in the repository.
     points = [
@@ -85,10 +94,17 @@ def train(config: TrainConfig, final_episodes: int) -> dict[str, Any]:
     return {
         "points": [dict(zip(POINT, point, strict=True)) for point in points],
         "cpu_seconds": round(clock.seconds, 2),
-        "final": asdict(final),
+        "final": _flat(final),
         "revision": policy.spec.training["git_revision"],
         "date": policy.spec.training["date"],
     }
+
+
+def _flat(final: Evaluation) -> dict[str, Any]:
+    """Its figures that are one number each, and the success rates by their tolerance."""
+    rates = {f"success_{100 * e.position_tolerance_m:g}cm": e.rate for e in final.success}
+    numbers = {key: value for key, value in asdict(final).items() if np.isscalar(value)}
+    return {**rates, **numbers}
 
 
 def main(order: Path, result: Path) -> None:

@@ -57,9 +57,9 @@ MEASURES = (
     Measure("within 2 cm", "%", _final("success_2cm", 100.0)),
     Measure("median error", "mm", _final("median_error_m", 1000.0)),
     Measure("RMS Δτ", "N·m", _final("rms_torque_step", 1.0)),
-    Measure("RMS Δτ of action 1", "%", _final("rms_torque_step_share", 100.0)),
+    Measure("RMS Δτ of action 1", "%", _final("rms_torque_step_fraction", 100.0)),
     Measure("torque above 10 Hz", "%", _final("torque_power_above_10hz", 100.0)),
-    Measure("overspeed", "%", _final("overspeed_share", 100.0)),
+    Measure("overspeed", "%", _final("overspeed_fraction", 100.0)),
 )
 
 

@@ -66,10 +66,6 @@ VARIANTS = (
     Variant("control rate", "100 Hz, gamma 0.96", {"env.control_rate_hz": 100, "sac.gamma": 0.96}),
     Variant("n-step returns", "1 step", {"sac.n_step": 1}),
     Variant("n-step returns", "3 steps", {"sac.n_step": 3}),
-    # Tried and dropped; docs/ablation.md names the revision that still had them.
-    Variant("layer normalisation", "layer norm", {"sac.layer_norm": True}),
-    Variant("observations", "normalised observations", {"sac.normalise_observations": True}),
-    Variant("policy delay", "policy every 2nd update", {"sac.policy_delay": 2}),
 )
 
 

@@ -9,7 +9,7 @@ import time
 from builtin_interfaces.msg import Time as TimeMessage
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import JointState
@@ -17,6 +17,7 @@ from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from sac_ros.nodes.parameters import declare
+from sac_ros.nodes.robot_description import LATCHED, arm_reference
 from sac_ros.nodes.sim_config import SimNodeConfig
 from sac_ros.nodes.spin import run_node
 from sac_ros.robots.arm import load_arm
@@ -24,7 +25,6 @@ from sac_ros.sim.command_inbox import CommandRefusedError
 from sac_ros.sim.description import ros_description
 from sac_ros.sim.robot_driver import Measurement, SimDriver
 
-_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _WARN_EVERY = 2.0  # s
 _BEHIND = 0.1  # s lost since the last report that are worth a warning
 
@@ -44,14 +44,15 @@ class SimNode(Node):
         super().__init__("sim_node")
         self._config = declare(self, SimNodeConfig)
         config = self._config
-        arm = load_arm(config.arm, config.base_link, config.tip_link)
+        reference = arm_reference(self, config.arm, config.robot_description)
+        arm = load_arm(reference, config.base_link, config.tip_link)
         self._driver = SimDriver(arm, self._config)
         self._line = self._driver.state_line()
         self._refused = 0
         self._reported_lost = 0.0
 
         self._joint_states = self.create_publisher(JointState, "joint_states", 10)
-        self._description = self.create_publisher(String, "robot_description", _LATCHED)
+        self._description = self.create_publisher(String, "robot_description", LATCHED)
         self._description.publish(String(data=ros_description(arm)))
         self._clock_publisher = (
             self.create_publisher(ClockMessage, "/clock", qos_profile_sensor_data)

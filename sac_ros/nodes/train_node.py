@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,12 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
 from sac_ros.nodes.parameters import declare
+from sac_ros.nodes.robot_description import arm_reference, keep_description
 from sac_ros.nodes.spin import NodeDone, run_node
 from sac_ros.nodes.training_diagnostics import training_status
 from sac_ros.training.config import TrainConfig
-from sac_ros.training.run_directory import open_run_directory
-from sac_ros.utils.errors import EXIT_DONE
+from sac_ros.training.run_directory import find_run_directory
+from sac_ros.utils.errors import EXIT_BAD_ANSWER, EXIT_DONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,15 +40,20 @@ class TrainNode(Node):
     """
 
     def __init__(self) -> None:
-        """Declares the parameters, opens the run's directory and starts to train.
+        """Declares the parameters, makes the run and starts to train.
 
         Raises:
-            ConfigurationError: a parameter is unknown or invalid, the name is taken, or there is
-                nothing to resume.
+            ConfigurationError: a parameter is unknown or invalid, the name is taken, the arm is
+                refused, or there is nothing to resume.
         """
         super().__init__("train_node")
         config = declare(self, TrainConfig)
-        run = open_run_directory(config)
+        if (text := arm_reference(self, config.arm, config.robot_description)) != config.arm:
+            # A file beside the runs, since a resumed run needs the same arm.
+            config = dataclasses.replace(
+                config, arm=str(keep_description(text, config.directory)), robot_description=""
+            )
+        run = find_run_directory(config)
         # torch takes seconds to import: by now wrong parameters are refused, and a Ctrl-C finds
         # its handler.
         from sac_ros.training.runner import TrainingSession  # noqa: PLC0415
@@ -90,7 +97,8 @@ class TrainNode(Node):
         if not self._thread.is_alive():
             if self._failure is not None:
                 raise self._failure
-            raise NodeDone(EXIT_DONE)
+            outcome = self._session.outcome
+            raise NodeDone(EXIT_BAD_ANSWER if outcome and outcome.shortfall else EXIT_DONE)
         state = self._session.latest_state()
         if state is None:
             return

@@ -30,7 +30,8 @@ _KEYS = (
     "urdf", "base_link", "tip_link", "position_limit", "velocity_limit", "torque_limit", "damping",
     "friction", "armature", "action_scale", "home", "goal_low", "goal_high",
 )  # fmt: skip
-_MAXIMUM_BYTES = 2**20
+_MAXIMUM_BYTES = 2**14  # an arm is some 1 kB, and YAML may take a time that grows with its square
+_MAXIMUM_JOINTS = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,11 +122,11 @@ def load_arm(reference: str, base_link: str = "", tip_link: str = "") -> Arm:
     given = {key: link for key, link in (("base_link", base_link), ("tip_link", tip_link)) if link}
     if reference.lstrip().startswith("<"):
         urdf = Urdf.from_text(reference, "robot_description")
-        return _build(urdf.root.get("name") or "robot", reference, urdf, given, "argument")
+        return _build(urdf.root.get("name") or "robot", reference, urdf, given, urdf.source)
     path = resolve(reference) if "://" in reference else Path(reference)
     if path.suffix.lower() in (".urdf", ".xml", ".xacro"):
         urdf = Urdf.from_file(path)
-        return _build(urdf.root.get("name") or path.stem, reference, urdf, given, "argument")
+        return _build(urdf.root.get("name") or path.stem, reference, urdf, given, f"URDF {path}")
     if path.suffix.lower() not in (".yaml", ".yml"):
         path = share_path("config", "arms", f"{reference}.yaml")
         if reference not in arm_names():
@@ -182,7 +183,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         keys = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"arm {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"arm {path} is not YAML: {' '.join(str(error).split())}"
         ) from error
@@ -231,6 +232,7 @@ class _Builder:
         chain = Chain.of(path)
         position_limit = self._position_limit(joints)
         effort = np.array([joint.effort_limit for joint in joints])
+        effort[np.isnan(effort)] = np.inf  # then the YAML has a torque_limit
         torque_limit = self._value("torque_limit", n, lambda: effort)
         velocity_limit = self._value("velocity_limit", n, lambda: self._velocity(joints))
         damping = self._value("damping", n, lambda: np.array([j.damping for j in joints]))
@@ -242,6 +244,7 @@ class _Builder:
             self._check(key, names, values, above=0.0)
         for key, values in (("damping", damping), ("friction", friction), ("armature", armature)):
             self._check(key, names, values, minimum=0.0)
+        effort = np.where(effort > 0.0, effort, np.inf)
         self._check("torque_limit", names, torque_limit, maximum=effort, what="the URDF's effort")
         defaults = Defaults(chain, bodies, position_limit, urdf.source)
         scale = self._value(
@@ -296,6 +299,11 @@ class _Builder:
         where = f"URDF {self._urdf.source}"
         if not joints:
             raise ConfigurationError(f"{where}: no joint between {base!r} and {tip!r} moves")
+        if len(joints) > _MAXIMUM_JOINTS:
+            raise ConfigurationError(
+                f"{where}: an arm must have at most {_MAXIMUM_JOINTS} joints; from {base!r} to "
+                f"{tip!r} there are {len(joints)}"
+            )
         for joint in joints:
             if joint.kind == "prismatic":
                 raise ConfigurationError(
@@ -312,10 +320,11 @@ class _Builder:
                     f"{where}: the axis of joint {joint.name!r} must be a unit vector; "
                     f"got {joint.axis}"
                 )
-            if not joint.effort_limit > 0.0:
+            given = "torque_limit" in self._given and math.isnan(joint.effort_limit)
+            if not joint.effort_limit > 0.0 and not given:
                 raise ConfigurationError(
-                    f"{where}: the joint {joint.name!r} must have an effort limit above 0 N·m; "
-                    f"got {_known(joint.effort_limit)}"
+                    f"{where}: the joint {joint.name!r} must have an effort limit above 0 N·m, or "
+                    f"a YAML must have torque_limit; got {_known(joint.effort_limit)}"
                 )
 
     def _note_fixed(self, names: Sequence[str]) -> None:
@@ -349,7 +358,8 @@ class _Builder:
             if not joint.velocity_limit > 0.0:
                 raise ConfigurationError(
                     f"URDF {self._urdf.source}: the joint {joint.name!r} must have a velocity "
-                    f"limit above 0 rad/s; got {_known(joint.velocity_limit)}"
+                    "limit above 0 rad/s, or a YAML must have velocity_limit; got "
+                    f"{_known(joint.velocity_limit)}"
                 )
         described = np.array([joint.velocity_limit for joint in joints])
         fast = [joint.name for joint in joints if joint.velocity_limit > FASTEST + 1e-3]

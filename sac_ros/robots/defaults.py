@@ -156,11 +156,14 @@ def above_table(frames: Frames) -> NDArray[np.bool_]:
 
 
 def _spread(frames: Frames, distance: float) -> NDArray[np.bool_]:
-    """[samples] whether frames three or more joints apart are `distance`, m, apart or more."""
+    """[samples] whether frames three or more joints apart are `distance`, m, apart or more.
+
+    Half of their largest distance is enough: the frames of a wrist are never far apart.
+    """
     places = np.concatenate((frames.origin, frames.tip[:, None]), axis=1)
     apart = np.linalg.norm(places[:, :, None] - places[:, None], axis=-1)
-    far = np.triu(np.ones(apart.shape[1:], dtype=bool), k=3)
-    return np.asarray(np.all(apart[:, far] > distance, axis=-1))
+    far = apart[:, np.triu(np.ones(apart.shape[1:], dtype=bool), k=3)]
+    return np.asarray(np.all(far >= np.minimum(distance, 0.5 * far.max(axis=0)), axis=-1))
 
 
 def inner_limits(position_limit: Array) -> tuple[Array, Array]:

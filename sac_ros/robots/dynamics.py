@@ -17,6 +17,7 @@ from sac_ros.utils.errors import ConfigurationError
 
 Array = NDArray[np.float64]
 
+_ROUNDING = 1e-6  # an inertia so near to impossible is beyond it after a rotation: MuJoCo refuses
 GRAVITY = 9.81  # m/s², standard value that robot drivers compensate
 
 ZERO_AT = 0.8  # share of the velocity limit at which no accelerating torque is left
@@ -43,19 +44,24 @@ class Bodies:
         """The bodies of an arm; links behind fixed joints, tools and grippers are part of them.
 
         An inertia that is impossible by up to a half, as some vendors publish them, is mended: the
-        largest principal moment becomes the sum of the other two, and `note` gets the sentence.
+        largest principal moment becomes the sum of the other two, and `note` gets the sentence. A
+        link without inertia that is fixed to another is a point mass.
 
         Raises:
             ConfigurationError: a link has an impossible or placeholder inertia, or a joint moves
                 nothing that has a mass.
         """
-        n = len(joint_names)
+        n, moved = len(joint_names), {urdf.joints[name].child for name in joint_names}
         parts: list[list[tuple[float, Array, Array]]] = [[] for _ in range(n)]
         for link, inertial in urdf.links.items():
             mover, rotation, translation = place_of(urdf, link, joint_names)
             if mover is None or inertial is None:
                 continue
-            inertia = _possible(urdf, link, inertial.mass, inertial.inertia, note)
+            if inertial.mass > 0.0 and not inertial.inertia.any() and link not in moved:
+                note(f"the link {link!r} has a mass but no inertia: taken as a point mass")
+                inertia = inertial.inertia
+            else:
+                inertia = _possible(urdf, link, inertial.mass, inertial.inertia, note)
             turned = rotation @ rotation_of(inertial.rpy)
             parts[mover].append(
                 (
@@ -226,12 +232,13 @@ def _possible(
             f"{where} has an impossible inertia: no principal moment can be above the sum of the "
             f"other two; got {words} kg·m²"
         )
-    if excess > 1.0 + 1e-9:
+    if excess > 1.0 + _ROUNDING:
         note(
             f"the link {link!r} has an impossible inertia, principal moments {words} kg·m²: the "
             "largest is taken as the sum of the other two"
         )
-        moments[2] = moments[0] + moments[1]
+    if excess > 1.0 - _ROUNDING:
+        moments[2] = (moments[0] + moments[1]) * (1.0 - _ROUNDING)
         return np.asarray(axes @ np.diag(moments) @ axes.T)
     return inertia
 

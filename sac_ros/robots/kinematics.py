@@ -159,6 +159,21 @@ def rotation_of(rpy: Sequence[float]) -> Array:
     )
 
 
+def quaternion_of(rotation: Array) -> Array:
+    """[4] x y z w of a rotation [3, 3]: a row of 4 q qᵀ, which is linear in the rotation."""
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation
+    outer = np.array(
+        [
+            [1 + xx - yy - zz, xy + yx, xz + zx, zy - yz],
+            [xy + yx, 1 - xx + yy - zz, yz + zy, xz - zx],
+            [xz + zx, yz + zy, 1 - xx - yy + zz, yx - xy],
+            [zy - yz, xz - zx, yx - xy, 1 + xx + yy + zz],
+        ]
+    )
+    row: Array = outer[np.argmax(np.diag(outer))]  # the largest one is the most exact
+    return row / np.linalg.norm(row)
+
+
 def rpy_of(rotation: Array) -> Array:
     """[3] rad roll, pitch and yaw of a rotation [3, 3]: the inverse of `rotation_of`."""
     pitch = np.arctan2(-rotation[2, 0], np.hypot(rotation[0, 0], rotation[1, 0]))

@@ -7,6 +7,7 @@ import math
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,17 @@ Array = NDArray[np.float64]
 MOVING = ("revolute", "continuous", "prismatic")
 _KINDS = (*MOVING, "fixed", "floating", "planar")
 _MAXIMUM_BYTES = 16 * 2**20  # a URDF is some 20 kB; the bound keeps a wrong file out of memory
+_MAXIMUM_LINKS = 500  # a humanoid with hands has some 150
+_HAND_BEHIND = 4  # joints that several chains share, so that they are fingers and not arms
+SHAPES: dict[str, dict[str, int]] = {
+    "box": {"size": 3},
+    "cylinder": {"radius": 1, "length": 1},
+    "sphere": {"radius": 1},
+    "capsule": {"radius": 1, "length": 1},
+    "mesh": {},
+}
+"""The geometries that are read, with their attributes in m and how many numbers each has."""
+
 _TIP_NAMES = ("tool0", "tcp", "ee_link", "tool", "flange", "link_ee", "end_effector")
 
 
@@ -104,7 +116,7 @@ class Urdf:
             if path.stat().st_size > _MAXIMUM_BYTES:
                 raise ConfigurationError(f"URDF {path} must be at most {_MAXIMUM_BYTES} bytes")
             text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # no such file; not UTF-8, or no name of a file
             reason = getattr(error, "strerror", None) or "it is not text"
             raise ConfigurationError(f"URDF {path} cannot be read: {reason}") from error
         return cls.from_text(text, str(path), path.resolve().parent)
@@ -118,18 +130,19 @@ class Urdf:
         """
         if "<!DOCTYPE" in text or "<!ENTITY" in text:
             raise ConfigurationError(f"URDF {source} must have no DOCTYPE and no entities")
-        if "<xacro:" in text or "${" in text:
+        try:
+            root = ElementTree.fromstring(text)
+        except (ElementTree.ParseError, UnicodeEncodeError) as error:
+            raise ConfigurationError(f"URDF {source} is not XML: {error}") from error
+        if any("xacro" in e.tag or "${" in "".join(e.attrib.values()) for e in root.iter()):
             raise ConfigurationError(
                 f"URDF {source} is a xacro file: expand it first, with `xacro FILE > robot.urdf`"
             )
-        try:
-            root = ElementTree.fromstring(text)
-        except ElementTree.ParseError as error:
-            raise ConfigurationError(f"URDF {source} is not XML: {error}") from error
         if root.tag != "robot":
             raise ConfigurationError(f"URDF {source} must have a <robot>; got <{root.tag[:40]}>")
         urdf = cls(root, source, directory)
         urdf._check_tree()
+        urdf._check_shapes()
         return urdf
 
     @cached_property
@@ -180,30 +193,43 @@ class Urdf:
         """The tip of the one arm that starts at `base_link`.
 
         The arm is the longest sequence of revolute joints; a gripper's sliding and following
-        joints do not count. Behind its last joint, a link with a usual name for a tool's frame is
-        preferred, then the only end, then the link that the last joint moves.
+        joints do not count, nor does a joint that others follow, nor do the fingers of a hand,
+        which branch off behind the fourth joint or later. Behind its last joint, a link with a
+        usual name for a tool's frame is preferred, then the only end, then the link that the last
+        joint moves.
 
         Raises:
             ConfigurationError: there are several arms, so that `tip_link` must be given.
         """
+        followed = {mimic.get("joint") for mimic in self.root.iter("mimic")}
         chains = {}
         for link in self.links:
             path = self._path_or_none(base_link, link)
             if path is not None:
                 moving = [joint for joint in path if joint.moving]
-                if all(not j.mimic and j.kind != "prismatic" for j in moving):
+                if all(
+                    not joint.mimic and joint.kind != "prismatic" and joint.name not in followed
+                    for joint in moving
+                ):
                     chains[link] = tuple(joint.name for joint in moving)
         longest = max(chains.values(), key=len, default=())
         if not longest:
-            raise ConfigurationError(f"no revolute joint of {self.source} starts at {base_link!r}")
+            raise ConfigurationError(
+                f"no revolute joints of {self.source} lead away from base_link {base_link!r}: "
+                "name the links where the arm starts and ends with base_link and tip_link"
+            )
         rivals = [link for link, c in chains.items() if c != longest[: len(c)]]
-        if rivals:
+        steps = zip(longest, *(chains[link] for link in rivals), strict=False)
+        shared = tuple(takewhile(lambda step: len(set(step)) == 1, steps))
+        if rivals and len(shared) >= _HAND_BEHIND:
+            longest = longest[: len(shared)]
+        elif rivals:
             raise ConfigurationError(
                 f"{self.source} has more than one arm: name one with tip_link, such as "
                 f"{next(k for k, c in chains.items() if c == longest)!r} or {rivals[-1]!r}"
             )
         behind = [link for link, chain in chains.items() if chain == longest]
-        parents = {joint.parent for joint in self.joints.values()}
+        parents = {joint.parent for joint in self.joints.values() if joint.child in behind}
         ends = [link for link in behind if link not in parents]
         for name in _TIP_NAMES:
             found = [link for link in behind if link == name or link.endswith(f"_{name}")]
@@ -220,6 +246,11 @@ class Urdf:
     def _check_tree(self) -> None:
         names = [link.get("name", "") for link in self.root.findall("link")]
         joints = self.root.findall("joint")
+        if max(len(names), len(joints)) > _MAXIMUM_LINKS:
+            raise ConfigurationError(
+                f"URDF {self.source} must have at most {_MAXIMUM_LINKS} links and joints; got "
+                f"{len(names)} and {len(joints)}"
+            )
         for what, all_names in (("link", names), ("joint", [j.get("name", "") for j in joints])):
             for name in all_names:
                 if not name or all_names.count(name) > 1:
@@ -257,6 +288,20 @@ class Urdf:
                     )
                 seen.add(link)
                 link = self.joint_above[link].parent
+
+    def _check_shapes(self) -> None:
+        for link in self.root.findall("link"):
+            what = f"a shape of link {link.get('name', '')!r}"
+            for shape in (*link.findall("collision"), *link.findall("visual")):
+                for key in ("xyz", "rpy"):
+                    self._triple(shape.find("origin"), key, (0.0, 0.0, 0.0), what)
+                for geometry in shape.findall("geometry/*"):
+                    for key, size in SHAPES.get(geometry.tag, {}).items():
+                        if min(self._numbers(geometry, key, size, what)) < 0.0:
+                            raise ConfigurationError(
+                                f"URDF {self.source}: {key} of {what} must not be below 0 m; "
+                                f"got {geometry.get(key)!r}"
+                            )
 
     def _joint(self, element: ElementTree.Element) -> UrdfJoint:
         name = element.get("name", "")

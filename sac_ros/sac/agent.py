@@ -188,7 +188,7 @@ class SacAgent:
             self.target_parameters.polyak_update(self.value_parameters, self.config.value_tau)
         else:
             self.target_parameters.polyak_update(self.critic_parameters, self.config.tau)
-        # The weight of the newest actor in an average over a share of all so far.
+        # The weight of the newest actor in an average over a fraction of all so far.
         weight = 1.0 / (1.0 + self.config.averaging_window_fraction * self._updates)
         self.averaged_parameters.polyak_update(self.actor_parameters, weight)
         self._updates += 1.0

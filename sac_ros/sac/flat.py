@@ -47,7 +47,7 @@ class FlatParameters:
         torch.cat([gradient.flatten() for gradient in gradients], out=self.gradients)
 
     @torch.no_grad()
-    def polyak_update(self, other: FlatParameters | Tensor, share: float | Tensor) -> None:
-        """Polyak averaging: θ ← (1 − share) θ + share θ_other; a tensor share is a scalar."""
+    def polyak_update(self, other: FlatParameters | Tensor, fraction: float | Tensor) -> None:
+        """Polyak averaging: θ ← (1 − f) θ + f θ_other; a tensor f is a scalar."""
         values = other.values if isinstance(other, FlatParameters) else other
-        self.values.lerp_(values, share)
+        self.values.lerp_(values, fraction)

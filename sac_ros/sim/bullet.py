@@ -77,11 +77,18 @@ def connect(gui: bool = False) -> BulletClient:
 
 
 def load(client: BulletClient, description: str, flags: int = 0) -> int:
-    """Loads a URDF's text as a fixed body; returns its number."""
+    """Loads a URDF's text as a fixed body; returns its number.
+
+    Raises:
+        ConfigurationError: Bullet refuses it.
+    """
     with tempfile.TemporaryDirectory() as directory, _silenced():
         path = Path(directory, "arm.urdf")
         path.write_text(description, encoding="utf-8")
-        body: int = client.loadURDF(str(path), useFixedBase=True, flags=flags)
+        try:
+            body: int = client.loadURDF(str(path), useFixedBase=True, flags=flags)
+        except pybullet.error as error:
+            raise ConfigurationError(f"Bullet refuses the arm: {error}") from error
     return body
 
 
@@ -100,6 +107,8 @@ class BulletBackend(Backend):
     that makes Bullet's own M move as M + A, damping implicit as in MuJoCo:
 
         τ_b = M q̈ + h,   q̈ = (M + A + c dt)⁻¹ (τ − c q̇ − h),   h(q, q̇) = Coriolis and gravity
+
+    and friction, which Bullet lets act on M, is scaled by the diagonal of M (M + A + c dt)⁻¹.
     """
 
     def __init__(
@@ -107,8 +116,6 @@ class BulletBackend(Backend):
     ) -> None:
         super().__init__(arm, timestep=timestep, gravity=gravity)
         self.client = connect()
-        self.client.setTimeStep(timestep)
-        self.client.setGravity(0.0, 0.0, -GRAVITY if gravity else 0.0)
         self._joints = list(range(arm.joints))
         self._bodies = arm.bodies
         chain = arm.chain
@@ -156,7 +163,6 @@ class BulletBackend(Backend):
         if bodies is not self._bodies:  # Bullet cannot move a centre of mass: another body
             state = np.array(self.read())
             self._bodies = bodies
-            self.client.removeBody(self.body)
             self._load()
             self._exclude(self.touching)
             n = self.arm.joints
@@ -191,6 +197,10 @@ class BulletBackend(Backend):
             self.client.disconnect()
 
     def _load(self) -> None:
+        # Not `removeBody`: Bullet goes on to compute with the removed body's masses.
+        self.client.resetSimulation()
+        self.client.setTimeStep(self.timestep)
+        self.client.setGravity(0.0, 0.0, -GRAVITY if self.gravity else 0.0)
         description = engine_description(self.arm, self._bodies, meshes=MESHES)
         self.body = load(
             self.client,
@@ -198,6 +208,8 @@ class BulletBackend(Backend):
             pybullet.URDF_USE_INERTIA_FROM_FILE | pybullet.URDF_USE_SELF_COLLISION,
         )
         number = self._number = self.client._client
+        with _silenced():  # Bullet warns of an axis that is not unit to seven digits
+            self.client.calculateMassMatrix(self.body, [0.0] * self.arm.joints)
         self._joint_states = partial(pybullet.getJointStates, self.body, self._joints, number)
         # By place: 0, no velocity; 1, with forward kinematics.
         last = self._joints[-1]
@@ -218,10 +230,15 @@ class BulletBackend(Backend):
         mass_matrix = self.mass_matrix(self.arm.home)
         inertia = 1.0 / np.diag(np.linalg.inv(mass_matrix))
         scale = inertia / (inertia + joints.damping * self.timestep)
+        friction = scale * joints.friction
         exact = bool(np.any(joints.armature > 0.0))
         self._scaled = bool(np.any(scale < 1.0 - 1e-6))
         self._scale = scale.tolist()
         self._exact = np.diag(joints.armature + joints.damping * self.timestep) if exact else None
+        if self._exact is not None:
+            bare = mass_matrix - np.diag(joints.armature)
+            share = np.diag(bare @ np.linalg.inv(bare + self._exact))
+            friction = share * joints.friction
         for joint in self._joints:
             damping = 0.0 if exact else float(scale[joint] * joints.damping[joint])
             self.client.changeDynamics(self.body, joint, jointDamping=damping)
@@ -231,13 +248,14 @@ class BulletBackend(Backend):
                 joint,
                 pybullet.VELOCITY_CONTROL,
                 targetVelocity=0.0,
-                force=float(scale[joint] * joints.friction[joint]),
+                force=float(friction[joint]),
             )
 
     def _scaled_forces(self, torque: Sequence[float]) -> list[float]:
         forces = [s * t for s, t in zip(self._scale, torque, strict=True)]
         if self.gravity:  # which Bullet does not scale: what is missing is s τ + (1 − s) g(q)
-            held = self.arm.gravity_torque(np.array([s[0] for s in self._joint_states()]))
+            frames = self.arm.chain.frames_at([s[0] for s in self._joint_states()])
+            held = self._bodies.gravity_torque(self.arm.chain, frames)
             forces = [f + (1.0 - s) * g for f, s, g in zip(forces, self._scale, held, strict=True)]
         return forces
 

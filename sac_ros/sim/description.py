@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sac_ros.robots.arm import Arm, resolve
 from sac_ros.robots.dynamics import Bodies, place_of
 from sac_ros.robots.kinematics import rotation_of, rpy_of
+from sac_ros.robots.urdf import SHAPES
 from sac_ros.utils.errors import ConfigurationError
 
 Array = NDArray[np.float64]
@@ -104,8 +105,14 @@ def _moved(
     place: Array,
     meshes: Sequence[str],
 ) -> ElementTree.Element | None:
-    """A copy of a shape in the frame of the link that carries it; None for an unreadable mesh."""
+    """A copy of a shape in the frame of the link that carries it; None if none can read it."""
     moved = copy.deepcopy(shape)
+    geometry = moved.find("geometry/*")
+    if geometry is None or geometry.tag not in SHAPES:
+        return None
+    sizes = " ".join(geometry.get(key, "") for key in SHAPES[geometry.tag])
+    if any(float(word) == 0.0 for word in sizes.split()):
+        return None
     for mesh in moved.iter("mesh"):
         try:
             path = resolve(mesh.get("filename", ""), arm.urdf.directory)

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_ros.sim.registration import register
 from sac_ros.sim.vector_env import INFO, ArmVectorEnv
 from sac_ros.utils.errors import ConfigurationError
 
@@ -18,7 +19,8 @@ Observation = NDArray[np.float32]
 class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     """One row of an `ArmVectorEnv`, which says what actions, observations and infos are.
 
-    Made by `gymnasium.make("sac_ros/ArmReach-v0", arm="panda", backend="mujoco")`.
+    Made by `gymnasium.make("sac_ros/ArmReach-v0", arm="panda", backend="mujoco")` once
+    this is imported.
     """
 
     metadata: dict[str, Any] = ArmVectorEnv.metadata
@@ -74,3 +76,6 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
 def _first(infos: dict[str, Any]) -> dict[str, Any]:
     return {name: infos[name][0] for name in INFO}
+
+
+register()

@@ -37,14 +37,15 @@ class GoalSampler:
         """
         positions: list[Array] = []
         tips: list[Array] = []
-        blocks = 0
+        blocks = 0  # since the last find
         while len(positions) < number:
             blocks += 1
             for position in self._in_box(rng):
                 if len(positions) < number and not self._backend.contacts(position):
                     tips.append(np.array(self._backend.read()[2 * len(position) :]))
                     positions.append(position)
-            if not positions and blocks >= _MOST_BLOCKS:
+                    blocks = 0
+            if blocks >= _MOST_BLOCKS:
                 arm = self._backend.arm
                 raise ConfigurationError(
                     f"arm {arm.name}: no configuration without self-collision has its end "

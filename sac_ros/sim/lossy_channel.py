@@ -22,7 +22,7 @@ class LossyChannel(Generic[Item]):
 
         Args:
             latency: s from in to out.
-            loss: share of the items that are lost, each by a draw of its own.
+            loss: fraction of the items that are lost, each by a draw of its own.
             seed: repeats the draws; lines with other seeds lose other items.
         """
         self._latency = latency

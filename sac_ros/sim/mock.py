@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sac_ros.robots.arm import Arm
 from sac_ros.robots.dynamics import Bodies
+from sac_ros.robots.kinematics import quaternion_of
 from sac_ros.sim.backend import PHYSICS_RATE, Backend, JointProperties
 
 Array = NDArray[np.float64]
@@ -45,7 +46,7 @@ class MockBackend(Backend):
 
     def read(self) -> list[float]:
         frames = self.arm.chain.frames_at(self._position)
-        return [*self._position, *self._velocity, *frames.tip, 0.0, 0.0, 0.0, 1.0]
+        return [*self._position, *self._velocity, *frames.tip, *quaternion_of(frames.tip_rotation)]
 
     def set_properties(self, bodies: Bodies, joints: JointProperties) -> None:
         self._bodies, self._properties = bodies, joints

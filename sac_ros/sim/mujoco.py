@@ -72,6 +72,10 @@ class MujocoBackend(Backend):
         model.dof_damping[:] = joints.damping
         model.dof_frictionloss[:] = joints.friction
         model.dof_armature[:] = joints.armature
+        # Friction holds, and stops a joint within a step: MuJoCo's own lets it creep, and by its
+        # 20 ms pushes on what damping would stop.
+        model.dof_solref[:] = [2.0 * self.timestep, 1.0]
+        model.dof_solimp[:, :2] = 0.9999
         position, velocity = self.data.qpos.copy(), self.data.qvel.copy()
         mujoco.mj_setConst(model, self.data)  # what MuJoCo derives from them
         self.reset(position, velocity)
@@ -102,13 +106,23 @@ class MujocoBackend(Backend):
         return torque
 
     def _load(self, touching: Sequence[tuple[str, str]]) -> None:
-        spec = mujoco.MjSpec.from_string(
-            engine_description(self.arm, self.arm.bodies, meshes=MESHES).replace(
-                "</robot>",
-                '<mujoco><compiler fusestatic="false" strippath="false" discardvisual="false"/>'
-                "</mujoco></robot>",
-            )
+        description = engine_description(self.arm, self.arm.bodies, meshes=MESHES).replace(
+            "</robot>",
+            '<mujoco><compiler fusestatic="false" strippath="false" discardvisual="false"/>'
+            "</mujoco></robot>",
         )
+        try:
+            self._compile(description, touching)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"MuJoCo refuses the arm {self.arm.name}: {' '.join(str(error).split())}"
+            ) from error
+        self.data = mujoco.MjData(self.model)
+        self._bodies = [self.model.body(name).id for name in self._names[1:]]
+        self._quaternion = np.zeros(4)
+
+    def _compile(self, description: str, touching: Sequence[tuple[str, str]]) -> None:
+        spec = mujoco.MjSpec.from_string(description)
         spec.option.timestep = self.timestep
         spec.option.integrator = mujoco.mjtIntegrator.mjINT_EULER
         spec.option.gravity = [0.0, 0.0, -GRAVITY if self.gravity else 0.0]
@@ -121,15 +135,7 @@ class MujocoBackend(Backend):
         quaternion = np.zeros(4)
         mujoco.mju_mat2Quat(quaternion, chain.tip_rotation.ravel())
         last.add_site(name=_TIP, pos=chain.tip_translation, quat=quaternion)
-        try:
-            self.model = spec.compile()
-        except ValueError as error:
-            raise ConfigurationError(
-                f"MuJoCo refuses the arm {self.arm.name}: {' '.join(str(error).split())}"
-            ) from error
-        self.data = mujoco.MjData(self.model)
-        self._bodies = [self.model.body(name).id for name in self._names[1:]]
-        self._quaternion = np.zeros(4)
+        self.model = spec.compile()
 
     def _body(self, name: str, bodies: dict[str, mujoco.MjsBody]) -> str:
         return name if name in bodies else "world"  # MuJoCo's reader merges the base into it

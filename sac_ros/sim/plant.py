@@ -73,11 +73,11 @@ class Plant:
             substeps = max(1, substeps + int(change))
         if not self._plain_torque:
             torque = self.world.torque_gain * torque + self.world.torque_bias
-        if self._gravity_error:
-            torque = torque + self._left_of_gravity()
+        left = self._left_of_gravity() if self._gravity_error else 0.0
         if self._delayed:
-            self._hold_delayed(torque, substeps)
+            self._hold_delayed(torque, left, substeps)
         else:
+            torque = torque + left
             self.backend.step(torque.tolist(), substeps)
             self._time += substeps
             self.true_state = self.backend.read()
@@ -102,18 +102,19 @@ class Plant:
         left: Array = world.gravity_scale * declared - true
         return left
 
-    def _hold_delayed(self, torque: Array, substeps: int) -> None:
+    def _hold_delayed(self, torque: Array, left: Array | float, substeps: int) -> None:
+        """The robot adds g(q) itself: what is left of gravity, [n] N·m, is never late."""
         end = self._time + substeps
-        self._commands.append((self._time + self._command_delay, torque))
+        self._commands.append((self._time + self._command_delay, np.array(torque)))
         # A measurement of this period's end, or of a later one's, is due at this moment of it.
         seen = end - self._state_delay % self._substeps
         breaks = {at for at, _ in self._commands if self._time < at < end} | {seen, end}
         for at in sorted(each for each in breaks if each > self._time):
             while self._commands and self._commands[0][0] <= self._time:
                 self._force = self._commands.popleft()[1]
-            self.backend.step(self._force.tolist(), at - self._time)
+            self.backend.step((self._force + left).tolist(), at - self._time)
             self._time = at
-            if at == seen:
+            if at == seen and self._state_delay:
                 self._snapshots.append((at, self.backend.read()))
         self.true_state = self.backend.read()
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -216,18 +217,47 @@ class Randomization:
         return world
 
 
+def parse_perturbations(texts: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Ranges by name of texts such as `latency_ms=20`, `mass_scale=0.8:1.2`, `start_spread=wide`.
+
+    Raises:
+        ConfigurationError: an unknown name, or a value outside the term's valid set.
+    """
+    ranges = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in TERMS:
+            near = difflib.get_close_matches(name, TERMS, n=1, cutoff=0.4)
+            raise ConfigurationError(
+                f"a perturbation must be one of {', '.join(TERMS)}; got {name!r}"
+                + (f" (closest: {near[0]})" if near else "")
+            )
+        words = [str(WIDE)] if (name, value) == ("start_spread", "wide") else value.split(":")
+        try:
+            ranges[name] = _checked(name, [float(word) for word in words])
+        except ValueError as error:
+            raise ConfigurationError(
+                f"perturbation {name} must be {name}=VALUE or {name}=LOW:HIGH, in numbers "
+                f"({TERMS[name].unit or 'no unit'}); got {text!r}"
+            ) from error
+    return ranges
+
+
 def _checked(name: str, values: Sequence[float] | float) -> tuple[float, float]:
     if name not in TERMS:
         raise ConfigurationError(
             f"randomization must have keys among {', '.join(TERMS)}; got {name!r}"
         )
     term = TERMS[name]
-    low, *rest = np.atleast_1d(np.asarray(values, dtype=np.float64)).tolist()
+    try:
+        low, *rest = np.atleast_1d(np.asarray(values, dtype=np.float64)).ravel().tolist()
+    except (TypeError, ValueError):
+        low, rest = np.nan, []
     high = rest[0] if rest else low
     if len(rest) > 1 or not term.minimum <= low <= high <= term.maximum:
         raise ConfigurationError(
             f"randomization {name} must be one number or two, low <= high, within "
             f"{term.minimum:g} to {term.maximum:g} {term.unit}".rstrip()
-            + f"; got {values}"
+            + f"; got {values!r}"
         )
     return low, high

@@ -1,5 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The environments by their Gymnasium names."""
+"""The environments by their Gymnasium names.
+
+Importing `sac_ros.sim.env` registers them, so that Gymnasium does both by
+
+    gymnasium.make("sac_ros.sim.env:sac_ros/ArmReach-v0", arm="panda", backend="mujoco")
+
+Gymnasium reads no entry points any more since 1.0.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +21,7 @@ def environment_id(task: str) -> str:
 
 
 def register() -> None:
-    """Registers an environment for each task; called by Gymnasium's entry point, or by hand."""
+    """Registers an environment for each task; twice does nothing."""
     for task in TASKS:
         name = environment_id(task)
         if name not in gymnasium.registry:

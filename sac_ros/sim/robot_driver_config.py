@@ -15,7 +15,13 @@ from sac_ros.utils.settings import setting, validate
 class DriverConfig:
     """Settings of a simulated robot."""
 
-    arm: str = setting("iiwa", "the arm: a name in config/arms, or the path of a .yaml or .urdf")
+    arm: str = setting(
+        "iiwa",
+        "the arm: a name in config/arms, the path of a .yaml or .urdf, or robot_description",
+    )
+    robot_description: str = setting(
+        "", "a URDF's text, for arm:=robot_description; empty: of the topic robot_description"
+    )
     base_link: str = setting("", "where the arm starts; empty: as its YAML or URDF says")
     tip_link: str = setting("", "the end effector; empty: as its YAML or URDF says")
     backend: str = setting("bullet", "the physics engine", choices=tuple(BACKENDS))

@@ -208,7 +208,9 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         for index in np.flatnonzero(mask).tolist():
             self._begin(index, given)
         self._observe(mask)
-        return self._observations.copy(), self._info(np.zeros(self._actions.shape))
+        info = self._info(np.zeros(self._actions.shape))
+        about = {f"_{name}": mask.copy() for name in INFO}
+        return self._observations.copy(), {**info, **about}
 
     def step(
         self, actions: Float32

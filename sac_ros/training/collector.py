@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from sac_ros.training.numpy_actor import ActorShape, NumpyActor
-from sac_ros.training.replay_buffer import Experience
+from sac_ros.training.shared_memory import SharedMemory
 
 
 class Collector:
@@ -22,7 +22,7 @@ class Collector:
     def __init__(
         self,
         environments: VectorEnv[Any, Any, Any],
-        experience: Experience,
+        shared: SharedMemory,
         actor_shape: ActorShape,
         *,
         warm_up_steps: int,
@@ -37,8 +37,8 @@ class Collector:
         Args:
             environments: what is stepped. An episode begins by `reset` and in no other way
                 (`AutoresetMode.DISABLED`); the info holds `distance` and `joint_position`.
-            experience: where transitions go.
-            actor_shape: of the actor whose weights the experience holds.
+            shared: where transitions go, and weights come from.
+            actor_shape: of the actor whose weights they are.
             warm_up_steps: transitions at the start whose actions the environments'
                 `warm_up_actions(rng)` gives; they need none where it is 0.
             random_steps: transitions at the start with uniformly drawn actions, but for those.
@@ -50,7 +50,8 @@ class Collector:
             seed: of every draw.
         """
         self._environments = environments
-        self._experience = experience
+        self._replay = shared.replay
+        self._weights = shared.weights
         self._actor = NumpyActor(actor_shape)
         self._actor_version = 0
         self._warm_up_steps = warm_up_steps
@@ -72,7 +73,7 @@ class Collector:
         observations, rewards, terminated, truncated, infos = self._environments.step(actions)
         ended = terminated | truncated
         self._lengths += 1
-        if self._experience.env_steps < self._early_steps:
+        if self._replay.env_steps < self._early_steps:
             ended |= self._lengths >= self._early_episode_steps
         self._write(
             observation=self._observations,
@@ -97,18 +98,17 @@ class Collector:
 
         Else the first rows written here would pass for what followed them.
         """
-        experience, count = self._experience, self._environments.num_envs
-        newest = np.arange(max(0, experience.env_steps - count), experience.env_steps)
-        experience.ended[newest % experience.shape.capacity] = 1.0
+        replay, count = self._replay, self._environments.num_envs
+        newest = np.arange(max(0, replay.env_steps - count), replay.env_steps)
+        replay.ended[newest % replay.capacity] = 1.0
 
     def _actions(self) -> np.ndarray[Any, np.dtype[np.float32]]:
-        n = self._experience.shape.action
-        size = (self._environments.num_envs, n)
-        if self._experience.env_steps < self._warm_up_steps:
+        size = (self._environments.num_envs, self._replay.action.shape[1])
+        if self._replay.env_steps < self._warm_up_steps:
             return self._environments.warm_up_actions(self._rng)  # type: ignore[attr-defined]
-        if self._experience.env_steps < self._random_steps:
+        if self._replay.env_steps < self._random_steps:
             return self._rng.uniform(-1.0, 1.0, size).astype(np.float32)
-        fresh = self._experience.read_actor(self._actor_version)
+        fresh = self._weights.read(self._actor_version)
         if fresh is not None:
             flat, self._actor_version = fresh
             self._actor.load(flat)
@@ -117,15 +117,15 @@ class Collector:
 
     def _write(self, **columns: np.ndarray[Any, Any]) -> None:
         """The transitions of all environments, in their order."""
-        experience = self._experience
-        rows = (experience.env_steps + self._numbers) % experience.shape.capacity
+        replay = self._replay
+        rows = (replay.env_steps + self._numbers) % replay.capacity
         for name, values in columns.items():
-            getattr(experience, name)[rows] = values
-        experience.env_steps += len(rows)
+            getattr(replay, name)[rows] = values
+        replay.env_steps += len(rows)
 
     def _begin_episode(self, index: int, last_infos: dict[str, Any]) -> None:
         """Remembers the episode that ended with row `index` of the infos and begins the next."""
-        self._experience.add_episode(self._returns[index], last_infos["distance"][index])
+        self._replay.add_episode(self._returns[index], last_infos["distance"][index])
         self._returns[index] = 0.0
         self._lengths[index] = 0
         options = {"reset_mask": self._numbers == index}

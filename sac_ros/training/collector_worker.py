@@ -9,10 +9,9 @@ import sys
 import time
 from typing import Any
 
-from sac_ros.sim.registration import register
 from sac_ros.training.collector import Collector
 from sac_ros.training.numpy_actor import ActorShape
-from sac_ros.training.replay_buffer import Experience, ExperienceShape
+from sac_ros.training.shared_memory import MemoryShape, SharedMemory
 from sac_ros.training.sources import CollectorSetup
 
 _POLL = 0.0005  # s
@@ -21,24 +20,24 @@ _POLL = 0.0005  # s
 def main() -> int:
     """Collects into the shared memory that stdin's message names, until told to stop."""
     message: dict[str, Any] = json.load(sys.stdin)
-    experience = Experience(ExperienceShape(**message["experience"]), message["file_descriptor"])
-    register()
+    shared = SharedMemory(MemoryShape(**message["memory"]), message["file_descriptor"])
     keys = dict(message["setup"])
     keys["actor_shape"] = ActorShape.from_json(keys["actor_shape"])
-    collector = CollectorSetup(**keys).make(experience)
+    collector = CollectorSetup(**keys).make(shared)
     # A learner that was killed cannot say stop; an orphan gets another parent.
-    while not experience.stopped and os.getppid() == message["parent"]:
-        if not step_if_allowed(collector, experience):
+    while not shared.control.stopped and os.getppid() == message["parent"]:
+        if not step_if_allowed(collector, shared):
             time.sleep(_POLL)
     return 0
 
 
-def step_if_allowed(collector: Collector, experience: Experience) -> bool:
+def step_if_allowed(collector: Collector, shared: SharedMemory) -> bool:
     """Steps unless paused or ahead of the learner; says whether it did."""
     # Read once: a pause that came between two readings would be answered and not kept.
-    pause = experience.paused
-    experience.standing = pause
-    if pause or experience.env_steps >= experience.allowed_steps:
+    control = shared.control
+    pause = control.paused
+    control.standing = pause
+    if pause or shared.replay.env_steps >= control.allowed_steps:
         return False
     collector.step()
     return True

@@ -57,14 +57,18 @@ class TrainConfig:
     """Everything that decides a training run."""
 
     arm: str = setting(
-        "iiwa", "Arm to train: a name in config/arms, or the path of a .yaml or .urdf"
+        "iiwa",
+        "Arm to train: a name in config/arms, the path of a .yaml or .urdf, or robot_description",
+    )
+    robot_description: str = setting(
+        "", "A URDF's text, for arm:=robot_description; empty: of the topic robot_description"
     )
     base_link: str = setting("", "Where the arm starts; empty: as its YAML or URDF says")
     tip_link: str = setting("", "The end effector; empty: as its YAML or URDF says")
     task: str = setting("reach", "What it is to learn", choices=tuple(TASKS))
     backend: str = setting("bullet", "The physics engine", choices=tuple(BACKENDS))
     seed: int = setting(0, "Seed of every random draw", minimum=0, maximum=2**31 - 1)
-    total_steps: int = setting(300_000, "Environment steps until the end", minimum=1)
+    total_steps: int = setting(150_000, "Environment steps until the end", minimum=1)
     name: str = setting("", "Name of the run's directory; empty: arm, task and time")
     directory: str = setting("runs", "Where run directories are made")
     resume: bool = setting(
@@ -114,6 +118,12 @@ class TrainConfig:
     checkpoint_interval: int = setting(25_000, "Environment steps between checkpoints", minimum=1)
     keep_checkpoints: int = setting(
         2, "Checkpoints that are kept; resume takes the newest whole one", minimum=1
+    )
+    minimum_success_rate: float = setting(
+        0.9,
+        "Of the exported policy within 5 cm; a run that ends below it exits with code 1",
+        minimum=0.0,
+        maximum=1.0,
     )
     record_video: bool = setting(True, "Draw a short GIF of the arm reaching at the end")
     env: EnvironmentConfig = field(default_factory=EnvironmentConfig)

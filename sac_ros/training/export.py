@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import SPEC_KEY, STATE, PolicySpec, SelfTest
 from sac_ros.training.policy_graph import PolicyGraph
+from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import PolicyFileError
 
 OPSET = 17
@@ -72,8 +72,7 @@ def export_policy(
     limit = np.array(spec.torque_limit)
     torque = states.torque(action)
     spec = dataclasses.replace(spec, self_test=_self_test(states, torque))
-    partial = path.with_name(f".{path.stem}.partial.onnx")
-    try:
+    with atomic_write(path) as partial:
         _write(partial, graph, spec, home)
         answered = Policy.load(partial).answer(**states.inputs)
         _refuse_difference(path, answered.torque, torque, limit, "torque differs from the actor's")
@@ -83,9 +82,6 @@ def export_policy(
         state = answered.next_state
         if state is None or not np.array_equal(state, answered.action):
             raise PolicyFileError(f"policy file {path} is not written: next_state must be action")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return Policy.load(path)
 
 

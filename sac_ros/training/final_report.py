@@ -1,105 +1,118 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a finished run writes and says."""
+"""What a finished run exports, measures, writes and says."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+import sys
+from typing import TYPE_CHECKING
 
-from sac_ros.policy.runtime import Policy
-from sac_ros.sim.vector_env import ArmVectorEnv
-from sac_ros.training.config import TrainConfig
-from sac_ros.training.evaluation import (
-    HELD_OUT_SEED,
-    HOLD_SECONDS,
-    Evaluation,
-    evaluate,
-    policy_controller,
-)
+from sac_ros.training.callbacks import Callback
+from sac_ros.training.evaluation import HELD_OUT_SEED, HOLD_SECONDS, Evaluation, evaluate
 from sac_ros.training.model_card import model_card
-from sac_ros.training.progress import Records
+from sac_ros.training.parts import make_env
+from sac_ros.training.policy_in_loop import policy_controller
+from sac_ros.training.progress import say
 from sac_ros.training.report import evaluation_table, save_learning_curve, save_reaching
-from sac_ros.training.run_directory import RunDirectory
-from sac_ros.training.training_loop import LoopState
 from sac_ros.utils.atomic_write import atomic_write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sac_ros.training.runner import TrainingSession
 
 _THRESHOLDS = (0.5, 0.9, 0.95)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class FinalReport:
-    """Measures the exported policy file and writes figures, curve, video and model card."""
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a finished run has to show; `shortfall` says why its result is not good enough."""
 
-    directory: RunDirectory
-    config: TrainConfig
-    records: Records
-    state: LoopState
+    policy: Path
+    evaluation: Evaluation
+    env_steps: int
+    learning_seconds: float
+    shortfall: str
 
-    def write(
-        self,
-        policy: Policy,
-        env: ArmVectorEnv,
-        camera_env: Callable[[], ArmVectorEnv],
-        interrupted: Callable[[], bool],
-    ) -> Evaluation | None:
-        """Writes all files; gives how the policy did, or None when interrupted before.
 
-        Args:
-            policy: the file that was exported: what is measured is what is shipped.
-            env: where it is measured.
-            camera_env: makes an environment with render mode `rgb_array`.
-            interrupted: whether to stop.
-        """
+class FinalReport(Callback):
+    """Exports the policy file, measures it, and writes figures, curve, video and model card.
+
+    What is measured is the file: what is shipped. `run.outcome` stays None when it is interrupted.
+    """
+
+    def on_end(self, run: TrainingSession, finished: bool) -> None:
+        run.set_phase("reporting")
+        if not finished or run.evaluate() is None:
+            return
+        policy, config, state = run.write_policy(), run.config, run.state
         result = evaluate(
-            env,
-            policy_controller(policy, env),
-            episodes=self.config.evaluation_episodes,
+            run.env,
+            policy_controller(policy, run.env),
+            episodes=config.evaluation_episodes,
             seed=HELD_OUT_SEED,
             hold_seconds=HOLD_SECONDS,
-            interrupted=interrupted,
+            interrupted=run.is_stopped,
         )
         if result is None:
-            return None
-        self._write_figures(result)
-        with atomic_write(self.directory.model_card) as file:
-            file.write_text(model_card(policy, policy.path.name), encoding="utf-8")
-        title = f"{self.config.arm}, seed {self.config.seed}"
-        save_learning_curve(self.records.points, self.directory.learning_curve, title)
-        if self.config.record_video:
-            camera = camera_env()
-            save_reaching(camera, policy_controller(policy, camera), self.directory.video)
+            return
+        shortfall = _shortfall(result, config.minimum_success_rate)
+        self._write_figures(run, result)
+        with atomic_write(run.directory.model_card) as file:
+            file.write_text(model_card(policy, policy.path.name, shortfall), encoding="utf-8")
+        title = f"{run.env.arm.name}, seed {config.seed}"
+        save_learning_curve(state.points, run.directory.learning_curve, title)
+        if config.record_video:
+            camera = make_env(config, 1, "rgb_array")
+            save_reaching(camera, policy_controller(policy, camera), run.directory.video)
             camera.close()
-        return result
-
-    def text(self, result: Evaluation) -> str:
-        """The table and the list of files, for the terminal."""
         files = sorted(
             str(path)
-            for path in self.directory.path.glob("*.*")
-            if not path.name.startswith("events.")
+            for path in run.directory.path.glob("*.*")
+            if not path.name.startswith(("events.", "."))
         )
-        table = evaluation_table(result, self._time_rows())
-        return "\n".join([f"\n{self.directory.policy}", table, "", *files])
+        table = evaluation_table(result, _time_rows(run))
+        sys.stdout.write("\n".join([f"\n{run.directory.policy}", table, "", *files, ""]))
+        sys.stdout.flush()
+        if shortfall:
+            say(shortfall)
+        run.outcome = Outcome(
+            policy.path, result, state.loop.env_steps, state.loop.learning_seconds, shortfall
+        )
 
-    def _write_figures(self, result: Evaluation) -> None:
+    @staticmethod
+    def _write_figures(run: TrainingSession, result: Evaluation) -> None:
+        loop = run.state.loop
         content = {
             **dataclasses.asdict(result),
-            "seconds_to": {str(share): self.records.seconds_to(share) for share in _THRESHOLDS},
-            "learning_seconds": self.state.learning_seconds,
-            "env_steps": self.state.env_steps,
-            "updates": self.state.updates,
+            "seconds_to": {str(rate): run.records.seconds_to(rate) for rate in _THRESHOLDS},
+            "learning_seconds": loop.learning_seconds,
+            "env_steps": loop.env_steps,
+            "updates": loop.updates,
         }
-        with atomic_write(self.directory.evaluation) as file:
+        with atomic_write(run.directory.evaluation) as file:
             file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
-    def _time_rows(self) -> list[tuple[str, str]]:
-        rows = []
-        for share in _THRESHOLDS:
-            seconds = self.records.seconds_to(share)
-            value = "not reached" if seconds is None else f"{seconds:.1f} s of learning"
-            rows.append((f"{share:.0%} within 5 cm after", value))
-        rows.append(("learning", f"{self.state.learning_seconds:.1f} s"))
-        rows.append(("env steps", f"{self.state.env_steps:,}"))
-        rows.append(("updates", f"{self.state.updates:,}"))
-        return rows
+
+def _shortfall(result: Evaluation, minimum: float) -> str:
+    """One sentence where the success rate is too low, else nothing."""
+    rate = result.success_rate(0.05)
+    if rate >= minimum:
+        return ""
+    return (
+        f"the policy reaches {rate:.1%} of the held-out goals within 5 cm, less than "
+        f"minimum_success_rate, {minimum:.1%}: do not use it"
+    )
+
+
+def _time_rows(run: TrainingSession) -> list[tuple[str, str]]:
+    rows, loop = [], run.state.loop
+    for rate in _THRESHOLDS:
+        seconds = run.records.seconds_to(rate)
+        value = "not reached" if seconds is None else f"{seconds:.1f} s of learning"
+        rows.append((f"{rate:.0%} within 5 cm after", value))
+    rows.append(("learning", f"{loop.learning_seconds:.1f} s"))
+    rows.append(("env steps", f"{loop.env_steps:,}"))
+    rows.append(("updates", f"{loop.updates:,}"))
+    return rows

@@ -9,8 +9,14 @@ from typing import Any
 from sac_ros.policy.runtime import Policy
 
 
-def model_card(policy: Policy, file_name: str) -> str:
-    """Markdown that says what `policy` is, how it was made, how it did, and what it is not for."""
+def model_card(policy: Policy, file_name: str, shortfall: str = "") -> str:
+    """Markdown that says what `policy` is, how it was made, how it did, and what it is not for.
+
+    Args:
+        policy: the file as loaded.
+        file_name: what the card calls it.
+        shortfall: one sentence on a result that is not good enough.
+    """
     spec = policy.spec
     made, found = spec.training, spec.evaluation
     goal = ", ".join(
@@ -39,7 +45,7 @@ def model_card(policy: Policy, file_name: str) -> str:
 
 Moves the {spec.arm}'s end effector to a goal point and keeps it there. The file holds its spec
 and a self test; `evaluate_policy {file_name}` measures it again.
-
+{_warning(shortfall)}
 | | |
 |---|---|
 | task | {spec.task} |
@@ -67,6 +73,10 @@ positions in training (rad) |
 - Velocity limits are kept by the graph up to short overshoots, not guaranteed by it. The safety
   filter of `policy_node` belongs in front of a robot; see docs/safety.md.
 """
+
+
+def _warning(shortfall: str) -> str:
+    return f"\n**Not good enough**: {shortfall}.\n" if shortfall else ""
 
 
 def _taken_after(made: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from sac_ros.sac.agent import Metrics
 from sac_ros.training.evaluation import Evaluation
+from sac_ros.utils.atomic_write import atomic_write
 
 SUSTAINED = 3  # evaluations in a row that must reach a threshold
 
@@ -31,7 +32,7 @@ class Progress:
     updates_per_second: float = 0.0
     seconds_left: float = 0.0
     episode_return: float = 0.0  # mean of the latest training episodes
-    episode_success: float = 0.0  # share of them that ended within 5 cm
+    episode_success: float = 0.0  # fraction of them that ended within 5 cm
     held_out_success: float = 0.0  # of the latest evaluation, 5 cm
     phase: str = "starting"
 
@@ -48,7 +49,7 @@ class EvaluationPoint:
     p95_error_m: float
     mean_return: float
     rms_torque_step: float = math.nan  # N·m; unknown in checkpoints from before it was kept
-    torque_power_above_10hz: float = math.nan  # share; likewise
+    torque_power_above_10hz: float = math.nan  # fraction; likewise
 
     @classmethod
     def of(cls, env_steps: int, learning_seconds: float, result: Evaluation) -> EvaluationPoint:
@@ -148,7 +149,6 @@ class Records:
         try:
             self._write_csv()
         except OSError as error:  # the next evaluation writes this point too
-            self._csv.with_suffix(".partial").unlink(missing_ok=True)
             say(f"{self._csv.name} could not be written: {error}")
 
     def seconds_to(self, success: float) -> float | None:
@@ -186,9 +186,10 @@ class Records:
             say(f"TensorBoard's events can no longer be written: {error}")
 
     def _write_csv(self) -> None:
-        partial = self._csv.with_suffix(".partial")
-        with partial.open("w", newline="", encoding="utf-8") as file:
+        with (
+            atomic_write(self._csv) as partial,
+            partial.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, list(asdict(self.points[0])))
             writer.writeheader()
             writer.writerows(asdict(point) for point in self.points)
-        partial.replace(self._csv)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws batches from the experience, with goals changed in hindsight."""
+"""Draws batches from the replay buffer, with goals changed in hindsight."""
 
 from __future__ import annotations
 

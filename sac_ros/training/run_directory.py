@@ -8,10 +8,11 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from sac_ros.training.checkpoints import PATTERN, checkpoints_in
+from sac_ros.training.checkpoint import PATTERN, checkpoints_in
 from sac_ros.training.config import TrainConfig
 from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import ConfigurationError
@@ -58,9 +59,30 @@ class RunDirectory:
         """The arm reaching."""
         return self.path / "reaching.gif"
 
+    def make(self, config: TrainConfig) -> None:
+        """Makes the directory, with the run's parameters; a resumed run has it already.
 
-def open_run_directory(config: TrainConfig) -> RunDirectory:
-    """Makes the directory of a new run, or finds that of the run to resume.
+        Raises:
+            ConfigurationError: it cannot be made.
+        """
+        if config.resume:
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"directory {config.directory!r} cannot take the run: {error.strerror}"
+            ) from error
+        # Through JSON, since YAML has no tuples; and ROS takes no list without a type.
+        parameters = _without_empty_lists(json.loads(json.dumps(dataclasses.asdict(config))))
+        parameters["name"] = self.path.name
+        document = {"/**/train_node": {"ros__parameters": parameters}}
+        with atomic_write(self.configuration) as file:
+            file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+
+def find_run_directory(config: TrainConfig) -> RunDirectory:
+    """The directory that a new run shall have, not yet made, or that of the run to resume.
 
     Raises:
         ConfigurationError: a new run's name is taken, or there is nothing to resume.
@@ -70,37 +92,34 @@ def open_run_directory(config: TrainConfig) -> RunDirectory:
         path = _existing(root, config.name)
         _remove_half_written(path)
         return RunDirectory(path)
-    name = config.name or f"{config.arm}_reach_{datetime.now():%Y%m%d-%H%M%S}"
+    time = datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = config.name or f"{Path(config.arm).stem}_{config.task}_{time}"
     run = RunDirectory(root / name)
-    if run.path.exists() and any(run.path.iterdir()):
+    if run.path.exists() and any(not _of_a_start(each) for each in run.path.iterdir()):
         raise ConfigurationError(
             f"name {name!r} is taken, {run.path} is not empty: "
             "choose another, or go on from its checkpoint with resume:=true"
         )
-    try:
-        run.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(
-            f"directory {str(root)!r} cannot take the run: {error.strerror}"
-        ) from error
-    _write_configuration(config, name, run.configuration)
     return run
 
 
-def _write_configuration(config: TrainConfig, name: str, path: Path) -> None:
-    """Writes the parameters as a file that `train_node --ros-args --params-file` takes."""
-    # Through JSON, since YAML has no tuples.
-    parameters = json.loads(json.dumps(dataclasses.asdict(config))) | {"name": name}
-    document = {"/**/train_node": {"ros__parameters": parameters}}
-    with atomic_write(path) as file:
-        file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+def _of_a_start(path: Path) -> bool:
+    """Whether a run has this file before its first checkpoint, where there is nothing to lose."""
+    return path.name == "train.yaml" or path.name.startswith(("events.", "."))
+
+
+def _without_empty_lists(tree: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_empty_lists(value) if isinstance(value, dict) else value
+        for name, value in tree.items()
+        if value != []
+    }
 
 
 def _remove_half_written(run: Path) -> None:
     """Removes what a run that was killed while it wrote a file has left."""
-    for pattern in (".*.partial*",):
-        for path in run.glob(pattern):
-            path.unlink(missing_ok=True)
+    for path in run.glob(".*.partial.*"):
+        path.unlink(missing_ok=True)
 
 
 def _existing(root: Path, name: str) -> Path:

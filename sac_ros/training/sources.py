@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sources of experience: in this process, or from a worker process."""
+"""Sources of transitions: in this process, or from a worker process."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import os
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 
+from sac_ros.sim.registration import register
 from sac_ros.training.collector import Collector
 from sac_ros.training.numpy_actor import ActorShape
-from sac_ros.training.replay_buffer import Experience
+from sac_ros.training.shared_memory import SharedMemory
 from sac_ros.utils.errors import SacRosError
 
 _POLL = 0.0005  # s
@@ -41,8 +43,9 @@ class CollectorSetup:
     continue_probability: float
     seed: int
 
-    def make(self, experience: Experience) -> Collector:
+    def make(self, shared: SharedMemory) -> Collector:
         """Makes the environments and a collector over them."""
+        register()  # where the package is not installed, Gymnasium finds no entry point
         made = gymnasium.make_vec(
             self.environment_id,
             self.environments,
@@ -51,7 +54,7 @@ class CollectorSetup:
         )
         return Collector(
             made,
-            experience,
+            shared,
             self.actor_shape,
             warm_up_steps=self.warm_up_steps,
             random_steps=self.random_steps,
@@ -62,70 +65,96 @@ class CollectorSetup:
         )
 
 
-class InProcessSource:
-    """Collects in the learner's own process, in lock-step: repeatable bit for bit."""
+class Source(ABC):
+    """Where transitions come from."""
 
-    def __init__(self, setup: CollectorSetup, experience: Experience) -> None:
+    def __init__(self, shared: SharedMemory) -> None:
+        """Writes into the replay buffer of `shared`."""
+        self.shared = shared
+
+    @abstractmethod
+    def advance(self, step: int, interrupted: Callable[[], bool]) -> bool:
+        """Collects until `step` transitions are there; False when interrupted before.
+
+        Raises:
+            CollectorError: the collector is gone.
+        """
+
+    def pause(self) -> None:
+        """Makes the collector stand still; returns when it does."""
+
+    def resume(self) -> None:
+        """Lets it go on."""
+
+    def reset_episodes(self, seed: int) -> None:
+        """Ends the episodes in flight, where a source is repeatable.
+
+        Those that follow are what a new process makes of `seed`.
+        """
+
+    def close(self) -> None:
+        """Ends the collector; twice does nothing."""
+
+
+class InProcessSource(Source):
+    """Collects in the learner's own process, in lock-step: repeatable bit for bit.
+
+    It stands still whenever `advance` is not running.
+    """
+
+    def __init__(self, setup: CollectorSetup, shared: SharedMemory) -> None:
         """Makes the environments here."""
-        self.experience = experience
+        super().__init__(shared)
         self._setup = setup
-        self._collector: Collector | None = setup.make(experience)
+        self._collector: Collector | None = setup.make(shared)
 
     def advance(self, step: int, interrupted: Callable[[], bool]) -> bool:
-        """Collects until `step` transitions are there; False when interrupted before."""
-        while self.experience.env_steps < step:
+        while self.shared.replay.env_steps < step:
             if interrupted():
                 return False
             if self._collector is None:
-                self._collector = self._setup.make(self.experience)
+                self._collector = self._setup.make(self.shared)
             self._collector.step()
         return True
 
     def reset_episodes(self, seed: int) -> None:
-        """Ends the episodes in flight; those that follow are what a new process makes of `seed`.
+        """The environments are made again, since Bullet keeps more than joint states.
 
-        The environments are made again, since Bullet keeps more than joint states from step to
-        step. Does nothing if no step was made since the last time with this seed.
+        Does nothing if no step was made since the last time with this seed.
         """
-        if seed == self._setup.seed:
-            return
-        self._setup = dataclasses.replace(self._setup, seed=seed)
+        if seed != self._setup.seed:
+            self._setup = dataclasses.replace(self._setup, seed=seed)
+            self.close()
+
+    def close(self) -> None:
         if self._collector is not None:
             self._collector.close()
         self._collector = None
 
-    def pause(self) -> None:
-        """Nothing to do: it stands still whenever `advance` is not running."""
 
-    def resume(self) -> None:
-        """Nothing to do, as with `pause`."""
-
-    def close(self) -> None:
-        """Nothing to do: the environments die with the process."""
-
-
-class WorkerSource:
+class WorkerSource(Source):
     """Collects in a worker process that writes into shared memory beside the learner.
 
     The worker may run ahead of what the learner asked for by `lead` transitions, so that neither
-    waits for the other while both keep their pace.
+    waits for the other while both keep their pace. Two processes are not repeatable, so their
+    episodes go on where others reset them.
     """
 
-    def __init__(self, setup: CollectorSetup, experience: Experience, *, lead: int = 400) -> None:
-        """Starts the worker; it inherits the experience's file, nothing is pickled."""
-        self.experience = experience
+    def __init__(self, setup: CollectorSetup, shared: SharedMemory, *, lead: int = 400) -> None:
+        """Starts the worker; it inherits the memory's file, nothing is pickled."""
+        super().__init__(shared)
         self._lead = lead
         self._pauses = 0
         message = {
-            "experience": dataclasses.asdict(experience.shape),
-            "file_descriptor": experience.file_descriptor,
+            "memory": dataclasses.asdict(shared.shape),
+            "file_descriptor": shared.file_descriptor,
             "setup": dataclasses.asdict(setup),
             "parent": os.getpid(),
         }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "sac_ros.training.collector_worker"],
             stdin=subprocess.PIPE,
-            pass_fds=[experience.file_descriptor],
+            pass_fds=[shared.file_descriptor],
             # A terminal's Ctrl-C goes to the whole group; the learner alone decides when to end.
             start_new_session=True,
         )
@@ -134,14 +163,9 @@ class WorkerSource:
         self._process.stdin.close()
 
     def advance(self, step: int, interrupted: Callable[[], bool]) -> bool:
-        """Waits until `step` transitions are there; False when interrupted before.
-
-        Raises:
-            CollectorError: the worker ended.
-        """
-        experience = self.experience
-        experience.allowed_steps = max(step + self._lead, experience.allowed_steps)
-        while experience.env_steps < step:
+        control = self.shared.control
+        control.allowed_steps = max(step + self._lead, control.allowed_steps)
+        while self.shared.replay.env_steps < step:
             if interrupted():
                 return False
             self._check_alive()
@@ -149,25 +173,21 @@ class WorkerSource:
         return True
 
     def pause(self) -> None:
-        """Makes the worker stand still; returns when it does."""
-        if not self.experience.paused:
+        control = self.shared.control
+        if not control.paused:
             # A new number each time: the worker may not have noticed yet that the last one ended.
             self._pauses += 1
-            self.experience.paused = self._pauses
-        while self.experience.standing != self._pauses:
+            control.paused = self._pauses
+        while control.standing != self._pauses:
             self._check_alive()
             time.sleep(_POLL)
 
     def resume(self) -> None:
-        """Lets the worker go on."""
-        self.experience.paused = 0
-
-    def reset_episodes(self, seed: int) -> None:
-        """Nothing to do: two processes are not repeatable anyway, so their episodes go on."""
+        self.shared.control.paused = 0
 
     def close(self) -> None:
-        """Ends the worker; kills it when it does not end by itself."""
-        self.experience.stopped = 1
+        """Kills the worker when it does not end by itself."""
+        self.shared.control.stopped = 1
         try:
             self._process.wait(timeout=5.0)
         except subprocess.TimeoutExpired:

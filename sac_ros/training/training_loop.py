@@ -1,42 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop that learns: experience in, updates out, at a fixed ratio."""
+"""The loop that learns: transitions in, updates out, at a fixed ratio."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from sac_ros.sac.agent import Metrics, SacAgent
 from sac_ros.training.replay_sampler import ReplaySampler
+from sac_ros.training.sources import Source
 
 UPDATES_PER_BLOCK = 16  # one gather from the replay and one new actor for the collector each
-
-
-class SharedExperience(Protocol):
-    """What the loop needs of the memory that the collector writes."""
-
-    @property
-    def env_steps(self) -> int:
-        """Transitions written so far."""
-
-    def publish_actor(self, flat: NDArray[np.float32]) -> None:
-        """Offers new weights to the collector."""
-
-
-class Source(Protocol):
-    """Where transitions come from; see `sac_ros.training.sources`."""
-
-    @property
-    def experience(self) -> SharedExperience:
-        """The memory that the source writes."""
-
-    def advance(self, step: int, interrupted: Callable[[], bool]) -> bool:
-        """Returns True when `step` transitions are there, False when interrupted before."""
 
 
 @dataclass
@@ -50,7 +25,7 @@ class LoopState:
 
 
 class TrainingLoop:
-    """Alternates between waiting for experience and a block of updates.
+    """Alternates between waiting for transitions and a block of updates.
 
     The number of updates follows the number of environment steps by `updates_per_step`, whichever
     of the two processes is the faster on this machine, so that a run learns the same on all.
@@ -81,18 +56,18 @@ class TrainingLoop:
         self._source = source
 
     def run_block(self, interrupted: Callable[[], bool]) -> bool:
-        """One block of updates, with the wait for its experience; False when interrupted."""
+        """One block of updates, with the wait for its transitions; False when interrupted."""
         started = time.perf_counter()
         finished = self._source.advance(self._steps_needed(), interrupted)
         if finished:
             self._update()
-        self.state.env_steps = self._source.experience.env_steps
+        self.state.env_steps = self._source.shared.replay.env_steps
         self.state.learning_seconds += time.perf_counter() - started
         return finished
 
     def publish_actor(self) -> None:
         """Hands the present actor to the collector."""
-        self._source.experience.publish_actor(self.agent.actor_parameters.to_numpy())
+        self._source.shared.weights.publish(self.agent.actor_parameters.to_numpy())
 
     def _steps_needed(self) -> int:
         config = self.agent.config

@@ -11,6 +11,7 @@ from pathlib import Path
 EXIT_DONE = 0
 EXIT_BAD_ANSWER = 1
 EXIT_COULD_NOT_RUN = 2
+EXIT_INTERRUPTED = 130  # as a shell reports a program that Ctrl-C ended
 EXIT_UNREAD = 141  # as a shell tells of a program that SIGPIPE ended
 
 
@@ -56,8 +57,8 @@ def run_command(main: Callable[[], int]) -> int:
         main: the command; returns 0 (done) or 1 (it ran, and the answer is bad).
 
     Returns:
-        What ``main`` returned, 2 when it could not run, or 141 when who read its output has gone,
-        as in ``| head``: then there is no answer.
+        What ``main`` returned, 2 when it could not run, 130 after Ctrl-C, or 141 when who read its
+        output has gone, as in ``| head``: then there is no answer.
     """
     try:
         code = main()
@@ -67,6 +68,9 @@ def run_command(main: Callable[[], int]) -> int:
         # What is left in the buffer would fail once more at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_UNREAD
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return EXIT_INTERRUPTED
     except SacRosError as error:
         sys.stderr.write(f"{Path(sys.argv[0]).name}: error: {error}\n")
         return EXIT_COULD_NOT_RUN

@@ -233,9 +233,9 @@ def result_of(label: str, seed: int, solved_at: float | None) -> dict[str, Any]:
         "success_2cm": 0.5,
         "median_error_m": 0.0041,
         "rms_torque_step": 0.8,
-        "rms_torque_step_share": 0.2,
+        "rms_torque_step_fraction": 0.2,
         "torque_power_above_10hz": 0.25,
-        "overspeed_share": 0.001,
+        "overspeed_fraction": 0.001,
     }
     return {"group": "g", "label": label, "seed": seed, "points": points, "final": final}
 

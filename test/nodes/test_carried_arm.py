@@ -74,7 +74,8 @@ def test_a_policy_for_a_robot_that_carries_itself_is_not_swapped_in(
 def sim_node() -> Iterator[None]:
     """An iiwa that adds nothing to a command; a slow machine shall not make it let go."""
     command = [sys.executable, "-m", "sac_ros.nodes.sim_node", "--ros-args"]
-    process = subprocess.Popen([*command, "-p", "gravity:=none", "-p", "command_timeout:=5.0"])
+    parameters = ["-p", "gravity_compensation:=policy", "-p", "command_timeout:=5.0"]
+    process = subprocess.Popen([*command, *parameters])
     yield
     process.kill()
     process.wait()
@@ -84,7 +85,7 @@ def sim_node() -> Iterator[None]:
 def test_a_simulated_iiwa_stays_where_it_is_before_a_goal_and_in_damping(
     ros: Any, eventually: Callable[..., None], tmp_path: Path
 ) -> None:
-    call = export_call("none")
+    call = export_call("policy")
     model = call.to(tmp_path / "policy.onnx").path
     call.env.close()
     node, states = ros.node(), []

@@ -1,69 +1,71 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The barrier lets slow joints alone, gives fast ones no push, and too fast ones a brake."""
+"""The envelope lets slow joints alone, gives fast ones no push, and too fast ones a brake."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import ArrayLike
+import torch
 
-from sac_ros.robots.torque_speed_envelope import WIDTH, ZERO_AT, within_velocity
+from sac_ros.robots.dynamics import BRAKE, WIDTH, ZERO_AT, torque_speed_envelope
 
-SCALE = np.array([10.0, 1.0])  # N·m
-
-
-def bounded(torque: ArrayLike, share: ArrayLike) -> np.ndarray:
-    """The bound at `share` of the velocity limits."""
-    return SCALE * within_velocity(np.divide(torque, SCALE), np.asarray(share))
+FREE = ZERO_AT - WIDTH  # of the limit, up to which nothing is bounded
 
 
-FREE = ZERO_AT - WIDTH  # share of the limit up to which nothing is bounded
-
-
-@pytest.mark.parametrize("share", [0.0, 0.5 * FREE, -0.99 * FREE, 0.99 * FREE])
-def test_a_joint_well_below_its_limit_gets_the_whole_torque(share: float) -> None:
-    for torque in (SCALE, -SCALE, 0.2 * SCALE, np.zeros(2)):
-        np.testing.assert_allclose(bounded(torque, [share] * 2), torque, rtol=1e-12)
+@pytest.mark.parametrize("fraction", [0.0, 0.5 * FREE, -0.99 * FREE, 0.99 * FREE])
+def test_a_joint_well_below_its_limit_gets_its_whole_action(fraction: float) -> None:
+    for action in (1.0, 0.2, 0.0):
+        found = torque_speed_envelope(np.array([action, -action]), np.full(2, fraction))
+        np.testing.assert_allclose(found, [action, -action], rtol=1e-12)
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_at_its_zero_no_torque_accelerates_and_any_may_brake(sign: float) -> None:
-    share = [sign * ZERO_AT] * 2
-    np.testing.assert_allclose(bounded(sign * SCALE, share), 0.0, atol=1e-12)
-    np.testing.assert_allclose(bounded(-sign * SCALE, share), -sign * SCALE)
+def test_at_its_zero_nothing_accelerates_and_anything_may_brake(sign: float) -> None:
+    fraction = np.array([sign * ZERO_AT])
+    push = torque_speed_envelope(np.array([sign]), fraction)
+    np.testing.assert_allclose(push, 0.0, atol=1e-12)
+    np.testing.assert_allclose(torque_speed_envelope(np.array([-sign]), fraction), -sign)
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_beyond_it_the_torque_brakes_and_never_with_more_than_its_scale(sign: float) -> None:
-    for share in (1.0, 1.5, 50.0):
-        torque = bounded(sign * SCALE, [sign * share] * 2)
-        assert np.all(sign * torque < 0.0)
-        assert np.all(np.abs(torque) <= SCALE)
+def test_beyond_it_the_joint_brakes_gently_and_never_with_more_than_a_quarter(
+    sign: float,
+) -> None:
+    for fraction in (0.9, 1.0, 1.5, 50.0):
+        found = sign * torque_speed_envelope(np.array([sign]), np.array([sign * fraction]))
+        expected = -min(BRAKE * (fraction - ZERO_AT), BRAKE)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert BRAKE == 0.25
 
 
 def test_the_bound_falls_without_a_jump() -> None:
-    shares = np.linspace(-2.0, 2.0, 4001)
-    torque = bounded(SCALE, shares[:, None])
-    steps = np.abs(np.diff(torque, axis=0)) / SCALE
-    assert steps.max() < 0.01
-    assert np.all(np.diff(torque, axis=0) <= 1e-12)
+    fractions = np.linspace(-2.0, 2.0, 4001)
+    steps = np.diff(torque_speed_envelope(np.ones(4001), fractions))
+    assert np.abs(steps).max() < 0.01
+    assert np.all(steps <= 1e-12)
 
 
 def test_every_joint_is_bounded_by_its_own_velocity() -> None:
-    np.testing.assert_allclose(bounded(SCALE, [0.0, ZERO_AT]), [10.0, 0.0], atol=1e-12)
+    found = torque_speed_envelope(np.ones(2), np.array([0.0, ZERO_AT]))
+    np.testing.assert_allclose(found, [1.0, 0.0], atol=1e-12)
 
 
-def test_any_torque_is_bounded_as_the_formula_says_row_by_row() -> None:
+def test_any_action_is_bounded_as_the_formula_says_row_by_row() -> None:
     rng = np.random.default_rng(0)
-    shares = rng.uniform(-2.0, 2.0, (50, 40, 2))
-    torque = 3.0 * SCALE * rng.uniform(-1.0, 1.0, shares.shape)  # beyond the scale as well
+    v = rng.uniform(-2.5, 2.5, (50, 40, 2))
+    action = rng.uniform(-3.0, 3.0, v.shape)  # beyond 1 as well
 
     def sat(x: np.ndarray) -> np.ndarray:
-        return np.clip(np.maximum(x / WIDTH, x), -1.0, 1.0)
+        return np.clip(np.where(x > 0.0, x / WIDTH, x / 4.0), -0.25, 1.0)
 
-    highest, lowest = SCALE * sat(ZERO_AT - shares), -SCALE * sat(ZERO_AT + shares)
-    expected = np.minimum(np.maximum(torque, lowest), highest)
-    np.testing.assert_allclose(bounded(torque, shares), expected, rtol=1e-12, atol=1e-12)
-    np.testing.assert_array_equal(
-        bounded(torque[3, 7], shares[3, 7]), bounded(torque, shares)[3, 7]
-    )
+    expected = np.clip(action, -sat(ZERO_AT + v), sat(ZERO_AT - v))
+    found = torque_speed_envelope(action, v)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(torque_speed_envelope(action[3, 7], v[3, 7]), found[3, 7])
+
+
+def test_numpy_and_torch_give_the_same() -> None:
+    rng = np.random.default_rng(0)
+    action, v = rng.uniform(-2.0, 2.0, (2, 100, 7))
+    found = torque_speed_envelope(torch.as_tensor(action), torch.as_tensor(v))
+    np.testing.assert_allclose(found.numpy(), torque_speed_envelope(action, v), atol=1e-15)

@@ -7,10 +7,10 @@ import subprocess
 import sys
 
 CODE = """
-from sac_ros.sim.sim_arm import SimArm
+from sac_ros.sim.backend import make_backend
 from sac_ros.robots.arm import load_arm
-sim = SimArm(load_arm("iiwa"))
-sim.step([0.0] * 7)
+sim = make_backend("bullet", load_arm("iiwa"), gravity=False)
+sim.step([0.0] * 7, 1)
 sim.close()
 import os, sys
 os.write(1, b"out")

@@ -33,14 +33,14 @@ def make() -> Iterator[MakeDriver]:
         each.close()
 
 
-def test_without_commands_an_arm_with_external_gravity_stands_still(make: MakeDriver) -> None:
+def test_without_commands_an_arm_that_its_robot_carries_stands_still(make: MakeDriver) -> None:
     driver = make()
     driver.advance(0.05)
     np.testing.assert_allclose(driver.measure().position, ARM.home, atol=1e-6)
 
 
-def test_without_commands_an_arm_without_gravity_compensation_falls(make: MakeDriver) -> None:
-    driver = make(gravity="none")
+def test_without_commands_an_arm_that_the_policy_carries_falls(make: MakeDriver) -> None:
+    driver = make(gravity_compensation="policy")
     for step in range(1, 11):
         driver.advance(0.05 * step)
     assert np.abs(driver.measure().position - ARM.home).max() > 0.1

@@ -12,10 +12,13 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from sac_ros.sim.env import ArmEnv
-from sac_ros.sim.vector_env import ArmVectorEnv
+from sac_ros.sim.registration import register
+from sac_ros.sim.vector_env import INFO, ArmVectorEnv
 from sac_ros.utils.errors import ConfigurationError
 
 ARMS = 3
+
+register()
 
 
 @pytest.fixture
@@ -33,20 +36,34 @@ def actions(steps: int, beyond: float = 1.5) -> np.ndarray:
 
 def equal(found: Any, expected: Any, name: str = "") -> None:
     """The same bits for what Bullet computes, and else the same up to rounding."""
+    if np.asarray(found).dtype == bool:
+        np.testing.assert_array_equal(found, expected, err_msg=name)
+        return
     exact = name in ("joint_position", "joint_velocity", "goal", "torque")
     tolerance = 0.0 if exact else 2e-6
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
 def equal_infos(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Gymnasium leaves out, or fills with zeros, what is not about an arm."""
     assert found.keys() == expected.keys()
-    for name in found:
-        equal(found[name], expected[name], name)
+    for name in INFO:
+        about = found[f"_{name}"]
+        np.testing.assert_array_equal(about, expected[f"_{name}"], err_msg=name)
+        equal(found[name][about], expected[name][about], name)
 
 
-@pytest.mark.parametrize("gravity", ["external", "none"])
-def test_it_does_what_gymnasium_makes_of_single_environments(gravity: str) -> None:
-    arguments: dict[str, Any] = {"episode_seconds": 0.6, "gravity": gravity}
+@pytest.mark.parametrize("backend", ["bullet", "mujoco", "mock"])
+@pytest.mark.parametrize("compensation", ["robot", "policy"])
+def test_it_does_what_gymnasium_makes_of_single_environments(
+    backend: str, compensation: str
+) -> None:
+    arguments: dict[str, Any] = {
+        "episode_seconds": 0.6,
+        "backend": backend,
+        "gravity_compensation": compensation,
+        "randomization": {"latency_ms": [0, 30], "payload_kg": [0, 1], "position_noise": [0.001]},
+    }
     single = SyncVectorEnv(
         [lambda: ArmEnv(**arguments)] * ARMS, autoreset_mode=AutoresetMode.DISABLED
     )
@@ -131,6 +148,41 @@ def test_what_a_user_does_to_a_result_does_not_reach_the_environment(env: ArmVec
         np.testing.assert_array_equal(ours_is, theirs)
     for name, value in untouched[1][4].items():
         np.testing.assert_array_equal(untouched[0][4][name], value, name)
+    other.close()
+
+
+def test_apply_takes_the_controllers_torque_and_remembers_its_action(env: ArmVectorEnv) -> None:
+    other = ArmVectorEnv(ARMS, episode_seconds=0.5)
+    action = np.tile(np.linspace(-1, 1, 7), (ARMS, 1)).astype(np.float32)
+    for each in (env, other):
+        each.reset(seed=4)
+    expected = env.step(action)
+    found = other.apply(action, other.arm.action_scale * action)
+    np.testing.assert_allclose(found[0], expected[0], atol=1e-6)
+    torque = np.zeros((ARMS, 7))
+    info = other.apply(action, torque)[-1]
+    np.testing.assert_array_equal(info["torque"], torque)
+    info["torque"][:] = 99.0
+    np.testing.assert_array_equal(torque, 0.0)
+    # What was held, not what was asked for.
+    info = other.apply(action, np.full((ARMS, 7), -1e6))[-1]
+    np.testing.assert_array_equal(info["torque"], np.tile(-other.arm.torque_limit, (ARMS, 1)))
+    other.close()
+
+
+def test_a_late_torque_is_the_one_that_was_sent_whatever_is_done_to_the_info() -> None:
+    arguments: dict[str, Any] = {"randomization": {"command_latency_ms": [50]}}
+    one, other = ArmVectorEnv(1, **arguments), ArmVectorEnv(1, **arguments)
+    found: list[Any] = []
+    for each in (one, other):
+        each.reset(seed=4)
+        for action in actions(10)[:, :1]:
+            *_, info = each.step(action)
+            if each is one:
+                info["torque"][:] = 0.0
+            found.append(info["true_state"])
+    np.testing.assert_array_equal(found[:10], found[10:])
+    one.close()
     other.close()
 
 

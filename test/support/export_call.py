@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sample_evaluation import sample_evaluation
 
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
 from sac_ros.sac.agent import SacAgent
 from sac_ros.sac.config import SacConfig
-from sac_ros.sim.env import ArmEnv
+from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training import policy_file
 from sac_ros.training.config import EnvironmentConfig, TrainConfig
-from sac_ros.training.evaluation import Evaluation
 from sac_ros.training.export import GateStates, export_policy
 from sac_ros.training.policy_graph import PolicyGraph
 
@@ -27,7 +27,7 @@ from sac_ros.training.policy_graph import PolicyGraph
 class ExportCall:
     """The arguments of `export_policy` but for the path."""
 
-    env: ArmEnv
+    env: ArmVectorEnv
     graph: PolicyGraph
     spec: PolicySpec
     states: GateStates
@@ -37,12 +37,12 @@ class ExportCall:
         return export_policy(path, self.graph, self.spec, self.states, self.home)
 
 
-def export_call(gravity: str) -> ExportCall:
+def export_call(gravity_compensation: str) -> ExportCall:
     """Taken where `write_policy` makes it, so that what is tested is what training exports."""
     torch.manual_seed(0)
     sac = SacConfig(hidden_sizes=(16, 16), actor_output_scale=1.0)
-    env = ArmEnv(gravity=gravity)
-    agent = SacAgent(env.encoding.size, env.arm.joints, sac)
+    env = ArmVectorEnv(gravity_compensation=gravity_compensation)
+    agent = SacAgent(env.task.size, env.arm.joints, sac)
     with torch.no_grad():  # from small actions to saturated ones
         agent.averaged_parameters.values.mul_(2.5)
     rng = np.random.default_rng(0)
@@ -57,13 +57,14 @@ def export_call(gravity: str) -> ExportCall:
             Path("unused.onnx"),
             actor=agent.averaged_actor,
             env=env,
-            config=TrainConfig(sac=sac, env=EnvironmentConfig(gravity=gravity)),
-            observations=rng.normal(size=(500, env.encoding.size)).astype(np.float32),
+            config=TrainConfig(
+                sac=sac, env=EnvironmentConfig(gravity_compensation=gravity_compensation)
+            ),
+            joint_positions=rng.normal(size=(500, env.arm.joints)).astype(np.float32),
+            joint_velocities=rng.normal(size=(500, env.arm.joints)).astype(np.float32),
             env_steps=500,
             actor_env_steps=400,
             learning_seconds=1.0,
-            evaluation=Evaluation(
-                5, 0, 0.8, 0.4, 0.01, 0.05, -7.0, 1.5, 0.06, 0.03, 0.02, 0.04, 3.0
-            ),
+            evaluation=sample_evaluation(),
         )
     return ExportCall(env, *taken["arguments"])

@@ -22,7 +22,7 @@ def main(directory: str, changes: str, kill_at: str) -> int:
 
     def save_and_die() -> Path:
         path = save()
-        if run.experience.env_steps >= int(kill_at):
+        if run.state.replay.env_steps >= int(kill_at):
             os.kill(os.getpid(), signal.SIGKILL)
         return path
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from sac_ros.sac.config import SacConfig
 from sac_ros.training.config import EnvironmentConfig, TrainConfig
-from sac_ros.training.run_directory import RunDirectory, open_run_directory
-from sac_ros.training.runner import Outcome, TrainingSession
+from sac_ros.training.final_report import Outcome
+from sac_ros.training.run_directory import RunDirectory, find_run_directory
+from sac_ros.training.runner import TrainingSession
 
 SAC: dict[str, Any] = {"hidden_sizes": (8, 8), "batch_size": 16, "learning_starts": 100}
 
@@ -34,13 +35,15 @@ def tiny_config(directory: Path, **changes: Any) -> TrainConfig:
         "evaluation_episodes": 2,
         "checkpoint_interval": 150,
         "record_video": False,
+        "warm_up_steps": 40,
+        "minimum_success_rate": 0.0,
     }
     return TrainConfig(**{**fields, **changes}, sac=sac, env=env)
 
 
 def open_session(directory: Path, **changes: Any) -> TrainingSession:
     config = tiny_config(directory, **changes)
-    return TrainingSession(config, open_run_directory(config))
+    return TrainingSession(config, find_run_directory(config))
 
 
 @dataclass(frozen=True)

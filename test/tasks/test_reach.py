@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from sac_ros.robots.arm import load_arm
 from sac_ros.sim.env import ArmEnv
-from sac_ros.tasks.observation import ReachEncoding
 from sac_ros.tasks.reach import ReachReward, ReachTask
+from sac_ros.tasks.task import State
 from sac_ros.utils.errors import ConfigurationError
 
 ARM = load_arm("iiwa")
-ENCODING = ReachEncoding.for_arm(ARM)
 WEIGHTS = [field.name for field in dataclasses.fields(ReachReward) if field.name[-6:] != "_scale"]
 METRE = st.floats(-1.0, 1.0, width=32)
 POINT = st.tuples(METRE, METRE, METRE)
@@ -26,7 +25,15 @@ POINT = st.tuples(METRE, METRE, METRE)
 def task(**weights: float) -> ReachTask:
     """The task with these weights and all others zero; the bonus is halved at 5 cm."""
     zero = dict.fromkeys(WEIGHTS, 0.0)
-    return ReachTask(ENCODING, ARM.home, ReachReward(**{**zero, **weights}))
+    return ReachTask(ARM, {**zero, **weights})
+
+
+def observed(
+    position: np.ndarray, speed: np.ndarray, goal: np.ndarray, tip: np.ndarray, action: np.ndarray
+) -> np.ndarray:
+    """Observations as float32, `speed` over the velocity limits."""
+    state = State(np.sin(position), np.cos(position), speed, goal, tip, action)
+    return task().observe(state).astype(np.float32)
 
 
 def transition(
@@ -35,10 +42,9 @@ def transition(
     """After a step: the tip at `distance` of the goal, all joints at `speed` of their limit and
     `bend` rad from home, all actions `change` away from the one before."""
     still, goal = np.zeros(7), np.array([distance, 0.0, 0.0])
-    before = ENCODING.encode(still, still, goal, np.zeros(3), still)
+    before = observed(still, still, goal, np.zeros(3), still)
     action = np.full(7, change, dtype=np.float32)
-    posture, velocity = ARM.home + bend, speed * ARM.velocity_limit
-    after = ENCODING.encode(posture, velocity, goal, np.zeros(3), action)
+    after = observed(ARM.home + bend, np.full(7, speed), goal, np.zeros(3), action)
     return before, action, after
 
 
@@ -77,6 +83,48 @@ def test_speed_below_four_fifths_of_the_limit_is_not_overspeed() -> None:
     assert fast.reward(*transition(speed=-0.9)) < -0.01
 
 
+@pytest.mark.parametrize("speed", [1.0, 1.5, 3.0])
+def test_overspeed_beyond_the_limit_costs_in_proportion(speed: float) -> None:
+    # (|v| − 0.8)² − (|v| − 1)² = 0.4 |v| − 0.36
+    expected = -7 * (0.4 * speed - 0.36)
+    found = task(overspeed=1.0).reward(*transition(speed=speed))
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_reward_is_the_formula_of_its_docstring_over_random_transitions() -> None:
+    rng = np.random.default_rng(1)
+    q, v, a0, a1 = rng.uniform(-2, 2, (4, 50, 7))
+    goal, tip = rng.uniform(-1, 1, (2, 50, 3))
+    whole = ReachTask(ARM)
+    before, after = observed(q, v, goal, tip, a0), observed(q + 0.1, v, goal, tip, a1)
+    w, d = whole.weights, np.linalg.norm(goal - tip, axis=1)
+    speed, rms = np.abs(v), np.sqrt((v**2).mean(axis=1))
+    bonus = w.closeness + w.stillness / (1 + rms / w.stillness_scale)
+    over = np.maximum(0, speed - 0.8) ** 2 - np.maximum(0, speed - 1) ** 2
+    expected = (
+        bonus / (1 + d / w.closeness_scale)
+        - w.distance * d
+        - w.velocity * (v**2).mean(axis=1)
+        - w.overspeed * over.sum(axis=1)
+        - w.posture * (1 - np.cos(q + 0.1 - ARM.home)).mean(axis=1)
+        - w.action_change * ((a1 - a0) ** 2).mean(axis=1)
+    )
+    found = whole.reward(before, a1.astype(np.float32), after)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_under_another_goal_a_reward_changes_by_its_goal_terms_alone() -> None:
+    whole, goal = ReachTask(ARM), np.array([0.2, 0.4, -0.3], dtype=np.float32)
+    before, action, after = transition()
+    other_before, other_after = before.copy(), after.copy()
+    whole.set_goal(other_before, goal)
+    whole.set_goal(other_after, goal)
+    change = whole.reward(other_before, action, other_after) - whole.reward(before, action, after)
+    expected = whole.goal_reward(other_after) - whole.goal_reward(after)
+    assert change == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_batch_is_rewarded_row_by_row() -> None:
     whole = task(**dict.fromkeys(WEIGHTS, 1.0))
     rows = [transition(distance=d, speed=s) for d, s in [(0.0, 0.0), (0.2, 0.9), (0.7, 0.1)]]
@@ -87,13 +135,13 @@ def test_a_batch_is_rewarded_row_by_row() -> None:
 
 @settings(deadline=None)
 @given(old=POINT, new=POINT, tip=POINT)
-def test_another_goal_gives_the_encoding_under_that_goal(
+def test_another_goal_gives_the_observation_under_that_goal(
     old: tuple[float, ...], new: tuple[float, ...], tip: tuple[float, ...]
 ) -> None:
     rng = np.random.default_rng(0)
     q, v, a = rng.uniform(-1, 1, (3, 5, 7))
-    recorded = ENCODING.encode(q, v, np.tile(old, (5, 1)), np.tile(tip, (5, 1)), a)
-    expected = ENCODING.encode(q, v, np.tile(new, (5, 1)), np.tile(tip, (5, 1)), a)
+    recorded = observed(q, v, np.tile(old, (5, 1)), np.tile(tip, (5, 1)), a)
+    expected = observed(q, v, np.tile(new, (5, 1)), np.tile(tip, (5, 1)), a)
     task().set_goal(recorded, np.tile(new, (5, 1)).astype(np.float32))
     np.testing.assert_allclose(recorded, expected, atol=1e-6)
 
@@ -114,11 +162,40 @@ def test_an_episode_relabelled_is_the_episode_that_had_that_goal_from_the_start(
     env.close()
     (recorded, _), (observations, expected) = episodes
     relabelled = recorded.copy()
-    env.task.set_goal(relabelled, np.tile(goals[1], (41, 1)).astype(np.float32))
+    env.rows.task.set_goal(relabelled, np.tile(goals[1], (41, 1)).astype(np.float32))
     np.testing.assert_allclose(relabelled, observations, atol=1e-6)
-    action = observations[1:, env.encoding.columns("previous_action")]
-    recomputed = env.task.reward(relabelled[:-1], action, relabelled[1:])
+    action = observations[1:, env.rows.task.columns("previous_action")]
+    recomputed = env.rows.task.reward(relabelled[:-1], action, relabelled[1:])
     np.testing.assert_allclose(recomputed, expected, atol=1e-5)
+
+
+def test_what_was_achieved_is_the_tip_and_a_goal_there_has_no_offset() -> None:
+    rng = np.random.default_rng(2)
+    q, v, a = rng.uniform(-1, 1, (3, 5, 7))
+    goal, tip = rng.uniform(-1, 1, (2, 5, 3))
+    whole, rows = ReachTask(ARM), observed(q, v, goal, tip, a)
+    np.testing.assert_allclose(whole.achieved(rows), tip, atol=1e-6)
+    np.testing.assert_allclose(whole.goal(rows), goal, atol=1e-6)
+    whole.set_goal(rows, whole.achieved(rows))
+    np.testing.assert_allclose(rows[:, whole.columns("goal_offset")], 0.0, atol=1e-6)
+
+
+def test_a_goal_that_stays_keeps_every_number() -> None:
+    whole, (_, _, rows) = ReachTask(ARM), transition(distance=1 / 3)
+    kept = rows.copy()
+    whole.set_goal(rows, whole.goal(rows).copy())
+    np.testing.assert_array_equal(rows, kept)
+
+
+def test_the_error_is_the_distance_and_a_tip_is_a_goal() -> None:
+    tip = np.array([[0.1, 0.2, 0.3, 0.0, 0.0, 0.0, 1.0], [0.4, 0.2, 0.7, 0.0, 0.0, 0.0, 1.0]])
+    whole = ReachTask(ARM)
+    np.testing.assert_array_equal(whole.goal_at(tip), tip[:, :3])
+    np.testing.assert_allclose(whole.error(np.array([0.1, 0.2, 0.3]), tip), [0.0, 0.5])
+    np.testing.assert_array_equal(whole.goal_marker(tip[:, :3]), tip[:, :3])
+    low, high = whole.goal_bounds()
+    np.testing.assert_array_equal([low, high], [ARM.goal_low, ARM.goal_high])
+    assert len(whole.goal_fields) == len(low) == 3
 
 
 @pytest.mark.parametrize(
@@ -127,8 +204,9 @@ def test_an_episode_relabelled_is_the_episode_that_had_that_goal_from_the_start(
         ({"distance": -1.0}, "distance must be .*at least 0.*-1.0"),
         ({"closeness_scale": 0.0}, "closeness_scale must be .*; got 0.0"),
         ({"velocity": float("nan")}, "velocity must be .*; got nan"),
+        ({"speed": 1.0}, "reward must have keys among distance, closeness, .*; got 'speed'"),
     ],
 )
 def test_a_weight_outside_its_valid_set_is_refused(weights: dict, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        ReachReward(**weights)
+        ReachTask(ARM, weights)

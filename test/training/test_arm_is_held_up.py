@@ -18,7 +18,7 @@ from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import SafetyConfig
 from sac_ros.policy.safety_events import Fault
 from sac_ros.robots.arm import load_arm
-from sac_ros.sim.sim_arm import SimArm
+from sac_ros.sim.backend import make_backend
 
 Array = NDArray[np.float64]
 
@@ -30,9 +30,9 @@ GOAL = np.array([0.5, 0.1, 0.4])
 
 @pytest.fixture(scope="module")
 def policies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Policy]:
-    """By the gravity of the robot that they are for, with the same actor."""
+    """By who compensates gravity, with the same actor."""
     found = {}
-    for gravity in ("none", "external"):
+    for gravity in ("policy", "robot"):
         call = export_call(gravity)
         found[gravity] = call.to(tmp_path_factory.mktemp(gravity) / "policy.onnx")
         call.env.close()
@@ -44,10 +44,12 @@ class Loop:
 
     def __init__(self, policy: Policy, gravity: str, posture: Array, **config: float) -> None:
         self.now = 1.0
-        self._arm = SimArm(ARM, gravity=gravity, timestep=1.0 / RATE_HZ)
+        # A robot that compensates gravity exactly moves as one without gravity.
+        pulls = gravity == "policy"
+        self._arm = make_backend("bullet", ARM, gravity=pulls, timestep=1.0 / RATE_HZ)
         self._arm.reset(posture)
         self.controller = PolicyController(policy, SafetyConfig(**config))
-        self.controller.safety.accept(self.now, *self._arm.state())
+        self.controller.safety.accept(self.now, *self._state())
         self.controller.activate(self.now)
         self.run(0.1)  # behind brakes, until the slew limit has let the torque come
         self._arm.reset(posture)
@@ -57,11 +59,15 @@ class Loop:
         positions = []
         for _ in range(round(seconds * RATE_HZ)):
             self.now += 1.0 / RATE_HZ
-            command = self.controller.state(self.now, *self._arm.state())
+            command = self.controller.state(self.now, *self._state())
             assert command is not None
-            self._arm.step(command.torque)
-            positions.append(self._arm.state()[0])
+            self._arm.step(command.torque.tolist(), 1)
+            positions.append(self._state()[0])
         return np.array(positions)
+
+    def _state(self) -> tuple[Array, Array]:
+        row, n = np.array(self._arm.read()), ARM.joints
+        return row[:n], row[n : 2 * n]
 
     def close(self) -> None:
         self._arm.close()
@@ -108,7 +114,7 @@ postures = pytest.mark.parametrize("posture", POSTURES.values(), ids=list(POSTUR
 def test_the_arm_stays_where_it_is(
     loop: Callable[..., Loop], posture: Array, situation: Callable[[Loop], None], scale: float
 ) -> None:
-    opened = loop("none", posture, torque_scale=scale)
+    opened = loop("policy", posture, torque_scale=scale)
     situation(opened)
     assert np.abs(opened.run(3.0) - posture).max() < 1e-3
 
@@ -116,7 +122,7 @@ def test_the_arm_stays_where_it_is(
 @postures
 def test_an_arm_that_nothing_holds_falls(loop: Callable[..., Loop], posture: Array) -> None:
     # The fault that takes g(q) away: what the tests above would see without it.
-    opened = loop("none", posture)
+    opened = loop("policy", posture)
     opened.controller.safety.fault(Fault.POLICY_OUTPUT, "on purpose")
     assert np.abs(opened.run(1.0) - posture).max() > 1.0
 
@@ -126,7 +132,7 @@ def test_at_a_tenth_of_the_torque_the_arm_moves_as_on_a_robot_that_carries_itsel
     loop: Callable[..., Loop], posture: Array
 ) -> None:
     ways = []
-    for gravity in ("none", "external"):
+    for gravity in ("policy", "robot"):
         opened = loop(gravity, posture, torque_scale=0.1)
         opened.controller.set_goal("lbr_iiwa_link_0", GOAL)
         ways.append(opened.run(1.5))

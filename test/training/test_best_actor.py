@@ -7,6 +7,7 @@ import dataclasses
 
 import pytest
 import torch
+from sample_evaluation import sample_evaluation
 
 from sac_ros.sac.networks import SquashedGaussianActor
 from sac_ros.training.best_actor import BestActor
@@ -22,7 +23,7 @@ def actor(value: float) -> SquashedGaussianActor:
 
 
 def evaluation(mean_return: float) -> Evaluation:
-    return Evaluation(5, 0, 0.8, 0.4, 0.01, 0.05, mean_return, 1.5, 0.06, 0.03, 0.02, 0.04, 3.0)
+    return sample_evaluation(mean_return=mean_return)
 
 
 def kept(best: BestActor) -> float:

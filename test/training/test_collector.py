@@ -11,27 +11,33 @@ from counting_env import ACTION, CountingEnv, together
 
 from sac_ros.training.collector import Collector
 from sac_ros.training.numpy_actor import ActorShape
-from sac_ros.training.replay_buffer import Experience, ExperienceShape
+from sac_ros.training.replay_buffer import ReplayBuffer
+from sac_ros.training.shared_memory import MemoryShape, SharedMemory
 
 SHAPE = ActorShape.of(3, ACTION, (4,), (-3.0, 0.0))
 
 
-def experience(capacity: int = 200) -> Experience:
-    return Experience(ExperienceShape(capacity, 3, ACTION, SHAPE.parameters))
+def memory_for(capacity: int = 200) -> SharedMemory:
+    return SharedMemory(MemoryShape(capacity, 3, ACTION, SHAPE.parameters))
 
 
-def collector(envs: list[CountingEnv], memory: Experience, **arguments: Any) -> Collector:
-    defaults: dict[str, Any] = {"random_steps": 0, "continue_probability": 0.0, "seed": 0}
-    return Collector(together(envs), memory, SHAPE, **{**defaults, **arguments})
+def collector(envs: list[CountingEnv], shared: SharedMemory, **arguments: Any) -> Collector:
+    defaults: dict[str, Any] = {
+        "warm_up_steps": 0,
+        "random_steps": 0,
+        "continue_probability": 0.0,
+        "seed": 0,
+    }
+    return Collector(together(envs), shared, SHAPE, **{**defaults, **arguments})
 
 
-def collected(envs: list[CountingEnv], steps: int, **arguments: Any) -> Experience:
-    memory = experience()
-    memory.publish_actor(np.full(SHAPE.parameters, 0.1, dtype=np.float32))
-    worker = collector(envs, memory, **arguments)
+def collected(envs: list[CountingEnv], steps: int, **arguments: Any) -> ReplayBuffer:
+    shared = memory_for()
+    shared.weights.publish(np.full(SHAPE.parameters, 0.1, dtype=np.float32))
+    worker = collector(envs, shared, **arguments)
     for _ in range(steps):
         worker.step()
-    return memory
+    return shared.replay
 
 
 def test_transitions_are_chained_within_an_episode() -> None:
@@ -72,12 +78,13 @@ def test_the_last_step_of_an_episode_is_marked_whatever_ended_it(terminates: boo
 def test_a_new_collector_ends_the_episodes_that_the_old_one_left_in_flight(
     steps: int, newest: list[int]
 ) -> None:
-    memory = experience(capacity=8)  # the third step wraps
-    worker = collector([CountingEnv(100)] * 3, memory, random_steps=1000)
+    shared = memory_for(capacity=8)
+    memory = shared.replay  # the third step wraps
+    worker = collector([CountingEnv(100)] * 3, shared, random_steps=1000)
     for _ in range(steps):
         worker.step()
     assert memory.ended.sum() == 0
-    collector([CountingEnv(100)] * 3, memory)
+    collector([CountingEnv(100)] * 3, shared)
     np.testing.assert_array_equal(np.flatnonzero(memory.ended), newest)
 
 
@@ -95,8 +102,9 @@ def test_a_finished_episode_is_remembered_with_its_return_and_last_distance() ->
 
 
 def test_the_ring_wraps_and_overwrites_the_oldest() -> None:
-    memory = experience(capacity=8)
-    worker = collector([CountingEnv(100)], memory, random_steps=1000)
+    shared = memory_for(capacity=8)
+    memory = shared.replay
+    worker = collector([CountingEnv(100)], shared, random_steps=1000)
     for _ in range(20):
         worker.step()
     assert (memory.env_steps, memory.size) == (20, 8)
@@ -106,9 +114,10 @@ def test_the_ring_wraps_and_overwrites_the_oldest() -> None:
 
 
 def test_a_step_that_meets_the_end_of_the_ring_goes_on_at_its_start() -> None:
-    memory = experience(capacity=8)
+    shared = memory_for(capacity=8)
+    memory = shared.replay
     envs = [CountingEnv(100), CountingEnv(3), CountingEnv(100)]
-    worker = collector(envs, memory, random_steps=1000)
+    worker = collector(envs, shared, random_steps=1000)
     for _ in range(4):
         worker.step()
     # Steps 3 (from row 6 on) and 4 (from row 1 on), and what they have left of step 2.
@@ -121,7 +130,8 @@ def test_a_step_that_meets_the_end_of_the_ring_goes_on_at_its_start() -> None:
 
 
 def test_the_transitions_of_a_step_become_visible_together() -> None:
-    memory = experience()
+    shared = memory_for()
+    memory = shared.replay
     seen = []
 
     class Watching(CountingEnv):
@@ -129,7 +139,7 @@ def test_the_transitions_of_a_step_become_visible_together() -> None:
             seen.append(memory.env_steps)
             return super().step(action)
 
-    worker = collector([Watching(5), Watching(5)], memory)
+    worker = collector([Watching(5), Watching(5)], shared)
     worker.step()
     worker.step()
     assert seen == [0, 0, 2, 2]
@@ -137,9 +147,10 @@ def test_the_transitions_of_a_step_become_visible_together() -> None:
 
 
 def test_the_first_actions_are_uniform_and_do_not_depend_on_the_actor() -> None:
-    memory = experience(capacity=3000)
-    memory.publish_actor(np.full(SHAPE.parameters, 50.0, dtype=np.float32))
-    worker = collector([CountingEnv(100)], memory, random_steps=2000)
+    shared = memory_for(capacity=3000)
+    memory = shared.replay
+    shared.weights.publish(np.full(SHAPE.parameters, 50.0, dtype=np.float32))
+    worker = collector([CountingEnv(100)], shared, random_steps=2000)
     for _ in range(2100):
         worker.step()
     first, later = memory.action[:2000], memory.action[2000:2100]
@@ -149,22 +160,23 @@ def test_the_first_actions_are_uniform_and_do_not_depend_on_the_actor() -> None:
 
 
 def test_a_newly_published_actor_is_used_from_the_next_step_on() -> None:
-    memory = experience()
-    memory.publish_actor(np.full(SHAPE.parameters, 50.0, dtype=np.float32))
-    worker = collector([CountingEnv(100)], memory)
+    shared = memory_for()
+    memory = shared.replay
+    shared.weights.publish(np.full(SHAPE.parameters, 50.0, dtype=np.float32))
+    worker = collector([CountingEnv(100)], shared)
     worker.step()
-    memory.publish_actor(np.full(SHAPE.parameters, -50.0, dtype=np.float32))
+    shared.weights.publish(np.full(SHAPE.parameters, -50.0, dtype=np.float32))
     worker.step()
     np.testing.assert_allclose(memory.action[0], 1.0)
     np.testing.assert_allclose(memory.action[1], -1.0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("share", "continued"), [(0.0, 0), (1.0, 9)])
-def test_an_episode_continues_where_the_one_before_ended_by_its_share(
-    share: float, continued: int
+@pytest.mark.parametrize(("probability", "continued"), [(0.0, 0), (1.0, 9)])
+def test_an_episode_continues_where_the_one_before_ended_by_its_probability(
+    probability: float, continued: int
 ) -> None:
     env = CountingEnv(5)
-    collected([env], 45, continue_probability=share)
+    collected([env], 45, continue_probability=probability)
     given = [each["joint_position"] for each in env.options if each and "joint_position" in each]
     assert len(given) == continued
     for episode, posture in enumerate(given, start=1):

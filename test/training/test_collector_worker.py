@@ -18,6 +18,7 @@ class Counters:
         self.env_steps = env_steps
         self.allowed_steps = allowed_steps
         self.standing = 0
+        self.control = self.replay = self
 
     @property
     def paused(self) -> int:

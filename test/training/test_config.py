@@ -15,13 +15,18 @@ from sac_ros.utils.errors import ConfigurationError
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"arm": "ur99"}, r"arm must be one of .*iiwa.*; got 'ur99'"),
+        ({"task": "knit"}, r"task must be one of reach; got 'knit'"),
+        ({"backend": "abacus"}, r"backend must be one of bullet, .*; got 'abacus'"),
+        ({"env": {"randomization": {}, "action_scale_factor": 0}}, r"action_scale_factor must be"),
         ({"total_steps": -5}, r"total_steps must be a whole number at least 1; got -5"),
         ({"seed": -1}, r"seed must be .*at least 0.*; got -1"),
         ({"environments": 0}, r"environments must be .*; got 0"),
         ({"relabel_probability": 1.5}, r"relabel_probability must be .*at most 1; got 1.5"),
         ({"evaluation_episodes": 0}, r"evaluation_episodes must be .*; got 0"),
-        ({"env": {"gravity": "moon"}}, r"gravity must be one of external, none.*; got 'moon'"),
+        (
+            {"env": {"gravity_compensation": "moon"}},
+            r"gravity_compensation must be one of robot, policy.*; got 'moon'",
+        ),
         ({"env": {"episode_seconds": 0.0}}, r"episode_seconds must be .*above 0.*; got 0.0"),
         ({"env": {"control_rate_hz": 60}}, r"env\.control_rate_hz must divide .*; got 60"),
         (

@@ -13,19 +13,15 @@ import pytest
 from tiny_run import TinyRun
 
 from sac_ros.policy.runtime import Policy
-from sac_ros.sim.env import ArmEnv
-from sac_ros.training.evaluation import (
-    Evaluation,
-    environment_of,
-    evaluate,
-    policy_controller,
-)
+from sac_ros.sim.vector_env import ArmVectorEnv
+from sac_ros.training.evaluation import Evaluation, evaluate
+from sac_ros.training.policy_in_loop import environment_of, policy_controller
 from sac_ros.utils.errors import PolicyFileError
 
 
 @pytest.fixture
-def env() -> Iterator[ArmEnv]:
-    made = ArmEnv(episode_seconds=0.3)
+def env() -> Iterator[ArmVectorEnv]:
+    made = ArmVectorEnv(2, episode_seconds=0.3)
     yield made
     made.close()
 
@@ -35,12 +31,12 @@ def policy(tiny_run: TinyRun) -> Policy:
     return Policy.load(tiny_run.outcome.policy)
 
 
-def still(observation: np.ndarray, info: dict[str, Any]) -> tuple[None, np.ndarray]:
-    return None, np.zeros(7, dtype=np.float32)
+def still(observations: np.ndarray, infos: dict[str, Any]) -> tuple[None, np.ndarray]:
+    return None, np.zeros((len(observations), 7), dtype=np.float32)
 
 
-def push(observation: np.ndarray, info: dict[str, Any]) -> tuple[None, np.ndarray]:
-    return None, np.full(7, 0.4, dtype=np.float32)
+def push(observations: np.ndarray, infos: dict[str, Any]) -> tuple[None, np.ndarray]:
+    return None, np.full((len(observations), 7), 0.4, dtype=np.float32)
 
 
 def without_time(result: Evaluation | None) -> dict[str, Any]:
@@ -48,47 +44,91 @@ def without_time(result: Evaluation | None) -> dict[str, Any]:
     return {**dataclasses.asdict(result), "wall_seconds": None}
 
 
-def test_the_figures_are_those_of_the_episodes(env: ArmEnv) -> None:
+def test_the_figures_are_those_of_the_episodes(env: ArmVectorEnv) -> None:
     result = evaluate(env, still, episodes=6, seed=40)
     assert result is not None
-    distances = [env.reset(seed=40 + episode)[1]["distance"] for episode in range(6)]
+    distances = [env.reset(seed=40 + episode)[1]["distance"][0] for episode in range(6)]
     assert (result.episodes, result.seed) == (6, 40)
     assert result.median_error_m == pytest.approx(np.median(distances), abs=1e-6)
     assert result.p95_error_m == pytest.approx(np.percentile(distances, 95), abs=1e-6)
-    assert result.success_5cm == np.mean(np.array(distances) < 0.05)
-    assert result.rms_torque_step == result.rms_torque_step_share == 0.0
-    assert result.torque_power_above_10hz == 0.0
-    assert result.overspeed_share == result.joint_limit_share == 0.0
+    assert [each.position_tolerance_m for each in result.success] == [0.05, 0.03, 0.02]
+    assert result.success_rate(0.05) == np.mean(np.array(distances) < 0.05)
+    assert result.rms_torque_step == result.rms_torque_step_fraction == 0.0
+    assert result.torque_power_above_10hz == result.work_j == 0.0
+    assert result.overspeed_fraction == result.joint_stop_rate == 0.0
+    assert result.max_velocity_fraction < 1e-6
+    assert result.time_to_goal_s.median is result.hold is None
     assert result.wall_seconds > 0.0
 
 
-def test_a_controller_that_is_at_the_goal_succeeds(
-    env: ArmEnv, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def at_the_goal(env: ArmVectorEnv, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes every episode start at its goal."""
     reset = env.reset
+    options = {"goal": env.arm.chain.forward(env.arm.home), "joint_position": env.arm.home}
+    monkeypatch.setattr(env, "reset", lambda *, seed: reset(seed=seed, options=options))
 
-    def reset_at_goal(*, seed: int | None = None, options: Any = None) -> Any:
-        tip = env.chain.forward(env.arm.home)
-        return reset(seed=seed, options={"goal": tip, "joint_position": env.arm.home})
 
-    monkeypatch.setattr(env, "reset", reset_at_goal)
-    result = evaluate(env, still, episodes=2, seed=0)
+def test_a_controller_that_is_at_the_goal_succeeds_and_holds(
+    env: ArmVectorEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_the_goal(env, monkeypatch)
+    result = evaluate(env, still, episodes=2, seed=0, hold_seconds=0.5)
     assert result is not None
-    assert result.success_5cm == result.success_2cm == 1.0
+    assert [each.rate for each in result.success] == [1.0, 1.0, 1.0]
+    assert result.time_to_goal_s.median == 1 / env.control_rate_hz
+    assert result.hold is not None
+    assert (result.hold.seconds, result.hold.left_2cm_rate) == (0.5, 0.0)
+    assert result.hold.median_joint_speed < 1e-6
 
 
-def test_it_is_the_same_for_the_same_seed_whatever_ran_before(env: ArmEnv) -> None:
+def test_an_arm_that_leaves_its_goal_after_the_episode_does_not_hold_it(
+    env: ArmVectorEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_the_goal(env, monkeypatch)
+    step = 0
+
+    def push_late(observations: np.ndarray, infos: dict[str, Any]) -> tuple[None, np.ndarray]:
+        nonlocal step
+        step += 1
+        return (still if step <= env.episode_steps else push)(observations, infos)
+
+    result = evaluate(env, push_late, episodes=2, seed=0, hold_seconds=1.0)
+    assert result is not None
+    assert result.success_rate(0.02) == 1.0
+    assert result.hold is not None
+    assert result.hold.left_2cm_rate == 1.0
+    assert result.hold.median_joint_speed > 0.1
+
+
+def test_an_arm_that_rushes_through_its_goal_does_not_succeed(
+    env: ArmVectorEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_the_goal(env, monkeypatch)
+
+    def tremble(observations: np.ndarray, infos: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        wanted = np.where(infos["joint_velocity"] > 0.0, -0.5, 0.5)[:, 6]
+        torque = np.zeros((2, 7))
+        torque[:, 6] = wanted * env.action_scale[6]
+        return torque, np.zeros((2, 7), dtype=np.float32)
+
+    result = evaluate(env, tremble, episodes=2, seed=0)
+    assert result is not None
+    assert result.median_error_m < 0.02
+    assert result.success_rate(0.05) == 0.0
+
+
+def test_it_is_the_same_for_the_same_seed_whatever_ran_before(env: ArmVectorEnv) -> None:
     first = evaluate(env, push, episodes=3, seed=7)
     evaluate(env, push, episodes=2, seed=900)
     env.reset(seed=1)
-    env.step(np.ones(7, dtype=np.float32))
+    env.step(np.ones((2, 7), dtype=np.float32))
     again = evaluate(env, push, episodes=3, seed=7)
     other = evaluate(env, push, episodes=3, seed=8)
     assert without_time(first) == without_time(again)
     assert without_time(first) != without_time(other)
 
 
-def test_episode_i_is_that_of_the_seed_plus_i(env: ArmEnv) -> None:
+def test_episode_i_is_that_of_the_seed_plus_i(env: ArmVectorEnv) -> None:
     singles = [evaluate(env, push, episodes=1, seed=seed) for seed in (7, 8, 9)]
     together = evaluate(env, push, episodes=3, seed=7)
     assert together is not None
@@ -96,36 +136,39 @@ def test_episode_i_is_that_of_the_seed_plus_i(env: ArmEnv) -> None:
     assert together.mean_return == pytest.approx(np.mean(returns), rel=1e-12)
 
 
-def test_an_interrupted_evaluation_has_no_result(env: ArmEnv) -> None:
+def test_an_interrupted_evaluation_has_no_result(env: ArmVectorEnv) -> None:
     asked = iter([False] * 20 + [True])
     assert evaluate(env, still, episodes=9, seed=0, interrupted=lambda: next(asked)) is None
 
 
-def test_overspeed_and_torque_steps_are_counted(env: ArmEnv) -> None:
+def test_overspeed_and_torque_steps_are_counted(env: ArmVectorEnv) -> None:
     sign = 1.0
 
-    def shake(observation: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    def shake(observations: np.ndarray, infos: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         nonlocal sign
         sign = -sign
-        return sign * env.arm.torque_limit, np.zeros(7, dtype=np.float32)
+        torque = sign * np.tile(env.arm.torque_limit, (2, 1))
+        return torque, np.zeros((2, 7), dtype=np.float32)
 
     result = evaluate(env, shake, episodes=1, seed=0)
     assert result is not None
     expected = np.sqrt(np.mean(np.square(2 * env.arm.torque_limit)))
     assert result.rms_torque_step == pytest.approx(expected)
-    assert 0.0 < result.overspeed_share <= 1.0
+    assert 0.0 < result.overspeed_fraction <= 1.0
+    assert result.max_velocity_fraction > 1.0
+    assert result.work_j > 0.0
 
 
-def swung(env: ArmEnv, hertz: float, joints: slice = slice(None)) -> Evaluation:
+def swung(env: ArmVectorEnv, hertz: float, joints: slice = slice(None)) -> Evaluation:
     """Of torques that swing at `hertz`, by half of the torque at action 1, in `joints`."""
     step = 0
 
-    def swing(observation: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    def swing(observations: np.ndarray, infos: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         nonlocal step
         step += 1
-        torque = np.zeros(7)
-        torque[joints] = 0.5 * np.sin(2 * np.pi * hertz * step / env.control_rate_hz)
-        return torque * env.arm.action_scale, np.zeros(7, dtype=np.float32)
+        torque = np.zeros((1, 7))
+        torque[:, joints] = 0.5 * np.sin(2 * np.pi * hertz * step / env.control_rate_hz)
+        return torque * env.action_scale, np.zeros((1, 7), dtype=np.float32)
 
     result = evaluate(env, swing, episodes=2, seed=0)
     assert result is not None
@@ -133,7 +176,7 @@ def swung(env: ArmEnv, hertz: float, joints: slice = slice(None)) -> Evaluation:
 
 
 def test_fast_torques_are_told_from_slow_ones_and_from_large_ones() -> None:
-    env = ArmEnv(episode_seconds=2.0)
+    env = ArmVectorEnv(episode_seconds=2.0)
     slow, fast = swung(env, 2.0), swung(env, 20.0)
     env.close()
     assert slow.torque_power_above_10hz < 1e-4
@@ -141,21 +184,21 @@ def test_fast_torques_are_told_from_slow_ones_and_from_large_ones() -> None:
     # The steps of a·sin(2πft) are 2a·sin(πf/rate) at most, 1/√2 of it in the mean square.
     for result, hertz in ((slow, 2.0), (fast, 20.0)):
         expected = 2 * 0.5 * np.sin(np.pi * hertz / 50) / np.sqrt(2)
-        assert result.rms_torque_step_share == pytest.approx(expected, rel=0.02)
-        in_newton_metres = expected * np.sqrt(np.mean(np.square(env.arm.action_scale)))
+        assert result.rms_torque_step_fraction == pytest.approx(expected, rel=0.02)
+        in_newton_metres = expected * np.sqrt(np.mean(np.square(env.action_scale)))
         assert result.rms_torque_step == pytest.approx(in_newton_metres, rel=0.02)
 
 
 def test_a_trembling_wrist_counts_as_much_as_a_trembling_shoulder() -> None:
-    env = ArmEnv(episode_seconds=1.0)
+    env = ArmVectorEnv(episode_seconds=1.0)
     shoulder, wrist = swung(env, 20.0, slice(0, 1)), swung(env, 20.0, slice(6, 7))
     env.close()
     assert wrist.rms_torque_step < shoulder.rms_torque_step / 20
-    assert wrist.rms_torque_step_share == pytest.approx(shoulder.rms_torque_step_share)
+    assert wrist.rms_torque_step_fraction == pytest.approx(shoulder.rms_torque_step_fraction)
 
 
-def test_joints_that_rest_near_their_limits_are_counted(
-    env: ArmEnv, monkeypatch: pytest.MonkeyPatch
+def test_episodes_that_end_near_a_joint_stop_are_counted(
+    env: ArmVectorEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     low, high = env.arm.position_limit.T
     posture = env.arm.home.copy()
@@ -168,7 +211,11 @@ def test_joints_that_rest_near_their_limits_are_counted(
     )
     result = evaluate(env, still, episodes=2, seed=0)
     assert result is not None
-    assert result.joint_limit_share == pytest.approx(2 / 7)
+    assert result.joint_stop_rate == 1.0
+    posture[2] = posture[4] = 0.0  # the third is just outside
+    result = evaluate(env, still, episodes=2, seed=0)
+    assert result is not None
+    assert result.joint_stop_rate == 0.0
 
 
 # ---- of a policy file --------------------------------------------------------------------------
@@ -177,10 +224,10 @@ def test_joints_that_rest_near_their_limits_are_counted(
 def test_the_controller_of_a_policy_file_gives_the_files_own_torque(policy: Policy) -> None:
     env = environment_of(policy)
     controller = policy_controller(policy, env)
-    observation, info = env.reset(seed=0)
-    observation, *_, info = env.step(np.full(7, 0.2, dtype=np.float32))
-    torque, action = controller(observation, info)
-    previous = np.full(7, 0.2, dtype=np.float32)
+    env.reset(seed=0)
+    previous = np.full((env.num_envs, 7), 0.2, dtype=np.float32)
+    observations, *_, info = env.step(previous)
+    torque, action = controller(observations, info)
     expected = policy(info["joint_position"], info["joint_velocity"], info["goal"], state=previous)
     np.testing.assert_array_equal(torque, expected[0])
     np.testing.assert_array_equal(action, expected[1])
@@ -190,12 +237,12 @@ def test_the_controller_of_a_policy_file_gives_the_files_own_torque(policy: Poli
 def test_the_environment_of_a_policy_has_its_rate_and_gravity(policy: Policy) -> None:
     env = environment_of(policy)
     assert env.control_rate_hz == policy.spec.control_rate_hz
-    assert env.sim_arm.gravity == "external"
+    assert env.gravity_compensation == "robot"
     env.close()
     policy_included = with_spec(policy, gravity_compensation="policy", control_rate_hz=100.0)
     env = environment_of(policy_included)
     assert env.control_rate_hz == 100
-    assert env.sim_arm.gravity == "none"
+    assert env.gravity_compensation == "policy"
     env.close()
 
 

@@ -20,14 +20,12 @@ from export_call import ExportCall, export_call
 
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import SPEC_KEY
-from sac_ros.robots.dynamics import GRAVITY, gravity_of
-from sac_ros.training.chain_graph import GravityTorque
 from sac_ros.utils.errors import PolicyFileError
 
 TOLERANCE = 1e-4
 
 
-@pytest.fixture(scope="module", params=["external", "none"])
+@pytest.fixture(scope="module", params=["robot", "policy"])
 def call(request: pytest.FixtureRequest) -> Iterator[ExportCall]:
     made = export_call(request.param)
     yield made
@@ -110,12 +108,12 @@ def test_the_metadata_keeps_full_precision(call: ExportCall, exported: Policy) -
     np.testing.assert_array_equal(spec.position_limit, arm.position_limit)
     np.testing.assert_array_equal(spec.velocity_limit, arm.velocity_limit)
     np.testing.assert_array_equal(spec.torque_limit, arm.torque_limit)
-    np.testing.assert_array_equal(spec.action_scale, call.env.arm.action_scale)
+    np.testing.assert_array_equal(spec.action_scale, call.env.action_scale)
     given, read = (json.loads(json.dumps(dataclasses.asdict(each))) for each in (call.spec, spec))
     assert {**read, "self_test": None} == {**given, "self_test": None}
     written = {e.key: e.value for e in onnx.load(str(exported.path)).metadata_props}
     plain = [float(text) for text in written["action_scale"].split(",")]
-    np.testing.assert_array_equal(plain, call.env.arm.action_scale)
+    np.testing.assert_array_equal(plain, call.env.action_scale)
     home = [float(text) for text in written["default_joint_pos"].split(",")]
     np.testing.assert_array_equal(home, arm.home)
     assert written["joint_names"].split(",") == list(arm.joint_names)
@@ -123,19 +121,18 @@ def test_the_metadata_keeps_full_precision(call: ExportCall, exported: Policy) -
 
 
 def test_the_file_says_who_holds_the_arm_up(call: ExportCall, exported: Policy) -> None:
-    expected = {"external": "robot", "none": "policy"}[call.env.sim_arm.gravity]
-    assert exported.spec.gravity_compensation == expected
+    assert exported.spec.gravity_compensation == call.env.gravity_compensation
 
 
 def test_what_the_file_adds_to_the_action_is_bullets_gravity_torque_to_a_millionth(
     call: ExportCall, exported: Policy
 ) -> None:
-    arm, sim = call.env.arm, call.env.sim_arm
+    arm, backend = call.env.arm, call.env.plants[0].backend
     inputs = {**call.states.inputs, "joint_velocity": np.zeros((1000, 7), np.float32)}
     torque, action = exported(**inputs)
-    added = torque - action.astype(np.float64) * arm.action_scale
-    expected = np.array([sim.gravity_torque(q) for q in inputs["joint_position"]])
-    if call.env.gravity_model is None:
+    added = torque - action.astype(np.float64) * call.env.action_scale
+    expected = np.array([backend.gravity_torque(q) for q in inputs["joint_position"]])
+    if call.env.gravity_compensation == "robot":
         expected = 0.0 * expected
     assert np.all(np.abs(added - expected) <= 1e-6 * arm.torque_limit)
 
@@ -145,14 +142,13 @@ def test_the_gravity_that_the_file_tells_is_bullets_to_a_millionth_of_the_limit(
 ) -> None:
     position = call.states.inputs["joint_position"]
     told = exported.gravity(position)
-    if call.env.gravity_model is None:
+    if call.env.gravity_compensation == "robot":
         assert told is None
         return
-    expected = np.array([call.env.sim_arm.gravity_torque(q) for q in position])
+    expected = np.array([call.env.plants[0].backend.gravity_torque(q) for q in position])
     assert told is not None
     assert told.dtype == np.float32
-    # In single precision, as all of the graph; in double precision it is exact to 1e-9 N·m, see
-    # test_gravity_model.py.
+    # In single precision, as all of the graph.
     assert np.all(np.abs(told - expected) <= 1e-6 * call.env.arm.torque_limit)
 
 
@@ -218,32 +214,39 @@ def spoilt(call: ExportCall, **changes: Any) -> ExportCall:
 
 def wrong_scale(call: ExportCall) -> ExportCall:
     broken = spoilt(call)
-    broken.graph.action_scale.mul_(1.01)
+    broken.graph._action_scale = 1.01 * call.env.action_scale
     return broken
 
 
 def wrong_kinematics(call: ExportCall) -> ExportCall:
     broken = spoilt(call)
-    broken.graph.tip.tip.add_(0.01)
+    chain = call.env.arm.chain
+    return with_arm(
+        broken, chain=dataclasses.replace(chain, tip_translation=chain.tip_translation + 0.01)
+    )
+
+
+def with_arm(broken: ExportCall, **changes: Any) -> ExportCall:
+    """With other properties of the arm in the graph alone."""
+    task = copy.copy(broken.graph._task)
+    task.arm = dataclasses.replace(task.arm, **changes)
+    broken.graph._task = task
     return broken
 
 
 def wrong_gravity(call: ExportCall) -> ExportCall:
     """A link 1 % heavier than the simulator's; or gravity in a policy that must not have it."""
     broken = spoilt(call)
-    gravity = broken.graph.gravity
-    if gravity is None:
-        broken.graph.gravity = GravityTorque(gravity_of(call.env.arm), GRAVITY)
-    else:
-        gravity.moment.mul_(1.01)
-    return broken
+    if not broken.graph._holds_gravity:
+        broken.graph._holds_gravity = True
+        return broken
+    return with_arm(broken, bodies=call.env.arm.bodies.scaled(1.01))
 
 
 def wrong_told_gravity(call: ExportCall) -> ExportCall:
     """What the filter would hold the arm by, while the torque itself is right."""
     broken = spoilt(call)
-    gravity = broken.graph.gravity
-    if gravity is None:
+    if not broken.graph._holds_gravity:
         return wrong_gravity(call)
     right = type(broken.graph).forward
 
@@ -270,14 +273,12 @@ def wrong_next_state(call: ExportCall) -> ExportCall:
 
 
 def wrong_velocity_unit(call: ExportCall) -> ExportCall:
-    broken = spoilt(call)
-    broken.graph.velocity_limit.mul_(57.3)
-    return broken
+    return with_arm(spoilt(call), velocity_limit=57.3 * call.env.arm.velocity_limit)
 
 
 def other_encoding(call: ExportCall) -> ExportCall:
     observation = call.states.observation.copy()
-    goal, offset = (call.env.encoding.columns(name) for name in ("goal", "goal_offset"))
+    goal, offset = (call.env.task.columns(name) for name in ("goal", "goal_offset"))
     observation[:, goal], observation[:, offset] = (
         call.states.observation[:, offset],
         call.states.observation[:, goal],

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sac_ros.sim.env import ArmEnv
@@ -169,6 +169,7 @@ def one_by_one(
     return Return(total, n_step.gamma ** (j + 1), step, float(ends.get(step) == TERMINATED))
 
 
+@settings(deadline=None)
 @given(
     rewards=st.lists(st.floats(-10.0, 10.0, width=32), min_size=1, max_size=40),
     ends=st.dictionaries(st.integers(0, 39), st.sampled_from([TERMINATED, TRUNCATED]), max_size=9),
@@ -215,14 +216,14 @@ def test_windows_of_the_real_task_are_the_environments_own_under_another_goal() 
     (batch,) = ReplaySampler(
         ring,
         np.random.default_rng(0),
-        relabel=HindsightRelabeler(env.task, other, share=1.0, near_probability=0.0),
+        relabel=HindsightRelabeler(env.rows.task, other, probability=1.0, near_probability=0.0),
         n_step=NStep(3, 0.9, 1),
     ).batches(1, 200)
 
     now, following = ring.observation.copy(), ring.next_observation.copy()
     for each in (now, following):
-        env.task.set_goal(each, np.tile(other, (60, 1)))
-    rewards = env.task.reward(now, ring.action, following)
+        env.rows.task.set_goal(each, np.tile(other, (60, 1)))
+    rewards = env.rows.task.reward(now, ring.action, following)
     expected = [
         one_by_one(rewards, {19: TRUNCATED, 39: TRUNCATED}, NStep(3, 0.9, 1), step)
         for step in range(60)

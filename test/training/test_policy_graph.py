@@ -11,7 +11,7 @@ import torch
 from export_call import ExportCall, export_call
 
 
-@pytest.fixture(scope="module", params=["external", "none"])
+@pytest.fixture(scope="module", params=["robot", "policy"])
 def call(request: pytest.FixtureRequest) -> Iterator[ExportCall]:
     made = export_call(request.param)
     yield made

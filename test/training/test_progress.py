@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sample_evaluation import sample_evaluation
 from torch.utils.tensorboard import SummaryWriter
 
-from sac_ros.training.evaluation import Evaluation
 from sac_ros.training.progress import EvaluationPoint, Progress, ProgressBar, Records, say
 
 MakeRecords = Callable[..., Records]
@@ -86,10 +86,11 @@ def test_the_csv_holds_every_evaluation_those_before_a_resume_too(tmp_path: Path
 
 
 def test_a_point_takes_its_figures_from_the_evaluation() -> None:
-    result = Evaluation(5, 0, 0.8, 0.4, 0.01, 0.05, -7.0, 1.5, 0.06, 0.03, 0.02, 0.04, 3.0)
+    result = sample_evaluation()
     found = dataclasses.asdict(EvaluationPoint.of(1000, 12.0, result))
     assert found.pop("env_steps") == 1000
     assert found.pop("learning_seconds") == 12.0
+    assert (found.pop("success_5cm"), found.pop("success_2cm")) == (0.8, 0.4)
     assert found == {name: getattr(result, name) for name in found}
 
 

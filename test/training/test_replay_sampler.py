@@ -55,8 +55,10 @@ class LastColumnTask:
 GOALS = np.array([[1000.0], [2000.0]], dtype=np.float32)
 
 
-def replay(rows: Rows, *, share: float = 0.0, near_probability: float = 0.0) -> ReplaySampler:
-    relabel = HindsightRelabeler(LastColumnTask(), GOALS, share, near_probability)
+def replay(
+    rows: Rows, *, probability: float = 0.0, near_probability: float = 0.0
+) -> ReplaySampler:
+    relabel = HindsightRelabeler(LastColumnTask(), GOALS, probability, near_probability)
     return ReplaySampler(rows, np.random.default_rng(0), relabel=relabel)
 
 
@@ -88,9 +90,9 @@ def test_all_valid_rows_are_drawn_alike_and_no_other() -> None:
     assert counts.max() < 1200
 
 
-def test_with_a_share_of_one_every_transition_has_a_drawn_goal_and_its_reward() -> None:
+def test_with_a_probability_of_one_every_transition_has_a_drawn_goal_and_its_reward() -> None:
     rows = Rows()
-    (batch,) = replay(rows, share=1.0).batches(1, 200)
+    (batch,) = replay(rows, probability=1.0).batches(1, 200)
     goal = batch.observation[:, -1]
     assert set(goal.tolist()) == {1000.0, 2000.0}
     assert (batch.next_observation[:, -1] == goal).all()  # one goal per transition
@@ -103,8 +105,8 @@ def test_with_a_share_of_one_every_transition_has_a_drawn_goal_and_its_reward() 
     np.testing.assert_array_equal(rows.reward, Rows().reward)
 
 
-def test_the_share_of_changed_goals_is_what_was_asked_for() -> None:
-    source = replay(Rows(), share=0.8)
+def test_goals_change_with_the_probability_that_was_asked_for() -> None:
+    source = replay(Rows(), probability=0.8)
     (batch,) = source.batches(1, 20_000)
     changed = batch.observation[:, -1] >= 1000.0
     assert changed.float().mean().item() == pytest.approx(0.8, abs=0.02)
@@ -114,9 +116,9 @@ def test_the_share_of_changed_goals_is_what_was_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "source", [replay(Rows(), share=0.0), ReplaySampler(Rows(), np.random.default_rng(0))]
+    "source", [replay(Rows(), probability=0.0), ReplaySampler(Rows(), np.random.default_rng(0))]
 )
-def test_without_a_share_or_a_task_every_goal_stays(source: ReplaySampler) -> None:
+def test_without_a_probability_or_a_task_every_goal_stays(source: ReplaySampler) -> None:
     (batch,) = source.batches(1, 200)
     assert (batch.observation[:, -1] == batch.observation[:, 0]).all()
     assert (batch.reward == 200 + batch.observation[:, 0]).all()
@@ -126,7 +128,7 @@ def test_without_a_share_or_a_task_every_goal_stays(source: ReplaySampler) -> No
 def test_goals_near_what_was_achieved_come_in_over_the_first_half(
     progress: float, near: float
 ) -> None:
-    source = replay(Rows(), share=0.8, near_probability=0.2)
+    source = replay(Rows(), probability=0.8, near_probability=0.2)
     source.set_progress(progress)
     (batch,) = source.batches(1, 20_000)
     row, goal = batch.observation[:, 0], batch.observation[:, -1]
@@ -139,7 +141,7 @@ def test_goals_near_what_was_achieved_come_in_over_the_first_half(
 
 def test_the_same_generator_draws_the_same_batches() -> None:
     drawn = [
-        [batch.reward.tolist() for batch in replay(Rows(), share=0.5).batches(3, 16)]
+        [batch.reward.tolist() for batch in replay(Rows(), probability=0.5).batches(3, 16)]
         for _ in range(2)
     ]
     assert drawn[0] == drawn[1]
@@ -147,7 +149,7 @@ def test_the_same_generator_draws_the_same_batches() -> None:
 
 def test_a_block_writes_over_the_one_before_and_never_over_the_memory() -> None:
     rows = Rows()
-    source = replay(rows, share=0.5)
+    source = replay(rows, probability=0.5)
     (first,) = source.batches(1, 32)
     before = first.reward.clone()
     (second,) = source.batches(1, 32)
@@ -192,22 +194,22 @@ def test_a_relabelled_transition_is_the_environments_own_under_that_goal(
 ) -> None:
     env, rows = recorded
     goals = np.array([goal], dtype=np.float32)
-    relabel = HindsightRelabeler(env.task, goals, share=1.0, near_probability=0.0)
+    relabel = HindsightRelabeler(env.rows.task, goals, probability=1.0, near_probability=0.0)
     source = ReplaySampler(rows, np.random.default_rng(seed), relabel=relabel)
     (batch,) = source.batches(1, 16)
-    sine = batch.observation[:, env.encoding.columns("joint_position_sin")].numpy()
-    cosine = batch.observation[:, env.encoding.columns("joint_position_cos")].numpy()
+    sine = batch.observation[:, env.rows.task.columns("joint_position_sin")].numpy()
+    cosine = batch.observation[:, env.rows.task.columns("joint_position_cos")].numpy()
     position = np.arctan2(sine, cosine)
-    velocity = batch.observation[:, env.encoding.columns("joint_velocity")].numpy()
-    expected = env.encoding.encode(
-        position,
-        velocity * env.arm.velocity_limit,
+    velocity = batch.observation[:, env.rows.task.columns("joint_velocity")].numpy()
+    tip = np.zeros((16, 7))
+    tip[:, :3] = env.rows.arm.chain.forward(position)
+    expected = env.rows.observe(
+        np.hstack([position, velocity * env.rows.arm.velocity_limit, tip]),
         np.tile(goal, (16, 1)),
-        env.chain.forward(position),
-        batch.observation[:, env.encoding.columns("previous_action")].numpy(),
+        batch.observation[:, env.rows.task.columns("previous_action")].numpy(),
     )
     np.testing.assert_allclose(batch.observation.numpy(), expected, atol=2e-6)
-    reward = env.task.reward(*(column.numpy() for column in (batch[0], batch[1], batch[3])))
+    reward = env.rows.task.reward(*(column.numpy() for column in (batch[0], batch[1], batch[3])))
     np.testing.assert_allclose(batch.reward.numpy(), reward, rtol=2e-6, atol=2e-6)
 
 
@@ -216,23 +218,25 @@ def test_near_goals_are_around_the_tip_evenly_up_to_their_distance(
 ) -> None:
     env, rows = recorded
     relabel = HindsightRelabeler(
-        env.task, np.zeros((1, 3), dtype=np.float32), share=1.0, near_probability=1.0
+        env.rows.task, np.zeros((1, 3), dtype=np.float32), probability=1.0, near_probability=1.0
     )
     relabel.progress = 1.0
     observation = np.tile(rows.observation[:1], (20_000, 1))
     goals = relabel.draw(observation, np.random.default_rng(0))
-    offset = goals - env.task.achieved(observation)
+    offset = goals - env.rows.task.achieved(observation)
     distance = np.linalg.norm(offset, axis=1)
     assert distance.max() <= NEAR * (1 + 1e-5)
     quartiles = np.quantile(distance, [0.25, 0.5, 0.75])
     np.testing.assert_allclose(quartiles, np.array([0.25, 0.5, 0.75]) * NEAR, atol=0.03 * NEAR)
     np.testing.assert_allclose(offset.mean(axis=0), 0.0, atol=0.03 * NEAR)
-    tip = env.task.achieved(rows.observation[:1])
+    tip = env.rows.task.achieved(rows.observation[:1])
     sine, cosine = (
-        rows.observation[:1, env.encoding.columns(f"joint_position_{name}")]
+        rows.observation[:1, env.rows.task.columns(f"joint_position_{name}")]
         for name in ("sin", "cos")
     )
-    np.testing.assert_allclose(tip, env.chain.forward(np.arctan2(sine, cosine)), atol=1e-6)
+    np.testing.assert_allclose(
+        tip, env.rows.arm.chain.forward(np.arctan2(sine, cosine)), atol=1e-6
+    )
 
 
 def test_a_real_transition_that_keeps_its_goal_keeps_every_bit(
@@ -240,11 +244,11 @@ def test_a_real_transition_that_keeps_its_goal_keeps_every_bit(
 ) -> None:
     env, rows = recorded
     goals = np.array([[9.0, 9.0, 9.0]], dtype=np.float32)
-    relabel = HindsightRelabeler(env.task, goals, share=0.3, near_probability=0.0)
+    relabel = HindsightRelabeler(env.rows.task, goals, probability=0.3, near_probability=0.0)
     source = ReplaySampler(rows, np.random.default_rng(0), relabel=relabel)
     known = {row.tobytes(): index for index, row in enumerate(rows.observation[:200])}
     (batch,) = source.batches(1, 400)
-    kept = batch.observation[:, env.encoding.columns("goal")].numpy()[:, 0] != 9.0
+    kept = batch.observation[:, env.rows.task.columns("goal")].numpy()[:, 0] != 9.0
     assert 200 < kept.sum() < 360  # 280 expected
     found = [known[row.tobytes()] for row in batch.observation.numpy()[kept]]
     for column, name in zip(batch[:5], Batch._fields, strict=False):
@@ -255,10 +259,10 @@ def test_the_recorded_reward_is_the_recomputed_one(
     recorded: tuple[ArmEnv, Rows],
 ) -> None:
     env, rows = recorded
-    recomputed = env.task.reward(rows.observation, rows.action, rows.next_observation)
+    recomputed = env.rows.task.reward(rows.observation, rows.action, rows.next_observation)
     # A single row is summed in another order than a batch, and float32 rounds a sum by its largest
     # term, however close to zero the sum is.
-    rounding = env.task.weights.closeness * np.finfo(np.float32).eps
+    rounding = env.rows.task.weights.closeness * np.finfo(np.float32).eps
     np.testing.assert_allclose(
         rows.reward, recomputed.astype(np.float32), rtol=1e-6, atol=rounding
     )

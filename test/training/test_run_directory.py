@@ -13,9 +13,15 @@ import yaml
 from tiny_run import tiny_config
 
 from sac_ros.training.config import TrainConfig
-from sac_ros.training.run_directory import open_run_directory
+from sac_ros.training.run_directory import RunDirectory, find_run_directory
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import build, leaves
+
+
+def open_run_directory(config: TrainConfig) -> RunDirectory:
+    run = find_run_directory(config)
+    run.make(config)
+    return run
 
 
 def with_checkpoint(root: Path, name: str, age: float = 0.0) -> Path:
@@ -38,7 +44,7 @@ def test_a_run_writes_its_parameters_as_a_file_that_train_node_takes(tmp_path: P
     run = open_run_directory(config)
     nodes = yaml.safe_load(run.configuration.read_text(encoding="utf-8"))
     flat = flattened(nodes["/**/train_node"]["ros__parameters"])
-    assert set(flat) == {leaf.name for leaf in leaves(TrainConfig)}
+    assert set(flat) == {leaf.name for leaf in leaves(TrainConfig) if leaf.default != ()}
     assert build(TrainConfig, flat) == config
 
 
@@ -53,11 +59,14 @@ def flattened(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def test_a_run_without_a_name_is_called_by_arm_task_and_time(tmp_path: Path) -> None:
     run = open_run_directory(tiny_config(tmp_path, name=""))
     assert re.fullmatch(r"iiwa_reach_\d{8}-\d{6}", run.path.name)
+    run = open_run_directory(tiny_config(tmp_path, name="", arm="/home/me/my_arm.urdf"))
+    assert re.fullmatch(r"my_arm_reach_\d{8}-\d{6}", run.path.name)
 
 
 def test_a_taken_name_is_refused_and_an_empty_directory_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     open_run_directory(tiny_config(tmp_path, name="mine"))
+    open_run_directory(tiny_config(tmp_path, name="mine"))  # killed before its first checkpoint
     (tmp_path / "mine" / "policy.onnx").touch()
     with pytest.raises(ConfigurationError, match=r"name 'mine' is taken.*resume:=true"):
         open_run_directory(tiny_config(tmp_path, name="mine"))
@@ -99,7 +108,7 @@ def test_checkpoints_are_listed_newest_first_by_their_steps(tmp_path: Path) -> N
 def test_resume_removes_what_a_killed_run_has_half_written(tmp_path: Path) -> None:
     path = with_checkpoint(tmp_path, "mine")
     kept = {"checkpoint_0000000100.pt", "policy.onnx"}
-    for name in (*kept, "checkpoint_0000000200.partial", ".policy.partial.onnx", "eval.partial"):
+    for name in (*kept, ".checkpoint_0000000200.partial.pt", ".policy.partial.onnx"):
         (path / name).touch()
     open_run_directory(tiny_config(tmp_path, name="mine", resume=True))
     assert {each.name for each in path.iterdir()} == kept

@@ -14,11 +14,8 @@ import torch
 from tiny_run import OpenSession
 
 from sac_ros.policy.runtime import Policy
-from sac_ros.training.evaluation import (
-    HELD_OUT_SEED,
-    evaluate,
-    policy_controller,
-)
+from sac_ros.training.evaluation import HELD_OUT_SEED, evaluate
+from sac_ros.training.policy_in_loop import policy_controller
 from sac_ros.training.runner import TrainingSession
 from sac_ros.utils.errors import SacRosError
 
@@ -48,8 +45,8 @@ def test_requests_are_served_while_the_collector_stands_still(
     run = running(worker=True)
 
     def look() -> tuple[bool, int, int]:
-        steps = run.experience.env_steps
-        return run.experience.standing > 0, steps, run.experience.env_steps
+        steps = run.state.replay.env_steps
+        return run.shared.control.standing > 0, steps, run.state.replay.env_steps
 
     for _ in range(5):
         standing, before, after = run.request(look).result(timeout=60.0)
@@ -67,8 +64,8 @@ def test_what_a_request_raises_reaches_its_caller_and_the_run_goes_on(
 
     with pytest.raises(SacRosError, match="no"):
         run.request(fail).result(timeout=60.0)
-    steps = run.experience.env_steps
-    eventually(lambda: run.experience.env_steps > steps, "it goes on")
+    steps = run.state.replay.env_steps
+    eventually(lambda: run.state.replay.env_steps > steps, "it goes on")
 
 
 def test_a_paused_run_stands_still_serves_requests_and_goes_on(
@@ -78,11 +75,11 @@ def test_a_paused_run_stands_still_serves_requests_and_goes_on(
     eventually(lambda: run.progress.phase == "training", "the start")
     run.pause(True)
     eventually(lambda: run.progress.phase == "paused", "the pause")
-    steps, updates = run.experience.env_steps, run.loop.state.updates
+    steps, updates = run.state.replay.env_steps, run.loop.state.updates
     assert run.request(run.save_checkpoint).result(timeout=60.0).is_file()
-    assert (run.experience.env_steps, run.loop.state.updates) == (steps, updates)
+    assert (run.state.replay.env_steps, run.loop.state.updates) == (steps, updates)
     run.pause(False)
-    eventually(lambda: run.experience.env_steps > steps, "it goes on")
+    eventually(lambda: run.state.replay.env_steps > steps, "it goes on")
 
 
 def test_a_paused_run_can_be_stopped(running: Callable[..., TrainingSession]) -> None:
@@ -94,14 +91,14 @@ def test_a_paused_run_can_be_stopped(running: Callable[..., TrainingSession]) ->
 def test_a_request_after_the_end_is_refused_and_not_left_waiting(session: OpenSession) -> None:
     run = session(total_steps=120)
     during: list[Any] = []
-    set_phase = run._set_phase
+    set_phase = run.set_phase
 
     def ask_while_reporting(phase: str) -> None:
         set_phase(phase)
         if phase == "reporting":
             during.append(run.request(run.evaluate))
 
-    run._set_phase = ask_while_reporting  # type: ignore[method-assign]
+    run.set_phase = ask_while_reporting  # type: ignore[method-assign]
     assert run.run() is not None
     for future in (*during, run.request(run.evaluate)):
         with pytest.raises(SacRosError, match="the training has ended"):
@@ -131,12 +128,12 @@ def test_an_export_on_request_is_the_best_actor_so_far_with_its_own_figures(
 
     def export() -> tuple[Path, float, float]:
         path = run.export_policy()
-        assert run._best.evaluation is not None
+        assert run.state.best.evaluation is not None
         result = evaluate(
             run.env, policy_controller(Policy.load(path), run.env), episodes=2, seed=HELD_OUT_SEED
         )
         assert result is not None
-        return path, run._best.evaluation.median_error_m, result.median_error_m
+        return path, run.state.best.evaluation.median_error_m, result.median_error_m
 
     path, best, measured = run.request(export).result(timeout=60.0)
     spec = Policy.load(path).spec

@@ -54,8 +54,8 @@ def test_a_stopped_run_is_saved_while_its_collector_stands_still(session: OpenSe
     save = run.save_checkpoint
 
     def look_and_save() -> Path:
-        if run.experience.env_steps > 0:  # before the first step there is nothing to stand for
-            standing.append(run.experience.standing == run.experience.paused > 0)
+        if run.state.replay.env_steps > 0:  # before the first step there is nothing to stand for
+            standing.append(run.shared.control.standing == run.shared.control.paused > 0)
         return save()
 
     run.save_checkpoint = look_and_save  # type: ignore[method-assign]
@@ -71,7 +71,7 @@ def test_a_resumed_run_goes_on_with_the_random_states_of_the_stopped_one(
     resumed = session(resume=True)
     saved = load_checkpoint(resumed.directory.checkpoints[0])
     assert torch.equal(torch.get_rng_state(), saved["torch_rng"])
-    assert resumed._rng.bit_generator.state == json.loads(saved["numpy_rng"])
+    assert resumed.state.rng.bit_generator.state == json.loads(saved["numpy_rng"])
 
 
 def test_a_resumed_run_goes_on_with_everything_that_learning_changed(session: OpenSession) -> None:
@@ -82,20 +82,20 @@ def test_a_resumed_run_goes_on_with_everything_that_learning_changed(session: Op
     assert resumed.loop.state.updates == first.loop.state.updates > 0
     assert resumed.loop.state.learning_seconds == first.loop.state.learning_seconds
     assert resumed.records.points == first.records.points != []
-    assert resumed._best.evaluation == first._best.evaluation is not None
-    assert resumed._best.env_steps == first._best.env_steps > 0
-    for name, tensor in first._best.actor.state_dict().items():
-        assert torch.equal(resumed._best.actor.state_dict()[name], tensor)
-    rows = first.experience.size
-    assert resumed.experience.size == rows
+    assert resumed.state.best.evaluation == first.state.best.evaluation is not None
+    assert resumed.state.best.env_steps == first.state.best.env_steps > 0
+    for name, tensor in first.state.best.actor.state_dict().items():
+        assert torch.equal(resumed.state.best.actor.state_dict()[name], tensor)
+    rows = first.state.replay.size
+    assert resumed.state.replay.size == rows
     for name in ("observation", "action", "reward", "next_observation", "terminated"):
         np.testing.assert_array_equal(
-            getattr(resumed.experience, name)[:rows], getattr(first.experience, name)[:rows]
+            getattr(resumed.state.replay, name)[:rows], getattr(first.state.replay, name)[:rows]
         )
     np.testing.assert_array_equal(
-        resumed.experience.recent_episodes(50), first.experience.recent_episodes(50)
+        resumed.state.replay.recent_episodes(50), first.state.replay.recent_episodes(50)
     )
-    before, after = first.agent.state_dict(), resumed.agent.state_dict()
+    before, after = first.state.agent.state_dict(), resumed.state.agent.state_dict()
     for name in ("actor", "critic", "target", "averaged_actor", "updates", "log_alpha"):
         assert torch.equal(before[name], after[name]), name
     for name, optimiser in before["optimisers"].items():
@@ -110,19 +110,19 @@ def test_a_resumed_run_draws_no_random_actions_and_no_episode_of_its_beginning_a
     first = session(sac=certain)
     stopped_after(first, 250)
     resumed = session(resume=True, sac=certain)
-    rows = resumed.experience.size
+    rows = resumed.state.replay.size
     assert resumed.run() is not None
 
     def change_of_action(part: slice) -> float:
         """Mean change from one action of an environment to its next; two take turns."""
-        action = resumed.experience.action[part]
+        action = resumed.state.replay.action[part]
         return float(np.abs(action[2:] - action[:-2]).mean())
 
     assert change_of_action(slice(100)) > 0.5  # uniform draws
     assert change_of_action(slice(rows, rows + 100)) < 0.25  # an actor that hardly explores
-    goals = resumed.experience.observation[:, resumed.env.encoding.columns("goal")]
+    goals = resumed.state.replay.observation[:, resumed.env.task.columns("goal")]
     before = {tuple(goal) for goal in goals[:rows].tolist()}
-    after = {tuple(goal) for goal in goals[rows : resumed.experience.size].tolist()}
+    after = {tuple(goal) for goal in goals[rows : resumed.state.replay.size].tolist()}
     assert before
     assert after
     assert not before & after
@@ -144,7 +144,10 @@ def test_a_finished_run_can_go_on_with_more_steps(session: OpenSession) -> None:
         ({"seed": 5}, "seed must stay 0, as in the checkpoint to resume; got 5"),
         ({"environments": 3}, "environments must stay 2, .*; got 3"),
         ({"sac": {"gamma": 0.5}}, r"sac\.gamma must stay 0\.\d+, .*; got 0.5"),
-        ({"env": {"gravity": "none"}}, r"env\.gravity must stay 'external', .*; got 'none'"),
+        (
+            {"env": {"gravity_compensation": "policy"}},
+            r"env\.gravity_compensation must stay 'robot', .*; got 'policy'",
+        ),
         ({"sac": {"hidden_sizes": (8, 9)}}, r"sac\.hidden_sizes must stay \[8, 8\], .*\[8, 9\]"),
     ],
 )

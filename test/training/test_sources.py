@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sac_ros.sim.env import ArmEnv
+from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training.numpy_actor import ActorShape
-from sac_ros.training.replay_buffer import Experience, ExperienceShape
+from sac_ros.training.shared_memory import MemoryShape, SharedMemory
 from sac_ros.training.sources import CollectorSetup, InProcessSource, WorkerSource
 from sac_ros.utils.errors import SacRosError
 
@@ -32,33 +32,35 @@ def never() -> bool:
 
 @pytest.fixture(scope="module")
 def setup() -> CollectorSetup:
-    env = ArmEnv()
-    size, n = env.encoding.size, env.arm.joints
+    env = ArmVectorEnv()
+    size, n = env.task.size, env.arm.joints
     env.close()
     return CollectorSetup(
         environment_id="sac_ros/ArmReach-v0",
         environment_arguments={"arm": "iiwa", "episode_seconds": 0.2},
         environments=ENVIRONMENTS,
         actor_shape=ActorShape.of(size, n, (8,), (-3.0, 0.0)),
+        warm_up_steps=8,
         random_steps=20,
         continue_probability=0.5,
         seed=3,
     )
 
 
-def experience_for(setup: CollectorSetup) -> Experience:
+def memory_for(setup: CollectorSetup) -> SharedMemory:
     sizes = setup.actor_shape.sizes
-    shape = ExperienceShape(2000, sizes[0], sizes[-1] // 2, setup.actor_shape.parameters)
-    experience = Experience(shape)
+    shared = SharedMemory(
+        MemoryShape(2000, sizes[0], sizes[-1] // 2, setup.actor_shape.parameters)
+    )
     rng = np.random.default_rng(0)
     weights = 0.1 * rng.normal(size=setup.actor_shape.parameters)
-    experience.publish_actor(weights.astype(np.float32))
-    return experience
+    shared.weights.publish(weights.astype(np.float32))
+    return shared
 
 
 @pytest.fixture
 def worker(setup: CollectorSetup) -> Iterator[WorkerSource]:
-    source = WorkerSource(setup, experience_for(setup), lead=10)
+    source = WorkerSource(setup, memory_for(setup), lead=10)
     yield source
     source.close()
 
@@ -78,25 +80,25 @@ def has_ended(process_id: int) -> bool:
 def test_the_in_process_source_is_repeatable_bit_for_bit(setup: CollectorSetup) -> None:
     found = []
     for _ in range(2):
-        experience = experience_for(setup)
-        source = InProcessSource(setup, experience)
+        shared = memory_for(setup)
+        source = InProcessSource(setup, shared)
         assert source.advance(60, never)
         source.close()
-        assert experience.env_steps == 60
-        found.append((experience.observation.tobytes(), experience.action.tobytes()))
+        assert shared.replay.env_steps == 60
+        found.append((shared.replay.observation.tobytes(), shared.replay.action.tobytes()))
     assert found[0] == found[1]
-    other = experience_for(setup)
+    other = memory_for(setup)
     InProcessSource(dataclasses.replace(setup, seed=4), other).advance(60, never)
-    assert other.observation.tobytes() != found[0][0]
+    assert other.replay.observation.tobytes() != found[0][0]
 
 
 def test_the_in_process_source_collects_no_step_more_than_asked(setup: CollectorSetup) -> None:
-    experience = experience_for(setup)
-    source = InProcessSource(setup, experience)
+    shared = memory_for(setup)
+    source = InProcessSource(setup, shared)
     assert source.advance(10, never)
-    assert experience.env_steps == 10
+    assert shared.replay.env_steps == 10
     assert not source.advance(20, lambda: True)
-    assert experience.env_steps == 10
+    assert shared.replay.env_steps == 10
 
 
 # ---- from a worker process ---------------------------------------------------------------------
@@ -107,35 +109,37 @@ def test_a_worker_writes_what_the_same_collector_writes_here(
 ) -> None:
     assert worker.advance(60, never)
     worker.pause()
-    here = experience_for(setup)
+    here = memory_for(setup)
     InProcessSource(setup, here).advance(60, never)
-    there = worker.experience
+    there = worker.shared.replay
     for name in ("observation", "action", "reward", "next_observation", "terminated"):
-        np.testing.assert_array_equal(getattr(there, name)[:60], getattr(here, name)[:60], name)
+        np.testing.assert_array_equal(
+            getattr(there, name)[:60], getattr(here.replay, name)[:60], name
+        )
 
 
 def test_a_worker_runs_ahead_by_its_lead_and_no_further(
     worker: WorkerSource, eventually: Eventually
 ) -> None:
     assert worker.advance(20, never)
-    eventually(lambda: worker.experience.env_steps >= 30, "the lead of 10")
+    eventually(lambda: worker.shared.replay.env_steps >= 30, "the lead of 10")
     worker.pause()  # only answered when no step is under way
-    assert worker.experience.env_steps < 30 + ENVIRONMENTS
+    assert worker.shared.replay.env_steps < 30 + ENVIRONMENTS
 
 
 def test_a_paused_worker_stands_still_until_it_is_resumed(
     worker: WorkerSource, eventually: Eventually
 ) -> None:
-    worker.experience.allowed_steps = 100_000
+    worker.shared.control.allowed_steps = 100_000
     assert worker.advance(20, never)
     for _ in range(30):
         worker.pause()
-        steps, rows = worker.experience.env_steps, worker.experience.observation.tobytes()
+        steps, rows = worker.shared.replay.env_steps, worker.shared.replay.observation.tobytes()
         time.sleep(0.002)  # time in which a worker that went on would write
-        assert worker.experience.env_steps == steps
-        assert worker.experience.observation.tobytes() == rows
+        assert worker.shared.replay.env_steps == steps
+        assert worker.shared.replay.observation.tobytes() == rows
         worker.resume()
-    eventually(lambda: worker.experience.env_steps > steps, "it goes on")
+    eventually(lambda: worker.shared.replay.env_steps > steps, "it goes on")
 
 
 def test_pausing_twice_needs_one_resume(worker: WorkerSource, eventually: Eventually) -> None:
@@ -143,7 +147,7 @@ def test_pausing_twice_needs_one_resume(worker: WorkerSource, eventually: Eventu
     worker.pause()
     worker.pause()
     worker.resume()
-    assert worker.advance(worker.experience.env_steps + 10, never)
+    assert worker.advance(worker.shared.replay.env_steps + 10, never)
 
 
 def test_waiting_for_a_worker_can_be_interrupted(worker: WorkerSource) -> None:
@@ -152,7 +156,7 @@ def test_waiting_for_a_worker_can_be_interrupted(worker: WorkerSource) -> None:
 
 
 def test_closing_ends_the_worker(setup: CollectorSetup) -> None:
-    source = WorkerSource(setup, experience_for(setup))
+    source = WorkerSource(setup, memory_for(setup))
     source.advance(10, never)
     source.close()
     assert source._process.returncode == 0
@@ -160,11 +164,11 @@ def test_closing_ends_the_worker(setup: CollectorSetup) -> None:
 
 
 def test_closing_ends_a_paused_worker_and_one_that_has_not_started(setup: CollectorSetup) -> None:
-    paused = WorkerSource(setup, experience_for(setup))
+    paused = WorkerSource(setup, memory_for(setup))
     paused.pause()
     paused.close()
     assert paused._process.returncode == 0
-    early = WorkerSource(setup, experience_for(setup))
+    early = WorkerSource(setup, memory_for(setup))
     early.close()
     assert early._process.returncode == 0
 
@@ -180,7 +184,7 @@ def test_a_worker_that_dies_is_one_sentence(worker: WorkerSource) -> None:
 
 def test_a_worker_that_cannot_start_is_one_sentence(setup: CollectorSetup) -> None:
     wrong = dataclasses.replace(setup, environment_arguments={"arm": "ur99"})
-    source = WorkerSource(wrong, experience_for(setup))
+    source = WorkerSource(wrong, memory_for(setup))
     with pytest.raises(SacRosError, match=r"collector process ended with exit code \d"):
         source.advance(10, never)
     source.close()
@@ -191,14 +195,14 @@ def test_a_worker_whose_learner_is_killed_ends_by_itself(
 ) -> None:
     code = (
         "import json, sys, time\n"
-        "from sac_ros.training.replay_buffer import Experience, ExperienceShape\n"
+        "from sac_ros.training.shared_memory import MemoryShape, SharedMemory\n"
         "from sac_ros.training.numpy_actor import ActorShape\n"
         "from sac_ros.training.sources import CollectorSetup, WorkerSource\n"
         "keys = json.load(sys.stdin)\n"
         "keys['actor_shape'] = ActorShape.from_json(keys['actor_shape'])\n"
         "setup = CollectorSetup(**keys); shape = setup.actor_shape\n"
-        "size = ExperienceShape(2000, shape.sizes[0], shape.sizes[-1] // 2, shape.parameters)\n"
-        "source = WorkerSource(setup, Experience(size))\n"
+        "size = MemoryShape(2000, shape.sizes[0], shape.sizes[-1] // 2, shape.parameters)\n"
+        "source = WorkerSource(setup, SharedMemory(size))\n"
         "source.advance(10, lambda: False)\n"
         "print(source._process.pid, flush=True)\n"
         "time.sleep(600)\n"

@@ -19,11 +19,11 @@ CONFIG = SacConfig(hidden_sizes=(8,), batch_size=4, learning_starts=100, updates
 
 
 class FakeSource:
-    """Experience that grows as far as it is asked to, a few steps more at a time."""
+    """A replay buffer that grows as far as it is asked to, a few steps more at a time."""
 
     def __init__(self, overshoot: int = 0) -> None:
         rng = np.random.default_rng(0)
-        self.experience = self
+        self.shared = self.replay = self.weights = self
         self.env_steps = 0
         self.asked: list[int] = []
         self.published: list[np.ndarray] = []
@@ -45,7 +45,7 @@ class FakeSource:
         self.env_steps = max(self.env_steps, step + self.overshoot)
         return True
 
-    def publish_actor(self, flat: np.ndarray) -> None:
+    def publish(self, flat: np.ndarray) -> None:
         self.published.append(flat.copy())
 
 

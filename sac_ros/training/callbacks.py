@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run does beside learning: the seam, and evaluation, checkpoints and progress."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sac_ros.training.progress import EvaluationPoint, ProgressBar, Records, say
+
+if TYPE_CHECKING:
+    from sac_ros.training.runner import TrainingSession
+
+_RECORD_INTERVAL = 1.0  # s, between TensorBoard scalars
+
+
+class Callback:
+    """Called by a run in its own thread; a subclass overrides what it needs."""
+
+    def on_start(self, run: TrainingSession) -> None:
+        """Before the first block of updates; the collector has not been let go yet."""
+
+    def on_block(self, run: TrainingSession) -> None:
+        """After every block of updates, while the collector may be going on."""
+
+    def on_end(self, run: TrainingSession, finished: bool) -> None:
+        """After the last block, the collector standing still; not `finished` if it was stopped."""
+
+    def close(self) -> None:
+        """At the very end, whatever ended the run; twice does nothing."""
+
+
+class ProgressLog(Callback):
+    """The line on stderr, `run.progress`, and scalars for TensorBoard."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._bar: ProgressBar | None = None
+
+    def on_start(self, run: TrainingSession) -> None:
+        self._started, self._first_step = time.perf_counter(), run.state.loop.env_steps
+        self._next_record = 0.0
+        self._bar = ProgressBar(run.config.total_steps, self._first_step)
+
+    def on_block(self, run: TrainingSession) -> None:
+        elapsed = time.perf_counter() - self._started
+        state, episodes = run.state.loop, run.state.replay.recent_episodes(40)
+        rate = (state.env_steps - self._first_step) / elapsed if elapsed > 0 else 0.0
+        left = max(0, run.config.total_steps - state.env_steps)
+        run.progress = dataclasses.replace(
+            run.progress,
+            env_steps=state.env_steps,
+            updates=state.updates,
+            learning_seconds=state.learning_seconds,
+            steps_per_second=rate,
+            updates_per_second=rate * run.config.sac.updates_per_step,
+            seconds_left=left / rate if rate > 0 else 0.0,
+            episode_return=float(episodes[:, 0].mean()) if len(episodes) else 0.0,
+            episode_success=float(np.mean(episodes[:, 1] < 0.05)) if len(episodes) else 0.0,
+        )
+        if self._bar is not None:
+            self._bar.show(run.progress)
+        if elapsed >= self._next_record:
+            self._records.add_progress(run.progress, state.metrics)
+            self._next_record = elapsed + _RECORD_INTERVAL
+
+    def on_end(self, run: TrainingSession, finished: bool) -> None:
+        self._close_bar()
+
+    def close(self) -> None:
+        self._close_bar()
+        self._records.close()
+
+    def _close_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class PeriodicEvaluation(Callback):
+    """Evaluates every `evaluation_interval` steps, a fifth as often once the task is solved."""
+
+    def on_start(self, run: TrainingSession) -> None:
+        self._next = self._after(run)
+
+    def on_block(self, run: TrainingSession) -> None:
+        if run.state.loop.env_steps < self._next:
+            return
+        run.set_phase("evaluating")
+        result = run.standing_still(run.evaluate)
+        if result is not None:
+            state = run.state.loop
+            run.records.add_evaluation(
+                EvaluationPoint.of(state.env_steps, state.learning_seconds, result)
+            )
+            run.progress = dataclasses.replace(
+                run.progress, held_out_success=result.success_rate(0.05)
+            )
+        run.set_phase("training")
+        self._next = self._after(run)
+
+    @staticmethod
+    def _after(run: TrainingSession) -> int:
+        interval = run.config.evaluation_interval * (5 if run.records.solved else 1)
+        return next_multiple(interval, run.state.loop.env_steps)
+
+
+class Checkpoints(Callback):
+    """Saves at the start, every `checkpoint_interval` steps and at the end.
+
+    A full disk must not end a training: memory still holds all that was learned.
+    """
+
+    def on_start(self, run: TrainingSession) -> None:
+        if not run.directory.checkpoints:  # so that a kill at any moment leaves something
+            save_if_possible(run)
+        self._next = self._after(run)
+
+    def on_block(self, run: TrainingSession) -> None:
+        if run.state.loop.env_steps >= self._next:
+            run.standing_still(lambda: save_if_possible(run))
+            self._next = self._after(run)
+
+    def on_end(self, run: TrainingSession, finished: bool) -> None:
+        run.set_phase("saving")
+        save_if_possible(run)
+
+    @staticmethod
+    def _after(run: TrainingSession) -> int:
+        return next_multiple(run.config.checkpoint_interval, run.state.loop.env_steps)
+
+
+def save_if_possible(run: TrainingSession) -> None:
+    """Saves, or says why not and which checkpoint is still there."""
+    try:
+        run.save_checkpoint()
+    except OSError as error:
+        older = run.directory.checkpoints[:1]
+        kept = f"the latest is still {older[0].name}" if older else "there is none yet"
+        say(f"no checkpoint could be written, {kept}: {error}")
+
+
+def next_multiple(interval: int, steps: int) -> int:
+    """Of a run's steps from its start, so that a resumed run keeps to those of the first."""
+    return (steps // interval + 1) * interval
