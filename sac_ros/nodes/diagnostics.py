@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 from builtin_interfaces.msg import Time as TimeMessage
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -13,23 +15,21 @@ from sac_ros.policy.safety_events import Mode
 
 
 class LatencyWindow:
-    """The last latencies, in seconds, in a ring that never grows."""
+    """The last latencies, in seconds."""
 
     def __init__(self, size: int = 2048) -> None:
-        self._values = np.zeros(size)
-        self._count = 0
+        self._values: deque[float] = deque(maxlen=size)
 
     def add(self, seconds: float) -> None:
         """Note one latency."""
-        self._values[self._count % len(self._values)] = seconds
-        self._count += 1
+        self._values.append(seconds)
 
     def take(self) -> dict[str, float]:
         """Return p50, p99 and max in milliseconds, and empty the window; empty: no entries."""
-        values = self._values[: min(self._count, len(self._values))] * 1e3
-        self._count = 0
-        if not len(values):
+        if not self._values:
             return {}
+        values = 1e3 * np.array(self._values)
+        self._values.clear()
         p50, p99 = np.percentile(values, (50, 99))
         return {"p50": float(p50), "p99": float(p99), "max": float(values.max())}
 

@@ -74,6 +74,7 @@ class JointStateReader:
             for field in ("position", "velocity"):
                 self._check_length(field, known.layout.arrays[field][1])
             known.use(joints)
+        assert known.index is not None
         numbers = np.frombuffer(raw, known.dtype, known.count, known.first)
         numbers.take(known.index, out=self._state, mode="clip")  # other modes make a copy first
         return self._state[0], self._state[1]

@@ -171,14 +171,20 @@ def _rviz() -> list[Action]:
 
 def _missing(package: str) -> Action | None:
     """The sentence about a package that is not installed; None where it is."""
+    if _is_installed(package):
+        return None
+    return LogInfo(
+        msg=f"rviz:=true needs the package {package}, which is not installed: going on "
+        f"without it (sudo apt install ros-$ROS_DISTRO-{package.replace('_', '-')})"
+    )
+
+
+def _is_installed(package: str) -> bool:
     try:
         get_package_prefix(package)
     except PackageNotFoundError:
-        return LogInfo(
-            msg=f"rviz:=true needs the package {package}, which is not installed: going on "
-            f"without it (sudo apt install ros-$ROS_DISTRO-{package.replace('_', '-')})"
-        )
-    return None
+        return False
+    return True
 
 
 class ParameterArguments:
@@ -257,14 +263,25 @@ def recording(remapped: Mapping[str, str]) -> list[Action]:
             raise ConfigurationError(
                 f"launch argument bag must name a folder that does not exist yet; {bag} does"
             )
-        if not _has_ros2_bag():
-            return [_recorder_node(bag, names)]
-        namespace = LaunchConfiguration("namespace").perform(context)
+        namespace = LaunchConfiguration("namespace")
+        if not (_is_installed("ros2bag") and _is_installed("rosbag2_storage_mcap")):
+            recorder = Node(
+                package="sac_ros",
+                executable="recorder_node",
+                name="recorder_node",
+                namespace=namespace,
+                output="screen",
+                parameters=[{"bag": bag, "storage": _STORAGE}],
+                remappings=list(names.items()),
+            )
+            return [recorder]
         topics = [
             names[each.name].perform(context) if each.name in names else each.name
             for each in RECORDED
         ]
-        return [_ros2_bag(bag, [absolute(topic, namespace) for topic in topics])]
+        command = ["ros2", "bag", "record", "--storage", _STORAGE, "--output", bag, "--topics"]
+        command += [absolute(topic, namespace.perform(context)) for topic in topics]
+        return [ExecuteProcess(name="ros2_bag_record", cmd=command, output="screen")]
 
     return [
         DeclareLaunchArgument(
@@ -282,31 +299,3 @@ def recording(remapped: Mapping[str, str]) -> list[Action]:
         ),
         OpaqueFunction(function=start, condition=IfCondition(LaunchConfiguration("record"))),
     ]
-
-
-def _has_ros2_bag() -> bool:
-    try:
-        get_package_prefix("ros2bag")
-        get_package_prefix("rosbag2_storage_mcap")
-    except PackageNotFoundError:
-        return False
-    return True
-
-
-def _ros2_bag(bag: str, topics: list[str]) -> Action:
-    command = ["ros2", "bag", "record", "--storage", _STORAGE, "--output", bag]
-    return ExecuteProcess(
-        name="ros2_bag_record", cmd=[*command, "--topics", *topics], output="screen"
-    )
-
-
-def _recorder_node(bag: str, names: Mapping[str, LaunchConfiguration]) -> Action:
-    return Node(
-        package="sac_ros",
-        executable="recorder_node",
-        name="recorder_node",
-        namespace=LaunchConfiguration("namespace"),
-        output="screen",
-        parameters=[{"bag": bag, "storage": _STORAGE}],
-        remappings=list(names.items()),
-    )

@@ -7,7 +7,7 @@ time.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -103,8 +103,6 @@ class ReplaySource(Bag):
 
 _LATE_NS = 1_000_000_000  # a state that comes later than this after its decision was not recorded
 
-Torque = tuple[float, ...]
-
 
 @dataclass(frozen=True)
 class ReplayEvent:
@@ -127,7 +125,7 @@ class ReplayEvent:
     state: JointState | None = None
     goal: PoseStamped | None = None
     engaged: bool = False
-    applied: Torque | None = None
+    applied: tuple[float, ...] | None = None
 
 
 @dataclass
@@ -158,28 +156,25 @@ class Lost:
 class _Pool:
     """Joint states or torques of the last second, by stamp."""
 
-    by_stamp: dict[int, deque[tuple[int, JointState]]] = field(default_factory=dict)
+    by_stamp: defaultdict[int, deque[tuple[int, JointState]]] = field(
+        default_factory=lambda: defaultdict(deque)
+    )
     newest: JointState | None = None
 
     def add(self, bag_ns: int, message: JointState) -> None:
         self.newest = message
-        self.by_stamp.setdefault(stamp_ns(message), deque()).append((bag_ns, message))
+        self.by_stamp[stamp_ns(message)].append((bag_ns, message))
 
     def has(self, stamp: int) -> bool:
-        return stamp in self.by_stamp
+        return bool(self.by_stamp.get(stamp))
 
     def take(self, stamp: int) -> tuple[int, JointState] | None:
-        waiting = self.by_stamp.get(stamp)
-        if not waiting:
-            return None
-        found = waiting.popleft()
-        if not waiting:
-            del self.by_stamp[stamp]
-        return found
+        return self.by_stamp[stamp].popleft() if self.has(stamp) else None
 
     def forget(self, before_ns: int) -> None:
-        for stamp in [s for s, waiting in self.by_stamp.items() if waiting[-1][0] < before_ns]:
-            del self.by_stamp[stamp]
+        for stamp, waiting in list(self.by_stamp.items()):
+            if not waiting or waiting[-1][0] < before_ns:
+                del self.by_stamp[stamp]
 
 
 def stamp_ns(message: JointState) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Replays events one by one: the next only when the policy_node has answered the one before."""
+"""The two ways to replay: in lock-step with the policy_node's answers, or at the recorded pace."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import copy
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from builtin_interfaces.msg import Time as TimeMessage
-from geometry_msgs.msg import PoseStamped
 from rclpy.publisher import Publisher
 from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock
@@ -27,135 +26,178 @@ from sac_ros.utils.errors import BagError
 
 _RESEND_S = 0.5  # the first states may come before the connection stands
 _PRIMINGS = 40
-
-Write = Callable[[str, int, bytes], None]
-"""(topic as in `RECORDED`, ns of receipt, CDR) → it is in the replay's own bag."""
+_FIRST_STATES_S = 0.02  # from one to the next at the recorded pace, until the node is active
 
 
-@dataclass
-class Tally:
-    """What a replay came to.
-
-    Attributes:
-        states: joint states that were replayed.
-        torques: torques that answer them.
-        compared: those whose recorded torque is known.
-        equal: how many of them are equal to the last bit.
-        worst: N·m, the largest difference of the others.
-    """
-
-    states: int = 0
-    torques: int = 0
-    compared: int = 0
-    equal: int = 0
-    worst: float = 0.0
-
-
-class LockStep:
-    """Drives a `ShadowPolicy` through events, and writes what it says in the order of the events.
+class LockStep(ShadowPolicy):
+    """Sends the next event when the one before is answered, and writes in the order of the events.
 
     Times in the replay's bag are those of the bag that is replayed, so that both can be laid over
     one another, and so that two replays give the same bag.
     """
 
-    def __init__(self, write: Write) -> None:
-        """``write`` takes everything that is told and said."""
-        self.tally = Tally()
-        self._write = write
+    def __init__(self, *connections: Any) -> None:
+        """Connects as `ShadowPolicy` does."""
         self._heard: dict[str, deque[bytes]] = {name: deque() for name in SAYS}
         self._active = False
+        super().__init__(*connections)
 
     def hear(self, name: str, message: bytes) -> None:
-        """Keep what the policy_node says; in the executor's thread."""
+        """Keep what the policy_node says until its event is done."""
         self._heard[name].append(message)
 
-    def run(self, policy: ShadowPolicy, events: Iterable[ReplayEvent]) -> None:
-        """Replay all events.
-
-        Raises:
-            RemoteNodeError: the policy_node does not answer.
-        """
+    def run(self, events: Iterable[ReplayEvent]) -> None:
+        """Replay all events; see `ShadowPolicy.run`."""
         for event in events:
-            self._step(policy, event)
+            self._step(event)
+            # What was said since the last event; always in the same order of the topics.
+            for name, messages in self._heard.items():
+                while messages:
+                    self.write(f"policy_node/{name}", event.bag_ns, messages.popleft())
         if self._active:
-            policy.deactivate()
+            self.deactivate()
 
-    def _step(self, policy: ShadowPolicy, event: ReplayEvent) -> None:
+    def _step(self, event: ReplayEvent) -> None:
         kind = event.kind
         if event.state is not None and kind == "state":
-            self._state(policy, event, event.state)
+            self._state(event, event.state)
         elif kind == "tick":
-            policy.joint_states.publish(_at(event.time, JointState()))
-            policy.decision(TICKED)
+            self.joint_states.publish(_at(event.time, JointState()))
+            self.decision(TICKED)
         elif event.goal is not None:
-            policy.goals.publish(event.goal)
-            policy.decision("goal")
-            self._write("goal_pose", event.bag_ns, serialize_message(event.goal))
-        elif kind == "activate":
-            self._activate(policy, event)
+            self.goals.publish(event.goal)
+            self.decision("goal")
+            self.write("goal_pose", event.bag_ns, serialize_message(event.goal))
+        elif kind == "activate" and not self._active:
+            self._show(event)
+            self.activate()
+            self._active = True
         elif kind == "deactivate" and self._active:
-            policy.deactivate()
+            self.deactivate()
             self._active = False
         elif kind == "emergency_stop":
-            policy.emergency_stop(event.engaged)
+            self.emergency_stop(event.engaged)
         elif kind == "clear_fault":
-            policy.clear_fault()
-        self._flush(event.bag_ns)
+            self.clear_fault()
 
-    def _activate(self, policy: ShadowPolicy, event: ReplayEvent) -> None:
-        """Activate at the recorded time; a robot must have been heard, so let it be heard."""
-        if self._active:
-            return
+    def _show(self, event: ReplayEvent) -> None:
+        """Let a robot be heard at the time of an activation, which is refused without one."""
         if event.state is None:
             raise BagError("the bag has no joint state from about the time of the activation")
-        first = copy.deepcopy(event.state)
-        first.header.stamp = TimeMessage()  # it must not make the next one look repeated
         for _ in range(_PRIMINGS):
-            policy.joint_states.publish(_at(event.time, first))
+            self.joint_states.publish(_at(event.time, _without_stamp(event.state)))
             with suppress(RemoteTimeoutError):
-                policy.decision("state", _RESEND_S, active=False)
-                break
-        else:
-            raise RemoteNodeError(
-                f"{policy.target} does not hear {policy.joint_states.topic_name}"
-            )
-        policy.activate()
-        self._active = True
+                self.decision("state", _RESEND_S, active=False)
+                return
+        raise RemoteNodeError(f"{self.target} does not hear {self.joint_states.topic_name}")
 
-    def _state(self, policy: ShadowPolicy, event: ReplayEvent, state: JointState) -> None:
-        policy.joint_states.publish(_at(event.time, state))
-        answer = policy.decision("state", stamp=stamp_ns(state))
-        self._write("joint_states", event.bag_ns, serialize_message(state))
+    def _state(self, event: ReplayEvent, state: JointState) -> None:
+        self.joint_states.publish(_at(event.time, state))
+        answer = self.decision("state", stamp=stamp_ns(state))
+        self.write("joint_states", event.bag_ns, serialize_message(state))
         self.tally.states += 1
-        expected = {
-            "policy_torque": answer.get("asked", False),
-            "applied_torque": answer.get("applied", False),
-        }
-        for name, comes in expected.items():
-            if comes:
-                policy.wait_until(
-                    partial(bool, self._heard[name]), f"{policy.target} says nothing on {name}"
+        for name, said in (("policy_torque", "asked"), ("applied_torque", "applied")):
+            if answer.get(said):
+                self.wait_until(
+                    partial(bool, self._heard[name]), f"{self.target} says nothing on {name}"
                 )
-        if expected["applied_torque"]:
+        if answer.get("applied"):
             self.tally.torques += 1
-            self._compare(event, self._heard["applied_torque"][-1])
+            if event.applied is not None:
+                self._compare(self._heard["applied_torque"][-1], event.applied)
 
-    def _compare(self, event: ReplayEvent, cdr: bytes) -> None:
-        if event.applied is None:
-            return
+    def _compare(self, cdr: bytes, recorded: tuple[float, ...]) -> None:
         torque = tuple(deserialize_message(cdr, JointState).effort)
         self.tally.compared += 1
-        if torque == event.applied:
+        if torque == recorded:
             self.tally.equal += 1
-        elif len(torque) == len(event.applied):
-            pairs = zip(torque, event.applied, strict=True)
+        elif len(torque) == len(recorded):
+            pairs = zip(torque, recorded, strict=True)
             self.tally.worst = max(self.tally.worst, *(abs(a - b) for a, b in pairs))
 
-    def _flush(self, bag_ns: int) -> None:
-        """Write what was said since the last event; always in the same order of the topics."""
-        for name, messages in self._heard.items():
-            while messages:
-                self._write(f"policy_node/{name}", bag_ns, messages.popleft())
+
+class PacedReplay(ShadowPolicy):
+    """Sends states and goals without waiting for answers, as a robot does.
+
+    The policy_node decides by its own clock: no two such replays are equal.
+    """
+
+    def __init__(
+        self, *connections: Any, rate: float, clock: Publisher | None, stopped: threading.Event
+    ) -> None:
+        """Connects as `ShadowPolicy` does.
+
+        Args:
+            connections: see there.
+            rate: 2 is twice as fast as recorded.
+            clock: publishes the recording's time, that of the joint states' stamps.
+            stopped: ends the replay when set.
+        """
+        self._rate = rate
+        self._clock = clock
+        self._stopped = stopped
+        super().__init__(*connections)
+
+    def hear(self, name: str, message: bytes) -> None:
+        """Write what the policy_node says, with the time at which it was heard."""
+        self.tally.torques += name == "applied_torque"
+        self.write(f"policy_node/{name}", time.time_ns(), message)
+
+    def run(self, events: Iterable[ReplayEvent]) -> None:
+        """Replay the states and goals of all events; see `ShadowPolicy.run`."""
+        begun: tuple[float, int] | None = None
+        for event in events:
+            if event.state is None and event.goal is None:
+                continue
+            if begun is None:
+                if event.state is None:
+                    continue  # no robot yet: a goal is taken once there is one
+                self._activate_beside(event.state)
+                begun = time.monotonic(), event.bag_ns
+            due = begun[0] + (event.bag_ns - begun[1]) * 1e-9 / self._rate
+            if self._stopped.wait(max(0.0, due - time.monotonic())):
+                break
+            if event.kind != "activate":
+                self._publish(event)
+        self.deactivate()
+
+    def _activate_beside(self, posture: JointState) -> None:
+        """Show the first posture until the policy_node is active, which wants to hear a robot."""
+        active = threading.Event()
+
+        def show() -> None:
+            while not active.wait(_FIRST_STATES_S):
+                self.joint_states.publish(_without_stamp(posture))
+
+        thread = threading.Thread(target=show, name="first posture", daemon=True)
+        thread.start()
+        try:
+            self.activate()
+        finally:
+            active.set()
+            thread.join()
+
+    def _publish(self, event: ReplayEvent) -> None:
+        now_ns = time.time_ns()
+        if event.goal is not None:
+            self.goals.publish(event.goal)
+            self.write("goal_pose", now_ns, serialize_message(event.goal))
+        elif event.state is not None:
+            if self._clock is not None:
+                message = Clock()
+                ns = stamp_ns(event.state) or event.bag_ns
+                message.clock.sec, message.clock.nanosec = divmod(ns, 1_000_000_000)
+                self._clock.publish(message)
+            self.joint_states.publish(event.state)
+            self.write("joint_states", now_ns, serialize_message(event.state))
+            self.tally.states += 1
+
+
+def _without_stamp(state: JointState) -> JointState:
+    """Return a copy that does not make the next state with the same stamp look repeated."""
+    first = copy.deepcopy(state)
+    first.header.stamp = TimeMessage()
+    return first
 
 
 def _at(time: float, message: JointState) -> JointState:
@@ -164,91 +206,3 @@ def _at(time: float, message: JointState) -> JointState:
     told.header = copy.deepcopy(message.header)
     told.header.frame_id = replay_frame(time)
     return told
-
-
-_FIRST_STATES_S = 0.02  # from one to the next, until the policy_node is active
-
-
-class PacedReplay:
-    """Drives a `ShadowPolicy` without waiting for its answers, as a robot does.
-
-    The policy_node decides by its own clock: no two such replays are equal.
-    """
-
-    def __init__(
-        self, write: Write, rate: float, clock: Publisher | None, stopped: threading.Event
-    ) -> None:
-        """Prepares.
-
-        Args:
-            write: takes everything that is told and said.
-            rate: 2 is twice as fast as recorded.
-            clock: publishes the recording's time, that of the joint states' stamps.
-            stopped: ends the replay when set.
-        """
-        self.tally = Tally()
-        self._write = write
-        self._rate = rate
-        self._clock = clock
-        self._stopped = stopped
-
-    def hear(self, name: str, message: bytes) -> None:
-        """Write what the policy_node says, with the time at which it was heard."""
-        self.tally.torques += name == "applied_torque"
-        self._write(f"policy_node/{name}", time.time_ns(), message)
-
-    def run(self, policy: ShadowPolicy, events: Iterable[ReplayEvent]) -> None:
-        """Replay the states and goals of all events.
-
-        Raises:
-            RemoteNodeError: the policy_node refuses to be activated.
-        """
-        begun: tuple[float, int] | None = None
-        for event in events:
-            if event.state is None and event.goal is None:
-                continue
-            if begun is None:
-                if event.state is None:
-                    continue  # no robot yet: a goal is taken once there is one
-                self._activate(policy, event.state)
-                begun = time.monotonic(), event.bag_ns
-            due = begun[0] + (event.bag_ns - begun[1]) * 1e-9 / self._rate
-            if self._stopped.wait(max(0.0, due - time.monotonic())):
-                break
-            if event.kind != "activate":
-                self._publish(policy, event)
-        policy.deactivate()
-
-    def _activate(self, policy: ShadowPolicy, posture: JointState) -> None:
-        """Show the first posture until the policy_node is active, which wants to hear a robot."""
-        active = threading.Event()
-
-        def show() -> None:
-            first = copy.deepcopy(posture)
-            first.header.stamp = TimeMessage()  # it must not make the next one look repeated
-            while not active.wait(_FIRST_STATES_S):
-                policy.joint_states.publish(first)
-
-        thread = threading.Thread(target=show, name="first posture", daemon=True)
-        thread.start()
-        try:
-            policy.activate()
-        finally:
-            active.set()
-            thread.join()
-
-    def _publish(self, policy: ShadowPolicy, event: ReplayEvent) -> None:
-        now_ns = time.time_ns()
-        if event.goal is not None:
-            goal: PoseStamped = event.goal
-            policy.goals.publish(goal)
-            self._write("goal_pose", now_ns, serialize_message(goal))
-        elif event.state is not None:
-            if self._clock is not None:
-                message = Clock()
-                ns = stamp_ns(event.state) or event.bag_ns
-                message.clock.sec, message.clock.nanosec = divmod(ns, 1_000_000_000)
-                self._clock.publish(message)
-            policy.joint_states.publish(event.state)
-            self._write("joint_states", now_ns, serialize_message(event.state))
-            self.tally.states += 1

@@ -90,7 +90,7 @@ class ReplayNode(Node):
         self._thread.join(10.0)
         self._open.close()
         if not ended:
-            states = self._way.tally.states
+            states = self._policy.tally.states
             self.get_logger().info(f"stopped after {states} joint states, in {self._bag.path}")
 
     # ---- before ------------------------------------------------------------------------------
@@ -133,17 +133,12 @@ class ReplayNode(Node):
         if config.start_policy_node:
             self._start_policy_node(model, recorded)
         clock = self.create_publisher(ClockMessage, "/clock", 10) if config.publish_clock else None
-        self._way: LockStep | PacedReplay = (
-            LockStep(self._write)
+        listens = (names["joint_states"], names["goal_pose"])
+        connections = (self, f"{self._own}/policy_node", listens, self._write, self._given_up)
+        self._policy: ShadowPolicy = (
+            LockStep(*connections)
             if config.mode == "lock_step"
-            else PacedReplay(self._write, config.rate, clock, self._stopped)
-        )
-        self._policy = ShadowPolicy(
-            self,
-            f"{self._own}/policy_node",
-            (names["joint_states"], names["goal_pose"]),
-            self._way.hear,
-            self._given_up,
+            else PacedReplay(*connections, rate=config.rate, clock=clock, stopped=self._stopped)
         )
 
     def _model(self, recorded: dict[str, Any]) -> Policy:
@@ -187,7 +182,7 @@ class ReplayNode(Node):
     def _replay(self) -> None:
         try:
             self._policy.configure()
-            self._way.run(self._policy, self._events())
+            self._policy.run(self._events())
         except BaseException as error:  # raised again in the node's thread
             self._failure = error
 
@@ -235,13 +230,13 @@ class ReplayNode(Node):
             return
         if self._failure is not None:
             raise self._failure
-        if not self._way.tally.states:
+        if not self._policy.tally.states:
             raise BagError(f"bag {self._config.bag} has no joint state that could be replayed")
         raise NodeDone(self._conclude())
 
     def _conclude(self) -> int:
         """Say what the replay came to; return the exit code."""
-        tally, log = self._way.tally, self.get_logger()
+        tally, log = self._policy.tally, self.get_logger()
         for warning in self._source.warnings:
             log.warning(warning)
         log.info(f"{tally.states} joint states, {tally.torques} torques, in {self._bag.path}")

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """policy_node under the clock of a recording: what `replay_node` drives in lock-step.
 
-It is the deployed node itself, with one thing changed: the time by which it decides comes with the
-joint states and not from this machine. The filter's soft start, slew limit and watchdog are made
-of time, so without this no replay could give the same torques twice.
+The time by which it decides comes with the joint states and not from this machine: the filter's
+soft start, slew limit and watchdog depend on it, and two replays must give the same torques.
 
 A node of its own, and not a parameter of policy_node: what commands a robot must have no switch
 that lets a message set its clock.

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,6 +21,7 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from sac_ros.nodes.remote_node import RemoteNode
+from sac_ros.nodes.replay_events import ReplayEvent
 from sac_ros.utils.errors import ConfigurationError
 
 _ANSWER_S = 30.0  # for a step that loads a policy file on a busy machine, too
@@ -34,11 +37,36 @@ SAYS = {
 """Its topics, below its own name, with type and quality of service."""
 
 
-class ShadowPolicy(RemoteNode):
+Write = Callable[[str, int, bytes], None]
+"""(topic as in `RECORDED`, ns of receipt, CDR) → it is in the replay's own bag."""
+
+
+@dataclass
+class Tally:
+    """What a replay came to.
+
+    Attributes:
+        states: joint states that were replayed.
+        torques: torques that answer them.
+        compared: those whose recorded torque is known.
+        equal: how many of them are equal to the last bit.
+        worst: N·m, the largest difference of the others.
+    """
+
+    states: int = 0
+    torques: int = 0
+    compared: int = 0
+    equal: int = 0
+    worst: float = 0.0
+
+
+class ShadowPolicy(RemoteNode, ABC):
     """The other side of a policy_node.
 
     Attributes:
         joint_states, goals: the publishers.
+        write: takes everything that is told and said.
+        tally: what the replay came to so far.
     """
 
     def __init__(
@@ -46,7 +74,7 @@ class ShadowPolicy(RemoteNode):
         node: Node,
         target: str,
         topics: tuple[str, str],
-        hear: Callable[[str, bytes], None],
+        write: Write,
         given_up: Callable[[], str],
     ) -> None:
         """Connects to the graph.
@@ -55,18 +83,30 @@ class ShadowPolicy(RemoteNode):
             node: makes the connections.
             target: full name of the policy_node.
             topics: the joint states and the goals that it listens to.
-            hear: gets the topic's name and the CDR of everything that it says, in the executor's
-                thread.
+            write: takes everything that is told and said.
             given_up: a reason (not the empty text) to wait no longer.
         """
         super().__init__(node, target, timeout=_ANSWER_S, given_up=given_up)
         self._decisions: deque[dict[str, Any]] = deque()
         self.joint_states = node.create_publisher(JointState, topics[0], 10)
         self.goals = node.create_publisher(PoseStamped, topics[1], 10)
-        self._hear = hear
+        self.write = write
+        self.tally = Tally()
         for name, (kind, qos) in SAYS.items():
             heard = partial(self._note, name)
             node.create_subscription(kind, f"{target}/{name}", heard, qos, raw=True)
+
+    @abstractmethod
+    def run(self, events: Iterable[ReplayEvent]) -> None:
+        """Replay all events, to the deactivation at the end.
+
+        Raises:
+            RemoteNodeError: the policy_node does not do its part.
+        """
+
+    @abstractmethod
+    def hear(self, name: str, message: bytes) -> None:
+        """Take a topic of `SAYS` and the CDR of a message, in the executor's thread."""
 
     def decision(self, event: str, timeout: float | None = None, **fields: Any) -> dict[str, Any]:
         """Wait for the next decision about an event, and forget those before it.
@@ -118,7 +158,7 @@ class ShadowPolicy(RemoteNode):
 
     def _note(self, name: str, message: bytes) -> None:
         with self.news:
-            self._hear(name, message)
+            self.hear(name, message)
             if name == "decisions":
                 self._decisions.append(json.loads(deserialize_message(message, String).data))
             self.news.notify_all()

@@ -8,7 +8,6 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import Protocol, runtime_checkable
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -30,21 +29,13 @@ class NodeDone(Exception):  # noqa: N818 - good news, not an error
         self.exit_code = exit_code
 
 
-@runtime_checkable
-class Stoppable(Protocol):
-    """A node that has something to do before it goes, whatever the reason it goes for."""
-
-    def stop(self) -> None:
-        """Leave the world safe: a last command, a checkpoint. The ROS context is still valid."""
-
-
 def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
     """Run one node until SIGINT, SIGTERM, `NodeDone` or an error, and return the exit code.
 
     rclpy's own signal handlers invalidate the context at once, and with it every publisher: a
     last command could not be sent any more. So rclpy installs none, a signal only ends the
     spinning, and ``node.stop()`` (where the node has one) runs with everything still alive, after
-    an exception in a callback too.
+    an exception in a callback too: for a last command or a checkpoint.
 
     This is the last thing that a process does: a second signal neither cuts the stop short nor
     disturbs the end of the process, since both signals stay ignored afterwards.
@@ -72,8 +63,8 @@ def _run(make_node: Callable[[], Node], args: list[str] | None) -> int:
         except ExternalShutdownException:
             pass  # someone else shut the context down: nothing can be published any more
         finally:
-            if isinstance(node, Stoppable):
-                node.stop()
+            if stop_node := getattr(node, "stop", None):
+                stop_node()
             executor.shutdown()
             node.destroy_node()
     return EXIT_DONE
@@ -138,22 +129,19 @@ def spinning_node(name: str, namespace: str = "") -> Iterator[Node]:
 
     Ctrl-C stays the program's own: it must end its child processes first.
     """
-    rclpy.init(
-        args=["--ros-args", "--log-level", "warn"], signal_handler_options=SignalHandlerOptions.NO
-    )
-    node, executor = Node(name, namespace=namespace), SingleThreadedExecutor()
-    executor.add_node(node)
+    with _initialised(["--ros-args", "--log-level", "warn"]):
+        node, executor = Node(name, namespace=namespace), SingleThreadedExecutor()
+        executor.add_node(node)
 
-    def spin() -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
+        def spin() -> None:
+            with contextlib.suppress(ExternalShutdownException):
+                executor.spin()
 
-    thread = threading.Thread(target=spin, name="executor", daemon=True)
-    thread.start()
-    try:
-        yield node
-    finally:
-        executor.shutdown()
-        thread.join()
-        node.destroy_node()
-        rclpy.try_shutdown()
+        thread = threading.Thread(target=spin, name="executor", daemon=True)
+        thread.start()
+        try:
+            yield node
+        finally:
+            executor.shutdown()
+            thread.join()
+            node.destroy_node()

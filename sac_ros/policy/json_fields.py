@@ -68,8 +68,8 @@ class JsonFields:
     def text(self, key: str, choices: tuple[str, ...] = ()) -> str:
         """Read a text that is not empty, and one of ``choices`` where given."""
         value = self._get(key)
-        expected = "one of " + ", ".join(choices) if choices else "a text that is not empty"
         if not isinstance(value, str) or not value or (choices and value not in choices):
+            expected = "one of " + ", ".join(choices) if choices else "a text that is not empty"
             self.refuse(key, expected)
         return value
 

@@ -51,11 +51,6 @@ class Policy:
         state_size: m, the width of the graph's ``state``; 0 where it has none.
     """
 
-    spec: PolicySpec
-    path: Path
-    sha256: str
-    state_size: int
-
     def __init__(
         self, session: onnxruntime.InferenceSession, spec: PolicySpec, path: Path, sha256: str
     ) -> None:
@@ -91,8 +86,8 @@ class Policy:
             )
         spec = PolicySpec.from_json(metadata[SPEC_KEY], source)
         policy = cls(session, spec, path, hashlib.sha256(data).hexdigest())
-        policy._check_graph(source)
-        policy._check_self_test(source)
+        policy._check_graph()
+        policy._check_self_test()
         return policy
 
     def __call__(
@@ -158,26 +153,27 @@ class Policy:
         state = np.zeros((*batch, self.state_size))
         return self.answer(position, np.zeros_like(position), goals, state=state).gravity
 
-    def _check_graph(self, source: str) -> None:
+    def _check_graph(self) -> None:
         """Refuse a graph whose inputs or outputs are not those of the contract."""
         expected = {"input": self._sizes, "output": self._outputs}
         found = {"input": self._session.get_inputs(), "output": self._session.get_outputs()}
         for kind, sizes in expected.items():
             names = [port.name for port in found[kind]]
             if sorted(names) != sorted(sizes):
-                raise PolicyFileError(
-                    f"{source}: the graph's {kind}s must be {', '.join(sizes)}; "
-                    f"got {', '.join(names)}"
+                raise self._error(
+                    f"the graph's {kind}s must be {', '.join(sizes)}; got {', '.join(names)}"
                 )
             for port in found[kind]:
-                _check_port(port, sizes[port.name], f"{source}: graph {kind} {port.name}")
+                _check_port(
+                    port, sizes[port.name], f"policy file {self.path}: graph {kind} {port.name}"
+                )
 
-    def _check_self_test(self, source: str) -> None:
+    def _check_self_test(self) -> None:
         """Refuse a graph that does not give the torques which its own self test records."""
         test = self.spec.self_test
         if set(test.inputs) != set(self._sizes):
-            raise PolicyFileError(
-                f"{source}: field self_test.inputs must have the graph's inputs "
+            raise self._error(
+                f"field self_test.inputs must have the graph's inputs "
                 f"{', '.join(self._sizes)}; got {', '.join(test.inputs)}"
             )
         limit = np.asarray(self.spec.torque_limit)
@@ -187,37 +183,34 @@ class Policy:
             at_rest = self.gravity(test.inputs["joint_position"])
             first, _ = self(**{name: rows[0] for name, rows in test.inputs.items()})
         except Exception as error:  # onnxruntime raises its own kinds; none is a SacRosError
-            raise PolicyFileError(f"{source}: the self test fails: {_one_line(error)}") from error
+            raise self._error(f"the self test fails: {_one_line(error)}") from error
         for name, size in self._outputs.items():
             values, shape = getattr(answer, name), [len(expected), size]
             if list(values.shape) != shape:
-                raise PolicyFileError(
-                    f"{source}: the graph's {name} must have shape {shape}; "
-                    f"got {list(values.shape)}"
+                raise self._error(
+                    f"the graph's {name} must have shape {shape}; got {list(values.shape)}"
                 )
             if not np.isfinite(values).all():
-                raise PolicyFileError(
-                    f"{source}: output {name} must be finite; in the self test it is not"
-                )
+                raise self._error(f"output {name} must be finite; in the self test it is not")
         torque = answer.torque
         if np.any(np.abs(torque) > limit * (1 + _LIMIT_SLACK)):
             row, joint = np.unravel_index(np.argmax(np.abs(torque) / limit), torque.shape)
-            raise PolicyFileError(
-                f"{source}: the torque of {self.spec.joint_names[joint]} must stay within "
+            raise self._error(
+                f"the torque of {self.spec.joint_names[joint]} must stay within "
                 f"±{limit[joint]:g} N·m; the self test gives {torque[row, joint]:g}"
             )
         worst = np.maximum(np.abs(torque - expected), 0) / limit
         worst[0] = np.maximum(worst[0], np.abs(first - expected[0]) / limit)
         if not worst.max() <= test.tolerance:
             row, joint = np.unravel_index(np.argmax(worst), worst.shape)
-            raise PolicyFileError(
-                f"{source}: the self test fails, {self.spec.joint_names[joint]} must get "
+            raise self._error(
+                f"the self test fails, {self.spec.joint_names[joint]} must get "
                 f"{expected[row, joint]:g} N·m in state {row}; got {torque[row, joint]:g}"
             )
         if answer.gravity is not None and at_rest is not None:
-            self._check_gravity(answer.gravity, at_rest, source)
+            self._check_gravity(answer.gravity, at_rest)
 
-    def _check_gravity(self, gravity: FloatArray, at_rest: FloatArray, source: str) -> None:
+    def _check_gravity(self, gravity: FloatArray, at_rest: FloatArray) -> None:
         """Refuse a g(q) that is another one at rest, with another goal or another state.
 
         The safety filter holds the arm up by it in any state, with a goal and without.
@@ -225,10 +218,13 @@ class Policy:
         apart = np.abs(gravity - at_rest) / np.asarray(self.spec.torque_limit)
         if not apart.max() <= self.spec.self_test.tolerance:
             joint = np.unravel_index(np.argmax(apart), apart.shape)[1]
-            raise PolicyFileError(
-                f"{source}: the gravity of {self.spec.joint_names[joint]} must follow from "
+            raise self._error(
+                f"the gravity of {self.spec.joint_names[joint]} must follow from "
                 "joint_position alone; in the self test it changes with the other inputs"
             )
+
+    def _error(self, sentence: str) -> PolicyFileError:
+        return PolicyFileError(f"policy file {self.path}: {sentence}")
 
 
 def read_model(path: Path, source: str) -> bytes:
