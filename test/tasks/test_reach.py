@@ -55,7 +55,7 @@ def transition(
         ("closeness", 1.0 / (1.0 + 0.3 / 0.05)),
         ("velocity", -(0.9**2)),
         ("overspeed", -7 * (0.9 - 0.8) ** 2),
-        ("posture", -(1.0 - np.cos(0.5))),
+        ("posture", -0.5 * 0.5**2),
         ("action_change", -(0.4**2)),
     ],
 )
@@ -101,12 +101,13 @@ def test_the_reward_is_the_formula_of_its_docstring_over_random_transitions() ->
     speed, rms = np.abs(v), np.sqrt((v**2).mean(axis=1))
     bonus = w.closeness + w.stillness / (1 + rms / w.stillness_scale)
     over = np.maximum(0, speed - 0.8) ** 2 - np.maximum(0, speed - 1) ** 2
+    from_home = np.remainder(q + 0.1 - ARM.home + np.pi, 2 * np.pi) - np.pi
     expected = (
         bonus / (1 + d / w.closeness_scale)
         - w.distance * d
         - w.velocity * (v**2).mean(axis=1)
         - w.overspeed * over.sum(axis=1)
-        - w.posture * (1 - np.cos(q + 0.1 - ARM.home)).mean(axis=1)
+        - 0.5 * w.posture * (from_home**2).mean(axis=1)
         - w.action_change * ((a1 - a0) ** 2).mean(axis=1)
     )
     found = whole.reward(before, a1.astype(np.float32), after)
