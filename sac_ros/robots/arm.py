@@ -232,7 +232,7 @@ class _Builder:
         chain = Chain.of(path)
         position_limit = self._position_limit(joints)
         effort = np.array([joint.effort_limit for joint in joints])
-        effort[np.isnan(effort)] = np.inf  # then the YAML has a torque_limit
+        effort[~(effort > 0.0)] = np.inf  # then the YAML has a torque_limit
         torque_limit = self._value("torque_limit", n, lambda: effort)
         velocity_limit = self._value("velocity_limit", n, lambda: self._velocity(joints))
         damping = self._value("damping", n, lambda: np.array([j.damping for j in joints]))
@@ -244,7 +244,6 @@ class _Builder:
             self._check(key, names, values, above=0.0)
         for key, values in (("damping", damping), ("friction", friction), ("armature", armature)):
             self._check(key, names, values, minimum=0.0)
-        effort = np.where(effort > 0.0, effort, np.inf)
         self._check("torque_limit", names, torque_limit, maximum=effort, what="the URDF's effort")
         defaults = Defaults(chain, bodies, position_limit, urdf.source)
         scale = self._value(
@@ -320,8 +319,7 @@ class _Builder:
                     f"{where}: the axis of joint {joint.name!r} must be a unit vector; "
                     f"got {joint.axis}"
                 )
-            given = "torque_limit" in self._given and math.isnan(joint.effort_limit)
-            if not joint.effort_limit > 0.0 and not given:
+            if not joint.effort_limit > 0.0 and "torque_limit" not in self._given:
                 raise ConfigurationError(
                     f"{where}: the joint {joint.name!r} must have an effort limit above 0 N·m, or "
                     f"a YAML must have torque_limit; got {_known(joint.effort_limit)}"

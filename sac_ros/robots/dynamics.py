@@ -17,7 +17,7 @@ from sac_ros.utils.errors import ConfigurationError
 
 Array = NDArray[np.float64]
 
-_ROUNDING = 1e-6  # an inertia so near to impossible is beyond it after a rotation: MuJoCo refuses
+_ROUNDING = 1e-9  # an inertia so near to impossible is beyond it after a rotation: MuJoCo refuses
 GRAVITY = 9.81  # m/s², standard value that robot drivers compensate
 
 ZERO_AT = 0.8  # share of the velocity limit at which no accelerating torque is left

@@ -43,7 +43,7 @@ class ReachReward:
         minimum=0.0,
     )
     posture: float = setting(
-        3.0, "weight of the distance of the joints from home, 1 − cos", minimum=0.0
+        3.0, "weight of the squared distance of the joints from home", minimum=0.0
     )
     action_change: float = setting(2.0, "weight of the squared change of the action", minimum=0.0)
 
@@ -116,7 +116,7 @@ class ReachTask(Task):
 
             r = (w_c + w_s / (1 + √(mean v²) / σ_v)) / (1 + d/σ) − w_d d
                 − w_v mean v² − w_o Σ (max(0, |v| − 0.8)² − max(0, |v| − 1)²)
-                − w_p mean(1 − cos(q − home)) − w_a mean Δa²
+                − ½ w_p mean (q − home)² − w_a mean Δa²,   q − home in −π..π
 
         Both bonuses have their steepest slope at the goal itself, at rest, so that the last
         millimetres and the last tremble count: without the one for stillness a redundant arm may
@@ -125,7 +125,8 @@ class ReachTask(Task):
         reaches three times the limit, and the square of that, ten times all other terms together,
         is all that the critics would learn.
         The posture term chooses among the many postures that reach a goal; without it a redundant
-        arm drifts into its joint limits from goal to goal.
+        arm drifts into its joint limits from goal to goal. Its slope must not fall on the way: with
+        1 − cos, flat at π, a wrist that had turned over stayed at its stop.
         """
         w, after, n = self.weights, next_observation, self.arm.joints
         speed = np.abs(after[..., self.columns("joint_velocity")])
@@ -133,12 +134,15 @@ class ReachTask(Task):
         change = action - observation[..., self.columns("previous_action")]
         sine = after[..., self.columns("joint_position_sin")]
         cosine = after[..., self.columns("joint_position_cos")]
-        cos_from_home = cosine @ self._cos_home + sine @ self._sin_home  # its sum over the joints
+        from_home = np.arctan2(
+            sine * self._cos_home - cosine * self._sin_home,
+            cosine * self._cos_home + sine * self._sin_home,
+        )
         return (
             self.goal_reward(after)
             - w.velocity * _sum_squares(speed) / n
             - w.overspeed * (_sum_squares(fast) - _sum_squares(beyond))
-            - w.posture * (1.0 - cos_from_home / n)
+            - 0.5 * w.posture * _sum_squares(from_home) / n
             - w.action_change * _sum_squares(change) / n
         )
 

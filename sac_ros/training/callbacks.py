@@ -103,7 +103,7 @@ class PeriodicEvaluation(Callback):
 
     @staticmethod
     def _after(run: TrainingSession) -> int:
-        interval = run.config.evaluation_interval * (5 if run.records.solved else 1)
+        interval = run.config.evaluation_interval * (2 if run.records.solved else 1)
         return next_multiple(interval, run.state.loop.env_steps)
 
 

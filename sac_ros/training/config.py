@@ -111,7 +111,7 @@ class TrainConfig:
     )
     evaluation_interval: int = setting(
         5_000,
-        "Environment steps between evaluations until the task is solved; then five times",
+        "Environment steps between evaluations until the task is solved; then twice",
         minimum=1,
     )
     evaluation_episodes: int = setting(50, "Held-out goals per evaluation", minimum=1)

@@ -103,6 +103,8 @@ def write_policy(
             "env_steps": env_steps,
             "actor_env_steps": actor_env_steps,
             "wall_seconds": learning_seconds,
+            # So that the file can be simulated again where no arm of the package has its name.
+            "arm_reference": arm.reference if len(arm.reference) < 1000 else "",
             "urdf_sha256": arm.urdf_sha256,
             "git_revision": _git_revision(),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.policy.runtime import Policy
+from sac_ros.policy.spec import PolicySpec
+from sac_ros.robots.arm import arm_names
 from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training.evaluation import ROWS, Array, Controller
 from sac_ros.utils.errors import ConfigurationError, PolicyFileError
@@ -47,7 +50,7 @@ def environment_of(policy: Policy, num_envs: int = ROWS, **arguments: Any) -> Ar
     spec = policy.spec
     rate = spec.control_rate_hz
     own = {
-        "arm": spec.arm,
+        "arm": spec.arm if spec.arm in arm_names() else _reference(spec),
         "task": spec.task,
         "control_rate_hz": int(rate) if rate.is_integer() else rate,
         "gravity_compensation": spec.gravity_compensation,
@@ -56,7 +59,9 @@ def environment_of(policy: Policy, num_envs: int = ROWS, **arguments: Any) -> Ar
         env = ArmVectorEnv(num_envs, **{**own, **arguments})
     except ConfigurationError as error:
         # The user gave a file, not an arm or a rate: the sentence must name it.
-        raise PolicyFileError(f"policy file {policy.path} cannot be simulated: {error}") from error
+        raise PolicyFileError(
+            f"policy file {policy.path} cannot be simulated: {error}; --arm names another"
+        ) from error
     if spec.joint_names != env.arm.joint_names:
         env.close()
         raise PolicyFileError(
@@ -64,3 +69,9 @@ def environment_of(policy: Policy, num_envs: int = ROWS, **arguments: Any) -> Ar
             f"arm {env.arm.name} has {', '.join(env.arm.joint_names)}"
         )
     return env
+
+
+def _reference(spec: PolicySpec) -> str:
+    """Where training found the arm, if that is still there; else the arm's name."""
+    reference = str(spec.training.get("arm_reference") or "")
+    return reference if Path(reference).is_file() else spec.arm

@@ -100,7 +100,7 @@ def test_the_text_names_every_limit_with_its_source(capsys: pytest.CaptureFixtur
         ('xyz="0 0 0.175"', 'xyz="0 nan 0"', "'shoulder_lift_link'.*3 finite numbers"),
         ("<robot", '<!DOCTYPE x [<!ENTITY a "a">]><robot', "DOCTYPE"),
         ("</robot>", "".join(f'<link name="l{i}"/>' for i in range(10_000)) + "</robot>",
-         "at most 500 links; got 10008"),
+         "at most 500 links and joints; got 10008"),
         ("</robot>", f"<!--{'x' * 50_000_000}--></robot>", "at most 16777216 bytes"),
     ],
 )  # fmt: skip
