@@ -92,11 +92,10 @@ def must_be_file(argument: str) -> Action:
     defaults: at full torque where the file says a tenth.
     """
 
-    def check(context: LaunchContext) -> list[Action]:
+    def check(context: LaunchContext) -> None:
         path = LaunchConfiguration(argument).perform(context)
         if not Path(path).is_file():
             raise ConfigurationError(f"launch argument {argument} must name a file; got {path!r}")
-        return []
 
     return OpaqueFunction(function=check)
 
@@ -220,9 +219,8 @@ class ParameterArguments:
         A launch that ends with an exception leaves behind what it has started.
         """
 
-        def check(context: LaunchContext) -> list[Action]:
+        def check(context: LaunchContext) -> None:
             self.given(context)
-            return []
 
         return OpaqueFunction(function=check)
 
