@@ -125,8 +125,8 @@ class ReachTask(Task):
         reaches three times the limit, and the square of that, ten times all other terms together,
         is all that the critics would learn.
         The posture term chooses among the many postures that reach a goal; without it a redundant
-        arm drifts into its joint limits from goal to goal. Its slope must not fall on the way: with
-        1 − cos, flat at π, a wrist that had turned over stayed at its stop.
+        arm drifts into its joint limits from goal to goal. Its slope must not fall on the way:
+        with 1 − cos, flat at π, a wrist that had turned over stayed at its stop.
         """
         w, after, n = self.weights, next_observation, self.arm.joints
         speed = np.abs(after[..., self.columns("joint_velocity")])

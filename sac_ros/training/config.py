@@ -68,7 +68,7 @@ class TrainConfig:
     task: str = setting("reach", "What it is to learn", choices=tuple(TASKS))
     backend: str = setting("bullet", "The physics engine", choices=tuple(BACKENDS))
     seed: int = setting(0, "Seed of every random draw", minimum=0, maximum=2**31 - 1)
-    total_steps: int = setting(150_000, "Environment steps until the end", minimum=1)
+    total_steps: int = setting(200_000, "Environment steps until the end", minimum=1)
     name: str = setting("", "Name of the run's directory; empty: arm, task and time")
     directory: str = setting("runs", "Where run directories are made")
     resume: bool = setting(
@@ -110,7 +110,7 @@ class TrainConfig:
         maximum=1.0,
     )
     evaluation_interval: int = setting(
-        5_000,
+        10_000,
         "Environment steps between evaluations until the task is solved; then twice",
         minimum=1,
     )
