@@ -119,7 +119,9 @@ def _arguments() -> list[DeclareLaunchArgument]:
             description="Policy file (.onnx).",
         ),
         DeclareLaunchArgument(
-            "arm", default_value="iiwa", description="Arm to simulate, a file in config/arms."
+            "arm",
+            default_value="iiwa",
+            description="Arm to simulate: a name in config/arms, or a .yaml or .urdf.",
         ),
         DeclareLaunchArgument(
             "command_topic",

@@ -22,7 +22,9 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             DeclareLaunchArgument(
-                "arm", default_value="iiwa", description="Arm to simulate, a file in config/arms."
+                "arm",
+                default_value="iiwa",
+                description="Arm to simulate: a name in config/arms, or a .yaml or .urdf.",
             ),
             DeclareLaunchArgument(
                 "command_topic",

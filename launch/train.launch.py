@@ -14,7 +14,14 @@ from sac_ros.nodes.launch_support import show_in_rviz, shut_down
 from sac_ros.utils.package_share import share_path
 
 # Launch arguments that override a parameter of the file where they are given, and its type.
-OVERRIDES = {"arm": str, "seed": int, "total_steps": int, "name": str, "directory": str}
+OVERRIDES = {
+    "arm": str,
+    "backend": str,
+    "seed": int,
+    "total_steps": int,
+    "name": str,
+    "directory": str,
+}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -60,7 +67,12 @@ def _arguments() -> list[DeclareLaunchArgument]:
             description="Parameters of train_node; the arguments below override it.",
         ),
         DeclareLaunchArgument(
-            "arm", default_value="iiwa", description="Arm to train, a file in config/arms."
+            "arm",
+            default_value="iiwa",
+            description="Arm to train: a name in config/arms, or a .yaml or .urdf.",
+        ),
+        DeclareLaunchArgument(
+            "backend", default_value="", description="bullet or mujoco; empty: as in params_file."
         ),
         DeclareLaunchArgument(
             "seed", default_value="", description="Seed of the run; empty: as in params_file."
