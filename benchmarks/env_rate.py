@@ -107,7 +107,7 @@ class _Episodes:
             arm.reset(start)
         numbers = [arm.client._client for arm in arms]
         # The same in every client.
-        body, joints, tip = arms[0].body, arms[0]._joints, len(arms[0]._joints)
+        body, joints, end_effector = arms[0].body, arms[0]._joints, len(arms[0]._joints)
         substeps, mode = self._bare[0].plants[0]._substeps, pybullet.TORQUE_CONTROL
         set_torque, step = pybullet.setJointMotorControlArray, pybullet.stepSimulation
         get_joints, get_link = pybullet.getJointStates, pybullet.getLinkState
@@ -121,7 +121,9 @@ class _Episodes:
                     set_torque(body, joints, mode, forces=torque, physicsClientId=number)
                     step(number)
                 get_joints(body, joints, number)
-                get_link(body, tip, 0, 1, number)  # by place, as above; 1: forward kinematics
+                get_link(
+                    body, end_effector, 0, 1, number
+                )  # by place, as above; 1: forward kinematics
         seconds = clock() - started
         ends = np.array([arm.read()[: len(joints)] for arm in arms])
         difference = float(np.max(np.abs(self._end - ends)))

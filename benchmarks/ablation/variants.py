@@ -48,7 +48,7 @@ DEFAULT = Variant("default", "default")
 VARIANTS = (
     Variant("variant", "value network", {"sac.value_function": True}),
     Variant("hindsight", "no new goals in hindsight", {"relabel_probability": 0.0}),
-    Variant("near goals", "none near the tip", {"near_probability": 0.0}),
+    Variant("near goals", "none near the end effector", {"near_probability": 0.0}),
     Variant("averaged actor", "no average", {"sac.averaging_window_fraction": 0.0}),
     Variant("updates per step", "0.2 updates per step", {"sac.updates_per_step": 0.2}),
     Variant("updates per step", "0.4 updates per step", {"sac.updates_per_step": 0.4}),

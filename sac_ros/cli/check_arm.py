@@ -131,14 +131,14 @@ def _draw(arm: Arm, folder: Path) -> Path:
 
     frames = arm.chain.frames_at(arm.home)
     camera = Camera(arm)
-    frame = camera.look(arm.home, frames.tip)
+    frame = camera.look(arm.home, frames.end_effector)
     camera.close()
     assert frame is not None, "a camera without a window has one"
     drawn = np.random.default_rng(0).uniform(*inner_limits(arm.position_limit), (1000, arm.joints))
     places = arm.chain.forward(drawn)
     corners = np.array(np.meshgrid(*zip(arm.goal_low, arm.goal_high, strict=True))).reshape(3, 8).T
     edges = [(a, b) for a in corners for b in corners if 0 < np.sum(a != b) < 2]
-    line = np.vstack([np.zeros(3), frames.origin, frames.tip])
+    line = np.vstack([np.zeros(3), frames.origin, frames.end_effector])
 
     figure = Figure(figsize=(11.0, 5.0), layout="constrained")
     FigureCanvasAgg(figure)

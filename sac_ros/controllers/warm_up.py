@@ -45,7 +45,7 @@ class WarmUpController:
         With J⁺ the damped inverse of the end effector's Jacobian J (Siciliano et al. 2009,
         ch. 3.5), and velocities over their limits:
 
-            v_d = J⁺ ((goal − tip) / T_reach − J h) + h,   h = (home − q) / T_home
+            v_d = J⁺ ((goal − end_effector) / T_reach − J h) + h,   h = (home − q) / T_home
             a = clip((M (v_d + noise − v) / T_track + D (v_d + noise)) / action_scale)
 
         Args:
@@ -59,7 +59,7 @@ class WarmUpController:
         jacobian = arm.chain.jacobian(frames)[:, :3]
         transposed = jacobian.swapaxes(-1, -2)
         inverse = transposed @ np.linalg.inv(jacobian @ transposed + _DAMPING**2 * np.eye(3))
-        way = (point - frames.tip)[..., None] / REACH_TIME
+        way = (point - frames.end_effector)[..., None] / REACH_TIME
         home = (arm.home - position)[..., None] / HOME_TIME
         wanted = (inverse @ (way - jacobian @ home) + home)[..., 0] / arm.velocity_limit
         wanted *= FASTEST / np.maximum(np.abs(wanted).max(axis=-1, keepdims=True), FASTEST)

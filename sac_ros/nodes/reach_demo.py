@@ -50,7 +50,7 @@ NAMESPACE = "/reach_demo"
 WATCHDOG = 0.3  # s
 CLOSE = 0.05  # m, a goal within this distance counts as reached
 HEADER = "goal       x       y       z   distance   reached after"
-_HOLD = 1.0  # s that the tip must stay close before the next goal is sent
+_HOLD = 1.0  # s that the end effector must stay close before the next goal is sent
 _STEP_TIMEOUT = 30.0  # s, for each step of bringing the policy node up, and for its services
 
 
@@ -63,8 +63,9 @@ class Reach:
     """How a goal was reached.
 
     Attributes:
-        distance: m, of the tip to the goal at the end.
-        seconds: s from the goal's publication until the tip came close and stayed; None if missed.
+        distance: m, of the end effector to the goal at the end.
+        seconds: s from the goal's publication until the end effector came close and stayed; None
+            if missed.
     """
 
     distance: float
@@ -87,8 +88,8 @@ class ReachWatch:
     def send(self, goal: Array, allowed: float) -> Reach:
         """Publishes `goal` [3] m in the arm's base frame, and watches for up to `allowed` s.
 
-        Returns early once the tip has stayed within 5 cm for a second. The last second may run
-        over the time allowed, if the tip was close by then.
+        Returns early once the end effector has stayed within 5 cm for a second. The last second
+        may run over the time allowed, if the end effector was close by then.
 
         Raises:
             RemoteNodeError: a process has ended, or the arm is silent.
@@ -139,13 +140,13 @@ class ReachWatch:
         self._latest = message
 
     def _distance(self, goal: Array) -> float:
-        """Distance [m] of the tip to `goal`; infinite before the arm's first joint states."""
+        """Distance [m] of the end effector to `goal`; infinite before the first joint states."""
         message = self._latest or JointState()
         position = dict(zip(message.name, message.position, strict=False))
         if not all(name in position for name in self._arm.joint_names):
             return math.inf
-        tip = self._arm.chain.forward([position[name] for name in self._arm.joint_names])
-        return float(np.linalg.norm(tip - goal))
+        end_effector = self._arm.chain.forward([position[name] for name in self._arm.joint_names])
+        return float(np.linalg.norm(end_effector - goal))
 
 
 def demo(options: argparse.Namespace) -> int:
@@ -196,10 +197,10 @@ def draw_goals(arm: Arm, spec: PolicySpec, number: int, seed: int) -> Array:
     inside = dataclasses.replace(arm, goal_low=low, goal_high=high)
     backend = make_backend("bullet", inside, gravity=False)
     try:
-        tips = GoalSampler(backend).draw(np.random.default_rng(seed), number)[1]
+        end_effectors = GoalSampler(backend).draw(np.random.default_rng(seed), number)[1]
     finally:
         backend.close()
-    return tips[:, :3]
+    return end_effectors[:, :3]
 
 
 def start_nodes(

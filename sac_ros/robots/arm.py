@@ -44,7 +44,7 @@ class Arm:
         urdf: the robot's description.
         base_link: frame of goals and of the end effector's pose.
         tip_link: the end effector, whose origin reaches for the goal.
-        joint_names: [n] the joints from base to tip.
+        joint_names: [n] the joints from base to end_effector.
         position_limit: [n, 2] rad; ±π where the URDF has none (`continuous`).
         velocity_limit: [n] rad/s.
         torque_limit: [n] N·m, never above the URDF's effort limit.
@@ -56,7 +56,7 @@ class Arm:
         goal_low, goal_high: [3] m, corners of the goal box in `base_link`.
         stop_damping: [n] N·m·s/rad of a controlled stop.
         brake_limit: [n] N·m, the most that a stop brakes with.
-        chain: kinematics from base to tip.
+        chain: kinematics from base to end_effector.
         bodies: what the joints move.
         origin: where each value came from, by its attribute's name.
         notes: sentences on what was found odd and how it is taken.
@@ -222,10 +222,10 @@ class _Builder:
     def arm(self) -> Arm:
         urdf, given = self._urdf, self._given
         base = str(given.get("base_link") or urdf.root_link)
-        tip = str(given.get("tip_link") or urdf.only_tip(base))
-        path = urdf.path(base, tip)
+        end_effector = str(given.get("tip_link") or urdf.only_tip(base))
+        path = urdf.path(base, end_effector)
         joints = [joint for joint in path if joint.moving]
-        self._check_joints(joints, base, tip)
+        self._check_joints(joints, base, end_effector)
         names, n = tuple(joint.name for joint in joints), len(joints)
         self._note_fixed(names)
         bodies = Bodies.of(urdf, names, self._notes.append)
@@ -274,7 +274,7 @@ class _Builder:
             reference=self._reference,
             urdf=urdf,
             base_link=base,
-            tip_link=tip,
+            tip_link=end_effector,
             joint_names=names,
             position_limit=position_limit,
             velocity_limit=velocity_limit,
@@ -294,14 +294,16 @@ class _Builder:
             notes=tuple(self._notes),
         )
 
-    def _check_joints(self, joints: Sequence[UrdfJoint], base: str, tip: str) -> None:
+    def _check_joints(self, joints: Sequence[UrdfJoint], base: str, end_effector: str) -> None:
         where = f"URDF {self._urdf.source}"
         if not joints:
-            raise ConfigurationError(f"{where}: no joint between {base!r} and {tip!r} moves")
+            raise ConfigurationError(
+                f"{where}: no joint between {base!r} and {end_effector!r} moves"
+            )
         if len(joints) > _MAXIMUM_JOINTS:
             raise ConfigurationError(
                 f"{where}: an arm must have at most {_MAXIMUM_JOINTS} joints; from {base!r} to "
-                f"{tip!r} there are {len(joints)}"
+                f"{end_effector!r} there are {len(joints)}"
             )
         for joint in joints:
             if joint.kind == "prismatic":

@@ -103,7 +103,7 @@ class Defaults:
             (4 * _SAMPLES, len(low)),
         )  # fmt: skip
         frames = self.chain.frames_at(positions)
-        ahead, aside, up = frames.tip.T / self._reach
+        ahead, aside, up = frames.end_effector.T / self._reach
         good = (
             above_table(frames)
             & _spread(frames, 0.1 * self._reach)
@@ -129,29 +129,29 @@ class Defaults:
         Raises:
             ConfigurationError: the arm has hardly any such places.
         """
-        tip = self.frames.tip
+        end_effector = self.frames.end_effector
         ahead = self.chain.forward(home)[:2]
         ahead = ahead / max(float(np.linalg.norm(ahead)), 1e-9)
-        radius = np.linalg.norm(tip[:, :2], axis=-1)
-        inside = above_table(self.frames) & (tip[:, :2] @ ahead > np.cos(_FRONT) * radius)
+        radius = np.linalg.norm(end_effector[:, :2], axis=-1)
+        inside = above_table(self.frames) & (end_effector[:, :2] @ ahead > np.cos(_FRONT) * radius)
         if inside.sum() < 50:
             raise ConfigurationError(
                 f"{self.source}: the end effector is above z = 0 and in front in only "
                 f"{inside.mean():.1%} of the configurations; give `goal_low` and `goal_high`"
             )
-        low, high = np.percentile(tip[inside], (15.0, 85.0), axis=0)
+        low, high = np.percentile(end_effector[inside], (15.0, 85.0), axis=0)
         return low.round(3), high.round(3)
 
     @property
     def _reach(self) -> float:
         """m, the largest distance of the end effector from the first joint's axis in the plane."""
-        tip: Array = self.frames.tip
-        return float(np.percentile(np.linalg.norm(tip[:, :2], axis=-1), 99.0))
+        end_effector: Array = self.frames.end_effector
+        return float(np.percentile(np.linalg.norm(end_effector[:, :2], axis=-1), 99.0))
 
 
 def above_table(frames: Frames) -> NDArray[np.bool_]:
     """[...] whether every frame after the first is `TABLE_CLEARANCE` above the table or more."""
-    heights = np.concatenate((frames.origin[..., 1:, 2], frames.tip[..., 2:]), axis=-1)
+    heights = np.concatenate((frames.origin[..., 1:, 2], frames.end_effector[..., 2:]), axis=-1)
     return np.asarray(np.all(heights >= TABLE_CLEARANCE, axis=-1))
 
 
@@ -160,7 +160,7 @@ def _spread(frames: Frames, distance: float) -> NDArray[np.bool_]:
 
     Half of their largest distance is enough: the frames of a wrist are never far apart.
     """
-    places = np.concatenate((frames.origin, frames.tip[:, None]), axis=1)
+    places = np.concatenate((frames.origin, frames.end_effector[:, None]), axis=1)
     apart = np.linalg.norm(places[:, :, None] - places[:, None], axis=-1)
     far = apart[:, np.triu(np.ones(apart.shape[1:], dtype=bool), k=3)]
     return np.asarray(np.all(far >= np.minimum(distance, 0.5 * far.max(axis=0)), axis=-1))

@@ -111,7 +111,7 @@ class Bodies:
         """
         z = chain.axes(frames)
         mass = like(self.mass, z)[:, None]
-        # Row i of the sum takes the bodies from i to the tip.
+        # Row i of the sum takes the bodies from i to the end effector.
         outwards = like(np.triu(np.ones((len(self.mass),) * 2)), z)
         lever = outwards @ (mass * self._centres(frames)) - (outwards @ mass) * frames.origin
         return GRAVITY * (z[..., 0] * lever[..., 1] - z[..., 1] * lever[..., 0])

@@ -43,14 +43,14 @@ class Frames(NamedTuple):
     Attributes:
         rotation: [..., n, 3, 3].
         origin: [..., n, 3] m.
-        tip_rotation: [..., 3, 3].
-        tip: [..., 3] m.
+        end_effector_rotation: [..., 3, 3].
+        end_effector: [..., 3] m.
     """
 
     rotation: Any
     origin: Any
-    tip_rotation: Any
-    tip: Any
+    end_effector_rotation: Any
+    end_effector: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,8 @@ class Chain:
     """A serial chain of n revolute joints, from a base frame to an end effector.
 
     Joint i turns by q_i about `axis[i]` in a frame that `rotation[i]`, `translation[i]` place in
-    the frame before it; `tip_rotation`, `tip_translation` lead from the last joint to the tip:
+    the frame before it; `end_effector_rotation`, `end_effector_translation` lead from the last
+    joint to the end effector:
 
         T_0..i(q) = T_0..i-1 · [rotation_i | translation_i] · exp(q_i [axis_i]×)
 
@@ -68,15 +69,15 @@ class Chain:
         rotation: [n, 3, 3].
         translation: [n, 3] m.
         axis: [n, 3] unit vectors.
-        tip_rotation: [3, 3].
-        tip_translation: [3] m.
+        end_effector_rotation: [3, 3].
+        end_effector_translation: [3] m.
     """
 
     rotation: Array
     translation: Array
     axis: Array
-    tip_rotation: Array
-    tip_translation: Array
+    end_effector_rotation: Array
+    end_effector_translation: Array
 
     @classmethod
     def of(cls, path: Sequence[UrdfJoint]) -> Chain:
@@ -95,8 +96,8 @@ class Chain:
 
     def forward(self, position: ArrayLike) -> Array:
         """The end effector's position in the base frame, [..., 3] m, of positions [..., n] rad."""
-        tip: Array = self.frames_at(position).tip
-        return tip
+        end_effector: Array = self.frames_at(position).end_effector
+        return end_effector
 
     def frames_at(self, position: ArrayLike) -> Frames:
         """`frames` for joint positions [..., n] rad in numpy."""
@@ -127,8 +128,8 @@ class Chain:
         return Frames(
             xp.stack(rotations, -3),
             xp.stack(origins, -2),
-            rotation @ like(self.tip_rotation, sine),
-            origin + rotation @ like(self.tip_translation, sine),
+            rotation @ like(self.end_effector_rotation, sine),
+            origin + rotation @ like(self.end_effector_translation, sine),
         )
 
     def axes(self, frames: Frames) -> Any:
@@ -143,7 +144,7 @@ class Chain:
         with z_i the axis and o_i the origin of joint i, and x the end effector.
         """
         z = self.axes(frames)
-        linear = cross(z, frames.tip[..., None, :] - frames.origin)
+        linear = cross(z, frames.end_effector[..., None, :] - frames.origin)
         return namespace(z).concatenate((linear, z), -1).swapaxes(-1, -2)
 
 

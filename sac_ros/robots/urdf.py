@@ -190,7 +190,7 @@ class Urdf:
         return next(link for link in self.links if link not in self.joint_above)
 
     def only_tip(self, base_link: str) -> str:
-        """The tip of the one arm that starts at `base_link`.
+        """The end effector of the one arm that starts at `base_link`.
 
         The arm is the longest sequence of revolute joints; a gripper's sliding and following
         joints do not count, nor does a joint that others follow, nor do the fingers of a hand,

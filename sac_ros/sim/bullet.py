@@ -119,8 +119,8 @@ class BulletBackend(Backend):
         self._joints = list(range(arm.joints))
         self._bodies = arm.bodies
         chain = arm.chain
-        rpy = rpy_of(chain.tip_rotation).tolist()
-        offset = (chain.tip_translation.tolist(), pybullet.getQuaternionFromEuler(rpy))
+        rpy = rpy_of(chain.end_effector_rotation).tolist()
+        offset = (chain.end_effector_translation.tolist(), pybullet.getQuaternionFromEuler(rpy))
         self._tip = None if offset == ([0.0] * 3, (0.0, 0.0, 0.0, 1.0)) else offset
         self._load()
         self._set_joints(JointProperties.of(arm))

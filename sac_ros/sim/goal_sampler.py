@@ -12,7 +12,7 @@ from sac_ros.utils.errors import ConfigurationError
 
 Array = NDArray[np.float64]
 
-_BLOCK = 64  # configurations tried at once; about one in twelve has its tip in the iiwa's goal box
+_BLOCK = 64  # configurations tried at once; of the iiwa's about one in twelve is in the goal box
 _MOST_BLOCKS = 300  # without a single one: the goal box cannot be reached
 _MOST_STARTS = 2000  # the same for starts near home
 
@@ -36,13 +36,13 @@ class GoalSampler:
             ConfigurationError: no configuration is found in the goal box.
         """
         positions: list[Array] = []
-        tips: list[Array] = []
+        end_effectors: list[Array] = []
         blocks = 0  # since the last find
         while len(positions) < number:
             blocks += 1
             for position in self._in_box(rng):
                 if len(positions) < number and not self._backend.contacts(position):
-                    tips.append(np.array(self._backend.read()[2 * len(position) :]))
+                    end_effectors.append(np.array(self._backend.read()[2 * len(position) :]))
                     positions.append(position)
                     blocks = 0
             if blocks >= _MOST_BLOCKS:
@@ -52,7 +52,7 @@ class GoalSampler:
                     f"effector {arm.tip_link!r} in the goal box {arm.goal_low.tolist()} to "
                     f"{arm.goal_high.tolist()} m; tried {blocks * _BLOCK}"
                 )
-        return np.array(positions), np.array(tips)
+        return np.array(positions), np.array(end_effectors)
 
     def draw_start(self, rng: np.random.Generator, home: Array, spread: float | None) -> Array:
         """A configuration [n] rad without self-collision, off the table, to start from.
@@ -86,7 +86,7 @@ class GoalSampler:
     def _in_box(self, rng: np.random.Generator) -> Array:
         arm = self._backend.arm
         q = rng.uniform(self._low, self._high, size=(_BLOCK, arm.joints))
-        tip = arm.chain.forward(q)
-        inside = np.all((tip >= arm.goal_low) & (tip <= arm.goal_high), axis=-1)
+        end_effector = arm.chain.forward(q)
+        inside = np.all((end_effector >= arm.goal_low) & (end_effector <= arm.goal_high), axis=-1)
         inside[inside] = above_table(arm.chain.frames_at(q[inside]))
         return q[inside]

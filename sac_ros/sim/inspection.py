@@ -121,7 +121,7 @@ def _reachable_fraction(arm: Arm, rng: np.random.Generator) -> float:
         for _ in range(_ITERATIONS):
             frames = arm.chain.frames_at(q)
             jacobian = arm.chain.jacobian(frames)[:, :3]
-            error = (missing - frames.tip)[..., None]
+            error = (missing - frames.end_effector)[..., None]
             square = jacobian @ jacobian.mT + _DAMPING**2 * np.eye(3)
             change = (jacobian.mT @ np.linalg.solve(square, error))[..., 0]
             q = np.clip(q + np.clip(change, -_LONGEST_STEP, _LONGEST_STEP), low, high)
@@ -172,9 +172,9 @@ def _differences(arm: Arm, backend: Backend, positions: Array) -> dict[str, floa
         matrix = arm.bodies.mass_matrix(arm.chain, frames) + np.diag(arm.armature)
         gravity = arm.bodies.gravity_torque(arm.chain, frames)
         backend.reset(q)
-        tip = np.array(backend.read()[2 * n : 2 * n + 3])
+        end_effector = np.array(backend.read()[2 * n : 2 * n + 3])
         for key, one, other, scale in (
-            ("tip_m", tip, frames.tip, 1.0),
+            ("tip_m", end_effector, frames.end_effector, 1.0),
             ("mass_matrix", backend.mass_matrix(q), matrix, np.abs(matrix).max()),
             ("gravity", backend.gravity_torque(q), gravity, max(1.0, np.abs(gravity).max())),
         ):

@@ -46,7 +46,12 @@ class MockBackend(Backend):
 
     def read(self) -> list[float]:
         frames = self.arm.chain.frames_at(self._position)
-        return [*self._position, *self._velocity, *frames.tip, *quaternion_of(frames.tip_rotation)]
+        return [
+            *self._position,
+            *self._velocity,
+            *frames.end_effector,
+            *quaternion_of(frames.end_effector_rotation),
+        ]
 
     def set_properties(self, bodies: Bodies, joints: JointProperties) -> None:
         self._bodies, self._properties = bodies, joints

@@ -133,8 +133,8 @@ class MujocoBackend(Backend):
             )
         last, chain = bodies[self._names[-1]], self.arm.chain
         quaternion = np.zeros(4)
-        mujoco.mju_mat2Quat(quaternion, chain.tip_rotation.ravel())
-        last.add_site(name=_TIP, pos=chain.tip_translation, quat=quaternion)
+        mujoco.mju_mat2Quat(quaternion, chain.end_effector_rotation.ravel())
+        last.add_site(name=_TIP, pos=chain.end_effector_translation, quat=quaternion)
         self.model = spec.compile()
 
     def _body(self, name: str, bodies: dict[str, mujoco.MjsBody]) -> str:

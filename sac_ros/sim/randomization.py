@@ -102,14 +102,16 @@ def _centre(world: World, value: Array) -> None:
 
 def _payload(world: World, value: Array) -> None:
     if value > 0.0:
-        world.bodies = world.bodies.with_payload(float(value), world.arm.chain.tip_translation)
+        world.bodies = world.bodies.with_payload(
+            float(value), world.arm.chain.end_effector_translation
+        )
 
 
 def _declared_payload(world: World, value: Array) -> None:
     _payload(world, value)
     if value > 0.0:
-        tip = world.arm.chain.tip_translation
-        world.declared = world.declared.with_payload(float(value), tip)
+        end_effector = world.arm.chain.end_effector_translation
+        world.declared = world.declared.with_payload(float(value), end_effector)
 
 
 def _joints(name: str, scale: bool = False) -> Callable[[World, Array], None]:

@@ -54,7 +54,7 @@ class SimDriver:
     """
 
     def __init__(self, arm: Arm, config: DriverConfig) -> None:
-        """Puts `arm` at its home posture."""
+        """Puts `arm` at its home configuration."""
         period = 1.0 / config.rate
         self._arm = arm
         self._config = config

@@ -304,7 +304,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
                 cosine=np.cos(position),
                 velocity_fraction=state[..., n : 2 * n] / self.arm.velocity_limit,
                 goal=goals,
-                tip=state[..., 2 * n : 2 * n + 3],
+                end_effector=state[..., 2 * n : 2 * n + 3],
                 previous_action=previous_action,
             )
         )

@@ -42,7 +42,7 @@ class ReachReward:
         "weight of the squared excess over 80 % of a velocity limit, linear beyond the limit",
         minimum=0.0,
     )
-    posture: float = setting(
+    configuration: float = setting(
         3.0, "weight of the squared distance of the joints from home", minimum=0.0
     )
     action_change: float = setting(2.0, "weight of the squared change of the action", minimum=0.0)
@@ -104,7 +104,7 @@ class ReachTask(Task):
             state.cosine,
             state.velocity_fraction,
             state.goal,
-            state.goal - state.tip,
+            state.goal - state.end_effector,
             state.previous_action,
         ]
 
@@ -124,9 +124,9 @@ class ReachTask(Task):
         Overspeed costs its square up to the limit, and in proportion beyond: an arm that explores
         reaches three times the limit, and the square of that, ten times all other terms together,
         is all that the critics would learn.
-        The posture term chooses among the many postures that reach a goal; without it a redundant
-        arm drifts into its joint limits from goal to goal. Its slope must not fall on the way:
-        with 1 − cos, flat at π, a wrist that had turned over stayed at its stop.
+        The configuration term chooses among the many configurations that reach a goal; without it
+        a redundant arm drifts into its joint limits from goal to goal. Its slope must not fall on
+        the way: with 1 − cos, flat at π, a wrist that had turned over stayed at its stop.
         """
         w, after, n = self.weights, next_observation, self.arm.joints
         speed = np.abs(after[..., self.columns("joint_velocity")])
@@ -142,7 +142,7 @@ class ReachTask(Task):
             self.goal_reward(after)
             - w.velocity * _sum_squares(speed) / n
             - w.overspeed * (_sum_squares(fast) - _sum_squares(beyond))
-            - 0.5 * w.posture * _sum_squares(from_home) / n
+            - 0.5 * w.configuration * _sum_squares(from_home) / n
             - w.action_change * _sum_squares(change) / n
         )
 
@@ -162,18 +162,20 @@ class ReachTask(Task):
         return achieved
 
     def set_goal(self, observation: Float32, goal: Float32) -> None:
-        """Exact, since a goal moves nothing: neither the dynamics nor the tip depend on it."""
+        """Exact, since a goal moves nothing: neither dynamics nor end effector depend on it."""
         goals, offsets = self.goal(observation), observation[..., self.columns("goal_offset")]
         # Column by column: numpy takes three times as long over rows of three.
         for column in range(3):
             offsets[..., column] += goal[..., column] - goals[..., column]
             goals[..., column] = goal[..., column]
 
-    def goal_at(self, tip: NDArray[np.float64]) -> NDArray[np.float64]:
-        return tip[..., :3]
+    def goal_at(self, end_effector: NDArray[np.float64]) -> NDArray[np.float64]:
+        return end_effector[..., :3]
 
-    def error(self, goal: NDArray[np.float64], tip: NDArray[np.float64]) -> NDArray[np.float64]:
-        offset = goal - tip[..., :3]
+    def error(
+        self, goal: NDArray[np.float64], end_effector: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        offset = goal - end_effector[..., :3]
         return np.sqrt(_sum_squares(offset))
 
     def goal_bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -29,7 +29,7 @@ class State(NamedTuple):
         sine, cosine: [..., n] of the joint positions.
         velocity_fraction: [..., n] joint velocities over their limits.
         goal: [..., k].
-        tip: [..., 3] m, the end effector in the base frame.
+        end_effector: [..., 3] m, the end effector in the base frame.
         previous_action: [..., n] in −1..1.
     """
 
@@ -37,7 +37,7 @@ class State(NamedTuple):
     cosine: Any
     velocity_fraction: Any
     goal: Any
-    tip: Any
+    end_effector: Any
     previous_action: Any
 
 
@@ -106,11 +106,13 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def goal_at(self, tip: NDArray[np.float64]) -> NDArray[np.float64]:
+    def goal_at(self, end_effector: NDArray[np.float64]) -> NDArray[np.float64]:
         """The goals [..., k] that an end effector at [..., 7] (m, quaternion) has reached."""
 
     @abstractmethod
-    def error(self, goal: NDArray[np.float64], tip: NDArray[np.float64]) -> NDArray[np.float64]:
+    def error(
+        self, goal: NDArray[np.float64], end_effector: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """How far [...] the end effector at [..., 7] is from goals [..., k], in `goal_unit`."""
 
     def goal_marker(self, goal: NDArray[np.float64]) -> NDArray[np.float64]:

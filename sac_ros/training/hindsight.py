@@ -10,7 +10,7 @@ from sac_ros.tasks.task import Task
 
 Float32 = NDArray[np.float32]
 
-# Goals "near" the tip are up to so far from it, in the unit of the goals: m.
+# Goals "near" the end effector are up to so far from it, in the unit of the goals: m.
 NEAR = 0.08
 
 
@@ -21,10 +21,10 @@ class HindsightRelabeler:
     under a fresh goal from the same distribution, its reward computed anew, is then as true a
     sample of the task as the recorded one.
 
-    Under such goals the tip is nearly always far away, while what counts in the end is the last
-    centimetre. So more and more transitions get a goal near their own tip, as in hindsight replay
-    (Andrychowicz et al. 2017): none at first, when they would slow the way there down, and
-    `near_probability` of all from the middle of the training on.
+    Under such goals the end effector is nearly always far away, while what counts in the end is
+    the last centimetre. So more and more transitions get a goal near their own end effector, as in
+    hindsight replay (Andrychowicz et al. 2017): none at first, when they would slow the way there
+    down, and `near_probability` of all from the middle of the training on.
     """
 
     def __init__(

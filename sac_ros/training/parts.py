@@ -37,8 +37,8 @@ def make_relabeler(config: TrainConfig, env: ArmVectorEnv) -> HindsightRelabeler
     Raises:
         ConfigurationError: the arm reaches none.
     """
-    tips = env.samplers[0].draw(np.random.default_rng([config.seed, 3]), GOAL_POOL)[1]
-    goals = env.task.goal_at(tips).astype(np.float32)
+    end_effectors = env.samplers[0].draw(np.random.default_rng([config.seed, 3]), GOAL_POOL)[1]
+    goals = env.task.goal_at(end_effectors).astype(np.float32)
     return HindsightRelabeler(env.task, goals, config.relabel_probability, config.near_probability)
 
 

@@ -57,7 +57,9 @@ class PolicyGraph(nn.Module):
         sine, cosine = torch.sin(joint_position), torch.cos(joint_position)
         frames = arm.chain.frames(sine, cosine)
         fraction = joint_velocity / like(arm.velocity_limit, joint_velocity)
-        observation = self._task.observe(State(sine, cosine, fraction, goal, frames.tip, state))
+        observation = self._task.observe(
+            State(sine, cosine, fraction, goal, frames.end_effector, state)
+        )
         action = self.actor.deterministic(observation)
         limit = like(arm.torque_limit, action)
         torque = torque_speed_envelope(action, fraction) * like(self._action_scale, action)

@@ -93,9 +93,9 @@ def save_reaching(
     """
     frames: list[Frame] = []
     every = max(1, env.control_rate_hz // 12)
-    _, tips = env.samplers[0].draw(np.random.default_rng(seed), goals)
+    _, end_effectors = env.samplers[0].draw(np.random.default_rng(seed), goals)
     position = env.arm.home
-    for goal in env.task.goal_at(tips):
+    for goal in env.task.goal_at(end_effectors):
         options = {"goal": goal, "joint_position": position}
         observations, infos = env.reset(seed=seed, options=options)
         for step in range(round(1.8 * env.control_rate_hz)):

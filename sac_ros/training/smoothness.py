@@ -3,8 +3,8 @@
 
 Torques are divided by the torque at action 1 of their joint before joints are put together.  In
 newton metres the shoulder drowns every wrist, and relative to the torque limits still does: the
-limits fall by 7 from base to tip, the inertia that a joint moves by 60.  The torque at action 1
-is sized by that inertia, so equal numbers stand for about equally rough motion.
+limits fall by 7 from base to end effector, the inertia that a joint moves by 60.  The torque at
+action 1 is sized by that inertia, so equal numbers stand for about equally rough motion.
 """
 
 from __future__ import annotations

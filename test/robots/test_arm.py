@@ -172,13 +172,15 @@ def test_scales_and_stop_are_computed_from_the_mass_matrix(plain: Arm) -> None:
 
 
 def test_home_is_in_front_and_above_the_table_and_the_goal_box_about_there(plain: Arm) -> None:
-    tip = plain.chain.forward(plain.home)
-    assert tip[0] > 0.0
+    end_effector = plain.chain.forward(plain.home)
+    assert end_effector[0] > 0.0
     assert above_table(plain.chain.frames_at(plain.home))
     assert np.all(plain.goal_low < plain.goal_high)
     drawn = np.random.default_rng(0).uniform(*plain.position_limit.T, (20000, 3))
-    tips = plain.chain.forward(drawn)
-    inside = np.all((tips >= plain.goal_low) & (tips <= plain.goal_high), axis=-1)
+    end_effectors = plain.chain.forward(drawn)
+    inside = np.all(
+        (end_effectors >= plain.goal_low) & (end_effectors <= plain.goal_high), axis=-1
+    )
     assert inside.mean() > 0.01
 
 

@@ -164,7 +164,7 @@ def test_links_lumped_into_one_body_have_their_mass_centre_and_inertia() -> None
 
 def test_a_payload_is_a_point_mass_at_its_place(arm: Arm) -> None:
     load = 1.7  # kg
-    loaded = arm.bodies.with_payload(load, arm.chain.tip_translation)
+    loaded = arm.bodies.with_payload(load, arm.chain.end_effector_translation)
     np.testing.assert_array_equal(loaded.mass[:-1], arm.bodies.mass[:-1])
     for q in positions_of(arm, 5):
         frames = arm.chain.frames_at(q)

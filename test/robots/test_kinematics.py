@@ -28,12 +28,12 @@ def positions_of(arm: Arm, number: int) -> np.ndarray:
 def tips_of_bullet(arm: Arm, positions: np.ndarray) -> np.ndarray:
     """[k, 7] m, quaternion."""
     backend = make_backend("bullet", arm, gravity=False)
-    tips = []
+    end_effectors = []
     for position in positions:
         backend.reset(position)
-        tips.append(backend.read()[2 * arm.joints :])
+        end_effectors.append(backend.read()[2 * arm.joints :])
     backend.close()
-    return np.array(tips)
+    return np.array(end_effectors)
 
 
 def rotation_of_quaternion(q: np.ndarray) -> np.ndarray:
@@ -54,20 +54,20 @@ def arm(request: pytest.FixtureRequest) -> Arm:
 
 def test_the_tip_is_where_bullet_has_it_over_the_whole_joint_range(arm: Arm) -> None:
     positions = positions_of(arm, 200)
-    tips = tips_of_bullet(arm, positions)
+    end_effectors = tips_of_bullet(arm, positions)
     frames = arm.chain.frames_at(positions)
     # Bullet places links through float32 inertial frames.
-    np.testing.assert_allclose(frames.tip, tips[:, :3], atol=1e-6)
-    turned = [rotation_of_quaternion(tip[3:]) for tip in tips]
-    np.testing.assert_allclose(frames.tip_rotation, turned, atol=1e-6)
+    np.testing.assert_allclose(frames.end_effector, end_effectors[:, :3], atol=1e-6)
+    turned = [rotation_of_quaternion(end_effector[3:]) for end_effector in end_effectors]
+    np.testing.assert_allclose(frames.end_effector_rotation, turned, atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_frames_axes_and_fixed_joints_of_any_kind_are_folded_in(tmp_path: Path, seed: int) -> None:
     arm = random_arm(tmp_path, seed)
     positions = np.random.default_rng(seed).uniform(-3.0, 3.0, (50, JOINTS))
-    tips = tips_of_bullet(arm, positions)
-    np.testing.assert_allclose(arm.chain.forward(positions), tips[:, :3], atol=1e-6)
+    end_effectors = tips_of_bullet(arm, positions)
+    np.testing.assert_allclose(arm.chain.forward(positions), end_effectors[:, :3], atol=1e-6)
 
 
 def test_the_jacobian_is_what_finite_differences_say(arm: Arm) -> None:
@@ -76,10 +76,10 @@ def test_the_jacobian_is_what_finite_differences_say(arm: Arm) -> None:
         jacobian = arm.chain.jacobian(arm.chain.frames_at(q))
         before = arm.chain.frames_at(q - step * np.eye(arm.joints))
         after = arm.chain.frames_at(q + step * np.eye(arm.joints))
-        linear = (after.tip - before.tip) / (2 * step)
+        linear = (after.end_effector - before.end_effector) / (2 * step)
         # ω× = Ṙ Rᵀ
-        spin = (after.tip_rotation - before.tip_rotation) / (2 * step)
-        spin = spin @ arm.chain.frames_at(q).tip_rotation.T
+        spin = (after.end_effector_rotation - before.end_effector_rotation) / (2 * step)
+        spin = spin @ arm.chain.frames_at(q).end_effector_rotation.T
         angular = np.stack([spin[:, 2, 1], spin[:, 0, 2], spin[:, 1, 0]], axis=-1)
         np.testing.assert_allclose(jacobian, np.hstack([linear, angular]).T, atol=1e-8)
 
@@ -111,7 +111,7 @@ def test_one_position_and_any_batch_of_it_give_the_same_tip(arm: Arm) -> None:
 def test_the_frames_start_at_the_first_joint_and_keep_their_distances(arm: Arm) -> None:
     def places(q: np.ndarray) -> np.ndarray:
         frames = arm.chain.frames_at(q)
-        return np.vstack([frames.origin, frames.tip])
+        return np.vstack([frames.origin, frames.end_effector])
 
     frames = places(arm.home)
     assert frames.shape == (arm.joints + 1, 3)

@@ -108,7 +108,7 @@ def test_a_file_knows_its_directory_and_a_text_has_none(tmp_path: Path) -> None:
     assert Urdf.from_text(PLAIN, "plain").directory is None
 
 
-# ---- the tip -----------------------------------------------------------------------------------
+# ---- the end effector -----------------------------------------------------------------------
 
 
 def more(*links: tuple[str, str]) -> str:
@@ -131,23 +131,23 @@ def finger(name: str, mimic: bool = False) -> str:
 
 
 @pytest.mark.parametrize(
-    ("extra", "tip"),
+    ("extra", "end_effector"),
     [
         ("", "hand"),  # the only end
         (more(("gripper", "hand")), "gripper"),
         (finger("left") + finger("right", mimic=True), "hand"),  # a gripper's do not count
         (more(("camera", "hand"), ("screw", "hand")), "forearm"),  # neither end, nor the other
         (more(("camera", "hand"), ("tool0", "hand")), "tool0"),
-        (more(("camera", "hand"), ("my_tcp", "hand"), ("tip", "my_tcp")), "my_tcp"),
+        (more(("camera", "hand"), ("my_tcp", "hand"), ("end_effector", "my_tcp")), "my_tcp"),
         (more(("flange", "hand"), ("tcp", "flange"), ("camera", "hand")), "tcp"),
         (more(("left_tcp", "hand"), ("right_tcp", "hand"), ("flange", "hand")), "flange"),
         (more(("tool0", "base")), "hand"),  # not behind the last joint
     ],
 )
 def test_the_tip_is_a_tool_frame_by_its_name_else_the_only_end_else_what_turns_last(
-    extra: str, tip: str
+    extra: str, end_effector: str
 ) -> None:
-    assert Urdf.from_text(spoilt(extra=extra), "plain").only_tip("base") == tip
+    assert Urdf.from_text(spoilt(extra=extra), "plain").only_tip("base") == end_effector
 
 
 def second_arm() -> str:
@@ -176,16 +176,18 @@ def test_a_base_that_no_revolute_joint_starts_at_is_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "tip", "words"),
+    ("base", "end_effector", "words"),
     [
         ("moon", "hand", r"base_link must be a link of plain \(base, column,.*; got 'moon'"),
         ("base", "moon", r"tip_link must be a link of plain \(base, column,.*; got 'moon'"),
         ("hand", "base", "no joints of plain lead from base_link 'hand' to tip_link 'base'"),
     ],
 )
-def test_a_path_that_is_none_is_refused_with_its_links(base: str, tip: str, words: str) -> None:
+def test_a_path_that_is_none_is_refused_with_its_links(
+    base: str, end_effector: str, words: str
+) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        Urdf.from_text(PLAIN, "plain").path(base, tip)
+        Urdf.from_text(PLAIN, "plain").path(base, end_effector)
 
 
 # ---- what is refused ---------------------------------------------------------------------------

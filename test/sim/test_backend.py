@@ -57,7 +57,7 @@ def state(backend: Backend) -> tuple[np.ndarray, np.ndarray]:
     return row[:n], row[n : 2 * n]
 
 
-def tip(backend: Backend) -> np.ndarray:
+def end_effector(backend: Backend) -> np.ndarray:
     return np.array(backend.read()[2 * backend.arm.joints :])
 
 
@@ -84,9 +84,9 @@ def test_all_worlds_have_the_same_kinematics_mass_matrix_and_gravity(
     for q in positions_of(worlds[0].arm, 25):
         for world in worlds:
             world.reset(q)
-        alike(worlds, lambda world: tip(world)[:3], 1e-6)
+        alike(worlds, lambda world: end_effector(world)[:3], 1e-6)
         # q and −q are one rotation.
-        turned = [np.outer(tip(world)[3:], tip(world)[3:]) for world in worlds]
+        turned = [np.outer(end_effector(world)[3:], end_effector(world)[3:]) for world in worlds]
         np.testing.assert_allclose(turned[1], turned[0], atol=1e-6)
         np.testing.assert_allclose(turned[2], turned[0], atol=1e-6)
         alike(worlds, lambda world, q=q: world.mass_matrix(q), 1e-6)
@@ -102,7 +102,7 @@ def test_all_worlds_take_other_masses_and_resistances_again_and_again(
     for _ in range(4):  # an engine that keeps something of the bodies before shows it here
         bodies = arm.bodies.scaled(rng.uniform(0.7, 1.5, arm.joints))
         bodies = bodies.shifted(rng.uniform(-0.02, 0.02, (arm.joints, 3)))
-        bodies = bodies.with_payload(rng.uniform(0.5, 3.0), arm.chain.tip_translation)
+        bodies = bodies.with_payload(rng.uniform(0.5, 3.0), arm.chain.end_effector_translation)
         joints = JointProperties(*rng.uniform(0.0, 1.0, (3, arm.joints)))
         expected = bodies.mass_matrix(arm.chain, arm.chain.frames_at(q))
         expected = expected + np.diag(joints.armature)
@@ -216,12 +216,12 @@ def test_without_gravity_zero_torque_stands_still_and_with_it_the_arm_falls(
     make: Make, name: str
 ) -> None:
     still, falling = make(name), make(name, gravity=True)
-    height = tip(still)[2]
+    height = end_effector(still)[2]
     for world in (still, falling):
         world.step([0.0] * 7, 200)
     np.testing.assert_allclose(state(still)[0], IIWA.home, atol=1e-9)
     np.testing.assert_allclose(state(still)[1], 0.0, atol=1e-9)
-    assert tip(falling)[2] < height - 0.1
+    assert end_effector(falling)[2] < height - 0.1
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -260,7 +260,7 @@ def test_reset_places_every_joint_with_its_velocity(make: Make, name: str) -> No
     position, velocity = np.linspace(-0.6, 0.6, 7), np.linspace(0.3, -0.3, 7)
     world.reset(position, velocity)
     np.testing.assert_allclose(state(world), [position, velocity], atol=1e-15)
-    np.testing.assert_allclose(tip(world)[:3], IIWA.chain.forward(position), atol=1e-6)
+    np.testing.assert_allclose(end_effector(world)[:3], IIWA.chain.forward(position), atol=1e-6)
     world.reset(position)
     np.testing.assert_array_equal(state(world)[1], np.zeros(7))
 
@@ -411,5 +411,7 @@ def test_a_continuous_arm_with_fixed_links_before_its_base_is_the_same_in_both_w
     one, other = make("bullet", arm), make("mujoco", arm)
     for world in (one, other):
         world.reset([0.4, 0.5, 0.6])
-    np.testing.assert_allclose(tip(one)[:3], tip(other)[:3], atol=1e-6)
-    np.testing.assert_allclose(tip(one)[:3], arm.chain.forward([0.4, 0.5, 0.6]), atol=1e-6)
+    np.testing.assert_allclose(end_effector(one)[:3], end_effector(other)[:3], atol=1e-6)
+    np.testing.assert_allclose(
+        end_effector(one)[:3], arm.chain.forward([0.4, 0.5, 0.6]), atol=1e-6
+    )

@@ -172,14 +172,14 @@ def test_info_tells_the_state_that_the_observation_encodes(arm_env: MakeEnv) -> 
     action = np.full(7, 0.3, dtype=np.float32)
     for _ in range(5):
         observation, *_, info = env.step(action)
-    tip = IIWA.chain.forward(info["joint_position"])
-    state = np.concatenate([info["joint_position"], info["joint_velocity"], tip])
+    end_effector = IIWA.chain.forward(info["joint_position"])
+    state = np.concatenate([info["joint_position"], info["joint_velocity"], end_effector])
     expected = env.rows.observe(state, info["goal"], action)
     np.testing.assert_allclose(observation, expected, atol=1e-6)
-    assert info["distance"] == pytest.approx(np.linalg.norm(info["goal"] - tip), abs=1e-6)
+    assert info["distance"] == pytest.approx(np.linalg.norm(info["goal"] - end_effector), abs=1e-6)
     np.testing.assert_array_equal(info["true_state"][:7], info["joint_position"])
     np.testing.assert_array_equal(info["true_state"][7:14], info["joint_velocity"])
-    np.testing.assert_allclose(info["true_state"][14:17], tip, atol=1e-6)
+    np.testing.assert_allclose(info["true_state"][14:17], end_effector, atol=1e-6)
 
 
 def test_success_is_half_a_second_at_the_goal_and_slow(arm_env: MakeEnv) -> None:
@@ -241,12 +241,12 @@ def test_every_episode_starts_at_rest_near_home_with_a_goal_in_the_box(arm_env: 
     assert len(np.unique(goals, axis=0)) == 40
 
 
-def test_options_take_the_place_of_drawn_goal_and_posture(arm_env: MakeEnv) -> None:
+def test_options_take_the_place_of_drawn_goal_and_configuration(arm_env: MakeEnv) -> None:
     env = arm_env()
-    goal, posture = np.array([0.5, 0.1, 0.3]), np.full(7, 0.2)
-    _, info = env.reset(seed=0, options={"goal": goal, "joint_position": posture})
+    goal, configuration = np.array([0.5, 0.1, 0.3]), np.full(7, 0.2)
+    _, info = env.reset(seed=0, options={"goal": goal, "joint_position": configuration})
     np.testing.assert_array_equal(info["goal"], goal)
-    np.testing.assert_allclose(info["joint_position"], posture)
+    np.testing.assert_allclose(info["joint_position"], configuration)
 
 
 @pytest.mark.parametrize("backend", WORLDS)

@@ -29,22 +29,22 @@ def test_every_goal_is_the_tip_of_a_configuration_in_the_limits_that_touches_not
     backend: Backend,
 ) -> None:
     arm = backend.arm
-    positions, tips = GoalSampler(backend).draw(np.random.default_rng(2), 100)
+    positions, end_effectors = GoalSampler(backend).draw(np.random.default_rng(2), 100)
     assert positions.shape == (100, arm.joints)
-    assert tips.shape == (100, 7)
+    assert end_effectors.shape == (100, 7)
     assert np.all((positions > arm.position_limit[:, 0]) & (positions < arm.position_limit[:, 1]))
-    assert np.all((tips[:, :3] >= arm.goal_low) & (tips[:, :3] <= arm.goal_high))
+    assert np.all((end_effectors[:, :3] >= arm.goal_low) & (end_effectors[:, :3] <= arm.goal_high))
     frames = arm.chain.frames_at(positions)
     assert frames.origin[:, 1:, 2].min() >= TABLE_CLEARANCE
-    assert tips[:, 2].min() >= TABLE_CLEARANCE
-    np.testing.assert_allclose(frames.tip, tips[:, :3], atol=1e-6)
+    assert end_effectors[:, 2].min() >= TABLE_CLEARANCE
+    np.testing.assert_allclose(frames.end_effector, end_effectors[:, :3], atol=1e-6)
     assert not any(backend.contacts(position) for position in positions)
 
 
 def test_goals_fill_the_box_and_do_not_cluster_in_a_corner(backend: Backend) -> None:
     arm = backend.arm
-    _, tips = GoalSampler(backend).draw(np.random.default_rng(3), 200)
-    share = (tips[:, :3] - arm.goal_low) / (arm.goal_high - arm.goal_low)
+    _, end_effectors = GoalSampler(backend).draw(np.random.default_rng(3), 200)
+    share = (end_effectors[:, :3] - arm.goal_low) / (arm.goal_high - arm.goal_low)
     assert np.all(share.min(axis=0) < 0.15)
     assert np.all(share.max(axis=0) > 0.85)
 

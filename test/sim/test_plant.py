@@ -19,7 +19,7 @@ ARM = load_arm("iiwa")
 N = ARM.joints
 SUBSTEPS = 10  # 20 ms
 ZERO = np.zeros(N)
-LOAD = ARM.bodies.with_payload(3.0, ARM.chain.tip_translation)
+LOAD = ARM.bodies.with_payload(3.0, ARM.chain.end_effector_translation)
 Make = Callable[..., Plant]
 
 

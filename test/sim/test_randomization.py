@@ -18,7 +18,7 @@ from sac_ros.utils.errors import ConfigurationError
 
 ARM = load_arm("iiwa")
 PLAIN = World.of(ARM)
-TIP = ARM.chain.tip_translation
+TIP = ARM.chain.end_effector_translation
 
 
 def draw(ranges: dict[str, Any], seed: int = 0) -> World:

@@ -29,18 +29,22 @@ def task(**weights: float) -> ReachTask:
 
 
 def observed(
-    position: np.ndarray, speed: np.ndarray, goal: np.ndarray, tip: np.ndarray, action: np.ndarray
+    position: np.ndarray,
+    speed: np.ndarray,
+    goal: np.ndarray,
+    end_effector: np.ndarray,
+    action: np.ndarray,
 ) -> np.ndarray:
     """Observations as float32, `speed` over the velocity limits."""
-    state = State(np.sin(position), np.cos(position), speed, goal, tip, action)
+    state = State(np.sin(position), np.cos(position), speed, goal, end_effector, action)
     return task().observe(state).astype(np.float32)
 
 
 def transition(
     distance: float = 0.3, speed: float = 0.9, change: float = 0.4, bend: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """After a step: the tip at `distance` of the goal, all joints at `speed` of their limit and
-    `bend` rad from home, all actions `change` away from the one before."""
+    """After a step: the end effector at `distance` of the goal, all joints at `speed` of their
+    limit and `bend` rad from home, all actions `change` away from the one before."""
     still, goal = np.zeros(7), np.array([distance, 0.0, 0.0])
     before = observed(still, still, goal, np.zeros(3), still)
     action = np.full(7, change, dtype=np.float32)
@@ -55,7 +59,7 @@ def transition(
         ("closeness", 1.0 / (1.0 + 0.3 / 0.05)),
         ("velocity", -(0.9**2)),
         ("overspeed", -7 * (0.9 - 0.8) ** 2),
-        ("posture", -0.5 * 0.5**2),
+        ("configuration", -0.5 * 0.5**2),
         ("action_change", -(0.4**2)),
     ],
 )
@@ -94,10 +98,13 @@ def test_overspeed_beyond_the_limit_costs_in_proportion(speed: float) -> None:
 def test_the_reward_is_the_formula_of_its_docstring_over_random_transitions() -> None:
     rng = np.random.default_rng(1)
     q, v, a0, a1 = rng.uniform(-2, 2, (4, 50, 7))
-    goal, tip = rng.uniform(-1, 1, (2, 50, 3))
+    goal, end_effector = rng.uniform(-1, 1, (2, 50, 3))
     whole = ReachTask(ARM)
-    before, after = observed(q, v, goal, tip, a0), observed(q + 0.1, v, goal, tip, a1)
-    w, d = whole.weights, np.linalg.norm(goal - tip, axis=1)
+    before, after = (
+        observed(q, v, goal, end_effector, a0),
+        observed(q + 0.1, v, goal, end_effector, a1),
+    )
+    w, d = whole.weights, np.linalg.norm(goal - end_effector, axis=1)
     speed, rms = np.abs(v), np.sqrt((v**2).mean(axis=1))
     bonus = w.closeness + w.stillness / (1 + rms / w.stillness_scale)
     over = np.maximum(0, speed - 0.8) ** 2 - np.maximum(0, speed - 1) ** 2
@@ -107,7 +114,7 @@ def test_the_reward_is_the_formula_of_its_docstring_over_random_transitions() ->
         - w.distance * d
         - w.velocity * (v**2).mean(axis=1)
         - w.overspeed * over.sum(axis=1)
-        - 0.5 * w.posture * (from_home**2).mean(axis=1)
+        - 0.5 * w.configuration * (from_home**2).mean(axis=1)
         - w.action_change * ((a1 - a0) ** 2).mean(axis=1)
     )
     found = whole.reward(before, a1.astype(np.float32), after)
@@ -135,14 +142,14 @@ def test_a_batch_is_rewarded_row_by_row() -> None:
 
 
 @settings(deadline=None)
-@given(old=POINT, new=POINT, tip=POINT)
+@given(old=POINT, new=POINT, end_effector=POINT)
 def test_another_goal_gives_the_observation_under_that_goal(
-    old: tuple[float, ...], new: tuple[float, ...], tip: tuple[float, ...]
+    old: tuple[float, ...], new: tuple[float, ...], end_effector: tuple[float, ...]
 ) -> None:
     rng = np.random.default_rng(0)
     q, v, a = rng.uniform(-1, 1, (3, 5, 7))
-    recorded = observed(q, v, np.tile(old, (5, 1)), np.tile(tip, (5, 1)), a)
-    expected = observed(q, v, np.tile(new, (5, 1)), np.tile(tip, (5, 1)), a)
+    recorded = observed(q, v, np.tile(old, (5, 1)), np.tile(end_effector, (5, 1)), a)
+    expected = observed(q, v, np.tile(new, (5, 1)), np.tile(end_effector, (5, 1)), a)
     task().set_goal(recorded, np.tile(new, (5, 1)).astype(np.float32))
     np.testing.assert_allclose(recorded, expected, atol=1e-6)
 
@@ -173,9 +180,9 @@ def test_an_episode_relabelled_is_the_episode_that_had_that_goal_from_the_start(
 def test_what_was_achieved_is_the_tip_and_a_goal_there_has_no_offset() -> None:
     rng = np.random.default_rng(2)
     q, v, a = rng.uniform(-1, 1, (3, 5, 7))
-    goal, tip = rng.uniform(-1, 1, (2, 5, 3))
-    whole, rows = ReachTask(ARM), observed(q, v, goal, tip, a)
-    np.testing.assert_allclose(whole.achieved(rows), tip, atol=1e-6)
+    goal, end_effector = rng.uniform(-1, 1, (2, 5, 3))
+    whole, rows = ReachTask(ARM), observed(q, v, goal, end_effector, a)
+    np.testing.assert_allclose(whole.achieved(rows), end_effector, atol=1e-6)
     np.testing.assert_allclose(whole.goal(rows), goal, atol=1e-6)
     whole.set_goal(rows, whole.achieved(rows))
     np.testing.assert_allclose(rows[:, whole.columns("goal_offset")], 0.0, atol=1e-6)
@@ -189,11 +196,13 @@ def test_a_goal_that_stays_keeps_every_number() -> None:
 
 
 def test_the_error_is_the_distance_and_a_tip_is_a_goal() -> None:
-    tip = np.array([[0.1, 0.2, 0.3, 0.0, 0.0, 0.0, 1.0], [0.4, 0.2, 0.7, 0.0, 0.0, 0.0, 1.0]])
+    end_effector = np.array(
+        [[0.1, 0.2, 0.3, 0.0, 0.0, 0.0, 1.0], [0.4, 0.2, 0.7, 0.0, 0.0, 0.0, 1.0]]
+    )
     whole = ReachTask(ARM)
-    np.testing.assert_array_equal(whole.goal_at(tip), tip[:, :3])
-    np.testing.assert_allclose(whole.error(np.array([0.1, 0.2, 0.3]), tip), [0.0, 0.5])
-    np.testing.assert_array_equal(whole.goal_marker(tip[:, :3]), tip[:, :3])
+    np.testing.assert_array_equal(whole.goal_at(end_effector), end_effector[:, :3])
+    np.testing.assert_allclose(whole.error(np.array([0.1, 0.2, 0.3]), end_effector), [0.0, 0.5])
+    np.testing.assert_array_equal(whole.goal_marker(end_effector[:, :3]), end_effector[:, :3])
     low, high = whole.goal_bounds()
     np.testing.assert_array_equal([low, high], [ARM.goal_low, ARM.goal_high])
     assert len(whole.goal_fields) == len(low) == 3

@@ -25,7 +25,7 @@ def state(rows: int | None = None) -> State:
         cosine=np.cos(position),
         velocity_fraction=rng.uniform(-2, 2, (*lead, 7)),
         goal=rng.uniform(-1, 1, (*lead, 3)),
-        tip=rng.uniform(-1, 1, (*lead, 3)),
+        end_effector=rng.uniform(-1, 1, (*lead, 3)),
         previous_action=rng.uniform(-1, 1, (*lead, 7)),
     )
 
@@ -38,7 +38,7 @@ def test_every_term_stands_in_its_columns() -> None:
         "joint_position_cos": raw.cosine,
         "joint_velocity": raw.velocity_fraction,
         "goal": raw.goal,
-        "goal_offset": raw.goal - raw.tip,
+        "goal_offset": raw.goal - raw.end_effector,
         "previous_action": raw.previous_action,
     }
     assert list(TASK.terms) == list(expected)

@@ -42,17 +42,19 @@ def policies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Policy]:
 class Loop:
     """A controller and an arm: one state, and the command that answers it, every 2 ms."""
 
-    def __init__(self, policy: Policy, gravity: str, posture: Array, **config: float) -> None:
+    def __init__(
+        self, policy: Policy, gravity: str, configuration: Array, **config: float
+    ) -> None:
         self.now = 1.0
         # A robot that compensates gravity exactly moves as one without gravity.
         pulls = gravity == "policy"
         self._arm = make_backend("bullet", ARM, gravity=pulls, timestep=1.0 / RATE_HZ)
-        self._arm.reset(posture)
+        self._arm.reset(configuration)
         self.controller = PolicyController(policy, SafetyConfig(**config))
         self.controller.safety.accept(self.now, *self._state())
         self.controller.activate(self.now)
         self.run(0.1)  # behind brakes, until the slew limit has let the torque come
-        self._arm.reset(posture)
+        self._arm.reset(configuration)
 
     def run(self, seconds: float) -> Array:
         """Return the positions [steps, n] rad."""
@@ -78,8 +80,8 @@ def loop(policies: dict[str, Policy]) -> Iterator[Callable[..., Loop]]:
     """Opens a loop; see `Loop`."""
     opened: list[Loop] = []
 
-    def start(gravity: str, posture: Array, **config: float) -> Loop:
-        opened.append(Loop(policies[gravity], gravity, posture, **config))
+    def start(gravity: str, configuration: Array, **config: float) -> Loop:
+        opened.append(Loop(policies[gravity], gravity, configuration, **config))
         return opened[-1]
 
     yield start
@@ -99,10 +101,10 @@ def with_a_goal_and_none_of_its_torque(loop: Loop) -> None:
     loop.controller.set_goal("lbr_iiwa_link_0", GOAL)
 
 
-postures = pytest.mark.parametrize("posture", POSTURES.values(), ids=list(POSTURES))
+configurations = pytest.mark.parametrize("configuration", POSTURES.values(), ids=list(POSTURES))
 
 
-@postures
+@configurations
 @pytest.mark.parametrize(
     ("situation", "scale"),
     [
@@ -112,30 +114,33 @@ postures = pytest.mark.parametrize("posture", POSTURES.values(), ids=list(POSTUR
     ],
 )
 def test_the_arm_stays_where_it_is(
-    loop: Callable[..., Loop], posture: Array, situation: Callable[[Loop], None], scale: float
+    loop: Callable[..., Loop],
+    configuration: Array,
+    situation: Callable[[Loop], None],
+    scale: float,
 ) -> None:
-    opened = loop("policy", posture, torque_scale=scale)
+    opened = loop("policy", configuration, torque_scale=scale)
     situation(opened)
-    assert np.abs(opened.run(3.0) - posture).max() < 1e-3
+    assert np.abs(opened.run(3.0) - configuration).max() < 1e-3
 
 
-@postures
-def test_an_arm_that_nothing_holds_falls(loop: Callable[..., Loop], posture: Array) -> None:
+@configurations
+def test_an_arm_that_nothing_holds_falls(loop: Callable[..., Loop], configuration: Array) -> None:
     # The fault that takes g(q) away: what the tests above would see without it.
-    opened = loop("policy", posture)
+    opened = loop("policy", configuration)
     opened.controller.safety.fault(Fault.POLICY_OUTPUT, "on purpose")
-    assert np.abs(opened.run(1.0) - posture).max() > 1.0
+    assert np.abs(opened.run(1.0) - configuration).max() > 1.0
 
 
-@postures
+@configurations
 def test_at_a_tenth_of_the_torque_the_arm_moves_as_on_a_robot_that_carries_itself(
-    loop: Callable[..., Loop], posture: Array
+    loop: Callable[..., Loop], configuration: Array
 ) -> None:
     ways = []
     for gravity in ("policy", "robot"):
-        opened = loop(gravity, posture, torque_scale=0.1)
+        opened = loop(gravity, configuration, torque_scale=0.1)
         opened.controller.set_goal("lbr_iiwa_link_0", GOAL)
         ways.append(opened.run(1.5))
-    assert np.abs(ways[1] - posture).max() > 0.15
+    assert np.abs(ways[1] - configuration).max() > 0.15
     # Not the same motion: g(q) is held for a period of the policy.
     assert np.abs(ways[0] - ways[1]).max() < 0.03

@@ -25,6 +25,8 @@ def collector(envs: list[CountingEnv], shared: SharedMemory, **arguments: Any) -
     defaults: dict[str, Any] = {
         "warm_up_steps": 0,
         "random_steps": 0,
+        "early_steps": 0,
+        "early_episode_steps": 1,
         "continue_probability": 0.0,
         "seed": 0,
     }
@@ -179,8 +181,8 @@ def test_an_episode_continues_where_the_one_before_ended_by_its_probability(
     collected([env], 45, continue_probability=probability)
     given = [each["joint_position"] for each in env.options if each and "joint_position" in each]
     assert len(given) == continued
-    for episode, posture in enumerate(given, start=1):
-        np.testing.assert_array_equal(posture, [episode, episode])
+    for episode, configuration in enumerate(given, start=1):
+        np.testing.assert_array_equal(configuration, [episode, episode])
 
 
 def test_the_seed_decides_everything_and_every_environment_has_its_own() -> None:
@@ -193,3 +195,10 @@ def test_the_seed_decides_everything_and_every_environment_has_its_own() -> None
     assert found[0][0] != found[2][0]
     assert found[0][1] != found[2][1]
     assert len(set(found[0][1])) == 2
+
+
+def test_the_first_episodes_are_cut_short_by_a_time_limit_and_later_ones_are_not() -> None:
+    memory = collected([CountingEnv(5)], 20, early_steps=6, early_episode_steps=2)
+    replay = memory.replay
+    assert np.flatnonzero(replay.ended[:20]).tolist() == [1, 3, 5, 10, 15]
+    assert not replay.terminated[[1, 3, 5]].any()

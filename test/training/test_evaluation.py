@@ -201,18 +201,18 @@ def test_episodes_that_end_near_a_joint_stop_are_counted(
     env: ArmVectorEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     low, high = env.arm.position_limit.T
-    posture = env.arm.home.copy()
-    posture[2] = low[2] + 0.029 * (high - low)[2]
-    posture[4] = high[4] - 0.029 * (high - low)[4]
-    posture[6] = high[6] - 0.031 * (high - low)[6]
+    configuration = env.arm.home.copy()
+    configuration[2] = low[2] + 0.029 * (high - low)[2]
+    configuration[4] = high[4] - 0.029 * (high - low)[4]
+    configuration[6] = high[6] - 0.031 * (high - low)[6]
     reset = env.reset
     monkeypatch.setattr(
-        env, "reset", lambda *, seed: reset(seed=seed, options={"joint_position": posture})
+        env, "reset", lambda *, seed: reset(seed=seed, options={"joint_position": configuration})
     )
     result = evaluate(env, still, episodes=2, seed=0)
     assert result is not None
     assert result.joint_stop_rate == 1.0
-    posture[2] = posture[4] = 0.0  # the third is just outside
+    configuration[2] = configuration[4] = 0.0  # the third is just outside
     result = evaluate(env, still, episodes=2, seed=0)
     assert result is not None
     assert result.joint_stop_rate == 0.0

@@ -222,7 +222,10 @@ def wrong_kinematics(call: ExportCall) -> ExportCall:
     broken = spoilt(call)
     chain = call.env.arm.chain
     return with_arm(
-        broken, chain=dataclasses.replace(chain, tip_translation=chain.tip_translation + 0.01)
+        broken,
+        chain=dataclasses.replace(
+            chain, end_effector_translation=chain.end_effector_translation + 0.01
+        ),
     )
 
 

@@ -201,10 +201,10 @@ def test_a_relabelled_transition_is_the_environments_own_under_that_goal(
     cosine = batch.observation[:, env.rows.task.columns("joint_position_cos")].numpy()
     position = np.arctan2(sine, cosine)
     velocity = batch.observation[:, env.rows.task.columns("joint_velocity")].numpy()
-    tip = np.zeros((16, 7))
-    tip[:, :3] = env.rows.arm.chain.forward(position)
+    end_effector = np.zeros((16, 7))
+    end_effector[:, :3] = env.rows.arm.chain.forward(position)
     expected = env.rows.observe(
-        np.hstack([position, velocity * env.rows.arm.velocity_limit, tip]),
+        np.hstack([position, velocity * env.rows.arm.velocity_limit, end_effector]),
         np.tile(goal, (16, 1)),
         batch.observation[:, env.rows.task.columns("previous_action")].numpy(),
     )
@@ -229,13 +229,13 @@ def test_near_goals_are_around_the_tip_evenly_up_to_their_distance(
     quartiles = np.quantile(distance, [0.25, 0.5, 0.75])
     np.testing.assert_allclose(quartiles, np.array([0.25, 0.5, 0.75]) * NEAR, atol=0.03 * NEAR)
     np.testing.assert_allclose(offset.mean(axis=0), 0.0, atol=0.03 * NEAR)
-    tip = env.rows.task.achieved(rows.observation[:1])
+    end_effector = env.rows.task.achieved(rows.observation[:1])
     sine, cosine = (
         rows.observation[:1, env.rows.task.columns(f"joint_position_{name}")]
         for name in ("sin", "cos")
     )
     np.testing.assert_allclose(
-        tip, env.rows.arm.chain.forward(np.arctan2(sine, cosine)), atol=1e-6
+        end_effector, env.rows.arm.chain.forward(np.arctan2(sine, cosine)), atol=1e-6
     )
 
 
