@@ -198,7 +198,6 @@ def test_the_seed_decides_everything_and_every_environment_has_its_own() -> None
 
 
 def test_the_first_episodes_are_cut_short_by_a_time_limit_and_later_ones_are_not() -> None:
-    memory = collected([CountingEnv(5)], 20, early_steps=6, early_episode_steps=2)
-    replay = memory.replay
+    replay = collected([CountingEnv(5)], 20, early_steps=6, early_episode_steps=2)
     assert np.flatnonzero(replay.ended[:20]).tolist() == [1, 3, 5, 10, 15]
     assert not replay.terminated[[1, 3, 5]].any()
