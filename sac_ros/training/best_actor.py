@@ -11,16 +11,19 @@ import torch
 from torch import nn
 
 from sac_ros.sac.networks import SquashedGaussianActor
-from sac_ros.training.evaluation import Evaluation
+from sac_ros.training.evaluation import HOLD_TOLERANCE, Evaluation
 
 
 class BestActor:
-    """Keeps the actor whose evaluation had the highest mean return: it is what is exported.
+    """Keeps the actor whose evaluation had the most success within 2 cm, then the most return.
+
+    It is what is exported.
 
     The critics, and the actor after them, never come to rest: between two evaluations late in a
-    run the median error goes up and down by a factor of two. The return is what is learned, so
-    that it weighs precision against smoothness as the reward does. Every evaluation has the same
-    goals and starts, hence returns compare; it also means that these goals choose the actor, and
+    run the median error goes up and down by a factor of two, and late ones may be closer to the
+    goal without ever resting there. Success means within 2 cm and slow; the return weighs
+    precision against smoothness as the reward does. Every evaluation has the same goals and
+    starts, hence they compare; it also means that these goals choose the actor, and
     only others tell how good it is. A run resumed with another number of goals compares anew.
     """
 
@@ -31,10 +34,10 @@ class BestActor:
         self.env_steps = 0
 
     def offer(self, actor: SquashedGaussianActor, evaluation: Evaluation, env_steps: int) -> None:
-        """Keeps a copy of `actor`, as it is after `env_steps`, if none before had more return."""
+        """Keeps a copy of `actor`, as it is after `env_steps`, if none before was better."""
         kept = self.evaluation
         comparable = kept is not None and kept.episodes == evaluation.episodes
-        if kept is None or not comparable or evaluation.mean_return >= kept.mean_return:
+        if kept is None or not comparable or _rank(evaluation) >= _rank(kept):
             self.actor.load_state_dict(actor.state_dict())
             self.evaluation = evaluation
             self.env_steps = env_steps
@@ -56,3 +59,7 @@ class BestActor:
             nn.utils.vector_to_parameters(state["parameters"], self.actor.parameters())
             self.evaluation = Evaluation.from_dict(state["evaluation"])
             self.env_steps = state["env_steps"]
+
+
+def _rank(evaluation: Evaluation) -> tuple[float, float]:
+    return evaluation.success_rate(HOLD_TOLERANCE), evaluation.mean_return

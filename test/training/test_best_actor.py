@@ -11,7 +11,7 @@ from sample_evaluation import sample_evaluation
 
 from sac_ros.sac.networks import SquashedGaussianActor
 from sac_ros.training.best_actor import BestActor
-from sac_ros.training.evaluation import Evaluation
+from sac_ros.training.evaluation import TOLERANCES, Evaluation, Success
 
 
 def actor(value: float) -> SquashedGaussianActor:
@@ -44,6 +44,15 @@ def test_the_highest_return_is_kept_and_of_equals_the_newest(
     assert kept(best) == best_index
     assert best.evaluation == evaluation(returns[best_index])
     assert best.env_steps == 100 * best_index
+
+
+def test_more_success_counts_before_more_return() -> None:
+    best = BestActor(actor(9.0))
+    for index, (rate, mean_return) in enumerate([(0.9, 5.0), (1.0, 1.0), (0.98, 7.0)]):
+        success = tuple(Success(each, rate) for each in TOLERANCES)
+        offered = sample_evaluation(mean_return=mean_return, success=success)
+        best.offer(actor(float(index)), offered, env_steps=index)
+    assert kept(best) == 1.0
 
 
 def test_what_is_kept_does_not_follow_the_learning() -> None:
