@@ -30,7 +30,7 @@ class ReachReward:
     closeness_scale: float = setting(
         0.05, "distance at which the bonus falls to one half", minimum=1e-4, unit="m"
     )
-    stillness: float = setting(2.0, "bonus at the goal for joints at rest", minimum=0.0)
+    stillness: float = setting(4.0, "bonus at the goal for joints at rest", minimum=0.0)
     stillness_scale: float = setting(
         0.02,
         "RMS joint velocity, of its limit, at which this bonus falls to one half",

@@ -68,7 +68,7 @@ class TrainConfig:
     task: str = setting("reach", "What it is to learn", choices=tuple(TASKS))
     backend: str = setting("bullet", "The physics engine", choices=tuple(BACKENDS))
     seed: int = setting(0, "Seed of every random draw", minimum=0, maximum=2**31 - 1)
-    total_steps: int = setting(200_000, "Environment steps until the end", minimum=1)
+    total_steps: int = setting(150_000, "Environment steps until the end", minimum=1)
     name: str = setting("", "Name of the run's directory; empty: arm, task and time")
     directory: str = setting("runs", "Where run directories are made")
     resume: bool = setting(
@@ -103,7 +103,7 @@ class TrainConfig:
         0.8, "Probability that a replayed transition gets another goal", minimum=0.0, maximum=1.0
     )
     near_probability: float = setting(
-        0.25,
+        0.1,
         "Probability that its other goal is near the end effector, at most relabel_probability; "
         "it rises from 0 until the middle of the run",
         minimum=0.0,
