@@ -121,7 +121,8 @@ def test_the_arm_stays_where_it_is(
 ) -> None:
     opened = loop("policy", configuration, torque_scale=scale)
     situation(opened)
-    assert np.abs(opened.run(3.0) - configuration).max() < 1e-3
+    drift = np.abs(opened.run(3.0) - configuration).max(axis=0)
+    assert drift.max() < 2e-3, drift
 
 
 @configurations

@@ -94,13 +94,12 @@ def test_the_state_is_the_previous_action(call: ExportCall, exported: Policy) ->
     np.testing.assert_array_equal(answer.next_state, answer.action)
 
 
-def test_what_the_filter_may_brake_with_is_within_the_arms_limits(exported: Policy) -> None:
-    spec = exported.spec
+def test_what_a_stop_may_brake_with_is_the_arms_own(call: ExportCall, exported: Policy) -> None:
+    spec, arm = exported.spec, call.env.arm
     assert spec.goal.tolerance == 0.02
-    np.testing.assert_allclose(
-        np.multiply(spec.stop_damping, spec.velocity_limit), spec.action_scale
-    )
-    assert (np.array(spec.brake_limit) <= np.minimum(spec.torque_limit, 24.0)).all()
+    np.testing.assert_array_equal(spec.stop_damping, arm.stop_damping)
+    np.testing.assert_array_equal(spec.brake_limit, arm.brake_limit)
+    assert (np.array(spec.brake_limit) <= 0.5 * np.array(spec.torque_limit)).all()
 
 
 def test_the_metadata_keeps_full_precision(call: ExportCall, exported: Policy) -> None:
