@@ -109,16 +109,6 @@ def test_the_console_scripts_are_those_of_setup_py() -> None:
     }
 
 
-def test_gymnasium_finds_the_environments_by_their_entry_point() -> None:
-    (declared,) = setup_calls("entry_points")["gymnasium.envs"]  # type: ignore[index]
-    name, module, function = re.split(r" = |:", declared)
-    assert name == "sac_ros"
-    getattr(importlib.import_module(module), function)()
-    import gymnasium
-
-    assert "sac_ros/ArmReach-v0" in gymnasium.registry
-
-
 def test_setup_py_installs_every_shared_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
     monkeypatch.setattr("setuptools.setup", lambda **_: None)

@@ -208,8 +208,8 @@ def test_the_latest_state_is_that_of_the_first_environment(
     step = Collector.step
 
     def remember(collector: Collector) -> None:
-        seen.append(collector._observations[0].copy())
         step(collector)
+        seen.append(collector._observations[0].copy())
 
     monkeypatch.setattr(Collector, "step", remember)
     run.loop.run_block(lambda: False)

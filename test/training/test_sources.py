@@ -42,6 +42,8 @@ def setup() -> CollectorSetup:
         actor_shape=ActorShape.of(size, n, (8,), (-3.0, 0.0)),
         warm_up_steps=8,
         random_steps=20,
+        early_steps=0,
+        early_episode_steps=1,
         continue_probability=0.5,
         seed=3,
     )
