@@ -18,7 +18,8 @@ from sac_ros.cli import evaluate_policy
 from sac_ros.policy.spec import SPEC_KEY
 
 KEYS = [
-    "model", "arm", "task", "backend", "episodes", "seed", "success", "median_error_m",
+    "model", "arm", "task", "backend", "controller", "perturbation", "episodes", "seed", "success",
+    "median_error_m",
     "p95_error_m", "time_to_goal_s", "hold", "max_velocity_fraction", "joint_stop_rate",
     "rms_torque_step", "work_j", "mean_return", "wall_seconds",
     # More than the contract asks for, after what it asks for.
@@ -64,7 +65,9 @@ def test_json_prints_one_object_with_the_contracts_keys_and_nothing_else(model: 
     assert [each["position_tolerance_m"] for each in found["success"]] == [0.05, 0.03, 0.02]
     assert set(found["time_to_goal_s"]) == {"median", "p95"}
     assert found["hold"]["seconds"] == 15.0
+    assert (found["controller"], found["perturbation"]) == ("policy", {})
     nested = ("model", "arm", "task", "backend", "success", "time_to_goal_s", "hold")
+    nested += ("controller", "perturbation")
     numbers = [value for key, value in found.items() if key not in nested]
     assert all(isinstance(value, (int, float)) for value in numbers)
     assert 0.0 < found["median_error_m"] <= found["p95_error_m"] < 3.0

@@ -18,8 +18,8 @@ from tiny_run import OpenSession, TinyRun, finished_run
 
 from sac_ros.policy.runtime import Policy
 from sac_ros.sim.randomization import RandomizationConfig
+from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training.checkpoint import load_checkpoint
-from sac_ros.training.collector import Collector
 from sac_ros.training.evaluation import HELD_OUT_SEED, Evaluation, evaluate
 from sac_ros.training.policy_in_loop import environment_of, policy_controller
 from sac_ros.training.training_loop import TrainingLoop
@@ -205,13 +205,14 @@ def test_the_latest_state_is_that_of_the_first_environment(
     run = session(environments=3, total_steps=130)
     assert run.latest_state() is None
     seen: list[np.ndarray] = []
-    step = Collector.step
+    step = ArmVectorEnv.step
 
-    def remember(collector: Collector) -> None:
-        step(collector)
-        seen.append(collector._observations[0].copy())
+    def remember(env: ArmVectorEnv, actions: np.ndarray) -> Any:
+        result = step(env, actions)
+        seen.append(result[0][0].copy())
+        return result
 
-    monkeypatch.setattr(Collector, "step", remember)
+    monkeypatch.setattr(ArmVectorEnv, "step", remember)
     run.loop.run_block(lambda: False)
     found = run.latest_state()
     assert found is not None
