@@ -10,6 +10,7 @@ from typing import Any
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import JointState
@@ -54,6 +55,7 @@ class RemoteNode:
         self.news = threading.Condition()
         self._timeout = timeout
         self._given_up = given_up
+        self._clients: dict[str, Client] = {}
 
     def wait_until(
         self, condition: Callable[[], Any], otherwise: str, timeout: float | None = None
@@ -81,14 +83,19 @@ class RemoteNode:
         Raises:
             RemoteNodeError: there is none.
         """
-        client = self.node.create_client(kind, f"{self.target}/{name}")
-        try:
-            self.wait_until(client.service_is_ready, f"{self.target} offers no {name}")
-            future = client.call_async(request)
-            self.wait_until(future.done, f"{self.target} does not answer {name}")
-        finally:
-            self.node.destroy_client(client)
+        client = self._client(kind, name)
+        self.wait_until(client.service_is_ready, f"{self.target} offers no {name}")
+        future = client.call_async(request)
+        self.wait_until(future.done, f"{self.target} does not answer {name}")
         return future.result()
+
+    def _client(self, kind: Any, name: str) -> Client:
+        """One for each service, kept: rclpy's executor, spinning in another thread, may be about
+        to wait for what is destroyed here.
+        """
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(kind, f"{self.target}/{name}")
+        return self._clients[name]
 
     def configure(self) -> None:
         """Have the other node configure itself.
@@ -123,19 +130,15 @@ class RemoteNode:
         robot = self.node.create_subscription(
             JointState, joint_states, lambda _: heard.set(), qos_profile_sensor_data
         )
-        client = self.node.create_client(ChangeState, f"{self.target}/change_state")
-        try:
-            self.wait_until(client.service_is_ready, f"{self.target} offers no lifecycle services")
-            self.wait_until(
-                self._is_alone,
-                f"another node is named {self.target} and would answer in its place",
-            )
-            self.configure()
-            self.wait_until(heard.is_set, f"no joint states on {robot.topic_name}")
-            self.activate()
-        finally:
-            self.node.destroy_client(client)
-            self.node.destroy_subscription(robot)
+        client = self._client(ChangeState, "change_state")
+        self.wait_until(client.service_is_ready, f"{self.target} offers no lifecycle services")
+        self.wait_until(
+            self._is_alone,
+            f"another node is named {self.target} and would answer in its place",
+        )
+        self.configure()
+        self.wait_until(heard.is_set, f"no joint states on {robot.topic_name}")
+        self.activate()
 
     def _is_alone(self) -> bool:
         """Whether the name is that of one node: one that was killed is known for some seconds."""
