@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.handle import InvalidHandle
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
@@ -133,15 +134,23 @@ def spinning_node(name: str, namespace: str = "") -> Iterator[Node]:
         node, executor = Node(name, namespace=namespace), SingleThreadedExecutor()
         executor.add_node(node)
 
+        ending = threading.Event()
+
         def spin() -> None:
-            with contextlib.suppress(ExternalShutdownException):
+            try:
                 executor.spin()
+            except ExternalShutdownException:
+                pass
+            except InvalidHandle:  # the executor's own, destroyed by its shutdown
+                if not ending.is_set():
+                    raise
 
         thread = threading.Thread(target=spin, name="executor", daemon=True)
         thread.start()
         try:
             yield node
         finally:
+            ending.set()
             executor.shutdown()
             thread.join()
             node.destroy_node()
