@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,9 @@ def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_twice(
         eventually(lambda: not robot.clear_fault(), "the fault is cleared")
         count = len(decisions)
         eventually(lambda: len(decisions) > count + 100, "it goes on")
+        # A recorder that missed the node's first announcement hears the next one 3 s later.
+        heard = time.monotonic() + 5.0
+        eventually(lambda: time.monotonic() > heard, "the recorder has heard of the node")
         robot.signal(signal.SIGINT)
         assert robot.wait() == 0, robot.log
     finally:
