@@ -70,7 +70,8 @@ class SacAgent:
         self.config = config
         self.device = torch.device(device)
         self.action_size = action_size
-        self.target_entropy = config.target_entropy_per_joint * action_size
+        # A tensor, so that a recorded update follows its changes.
+        self.target_entropy = torch.zeros((), device=self.device)
         sizes = config.hidden_sizes
         self.actor = SquashedGaussianActor(
             observation_size,
@@ -104,6 +105,7 @@ class SacAgent:
         if self.value_parameters is not None:
             self.optimisers["value"] = self._adam(self.value_parameters.as_parameter())
         self._recorded = CapturedGraph(self._update)
+        self.set_progress(0.0)
 
     def update(self, batch: Batch) -> Metrics:
         """One gradient step of every loss on `batch`."""
@@ -134,10 +136,20 @@ class SacAgent:
             q_loss_value, policy_loss_value, value_loss_value, alpha, -log_prob.mean(), q_mean
         )
 
-    def set_learning_rate(self, learning_rate: float) -> None:
-        """Changes the step size of every optimiser."""
+    def set_progress(self, progress: float) -> None:
+        """Moves step size and target entropy linearly towards their ends; `progress` is 0..1.
+
+        The target entropy does so in the last two thirds. Large steps and much exploration come
+        first; small ones teach the last millimetres, and to rest there, which an arm that explores
+        with strong actions never does.
+        """
+        config = self.config
+        rate, last = config.learning_rate, config.learning_rate_end
         for optimiser in self.optimisers.values():
-            optimiser.param_groups[0]["lr"].fill_(learning_rate)
+            optimiser.param_groups[0]["lr"].fill_(rate + progress * (last - rate))
+        entropy, lowest = config.target_entropy_per_joint, config.target_entropy_per_joint_end
+        late = max(0.0, 1.5 * progress - 0.5)
+        self.target_entropy.fill_(self.action_size * (entropy + late * (lowest - entropy)))
 
     @torch.no_grad()
     def next_value(self, batch: Batch, alpha: Tensor) -> Tensor:

@@ -48,6 +48,9 @@ class SacConfig:
     target_entropy_per_joint: float = setting(
         -1.0, "Target entropy of the normalised action per joint", unit="nat"
     )
+    target_entropy_per_joint_end: float = setting(
+        -2.5, "The same at the end; it falls in the last two thirds of the run", unit="nat"
+    )
     log_std_min: float = setting(-6.0, "Lowest log standard deviation", minimum=-20.0, maximum=2.0)
     log_std_max: float = setting(1.0, "Highest log standard deviation", minimum=-20.0, maximum=2.0)
     actor_output_scale: float = setting(

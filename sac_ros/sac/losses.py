@@ -63,7 +63,9 @@ def value_loss(value: Tensor, q: Tensor, log_prob: Tensor, alpha: float | Tensor
     return 0.5 * (value - target).square().mean()
 
 
-def temperature_loss(log_alpha: Tensor, log_prob: Tensor, target_entropy: float) -> Tensor:
+def temperature_loss(
+    log_alpha: Tensor, log_prob: Tensor, target_entropy: Tensor | float
+) -> Tensor:
     """−mean (log α · sg[log π + H̄]) (2018b, eq. 18, with log α in place of α).
 
     Args:

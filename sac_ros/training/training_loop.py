@@ -74,19 +74,10 @@ class TrainingLoop:
         done = self.state.updates + UPDATES_PER_BLOCK
         return config.learning_starts + round(done / config.updates_per_step)
 
-    def _learning_rate(self) -> float:
-        """Falls linearly over the run: large steps first, small ones for the last millimetres."""
-        config = self.agent.config
-        left = 1.0 - self._progress
-        return config.learning_rate_end + left * (config.learning_rate - config.learning_rate_end)
-
-    @property
-    def _progress(self) -> float:
-        return min(1.0, self.state.env_steps / self._total_steps)
-
     def _update(self) -> None:
-        self.agent.set_learning_rate(self._learning_rate())
-        self._replay.set_progress(self._progress)
+        progress = min(1.0, self.state.env_steps / self._total_steps)
+        self.agent.set_progress(progress)
+        self._replay.set_progress(progress)
         for batch in self._replay.batches(UPDATES_PER_BLOCK, self.agent.config.batch_size):
             self.state.metrics = self.agent.update(batch)
         self.state.updates += UPDATES_PER_BLOCK

@@ -84,12 +84,12 @@ def test_replayed_updates_equal_updates_from_python_bit_for_bit(
     assert our_draw == their_draw  # the same place in the stream of random numbers
 
 
-def test_replayed_updates_follow_a_change_of_the_learning_rate() -> None:
+def test_replayed_updates_follow_the_falling_learning_rate_and_target_entropy() -> None:
     agents = [agent(capture_updates=record) for record in (True, False)]
     for sac in agents:
         torch.manual_seed(2)
         for index, batch in enumerate(batches(UPDATES)):
-            sac.set_learning_rate(1e-3 / (1 + index))
+            sac.set_progress(index / UPDATES)
             sac.update(batch)
     assert_equal(*agents)
 

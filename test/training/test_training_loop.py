@@ -114,16 +114,18 @@ def test_it_goes_on_from_a_given_state() -> None:
     assert loop.state.metrics is not None
 
 
-def test_the_learning_rate_falls_with_the_steps_and_never_below_its_end() -> None:
+def test_learning_rate_and_target_entropy_fall_with_the_steps_and_never_below_their_ends() -> None:
     source = FakeSource()
     loop = loop_over(source, total_steps=200)
-    rates = []
+    rates, entropies = [], []
     for _ in range(6):
         loop.run_block(lambda: False)
         rates.append({float(opt.param_groups[0]["lr"]) for opt in loop.agent.optimisers.values()})
+        entropies.append(float(loop.agent.target_entropy) / loop.agent.action_size)
     assert all(len(each) == 1 for each in rates)  # one rate for all networks
     found = [each.pop() for each in rates]
     # Blocks begin at 0, 132, 164, 196, 228, ... environment steps of 200.
     span = CONFIG.learning_rate - CONFIG.learning_rate_end
-    expected = [CONFIG.learning_rate_end + span * left for left in (1.0, 0.34, 0.18, 0.02, 0.0)]
-    assert found == pytest.approx([*expected, CONFIG.learning_rate_end])
+    left = np.array([1.0, 0.34, 0.18, 0.02, 0.0, 0.0])
+    assert found == pytest.approx(CONFIG.learning_rate_end + span * left)
+    assert entropies == pytest.approx(-2.5 + 1.5 * np.minimum(1.0, 1.5 * left))
