@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,6 +95,12 @@ class Chain:
                 turned, moved = np.eye(3), np.zeros(3)
         return cls(np.array(rotations), np.array(translations), np.array(axes), turned, moved)
 
+    @cached_property
+    def _turns(self) -> tuple[Array, Array, Array]:
+        """[n, 3, 3] each: what 1, sin q and 1 − cos q are multiplied with in `frames`."""
+        skew = np.cross(self.axis[:, None, :], np.eye(3)).mT
+        return self.rotation, self.rotation @ skew, self.rotation @ skew @ skew
+
     def forward(self, position: ArrayLike) -> Array:
         """The end effector's position in the base frame, [..., 3] m, of positions [..., n] rad."""
         end_effector: Array = self.frames_at(position).end_effector
@@ -110,10 +117,7 @@ class Chain:
         Rodrigues' formula: exp(q K) = 1 + sin q · K + (1 − cos q) · K², with K·v = axis × v.
         """
         xp = namespace(sine)
-        skew = np.cross(self.axis[:, None, :], np.eye(3)).mT
-        fixed = like(self.rotation, sine)
-        by_sine = like(self.rotation @ skew, sine)
-        by_versine = like(self.rotation @ skew @ skew, sine)
+        fixed, by_sine, by_versine = (like(each, sine) for each in self._turns)
         translation = like(self.translation, sine)
         s, versine = sine[..., None, None], 1.0 - cosine[..., None, None]
         local = fixed + s * by_sine + versine * by_versine

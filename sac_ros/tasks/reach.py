@@ -19,6 +19,7 @@ Float32 = NDArray[np.float32]
 
 # Of single precision, as the observations: a Python number is slower in an array's arithmetic.
 _ZERO, _FAST, _LIMIT = np.float32(0.0), np.float32(0.8), np.float32(1.0)
+_ONES = np.ones(64, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -183,5 +184,5 @@ class ReachTask(Task):
 
 
 def _sum_squares(values: Any) -> Any:
-    """Over the last axis: numpy's own sum takes five times as long over short rows."""
-    return np.einsum("...i,...i->...", values, values)
+    """Over the last axis: numpy's own sums take two to five times as long over short rows."""
+    return np.square(values) @ _ONES[: values.shape[-1]]
