@@ -25,7 +25,7 @@ from sac_ros.utils.errors import EXIT_BAD_ANSWER, EXIT_DONE, ConfigurationError,
 _COLUMNS = (
     ("velocity_limit", "rad/s"), ("torque_limit", "N·m"), ("damping", "N·m·s/rad"),
     ("friction", "N·m"), ("armature", "kg·m²"), ("action_scale", "N·m"), ("home", "rad"),
-    ("stop_damping", "N·m·s/rad"), ("brake_limit", "N·m"),
+    ("control_damping", "N·m·s/rad"), ("stop_damping", "N·m·s/rad"), ("brake_limit", "N·m"),
 )  # fmt: skip
 _MOST_PAIRS = 8  # of links that collide, in the text
 

@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 FASTEST = math.pi  # rad/s, used where a URDF says more: many hold 10 or 100 as placeholders
 _KEYS = (
     "urdf", "base_link", "tip_link", "position_limit", "velocity_limit", "torque_limit", "damping",
-    "friction", "armature", "action_scale", "home", "goal_low", "goal_high",
+    "friction", "armature", "action_scale", "control_damping", "home", "goal_low", "goal_high",
 )  # fmt: skip
 _MAXIMUM_BYTES = 2**14  # an arm is some 1 kB, and YAML may take a time that grows with its square
 _MAXIMUM_JOINTS = 24
@@ -54,6 +54,7 @@ class Arm:
         action_scale: [n] N·m at action 1.
         home: [n] rad, where a simulated robot starts.
         goal_low, goal_high: [3] m, corners of the goal box in `base_link`.
+        control_damping: [n] N·m·s/rad that a policy's torque adds to its actions.
         stop_damping: [n] N·m·s/rad of a controlled stop.
         brake_limit: [n] N·m, the most that a stop brakes with.
         chain: kinematics from base to end_effector.
@@ -78,6 +79,7 @@ class Arm:
     home: Array
     goal_low: Array
     goal_high: Array
+    control_damping: Array
     stop_damping: Array
     brake_limit: Array
     chain: Chain
@@ -254,6 +256,13 @@ class _Builder:
         )
         self._check("action_scale", names, scale, above=0.0)
         self._check("action_scale", names, scale, maximum=torque_limit, what="its torque_limit")
+        control_damping = self._value(
+            "control_damping",
+            n,
+            defaults.control_damping,
+            "computed: half the stop damping, at most Λ / 40 ms",
+        )
+        self._check("control_damping", names, control_damping, minimum=0.0)
         home = self._value(
             "home", n, defaults.home, "computed: dexterous, in front, off the table"
         )
@@ -286,6 +295,7 @@ class _Builder:
             home=home,
             goal_low=low,
             goal_high=high,
+            control_damping=control_damping,
             stop_damping=defaults.stop_damping(),
             brake_limit=defaults.brake_limit(velocity_limit, torque_limit),
             chain=chain,

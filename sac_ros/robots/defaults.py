@@ -17,7 +17,9 @@ Array = NDArray[np.float64]
 
 LIMIT_FRACTION = 0.95  # of each joint's range, so that no configuration leans on a stop
 TABLE_CLEARANCE = 0.05  # m, of every joint frame above the plane that the base stands on
+STRETCHED = 0.95  # of its reach: further an arm is nearly singular
 ACCELERATION_TIME = 0.3  # s, from rest to the velocity limit at action 1
+CONTROL_PERIOD = 0.02  # s, of the usual 50 Hz
 STOP_TIME = 0.3  # s, in which a controlled stop takes the speed to 1/e of what it was
 _SAMPLES = 2000
 _HOME_FRACTION = 0.75  # of each joint's range, where a home may be
@@ -70,6 +72,19 @@ class Defaults:
         inertia = self.joint_inertia.mean(axis=0)
         scale = (inertia / ACCELERATION_TIME + damping) * velocity_limit
         return np.minimum(scale, torque_limit)
+
+    def control_damping(self) -> Array:
+        """[n] N·m·s/rad that a policy's torque adds: half the stop damping.
+
+        At most Λ / 2T, with T = 20 ms and Λ = 1 / (M⁻¹)_ii, the inertia that the joint itself
+        feels, in all but one of 100 configurations: in a control period it then takes at most
+        half of the velocity. Λ is far below M_ii where two axes align, and a torque that is held
+        so long shakes the joint there.
+        """
+        frames = self.chain.frames_at(self.positions[::2])
+        inverse = np.linalg.inv(self.bodies.mass_matrix(self.chain, frames))
+        felt = np.percentile(1.0 / np.diagonal(inverse, axis1=-2, axis2=-1), 1.0, axis=0)
+        return np.minimum(0.5 * self.stop_damping(), 0.5 * felt / CONTROL_PERIOD)
 
     def stop_damping(self) -> Array:
         """[n] N·m·s/rad of a controlled stop: mean diag M(q) / 0.3 s."""
@@ -124,7 +139,9 @@ class Defaults:
         """[3], [3] m: lower and upper corner of the box that goals are drawn in.
 
         It holds the middle of the end effector's places above the table, in the sector of 60° to
-        either side of where home points: between their 15th and 85th percentile.
+        either side of where home points: between their 15th and 85th percentile, or as few more
+        as its corners need to be within 95 % of the reach from the second joint. A stretched arm
+        hardly controls its end effector along itself.
 
         Raises:
             ConfigurationError: the arm has hardly any such places.
@@ -139,8 +156,17 @@ class Defaults:
                 f"{self.source}: the end effector is above z = 0 and in front in only "
                 f"{inside.mean():.1%} of the configurations; give `goal_low` and `goal_high`"
             )
-        low, high = np.percentile(end_effector[inside], (15.0, 85.0), axis=0)
-        return low.round(3), high.round(3)
+        shoulder = self.frames.origin[:, min(1, len(home) - 1)]
+        reach = np.linalg.norm(end_effector - shoulder, axis=-1).max()
+        for percentile in range(15, 45):
+            low, high = np.percentile(
+                end_effector[inside], (percentile, 100 - percentile), axis=0
+            ).round(3)
+            corners = np.stack(np.meshgrid(*zip(low, high, strict=True)), axis=-1)
+            away = corners - shoulder[inside].mean(axis=0)
+            if np.linalg.norm(away, axis=-1).max() <= STRETCHED * reach:
+                break
+        return low, high
 
     @property
     def _reach(self) -> float:

@@ -141,12 +141,35 @@ class Bodies:
         return frames.origin + (frames.rotation @ centre)[..., 0]
 
 
-def torque_speed_envelope(action: Any, velocity_fraction: Any) -> Any:
-    """The action [..., n], bounded by how fast each joint already moves.
+def damped_torque(
+    action: Any, velocity: Any, *, scale: Array, damping: Array, velocity_limit: Array
+) -> Any:
+    """The torque [..., n] N·m that an action [..., n] in −1..1 stands for; gravity is apart.
 
-    An action is a torque over its joint's scale. With v the velocity over its limit, per joint:
+        τ = scale · u,   u = a − damping · q̇ / scale,   within the `torque_speed_envelope`
 
-        −sat(0.8 + v) ≤ a ≤ sat(0.8 − v),   sat(x) = clip(max(x / 0.3, x / 4), −1/4, 1)
+    so that an arm comes to rest by itself under zero action. Without damping a policy has to
+    learn all of it, and in some configurations it does not: the arm circles about its goal, or
+    trembles.
+
+    Args:
+        action: [..., n], numpy or torch.
+        velocity: [..., n] rad/s.
+        scale: [n] N·m at action 1.
+        damping: [n] N·m·s/rad.
+        velocity_limit: [n] rad/s.
+    """
+    wanted = action - like(damping / scale, velocity) * velocity
+    bounded = torque_speed_envelope(wanted, velocity / like(velocity_limit, velocity))
+    return like(scale, velocity) * bounded
+
+
+def torque_speed_envelope(torque: Any, velocity_fraction: Any) -> Any:
+    """The torque u [..., n], over its joint's scale, bounded by how fast each joint already moves.
+
+    With v the velocity over its limit, per joint:
+
+        −sat(0.8 + v) ≤ u ≤ sat(0.8 − v),   sat(x) = clip(max(x / 0.3, x / 4), −1/4, 1)
 
     Up to 50 % of the limit nothing changes; from 80 % on no torque accelerates the joint further,
     and beyond it brakes: an arm that folds while it turns speeds up by itself. The brake is gentle
@@ -162,19 +185,19 @@ def torque_speed_envelope(action: Any, velocity_fraction: Any) -> Any:
     velocities.
 
     Args:
-        action: [..., n], −1..1, numpy or torch.
+        torque: [..., n], numpy or torch.
         velocity_fraction: [..., n], joint velocities over their limits.
     """
     xp = namespace(velocity_fraction)
 
     def saturated(room: Any) -> Any:
-        return xp.clip(xp.maximum(room / WIDTH, BRAKE * room), -BRAKE, 1.0)
+        return xp.maximum(room / WIDTH, BRAKE * room).clip(-BRAKE, 1.0)
 
     lowest, highest = (
         -saturated(ZERO_AT + velocity_fraction),
         saturated(ZERO_AT - velocity_fraction),
     )
-    return xp.minimum(xp.maximum(action, lowest), highest)
+    return xp.minimum(xp.maximum(torque, lowest), highest)
 
 
 def place_of(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sac_ros.controllers.warm_up import WarmUpController
 from sac_ros.robots.arm import Arm, load_arm
-from sac_ros.robots.dynamics import torque_speed_envelope
+from sac_ros.robots.dynamics import damped_torque
 from sac_ros.sim.backend import PHYSICS_RATE, make_backend
 from sac_ros.sim.goal_sampler import GoalSampler
 from sac_ros.sim.plant import Plant
@@ -45,7 +45,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
     """`num_envs` torque-controlled arms; made by `gymnasium.make_vec("sac_ros/ArmReach-v0")`.
 
     Action: [n] in −1..1; the torque is `action_scale · a`, held for one control period, and less
-    near a joint's velocity limit (see `torque_speed_envelope`). With gravity compensation by the
+    the faster the joint moves (see `damped_torque`). With gravity compensation by the
     `robot` it adds g(q), by the `policy` the torque holds the g(q) of the measured position: a = 0
     stands still either way.
     Observation: float32, as the task has it. Reward: see the task.
@@ -260,14 +260,20 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
     def torque(self, action: Any, position: Array, velocity: Array) -> Array:
         """The torque [..., n] N·m of actions [..., n] in −1..1, in a measured state [..., n].
 
-        `action_scale · a`, bounded near the velocity limits, plus g(q) where the robot does not
-        add it; all within the torque limits.
+        The `damped_torque`, plus g(q) where the robot does not add it; all within the torque
+        limits.
         """
-        fraction = velocity / self.arm.velocity_limit
-        torque: Array = self.action_scale * torque_speed_envelope(action, fraction)
+        arm = self.arm
+        torque: Array = damped_torque(
+            action,
+            velocity,
+            scale=self.action_scale,
+            damping=arm.control_damping,
+            velocity_limit=arm.velocity_limit,
+        )
         if self.gravity_compensation == "policy":
-            torque = torque + self.arm.gravity_torque(position)
-        limit = self.arm.torque_limit
+            torque = torque + arm.gravity_torque(position)
+        limit = arm.torque_limit
         return np.minimum(np.maximum(torque, -limit), limit)
 
     def warm_up_actions(self, rng: np.random.Generator) -> Float32:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sac_ros.robots.dynamics import torque_speed_envelope
+from sac_ros.robots.dynamics import damped_torque
 from sac_ros.robots.kinematics import like
 from sac_ros.sac.networks import SquashedGaussianActor
 from sac_ros.tasks.task import State, Task
@@ -62,7 +62,13 @@ class PolicyGraph(nn.Module):
         )
         action = self.actor.deterministic(observation)
         limit = like(arm.torque_limit, action)
-        torque = torque_speed_envelope(action, fraction) * like(self._action_scale, action)
+        torque = damped_torque(
+            action,
+            joint_velocity,
+            scale=self._action_scale,
+            damping=arm.control_damping,
+            velocity_limit=arm.velocity_limit,
+        )
         gravity = (arm.bodies.gravity_torque(arm.chain, frames),) if self._holds_gravity else ()
         torque = torch.clamp(sum(gravity, torque), -limit, limit)
         return torque, action, *gravity, action.clone()  # an output needs a tensor of its own

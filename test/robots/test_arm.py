@@ -59,7 +59,7 @@ def test_every_shipped_arm_has_one_entry_per_joint(shipped: Arm) -> None:
     assert shipped.position_limit.shape == (n, 2)
     for name in (
         "velocity_limit", "torque_limit", "damping", "friction", "armature", "action_scale",
-        "home", "stop_damping", "brake_limit",
+        "home", "control_damping", "stop_damping", "brake_limit",
     ):  # fmt: skip
         values = getattr(shipped, name)
         assert values.shape == (n,), name
@@ -90,7 +90,8 @@ def test_a_shipped_arm_starts_in_front_off_the_table_within_its_limits(shipped: 
 def test_a_shipped_arm_says_where_every_value_is_from(shipped: Arm) -> None:
     for name in (
         "position_limit", "velocity_limit", "torque_limit", "damping", "friction", "armature",
-        "action_scale", "home", "goal_low", "goal_high", "stop_damping", "brake_limit",
+        "action_scale", "home", "goal_low", "goal_high", "control_damping", "stop_damping",
+        "brake_limit",
     ):  # fmt: skip
         assert shipped.origin[name], name
     assert shipped.origin["home"] == f"{shipped.name}.yaml"
@@ -167,6 +168,10 @@ def test_scales_and_stop_are_computed_from_the_mass_matrix(plain: Arm) -> None:
         plain.action_scale, np.minimum(scale, plain.torque_limit), rtol=0.05
     )
     np.testing.assert_allclose(plain.stop_damping, inertia.mean(axis=0) / 0.3, rtol=0.05)
+    felt = 1.0 / np.diagonal(np.linalg.inv(matrix), axis1=-2, axis2=-1)
+    bound = np.percentile(felt, 1.0, axis=0) / 0.04
+    damping = np.minimum(inertia.mean(axis=0) / 0.6, bound)
+    np.testing.assert_allclose(plain.control_damping, damping, rtol=0.05)
     brake = np.minimum(inertia.max(axis=0) * 2.0 / 0.3, 0.5 * plain.torque_limit)
     np.testing.assert_allclose(plain.brake_limit, brake, rtol=0.05)
 
@@ -368,6 +373,10 @@ def test_a_yaml_gives_what_the_urdf_lacks(write: WriteArm) -> None:
             "action_scale of elbow must be at most its torque_limit, 30; got 31",
         ),
         ({"action_scale": [1.0, -1.0, 1.0]}, "action_scale of shoulder must be above 0; got -1"),
+        (
+            {"control_damping": [1.0, -1.0, 1.0]},
+            "control_damping of shoulder must be at least 0; got -1",
+        ),
         ({"velocity_limit": [0.0, 1.0, 1.0]}, "velocity_limit of waist must be above 0; got 0"),
         ({"friction": [0.0, -1.0, 1.0]}, "friction of shoulder must be at least 0; got -1"),
         ({"armature": [0.0, -1.0, 1.0]}, "armature of shoulder must be at least 0; got -1"),

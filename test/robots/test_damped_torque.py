@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from sac_ros.robots.dynamics import BRAKE, WIDTH, ZERO_AT, torque_speed_envelope
+from sac_ros.robots.arm import arm_names
+from sac_ros.robots.dynamics import BRAKE, WIDTH, ZERO_AT, damped_torque, torque_speed_envelope
+from sac_ros.sim.vector_env import ArmVectorEnv
 
 FREE = ZERO_AT - WIDTH  # of the limit, up to which nothing is bounded
 
@@ -69,3 +71,42 @@ def test_numpy_and_torch_give_the_same() -> None:
     action, v = rng.uniform(-2.0, 2.0, (2, 100, 7))
     found = torque_speed_envelope(torch.as_tensor(action), torch.as_tensor(v))
     np.testing.assert_allclose(found.numpy(), torque_speed_envelope(action, v), atol=1e-15)
+
+
+def test_an_action_is_damped_then_bounded_then_scaled() -> None:
+    rng = np.random.default_rng(1)
+    action, velocity = rng.uniform(-1.0, 1.0, (2, 100, 3))
+    scale, damping, limit = np.array([[8.0, 2.0, 0.1], [3.0, 0.5, 0.0], [2.0, 1.0, 3.0]])
+    keys = {"scale": scale, "damping": damping, "velocity_limit": limit}
+    found = damped_torque(action, velocity, **keys)
+    free = np.abs(velocity / limit) < FREE
+    plain = scale * action - damping * velocity
+    inside = free & (np.abs(plain) < scale)
+    np.testing.assert_allclose(found[inside], plain[inside], rtol=1e-12)
+    assert np.all(np.abs(found) <= scale)
+    bounded = scale * torque_speed_envelope(plain / scale, velocity / limit)
+    np.testing.assert_allclose(found, bounded, atol=1e-12)
+    tensors = damped_torque(torch.as_tensor(action), torch.as_tensor(velocity), **keys)
+    np.testing.assert_allclose(tensors.numpy(), found, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", arm_names())
+def test_zero_action_brings_an_arm_to_rest_and_shakes_no_joint(name: str) -> None:
+    env = ArmVectorEnv(4, arm=name)
+    env.reset(seed=0)
+    n = env.arm.joints
+    rng = np.random.default_rng(0)
+    for plant in env.plants:
+        plant.backend.reset(env.arm.home, rng.uniform(-0.3, 0.3, n) * env.arm.velocity_limit)
+        plant.true_state = plant.backend.read()
+    env._observe(None)
+    arm, energies = env.arm, []
+    for _ in range(250):
+        velocity = env._true[:, n : 2 * n]
+        matrix = arm.bodies.mass_matrix(arm.chain, arm.chain.frames_at(env._true[:, :n]))
+        energies.append(0.5 * np.einsum("ki,kij,kj->k", velocity, matrix, velocity))
+        env.step(np.zeros((4, n), dtype=np.float32))
+    env.close()
+    kinetic = np.array(energies)
+    assert np.all(kinetic[-1] < 0.01 * kinetic[0])
+    assert np.all(np.diff(kinetic, axis=0) < 1e-6 + 0.01 * kinetic[:-1])
