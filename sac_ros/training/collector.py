@@ -3,67 +3,92 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 
+from sac_ros.sim.registration import register
 from sac_ros.training.numpy_actor import ActorShape, NumpyActor
 from sac_ros.training.shared_memory import SharedMemory
 
 
-class Collector:
-    """Steps a few environments together, with one actor call for all of them.
+@dataclass(frozen=True)
+class CollectorSetup:
+    """What a collector does; plain values, since it may cross to another process.
 
-    The first `warm_up_steps` actions are those of the environments' `warm_up_actions`; after them,
-    up to `random_steps`, they are drawn uniformly.
+    Attributes:
+        environment_id: a Gymnasium name. An episode begins by `reset` and in no other way
+            (`AutoresetMode.DISABLED`); the info holds `distance` and `joint_position`.
+        environment_arguments: keywords of the environment.
+        environments: the number that is stepped together.
+        actor_shape: of the actor whose weights the shared memory holds.
+        warm_up_steps: transitions at the start whose actions the environments'
+            `warm_up_actions(rng)` gives; they need none where it is 0.
+        random_steps: transitions at the start with uniformly drawn actions, but for those.
+        early_steps: transitions at the start in which episodes are shorter, so that the arm is
+            not left long where it has got stuck.
+        early_episode_steps: length of these episodes, at most.
+        continue_probability: of an episode to start where the one before it ended, as on a robot
+            that is sent from goal to goal.
+        seed: of every draw.
     """
 
+    environment_id: str
+    environment_arguments: dict[str, Any]
+    environments: int
+    actor_shape: ActorShape
+    warm_up_steps: int
+    random_steps: int
+    early_steps: int
+    early_episode_steps: int
+    continue_probability: float
+    seed: int
+
+    @classmethod
+    def from_json(cls, keys: dict[str, Any]) -> CollectorSetup:
+        """The inverse of `dataclasses.asdict`."""
+        return cls(**{**keys, "actor_shape": ActorShape.from_json(keys["actor_shape"])})
+
+    def make(self, shared: SharedMemory) -> Collector:
+        """Makes the environments and a collector over them."""
+        register()  # where the package is not installed, Gymnasium finds no entry point
+        made = gymnasium.make_vec(
+            self.environment_id,
+            self.environments,
+            gymnasium.VectorizeMode.VECTOR_ENTRY_POINT,
+            **self.environment_arguments,
+        )
+        return Collector(made, shared, self)
+
+
+class Collector:
+    """Steps a few environments together, with one actor call for all of them."""
+
     def __init__(
-        self,
-        environments: VectorEnv[Any, Any, Any],
-        shared: SharedMemory,
-        actor_shape: ActorShape,
-        *,
-        warm_up_steps: int,
-        random_steps: int,
-        early_steps: int,
-        early_episode_steps: int,
-        continue_probability: float,
-        seed: int,
+        self, environments: VectorEnv[Any, Any, Any], shared: SharedMemory, setup: CollectorSetup
     ) -> None:
-        """Resets every environment, with seeds that follow from `seed`.
+        """Resets every environment, with seeds that follow from that of `setup`.
 
         Args:
-            environments: what is stepped. An episode begins by `reset` and in no other way
-                (`AutoresetMode.DISABLED`); the info holds `distance` and `joint_position`.
+            environments: what is stepped.
             shared: where transitions go, and weights come from.
-            actor_shape: of the actor whose weights they are.
-            warm_up_steps: transitions at the start whose actions the environments'
-                `warm_up_actions(rng)` gives; they need none where it is 0.
-            random_steps: transitions at the start with uniformly drawn actions, but for those.
-            early_steps: transitions at the start in which episodes are shorter, so that the arm
-                is not left long where it has got stuck.
-            early_episode_steps: length of these episodes, at most.
-            continue_probability: of an episode to start where the one before it ended, as on a
-                robot that is sent from goal to goal.
-            seed: of every draw.
+            setup: how.
         """
         self._environments = environments
         self._replay = shared.replay
         self._weights = shared.weights
-        self._actor = NumpyActor(actor_shape)
+        self._setup = setup
+        self._actor = NumpyActor(setup.actor_shape)
         self._actor_version = 0
-        self._warm_up_steps = warm_up_steps
-        self._random_steps = random_steps
-        self._early_steps, self._early_episode_steps = early_steps, early_episode_steps
-        self._continue_probability = continue_probability
-        self._rng = np.random.default_rng([seed, 1])
+        self._rng = np.random.default_rng([setup.seed, 1])
         number = environments.num_envs
         self._returns = np.zeros(number)
         self._lengths = np.zeros(number, dtype=np.int64)
         self._numbers = np.arange(number)
-        seeds = np.random.SeedSequence([seed, 2]).generate_state(number)
+        seeds = np.random.SeedSequence([setup.seed, 2]).generate_state(number)
         self._end_episodes_of_others()
         self._observations = environments.reset(seed=seeds.tolist())[0]
 
@@ -73,8 +98,8 @@ class Collector:
         observations, rewards, terminated, truncated, infos = self._environments.step(actions)
         ended = terminated | truncated
         self._lengths += 1
-        if self._replay.env_steps < self._early_steps:
-            ended |= self._lengths >= self._early_episode_steps
+        if self._replay.env_steps < self._setup.early_steps:
+            ended |= self._lengths >= self._setup.early_episode_steps
         self._write(
             observation=self._observations,
             action=actions,
@@ -104,9 +129,9 @@ class Collector:
 
     def _actions(self) -> np.ndarray[Any, np.dtype[np.float32]]:
         size = (self._environments.num_envs, self._replay.action.shape[1])
-        if self._replay.env_steps < self._warm_up_steps:
+        if self._replay.env_steps < self._setup.warm_up_steps:
             return self._environments.warm_up_actions(self._rng)  # type: ignore[attr-defined]
-        if self._replay.env_steps < self._random_steps:
+        if self._replay.env_steps < self._setup.random_steps:
             return self._rng.uniform(-1.0, 1.0, size).astype(np.float32)
         fresh = self._weights.read(self._actor_version)
         if fresh is not None:
@@ -129,6 +154,6 @@ class Collector:
         self._returns[index] = 0.0
         self._lengths[index] = 0
         options = {"reset_mask": self._numbers == index}
-        if self._rng.random() < self._continue_probability:
+        if self._rng.random() < self._setup.continue_probability:
             options["joint_position"] = last_infos["joint_position"][index]
         self._observations = self._environments.reset(options=options)[0]

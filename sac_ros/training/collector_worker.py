@@ -9,10 +9,8 @@ import sys
 import time
 from typing import Any
 
-from sac_ros.training.collector import Collector
-from sac_ros.training.numpy_actor import ActorShape
+from sac_ros.training.collector import Collector, CollectorSetup
 from sac_ros.training.shared_memory import MemoryShape, SharedMemory
-from sac_ros.training.sources import CollectorSetup
 
 _POLL = 0.0005  # s
 
@@ -21,9 +19,7 @@ def main() -> int:
     """Collects into the shared memory that stdin's message names, until told to stop."""
     message: dict[str, Any] = json.load(sys.stdin)
     shared = SharedMemory(MemoryShape(**message["memory"]), message["file_descriptor"])
-    keys = dict(message["setup"])
-    keys["actor_shape"] = ActorShape.from_json(keys["actor_shape"])
-    collector = CollectorSetup(**keys).make(shared)
+    collector = CollectorSetup.from_json(message["setup"]).make(shared)
     # A learner that was killed cannot say stop; an orphan gets another parent.
     while not shared.control.stopped and os.getppid() == message["parent"]:
         if not step_if_allowed(collector, shared):

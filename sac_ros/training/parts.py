@@ -13,6 +13,7 @@ from sac_ros.sac.agent import SacAgent
 from sac_ros.sim.registration import environment_id
 from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training.best_actor import BestActor
+from sac_ros.training.collector import CollectorSetup
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.hindsight import HindsightRelabeler
 from sac_ros.training.n_step import NStep
@@ -20,7 +21,7 @@ from sac_ros.training.numpy_actor import ActorShape
 from sac_ros.training.replay_sampler import ReplaySampler
 from sac_ros.training.resume import RunState
 from sac_ros.training.shared_memory import MemoryShape, SharedMemory
-from sac_ros.training.sources import CollectorSetup, InProcessSource, Source, WorkerSource
+from sac_ros.training.sources import InProcessSource, Source, WorkerSource
 from sac_ros.training.training_loop import UPDATES_PER_BLOCK
 
 GOAL_POOL = 4096  # goals that replayed transitions are given in hindsight

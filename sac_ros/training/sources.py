@@ -11,13 +11,8 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
 
-import gymnasium
-
-from sac_ros.sim.registration import register
-from sac_ros.training.collector import Collector
-from sac_ros.training.numpy_actor import ActorShape
+from sac_ros.training.collector import Collector, CollectorSetup
 from sac_ros.training.shared_memory import SharedMemory
 from sac_ros.utils.errors import SacRosError
 
@@ -26,43 +21,6 @@ _POLL = 0.0005  # s
 
 class CollectorError(SacRosError):
     """The collector process is gone."""
-
-
-@dataclasses.dataclass(frozen=True)
-class CollectorSetup:
-    """What a collector needs to know; plain values, since it may cross to another process."""
-
-    environment_id: str
-    environment_arguments: dict[str, Any]
-    environments: int
-    actor_shape: ActorShape
-    warm_up_steps: int
-    random_steps: int
-    early_steps: int
-    early_episode_steps: int
-    continue_probability: float
-    seed: int
-
-    def make(self, shared: SharedMemory) -> Collector:
-        """Makes the environments and a collector over them."""
-        register()  # where the package is not installed, Gymnasium finds no entry point
-        made = gymnasium.make_vec(
-            self.environment_id,
-            self.environments,
-            gymnasium.VectorizeMode.VECTOR_ENTRY_POINT,
-            **self.environment_arguments,
-        )
-        return Collector(
-            made,
-            shared,
-            self.actor_shape,
-            warm_up_steps=self.warm_up_steps,
-            random_steps=self.random_steps,
-            early_steps=self.early_steps,
-            early_episode_steps=self.early_episode_steps,
-            continue_probability=self.continue_probability,
-            seed=self.seed,
-        )
 
 
 class Source(ABC):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from counting_env import ACTION, CountingEnv, together
 
-from sac_ros.training.collector import Collector
+from sac_ros.training.collector import Collector, CollectorSetup
 from sac_ros.training.numpy_actor import ActorShape
 from sac_ros.training.replay_buffer import ReplayBuffer
 from sac_ros.training.shared_memory import MemoryShape, SharedMemory
@@ -30,7 +30,8 @@ def collector(envs: list[CountingEnv], shared: SharedMemory, **arguments: Any) -
         "continue_probability": 0.0,
         "seed": 0,
     }
-    return Collector(together(envs), shared, SHAPE, **{**defaults, **arguments})
+    setup = CollectorSetup("", {}, len(envs), SHAPE, **{**defaults, **arguments})
+    return Collector(together(envs), shared, setup)
 
 
 def collected(envs: list[CountingEnv], steps: int, **arguments: Any) -> ReplayBuffer:

@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 
 from sac_ros.sim.vector_env import ArmVectorEnv
+from sac_ros.training.collector import CollectorSetup
 from sac_ros.training.numpy_actor import ActorShape
 from sac_ros.training.shared_memory import MemoryShape, SharedMemory
-from sac_ros.training.sources import CollectorSetup, InProcessSource, WorkerSource
+from sac_ros.training.sources import InProcessSource, WorkerSource
 from sac_ros.utils.errors import SacRosError
 
 Eventually = Callable[..., None]
@@ -198,11 +199,9 @@ def test_a_worker_whose_learner_is_killed_ends_by_itself(
     code = (
         "import json, sys, time\n"
         "from sac_ros.training.shared_memory import MemoryShape, SharedMemory\n"
-        "from sac_ros.training.numpy_actor import ActorShape\n"
-        "from sac_ros.training.sources import CollectorSetup, WorkerSource\n"
-        "keys = json.load(sys.stdin)\n"
-        "keys['actor_shape'] = ActorShape.from_json(keys['actor_shape'])\n"
-        "setup = CollectorSetup(**keys); shape = setup.actor_shape\n"
+        "from sac_ros.training.collector import CollectorSetup\n"
+        "from sac_ros.training.sources import WorkerSource\n"
+        "setup = CollectorSetup.from_json(json.load(sys.stdin)); shape = setup.actor_shape\n"
         "size = MemoryShape(2000, shape.sizes[0], shape.sizes[-1] // 2, shape.parameters)\n"
         "source = WorkerSource(setup, SharedMemory(size))\n"
         "source.advance(10, lambda: False)\n"
