@@ -57,6 +57,7 @@ class FinalReport(Callback):
         )
         if result is None:
             return
+        policy = run.write_policy(result)  # the same controller, with all that was measured
         shortfall = _shortfall(result, config.minimum_success_rate)
         self._write_figures(run, result)
         with atomic_write(run.directory.model_card) as file:

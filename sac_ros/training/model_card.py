@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sac_ros.policy.runtime import Policy
+from sac_ros.training.report import figure_rows
 
 
 def model_card(policy: Policy, file_name: str, shortfall: str = "") -> str:
@@ -18,12 +19,12 @@ def model_card(policy: Policy, file_name: str, shortfall: str = "") -> str:
         shortfall: one sentence on a result that is not good enough.
     """
     spec = policy.spec
-    made, found = spec.training, spec.evaluation
+    made = spec.training
     goal = ", ".join(
         f"{name} {low:g} to {high:g}"
         for name, low, high in zip(spec.goal.fields, spec.goal.low, spec.goal.high, strict=True)
     )
-    seeds = found["seeds"]
+    figures = "\n".join(f"| {name} | {value} |" for name, value in figure_rows(spec.evaluation))
     gravity = {
         "robot": "the robot adds g(q) itself",
         "policy": "the torque holds g(q), from the URDF; the robot must add nothing",
@@ -55,9 +56,7 @@ and a self test; `evaluate_policy {file_name}` measures it again.
 | trained with | {made["algorithm"]}, seed {made["seed"]}, {made["env_steps"]:,} env steps, \
 {made["wall_seconds"]:.0f} s{_taken_after(made)} |
 | by | sac_ros {spec.package_version}, revision `{made["git_revision"]}`, {made["date"]} |
-{_success_rows(found)}| median, 95th percentile | {1e3 * found["median_error_m"]:.1f} mm, \
-{1e3 * found["p95_error_m"]:.1f} mm |
-{_motion_rows(found)}| evaluation seeds | {seeds[0]} to {seeds[1]} |
+{figures}
 
 | joint | torque limit (N·m) | torque at action 1 (N·m) | velocity limit (rad/s) | \
 positions in training (rad) |
@@ -84,38 +83,3 @@ def _taken_after(made: Mapping[str, Any]) -> str:
     if "actor_env_steps" not in made:
         return ""
     return f"; its best actor on the held-out goals, that after {made['actor_env_steps']:,} steps"
-
-
-def _success_rows(found: Mapping[str, Any]) -> str:
-    """Table rows on the goals that were reached and kept for half a second, slow."""
-    return "".join(
-        f"| within {100 * each['position_tolerance_m']:g} cm, still | {each['rate']:.1%} of "
-        f"{found['episodes']} held-out goals |\n"
-        for each in found["success"]
-    )
-
-
-def _motion_rows(found: Mapping[str, Any]) -> str:
-    """Table rows on the motion; none for a figure that was not measured."""
-    hold = found.get("hold") or {}
-    time_to_goal = (found.get("time_to_goal_s") or {}).get("median")
-    figures = (
-        ("time until it stays within 2 cm, median", time_to_goal, "{:.2f} s"),
-        (
-            f"leave 2 cm within {hold.get('seconds', 0):g} s more",
-            hold.get("left_2cm_rate"),
-            "{:.1%}",
-        ),
-        ("joint speed there, median", hold.get("median_joint_speed"), "{:.4f} rad/s"),
-        ("RMS change of torque per step", found.get("rms_torque_step"), "{:.2f} N·m"),
-        ("the same of torque at action 1", found.get("rms_torque_step_fraction"), "{:.1%}"),
-        ("torque's power above 10 Hz", found.get("torque_power_above_10hz"), "{:.1%}"),
-        ("joint samples above the velocity limit", found.get("overspeed_fraction"), "{:.1%}"),
-        ("highest velocity, of a limit", found.get("max_velocity_fraction"), "{:.0%}"),
-        ("episodes that end near a joint stop", found.get("joint_stop_rate"), "{:.1%}"),
-    )
-    return "".join(
-        f"| {name} | {form.format(value)} |\n"
-        for name, value, form in figures
-        if value is not None
-    )

@@ -3,55 +3,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sac_ros.sim.rendering import Frame, save_gif
 from sac_ros.sim.vector_env import ArmVectorEnv
-from sac_ros.training.evaluation import Controller, Evaluation, Hold
+from sac_ros.training.evaluation import Controller, Evaluation
 from sac_ros.training.progress import EvaluationPoint
 from sac_ros.utils.atomic_write import atomic_write
 
 
 def evaluation_table(result: Evaluation, extra: Sequence[tuple[str, str]] = ()) -> str:
     """The figures of an evaluation, a line each; `extra` rows follow."""
-    rows = [
-        ("held-out goals", f"{result.episodes} (seeds {result.seed} and on)"),
-        *(
-            (f"within {100 * each.position_tolerance_m:g} cm, still", f"{each.rate:.1%}")
-            for each in result.success
-        ),
-        ("median error", f"{1e3 * result.median_error_m:.1f} mm"),
-        ("95th percentile", f"{1e3 * result.p95_error_m:.1f} mm"),
-        ("time to stay within 2 cm", _seconds(result.time_to_goal_s.median)),
-        *_hold_rows(result.hold),
-        ("mean return", f"{result.mean_return:.1f}"),
-        ("RMS torque step", f"{result.rms_torque_step:.2f} N·m"),
-        ("of torque at action 1", f"{result.rms_torque_step_fraction:.1%}"),
-        ("torque above 10 Hz", f"{result.torque_power_above_10hz:.1%} of its power"),
-        ("above velocity limit", f"{result.overspeed_fraction:.1%} of joint samples"),
-        ("highest velocity", f"{result.max_velocity_fraction:.0%} of a limit"),
-        ("ends near a joint stop", f"{result.joint_stop_rate:.1%} of the episodes"),
-        ("work", f"{result.work_j:.1f} J per episode"),
-        *extra,
-    ]
+    rows = [*figure_rows(dataclasses.asdict(result)), *extra]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
 
 
-def _seconds(value: float | None) -> str:
-    return "never" if value is None else f"{value:.2f} s, median"
-
-
-def _hold_rows(hold: Hold | None) -> list[tuple[str, str]]:
-    if hold is None:
-        return []
-    return [
-        (f"left at rest for {hold.seconds:g} s", f"{hold.left_2cm_rate:.1%} leave 2 cm"),
-        ("median joint speed there", f"{hold.median_joint_speed:.4f} rad/s"),
+def figure_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and value of each figure of an evaluation; none for one that was not measured."""
+    hold = found.get("hold") or {}
+    seconds = (found.get("time_to_goal_s") or {}).get("median")
+    figures: list[tuple[str, Any, str]] = [
+        ("held-out goals", found["episodes"], f"{{}} (seeds {found['seed']} and on)"),
+        *(
+            (f"within {100 * each['position_tolerance_m']:g} cm, still", each["rate"], "{:.1%}")
+            for each in found["success"]
+        ),
+        ("median error", 1e3 * found["median_error_m"], "{:.1f} mm"),
+        ("95th percentile", 1e3 * found["p95_error_m"], "{:.1f} mm"),
+        ("time until it stays within 2 cm, median", seconds, "{:.2f} s"),
+        (
+            f"leave 2 cm, left for {hold.get('seconds', 0):g} s more",
+            hold.get("left_2cm_rate"),
+            "{:.1%}",
+        ),
+        ("joint speed there, median", hold.get("median_joint_speed"), "{:.4f} rad/s"),
+        ("mean return", found.get("mean_return"), "{:.1f}"),
+        ("RMS change of torque per step", found.get("rms_torque_step"), "{:.2f} N·m"),
+        ("the same of torque at action 1", found.get("rms_torque_step_fraction"), "{:.1%}"),
+        ("torque's power above 10 Hz", found.get("torque_power_above_10hz"), "{:.1%}"),
+        ("joint samples above the velocity limit", found.get("overspeed_fraction"), "{:.1%}"),
+        ("highest velocity, of a limit", found.get("max_velocity_fraction"), "{:.0%}"),
+        ("episodes that end near a joint stop", found.get("joint_stop_rate"), "{:.1%}"),
+        ("work per episode", found.get("work_j"), "{:.1f} J"),
     ]
+    return [(name, form.format(value)) for name, value, form in figures if value is not None]
 
 
 def save_learning_curve(points: Sequence[EvaluationPoint], path: Path, title: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,46 +17,32 @@ from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import ConfigurationError
 
 
-@dataclass(frozen=True)
 class RunDirectory:
-    """`<directory>/<name>/` with the names of what a run leaves there."""
+    """`<directory>/<name>/` with the names of what a run leaves there.
 
-    path: Path
+    Attributes:
+        path: the directory.
+        configuration: the run's parameters, as a ROS parameter file.
+        policy: the exported controller.
+        model_card: what that is, for people.
+        evaluation: its figures.
+        learning_curve: success and error over time.
+        video: the arm reaching.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.configuration = path / "train.yaml"
+        self.policy = path / "policy.onnx"
+        self.model_card = path / "policy.md"
+        self.evaluation = path / "evaluation.json"
+        self.learning_curve = path / "learning_curve.png"
+        self.video = path / "reaching.gif"
 
     @property
     def checkpoints(self) -> list[Path]:
         """Newest first; each holds everything that `resume` needs."""
         return checkpoints_in(self.path)
-
-    @property
-    def configuration(self) -> Path:
-        """The run's parameters, as a ROS parameter file."""
-        return self.path / "train.yaml"
-
-    @property
-    def policy(self) -> Path:
-        """The exported controller."""
-        return self.path / "policy.onnx"
-
-    @property
-    def model_card(self) -> Path:
-        """What the exported controller is, for people."""
-        return self.path / "policy.md"
-
-    @property
-    def evaluation(self) -> Path:
-        """Figures of the exported controller."""
-        return self.path / "evaluation.json"
-
-    @property
-    def learning_curve(self) -> Path:
-        """Success and error over time."""
-        return self.path / "learning_curve.png"
-
-    @property
-    def video(self) -> Path:
-        """The arm reaching."""
-        return self.path / "reaching.gif"
 
     def make(self, config: TrainConfig) -> None:
         """Makes the directory, with the run's parameters; a resumed run has it already.

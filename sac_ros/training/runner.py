@@ -224,8 +224,11 @@ class TrainingSession:
         self.evaluate(lambda: False)
         return self.write_policy().path
 
-    def write_policy(self) -> Policy:
-        """Writes the best actor so far as the run's policy file."""
+    def write_policy(self, evaluation: Evaluation | None = None) -> Policy:
+        """Writes the best actor so far as the run's policy file.
+
+        `evaluation` is what the file says of it, in place of what it was chosen by.
+        """
         loop, best, replay = self.state.loop, self.state.best, self.state.replay
         assert best.evaluation is not None, "what is written has been evaluated"
         rows = np.unique(np.linspace(0, max(replay.size - 1, 0), 20_000).astype(int))
@@ -239,7 +242,7 @@ class TrainingSession:
             env_steps=loop.env_steps,
             actor_env_steps=best.env_steps,
             learning_seconds=loop.learning_seconds,
-            evaluation=best.evaluation,
+            evaluation=evaluation or best.evaluation,
         )
 
     def _velocities(self, rows: Any) -> NDArray[Any]:

@@ -105,7 +105,7 @@ def test_without_json_it_prints_a_table(model: Path, capsys: pytest.CaptureFixtu
         "within 5 cm",
         "within 2 cm",
         "median error",
-        "torque step",
+        "change of torque",
         "above 10 Hz",
     ):
         assert words in text
