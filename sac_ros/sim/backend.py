@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sac_ros.robots.arm import Arm
 from sac_ros.robots.dynamics import Bodies
 from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.settings import setting
 
 Array = NDArray[np.float64]
 
@@ -46,6 +47,22 @@ class JointProperties:
     def of(cls, arm: Arm) -> JointProperties:
         """Those of `arm` as described."""
         return cls(arm.damping, arm.friction, arm.armature)
+
+
+@dataclass(frozen=True)
+class ArmSettings:
+    """Which arm, and which engine moves it; launch files read them where there is none."""
+
+    arm: str = setting(
+        "iiwa",
+        "the arm: a name in config/arms, the path of a .yaml or .urdf, or robot_description",
+    )
+    robot_description: str = setting(
+        "", "a URDF's text, for arm:=robot_description; empty: of the topic robot_description"
+    )
+    base_link: str = setting("", "where the arm starts; empty: as its YAML or URDF says")
+    tip_link: str = setting("", "the end effector; empty: as its YAML or URDF says")
+    backend: str = setting("bullet", "the physics engine", choices=tuple(BACKENDS))
 
 
 class Backend(ABC):

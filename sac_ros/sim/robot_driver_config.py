@@ -6,25 +6,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from sac_ros.sim.backend import BACKENDS, PHYSICS_RATE
+from sac_ros.sim.backend import PHYSICS_RATE, ArmSettings
 from sac_ros.sim.randomization import RandomizationConfig
 from sac_ros.utils.settings import setting, validate
 
 
 @dataclass(frozen=True)
-class DriverConfig:
+class DriverConfig(ArmSettings):
     """Settings of a simulated robot."""
 
-    arm: str = setting(
-        "iiwa",
-        "the arm: a name in config/arms, the path of a .yaml or .urdf, or robot_description",
-    )
-    robot_description: str = setting(
-        "", "a URDF's text, for arm:=robot_description; empty: of the topic robot_description"
-    )
-    base_link: str = setting("", "where the arm starts; empty: as its YAML or URDF says")
-    tip_link: str = setting("", "the end effector; empty: as its YAML or URDF says")
-    backend: str = setting("bullet", "the physics engine", choices=tuple(BACKENDS))
     gravity_compensation: str = setting(
         "robot",
         "robot: the robot adds g(q) to the command, as Franka and iiwa drivers do; policy: it "

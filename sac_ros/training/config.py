@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sac_ros.sac.config import SacConfig
-from sac_ros.sim.backend import BACKENDS, PHYSICS_RATE
+from sac_ros.sim.backend import PHYSICS_RATE, ArmSettings
 from sac_ros.sim.randomization import RandomizationConfig
 from sac_ros.sim.vector_env import GRAVITY_COMPENSATION
 from sac_ros.tasks.reach import ReachReward
@@ -53,20 +53,10 @@ class EnvironmentConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(ArmSettings):
     """Everything that decides a training run."""
 
-    arm: str = setting(
-        "iiwa",
-        "Arm to train: a name in config/arms, the path of a .yaml or .urdf, or robot_description",
-    )
-    robot_description: str = setting(
-        "", "A URDF's text, for arm:=robot_description; empty: of the topic robot_description"
-    )
-    base_link: str = setting("", "Where the arm starts; empty: as its YAML or URDF says")
-    tip_link: str = setting("", "The end effector; empty: as its YAML or URDF says")
     task: str = setting("reach", "What it is to learn", choices=tuple(TASKS))
-    backend: str = setting("bullet", "The physics engine", choices=tuple(BACKENDS))
     seed: int = setting(0, "Seed of every random draw", minimum=0, maximum=2**31 - 1)
     total_steps: int = setting(150_000, "Environment steps until the end", minimum=1)
     name: str = setting("", "Name of the run's directory; empty: arm, task and time")
