@@ -8,16 +8,16 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
+from sac_ros.nodes.goal_reader import goal_message
 from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.robot_description import arm_reference, keep_description
 from sac_ros.nodes.spin import NodeDone, run_node
-from sac_ros.nodes.training_diagnostics import training_status
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.run_directory import find_run_directory
 from sac_ros.utils.errors import EXIT_BAD_ANSWER, EXIT_DONE
@@ -67,9 +67,7 @@ class TrainNode(Node):
         self._goals = self.create_publisher(PoseStamped, "goal_pose", 1)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._state_message = JointState(name=list(arm.joint_names))
-        self._goal_message = PoseStamped()
-        self._goal_message.header.frame_id = arm.base_link
-        self._goal_message.pose.orientation.w = 1.0
+        self._base_link = arm.base_link
         self.create_timer(1.0 / _STATE_RATE, self._publish_state)
         self.create_timer(1.0 / _DIAGNOSTICS_RATE, self._publish_diagnostics)
         self.create_service(SetBool, "~/pause", self._on_pause)
@@ -108,13 +106,35 @@ class TrainNode(Node):
         self._state_message.position = position.tolist()
         self._state_message.velocity = velocity.tolist()
         self._joint_states.publish(self._state_message)
-        self._goal_message.header.stamp = now
-        point = self._goal_message.pose.position
-        point.x, point.y, point.z = goal.tolist()
-        self._goals.publish(self._goal_message)
+        message = goal_message(goal, self._base_link)
+        message.header.stamp = now
+        self._goals.publish(message)
 
     def _publish_diagnostics(self) -> None:
-        message = DiagnosticArray(status=[training_status(self.get_name(), self._session)])
+        """Publish speeds, success and time left."""
+        progress = self._session.progress
+        values = {
+            "phase": progress.phase,
+            "run": str(self._session.directory.path),
+            "env_steps": f"{progress.env_steps}",
+            "total_steps": f"{progress.total_steps}",
+            "env_steps_per_second": f"{progress.steps_per_second:.0f}",
+            "updates": f"{progress.updates}",
+            "updates_per_second": f"{progress.updates_per_second:.0f}",
+            "success_rate": f"{progress.held_out_success:.3f}",
+            "training_success_rate": f"{progress.episode_success:.3f}",
+            "mean_return": f"{progress.episode_return:.2f}",
+            "learning_seconds": f"{progress.learning_seconds:.1f}",
+            "seconds_left": f"{progress.seconds_left:.0f}",
+        }
+        status = DiagnosticStatus(
+            level=DiagnosticStatus.OK,
+            name=f"{self.get_name()}: training",
+            message=f"{progress.phase}, {progress.env_steps} of {progress.total_steps} steps",
+            hardware_id=self._session.config.arm,
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        )
+        message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 
