@@ -73,12 +73,9 @@ class BagWriteError(SacRosError):
     """A message could not be written; the sentence says where and why."""
 
 
-def new_bag_name() -> str:
-    """Return a name that tells when the recording began, such as ``sac_ros_2026_11_22-23_31_46``.
-
-    The pattern is that of ``ros2 bag record``.
-    """
-    return time.strftime("sac_ros_%Y_%m_%d-%H_%M_%S")
+def new_bag_name(prefix: str = "sac_ros") -> str:
+    """Return a name with the time, such as ``sac_ros_2026_11_22-23_31_46``, as ros2 bag does."""
+    return time.strftime(f"{prefix}_%Y_%m_%d-%H_%M_%S")
 
 
 class BagWriter:

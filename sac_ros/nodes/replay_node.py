@@ -21,6 +21,7 @@ from rosgraph_msgs.msg import Clock as ClockMessage
 from sac_ros.bags.joints import parse_mapping
 from sac_ros.nodes.bag_writer import RECORDED, BagWriter, absolute, new_bag_name
 from sac_ros.nodes.child_processes import ChildProcesses
+from sac_ros.nodes.goal_reader import goal_message
 from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.replay_config import ReplayConfig
 from sac_ros.nodes.replay_events import (
@@ -28,7 +29,6 @@ from sac_ros.nodes.replay_events import (
     ReplayEvent,
     ReplaySource,
     exact_events,
-    goal_message,
     timed_events,
     without_beginning,
 )
@@ -111,10 +111,10 @@ class ReplayNode(Node):
                 f"bag {config.bag} has no goals (no topic of type geometry_msgs/msg/PoseStamped); "
                 "give one by the parameter goal"
             )
-        duration = (self._source.end_ns - self._source.start_ns) * 1e-9
-        if config.start_offset_s >= max(duration, 1e-9):
+        self._duration = (self._source.end_ns - self._source.start_ns) * 1e-9
+        if config.start_offset_s >= max(self._duration, 1e-9):
             raise ConfigurationError(
-                f"parameter start_offset_s must be below the {duration:.3f} s that bag "
+                f"parameter start_offset_s must be below the {self._duration:.3f} s that bag "
                 f"{config.bag} lasts; got {config.start_offset_s:g}"
             )
         same = bool(activation) and activation["sha256"] == model.sha256
@@ -122,13 +122,14 @@ class ReplayNode(Node):
             self.get_logger().warning(f"{model.path} is not the policy that was recorded")
         # Only what is asked to come out the same can fail to.
         self._judged = same and self._exact and not config.policy_params_file
-        names = {topic: absolute(topic, self._own) for topic in _WRITTEN}
-        names |= {t.name: absolute(t.name, self._own) for t in RECORDED if "/" in t.name[1:]}
-        output = config.output or new_bag_name().replace("sac_ros", "replay", 1)
-        topics = [each._replace(name=names[each.name]) for each in RECORDED if each.name in names]
-        self._bag = BagWriter(Path(output).expanduser(), topics, config.storage)
+        written = [t for t in RECORDED if t.name in _WRITTEN or "/" in t.name[1:]]
+        self._topics = names = {t.name: absolute(t.name, self._own) for t in written}
+        self._bag = BagWriter(
+            Path(config.output or new_bag_name("replay")).expanduser(),
+            [each._replace(name=names[each.name]) for each in written],
+            config.storage,
+        )
         self._open.callback(self._bag.close)
-        self._topics = names
         self._children = self._open.enter_context(ChildProcesses())
         if config.start_policy_node:
             self._start_policy_node(model, recorded)
@@ -162,26 +163,20 @@ class ReplayNode(Node):
         # The model's, whatever the robot's: no robot is moved.
         own["gravity_compensation"] = model.spec.gravity_compensation
         folder = self._open.enter_context(tempfile.TemporaryDirectory(prefix="replay_node_"))
-        files = []
-        for name, values in (("recorded", given), ("own", own)):
-            files.append(Path(folder) / f"{name}.yaml")
-            files[-1].write_text(yaml.safe_dump({"/**": {"ros__parameters": values}}))
+        files = [Path(folder, "recorded.yaml"), Path(folder, "own.yaml")]
+        for file, values in zip(files, (given, own), strict=True):
+            file.write_text(yaml.safe_dump({"/**": {"ros__parameters": values}}))
         if self._config.policy_params_file:
             files[0] = Path(self._config.policy_params_file).expanduser()
-        arguments = [part for file in files for part in ("--params-file", str(file))]
         lock_step = self._config.mode == "lock_step"
         module = "replayed_policy_node" if lock_step else "policy_node"
-        self._children.start(
-            "policy_node",
-            f"sac_ros.nodes.{module}",
-            ["--ros-args", *arguments, "-r", f"__ns:={self._own}", "--log-level", "warn"],
-        )
+        self._children.start_node("policy_node", self._own, files, module=module)
 
     # ---- meanwhile ---------------------------------------------------------------------------
 
     def _replay(self) -> None:
         try:
-            self._policy.configure()
+            self._policy.connect()
             self._policy.run(self._events())
         except BaseException as error:  # raised again in the node's thread
             self._failure = error
@@ -200,10 +195,10 @@ class ReplayNode(Node):
             yield self._renamed(event)
             if waiting and event.kind == "activate":
                 waiting = False
-                goal = goal_message(list(self._config.goal), self._spec.goal.frame)
+                goal = goal_message(self._config.goal, self._spec.goal.frame)
                 yield ReplayEvent("goal", event.time, event.bag_ns, goal=goal)
             done = (event.bag_ns - source.start_ns) * 1e-9
-            self._progress = f"{done:.1f} of {(source.end_ns - source.start_ns) * 1e-9:.1f} s"
+            self._progress = f"{done:.1f} of {self._duration:.1f} s"
 
     def _renamed(self, event: ReplayEvent) -> ReplayEvent:
         """With the policy's names in a copy: two events may hold the same joint state."""
@@ -240,14 +235,14 @@ class ReplayNode(Node):
         for warning in self._source.warnings:
             log.warning(warning)
         log.info(f"{tally.states} joint states, {tally.torques} torques, in {self._bag.path}")
-        lacks = f"the bag lacks {self._lost}" if str(self._lost) else ""
+        lacks = [f"the bag lacks {self._lost}"] if str(self._lost) else []
         if not tally.compared or self._config.start_offset_s:
-            if lacks:
-                log.warning(lacks)
+            for sentence in lacks:
+                log.warning(sentence)
             return EXIT_DONE  # from the middle on, soft start and decimation begin elsewhere
-        words = f"{tally.equal} of {tally.compared} applied torques are equal to the recorded ones"
-        words += f" bit for bit; the largest difference is {tally.worst:g} N·m"
-        words += f"; {lacks}" if lacks else ""
+        equal = f"{tally.equal} of {tally.compared} applied torques are equal to the recorded ones"
+        worst = f" bit for bit; the largest difference is {tally.worst:g} N·m"
+        words = "; ".join([equal + worst, *lacks])
         if self._judged and tally.equal < tally.compared:
             log.error(words)
             return EXIT_BAD_ANSWER
