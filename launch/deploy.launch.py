@@ -14,7 +14,6 @@ from launch.actions import (
 from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
 
 from sac_ros.nodes.launch_support import (
     ParameterArguments,
@@ -22,6 +21,7 @@ from sac_ros.nodes.launch_support import (
     is_true,
     must_be_file,
     recording,
+    sac_ros_node,
     show_in_rviz,
     shut_down,
 )
@@ -68,12 +68,8 @@ def generate_launch_description() -> LaunchDescription:
 
 def _policy_node(context: LaunchContext) -> list[Action]:
     simulated = is_true(LaunchConfiguration("sim"), context)
-    policy_node = Node(
-        package="sac_ros",
-        executable="policy_node",
-        name="policy_node",
-        namespace=LaunchConfiguration("namespace"),
-        output="screen",
+    policy_node = sac_ros_node(
+        "policy_node",
         parameters=[
             LaunchConfiguration("params_file"),
             {

@@ -213,7 +213,7 @@ def start_nodes(
 
 @contextlib.contextmanager
 def ros_environment() -> Iterator[None]:
-    """The environment for ROS: this machine only, and a domain of its own unless one is set."""
+    """Keeps ROS on this machine, in a domain of its own unless one is set."""
     loopback_only(os.environ)
     if os.environ.get("ROS_DOMAIN_ID"):
         yield

@@ -62,12 +62,10 @@ class TrainNode(Node):
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._train, name="training")
 
-        arm = self._session.env.arm
+        arm = self._arm = self._session.env.arm
         self._joint_states = self.create_publisher(JointState, "joint_states", 10)
         self._goals = self.create_publisher(PoseStamped, "goal_pose", 1)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._state_message = JointState(name=list(arm.joint_names))
-        self._base_link = arm.base_link
         self.create_timer(1.0 / _STATE_RATE, self._publish_state)
         self.create_timer(1.0 / _DIAGNOSTICS_RATE, self._publish_diagnostics)
         self.create_service(SetBool, "~/pause", self._on_pause)
@@ -101,14 +99,13 @@ class TrainNode(Node):
         if state is None:
             return
         position, velocity, goal = state
-        now = self.get_clock().now().to_msg()
-        self._state_message.header.stamp = now
-        self._state_message.position = position.tolist()
-        self._state_message.velocity = velocity.tolist()
-        self._joint_states.publish(self._state_message)
-        message = goal_message(goal, self._base_link)
-        message.header.stamp = now
-        self._goals.publish(message)
+        message = JointState(
+            name=self._arm.joint_names, position=position.tolist(), velocity=velocity.tolist()
+        )
+        goal_pose = goal_message(goal, self._arm.base_link)
+        message.header.stamp = goal_pose.header.stamp = self.get_clock().now().to_msg()
+        self._joint_states.publish(message)
+        self._goals.publish(goal_pose)
 
     def _publish_diagnostics(self) -> None:
         """Publish speeds, success and time left."""
