@@ -45,13 +45,9 @@ class KeptWaitSet:
         context: Context,
         only: type[CallbackGroup] | None = None,
     ) -> None:
-        """Gathers what there is to wait for.
+        """Gathers all entities of the nodes, or those in a callback group of the kind ``only``.
 
-        Args:
-            nodes: whose subscriptions, timers, services, clients, guards and waitables.
-            alarm: ends a wait from another thread.
-            context: of them all.
-            only: leaves out what is in no callback group of this kind; guards have none.
+        ``alarm`` ends a wait from another thread.
         """
         nodes = list(nodes)
         self._held = ExitStack()
@@ -190,25 +186,21 @@ _LONGEST_PAUSE_NS = 10_000_000
 
 
 class UrgentCallbackGroup(MutuallyExclusiveCallbackGroup):
-    """What `DirectExecutor` waits for alone; any other executor takes it for its base class."""
+    """What `DirectExecutor` waits for alone; for other executors it is its base class."""
 
 
 class DirectExecutor(Executor):
     """Runs all callbacks in the thread that spins it, messages first.
 
-    For every callback rclpy's own executors make a wait set, a task and two coroutines, which is
-    more work than most callbacks do. This one keeps its wait set until something is created or
-    destroyed, and calls the plain callbacks of subscriptions and timers itself. Everything else
-    (services, clients, waitables, coroutines, callbacks that want more than the message) is rare
-    in a control loop, and runs as rclpy runs it.
-
+    rclpy's own executors make a wait set, a task and two coroutines for every callback. This one
+    keeps its wait set until something is created or destroyed, and calls the plain callbacks of
+    subscriptions and timers itself. Everything else (services, clients, waitables, coroutines,
+    callbacks that want more than the message) is rare in a control loop, and left to rclpy.
     Plain callbacks cannot overlap in one thread, so their callback groups are not asked.
 
     Where a node has entities in an `UrgentCallbackGroup`, the executor waits for these alone: to
-    be woken by one of three is quicker than by one of thirty. It looks at all others in between,
-    right after it has served something urgent, when the next message is farthest away, but not
-    more often than every 4 ms; and after 10 ms at the latest. So what is not urgent waits up to
-    10 ms longer, and is never starved.
+    be woken by one of three is quicker than by one of thirty. It looks at all others right after
+    it has served something urgent, if that is 4 ms ago, and after 10 ms at the latest.
     """
 
     def __init__(self, *, context: Context | None = None) -> None:
@@ -219,7 +211,7 @@ class DirectExecutor(Executor):
         self._all_seen_ns = 0  # of time.monotonic_ns
         self._stale = True
 
-    # ---- what changes the wait set, from any thread ------------------------------------------
+    # ---- from any thread ---------------------------------------------------------------------
 
     def wake(self) -> None:
         """End the wait, and look again at what there is to wait for; rclpy's nodes call it."""
@@ -248,7 +240,7 @@ class DirectExecutor(Executor):
         return task
 
     def shutdown(self, timeout_sec: float | None = None) -> bool:
-        """Stop spinning and let go of everything. Not to be called while another thread spins."""
+        """Let go of everything. Not to be called while another thread spins."""
         self._close()
         if self._alarm is not None:
             self._alarm.destroy()

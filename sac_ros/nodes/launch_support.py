@@ -93,8 +93,7 @@ def sac_ros_node(name: str, **options: Any) -> Node:
 def must_be_file(argument: str) -> Action:
     """Ends the launch with one sentence where a launch argument names no file.
 
-    `launch_ros` only warns of a parameter file that is not there, and the node would run with its
-    defaults: at full torque where the file says a tenth.
+    `launch_ros` only warns of that, and the node would run with its defaults: at full torque.
     """
 
     def check(context: LaunchContext) -> None:
@@ -110,13 +109,9 @@ def show_in_rviz(
 ) -> Action:
     """RViz with the arm, its frames and its goal, where the launch argument `rviz` is true.
 
-    Uses the launch arguments `rviz`, `arm` and `namespace`. What is not installed is named in
-    one sentence, and the launch goes on without it.
-
-    Args:
-        joint_states: topic of the robot.
-        publish_frames: whether to start a robot_state_publisher; `false` for a real robot, whose
-            own launch files do that.
+    Uses the launch arguments `arm` and `namespace`, too. `publish_frames` starts a
+    robot_state_publisher; a real robot has its own. What is not installed is named in one
+    sentence, and the launch goes on without it.
     """
 
     def actions(context: LaunchContext) -> list[Action]:

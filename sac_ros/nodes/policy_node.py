@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
+import traceback
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.policy_config import PolicyNodeConfig
 from sac_ros.nodes.policy_publishers import UNNAMED, PolicyPublishers
 from sac_ros.nodes.realtime import prepare
-from sac_ros.nodes.spin import run_node
+from sac_ros.nodes.spin import in_thread, run_node
 from sac_ros.policy.controller import PolicyController
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_events import Command, Fault
@@ -411,29 +410,25 @@ class PolicyNode(LifecycleNode):
 
     def _load_beside(self, path: str) -> tuple[Policy, str]:
         """Load a policy while states are answered; return it and its spec as JSON."""
-        loaded: Future[tuple[Policy, str]] = Future()
 
-        def load() -> None:
+        def load() -> tuple[Policy, str]:
             try:
                 policy = self._load(path)
-                loaded.set_result((policy, policy.spec.to_json()))
-            except SacRosError as error:
-                loaded.set_exception(error)
+                return policy, policy.spec.to_json()
+            except SacRosError:
+                raise
             except BaseException as error:
+                traceback.print_exc()  # a bug, of which the sentence does not say enough
                 reason = f"{type(error).__name__}: {error}".rstrip(": ")
-                loaded.set_exception(
-                    PolicyFileError(
-                        f"policy file {path} must load without an unexpected error; "
-                        f"it ended with {reason}"
-                    )
-                )
-                raise  # a bug keeps its traceback: threading prints it
+                raise PolicyFileError(
+                    f"policy file {path} must load without an unexpected error; "
+                    f"it ended with {reason}"
+                ) from error
 
         before = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         try:
-            # A daemon: the process does not wait for a network drive that hangs.
-            threading.Thread(target=load, name="load policy", daemon=True).start()
+            loaded = in_thread("load policy", load)  # not waited for at the end of the process
             self._answer_states_until(loaded.done, _LONGEST_LOAD_S)
         finally:
             sys.setswitchinterval(before)

@@ -22,11 +22,7 @@ class PrivateDomain:
     """A reserved ROS domain ``id``; free again after `release`, or when the process ends."""
 
     def __init__(self) -> None:
-        """Reserves a domain.
-
-        Raises:
-            ConfigurationError: every domain is taken.
-        """
+        """Reserves a domain; raises a `ConfigurationError` where every one is taken."""
         for self.id in random.sample(_DOMAINS, len(_DOMAINS)):
             self._reservation = socket.socket()
             try:

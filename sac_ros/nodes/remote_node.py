@@ -40,13 +40,9 @@ class RemoteNode:
     def __init__(
         self, node: Node, target: str, *, timeout: float, given_up: Callable[[], str] = str
     ) -> None:
-        """Calls nothing yet.
+        """Calls nothing yet; each step may take ``timeout`` s.
 
-        Args:
-            node: makes the calls.
-            target: full name of the other node.
-            timeout: s allowed for each step.
-            given_up: returns a reason to wait no longer, such as the end of a process, or "".
+        ``given_up`` returns a reason to wait no longer, such as the end of a process, or "".
         """
         self.node = node
         self.target = target
@@ -99,10 +95,7 @@ class RemoteNode:
             raise RemoteNodeError(f"{self.target} refused to {step}; its own log says why")
 
     def bring_up(self, joint_states: str) -> None:
-        """Configure the other node, wait for its robot on a topic, activate it.
-
-        policy_node refuses to be activated without joint states; a robot that starts beside it is
-        waited for here.
+        """Configure the other node, wait for its robot's ``joint_states``, activate it.
 
         Raises:
             RemoteNodeError: a transition was refused, a step took longer than the timeout, or

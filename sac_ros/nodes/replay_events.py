@@ -60,11 +60,7 @@ class ReplaySource(Bag):
         return {}
 
     def decision(self, cdr: bytes) -> dict[str, Any]:
-        """Return a message of `decisions`.
-
-        Raises:
-            BagError: it is none.
-        """
+        """Return a message of `decisions`; raises a `BagError` where it is none."""
         try:
             return read_decision(cdr)
         except ValueError as error:
@@ -74,21 +70,14 @@ class ReplaySource(Bag):
             ) from error
 
     def read(self, cdr: bytes, kind: Any) -> Any:
-        """Return a message of a class.
-
-        Raises:
-            BagError: it is damaged.
-        """
+        """Return a message of a class; raises a `BagError` where it is damaged."""
         try:
             return deserialize_message(cdr, kind)
         except Exception as error:  # what the middleware raises is its own
             raise BagError(f"bag {self.path} has a message that is no {kind.__name__}") from error
 
     def messages(self, topics: Sequence[str | None]) -> Iterator[tuple[str, int, bytes]]:
-        """Yield (topic, ns of receipt, CDR) of some topics in the order of their receipt.
-
-        A damage ends it: see `warnings`.
-        """
+        """Yield (topic, ns of receipt, CDR) in the order of receipt, up to a damage."""
         for batch in self.batches({each for each in topics if each}):
             for topic, bag_ns, _, cdr in batch:
                 yield topic, bag_ns, cdr
@@ -236,8 +225,7 @@ def _event(
 def timed_events(source: ReplaySource) -> Iterator[ReplayEvent]:
     """Yield the events of a bag without decisions: active from the first state on.
 
-    The time is that of the header's stamps where they are filled, else that of the recorder; it
-    never turns back.
+    The time is that of the header's stamps, or else of the recorder; it never turns back.
     """
     time, begun = 0.0, False
     topics = (source.states, source.goals)
@@ -257,8 +245,7 @@ def timed_events(source: ReplaySource) -> Iterator[ReplayEvent]:
 def without_beginning(events: Iterable[ReplayEvent], begin_ns: int) -> Iterator[ReplayEvent]:
     """Yield the events from a time on (ns, of receipt), but first what stood by then.
 
-    At the first state that is left the node is activated, if it was active, and told the goal
-    and the emergency stop that held: they may have come long before.
+    Before the first state that is left: the activation, the goal and the emergency stop.
     """
     standing: dict[str, ReplayEvent] = {}
     begun = False

@@ -33,8 +33,7 @@ _FIRST_STATES_S = 0.02  # from one to the next at the recorded pace, until the n
 class LockStep(ShadowPolicy):
     """Sends the next event when the one before is answered, and writes in the order of the events.
 
-    Times in the replay's bag are those of the bag that is replayed, so that both can be laid over
-    one another, and so that two replays give the same bag.
+    Times in the replay's bag are those of the bag that is replayed: two replays are equal.
     """
 
     def __init__(self, *connections: Any) -> None:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent import futures
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +35,7 @@ from sac_ros.nodes.replay_events import (
 )
 from sac_ros.nodes.replay_modes import LockStep, PacedReplay
 from sac_ros.nodes.shadow_policy import ShadowPolicy
-from sac_ros.nodes.spin import NodeDone, run_node
+from sac_ros.nodes.spin import NodeDone, in_thread, run_node
 from sac_ros.policy.runtime import Policy
 from sac_ros.utils.errors import EXIT_BAD_ANSWER, EXIT_DONE, BagError, ConfigurationError
 
@@ -68,7 +69,6 @@ class ReplayNode(Node):
         self._names = {bag: policy for policy, bag in pairs.items()}
         self._own = self.get_fully_qualified_name()
         self._stopped = threading.Event()
-        self._failure: BaseException | None = None
         self._progress = ""
         self._lost = Lost()
         self._open = ExitStack()
@@ -78,16 +78,15 @@ class ReplayNode(Node):
             self._open.close()
             raise
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._thread = threading.Thread(target=self._replay, name="replay", daemon=True)
-        self._thread.start()
+        self._replaying = in_thread("replay", self._replay)
         self.create_timer(_CHECK_S, self._end_when_done, clock=steady)
         self.create_timer(_REPORT_S, self._report, clock=steady)
 
     def stop(self) -> None:
         """Ends the replay and closes its bag; called by `run_node` whatever the node ends for."""
-        ended = not self._thread.is_alive()
+        ended = self._replaying.done()
         self._stopped.set()
-        self._thread.join(10.0)
+        futures.wait([self._replaying], 10.0)
         self._open.close()
         if not ended:
             states = self._policy.tally.states
@@ -175,11 +174,8 @@ class ReplayNode(Node):
     # ---- meanwhile ---------------------------------------------------------------------------
 
     def _replay(self) -> None:
-        try:
-            self._policy.connect()
-            self._policy.run(self._events())
-        except BaseException as error:  # raised again in the node's thread
-            self._failure = error
+        self._policy.connect()
+        self._policy.run(self._events())
 
     def _events(self) -> Iterator[ReplayEvent]:
         """The bag's events, renamed, cut and with the goal that it may lack."""
@@ -221,10 +217,9 @@ class ReplayNode(Node):
     # ---- afterwards --------------------------------------------------------------------------
 
     def _end_when_done(self) -> None:
-        if self._thread.is_alive():
+        if not self._replaying.done():
             return
-        if self._failure is not None:
-            raise self._failure
+        self._replaying.result()  # raises what ended it
         if not self._policy.tally.states:
             raise BagError(f"bag {self._config.bag} has no joint state that could be replayed")
         raise NodeDone(self._conclude())

@@ -48,7 +48,7 @@ def arm_reference(node: Node, arm: str, description: str) -> str:
 
 
 def keep_description(text: str, directory: str) -> Path:
-    """Writes a URDF's text to DIRECTORY/ROBOT.urdf; returns where.
+    """Writes a URDF's text to DIRECTORY/ROBOT.urdf and returns that path.
 
     Raises:
         ConfigurationError: it is no URDF, or the file cannot be written.

@@ -61,14 +61,10 @@ class ShadowPolicy(RemoteNode, ABC):
         write: Write,
         given_up: Callable[[], str],
     ) -> None:
-        """Makes publishers and subscriptions.
+        """Makes publishers and subscriptions; see `RemoteNode` for the other arguments.
 
-        Args:
-            node: makes the connections.
-            target: full name of the policy_node.
-            topics: the joint states and the goals that it subscribes to.
-            write: takes everything that is sent and received.
-            given_up: a reason (not the empty text) to wait no longer.
+        The policy_node subscribes to ``topics``, joint states and goals; ``write`` takes
+        everything that is sent and received.
         """
         super().__init__(node, target, timeout=_ANSWER_S, given_up=given_up)
         self._decisions: deque[dict[str, Any]] = deque()

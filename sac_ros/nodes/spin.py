@@ -8,6 +8,8 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent import futures
+from typing import TypeVar
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -18,7 +20,22 @@ from rclpy.task import Future
 from sac_ros.nodes.direct_executor import DirectExecutor
 from sac_ros.utils.errors import EXIT_DONE, ConfigurationError, run_command
 
+T = TypeVar("T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def in_thread(name: str, work: Callable[[], T]) -> futures.Future[T]:
+    """Run something in a daemon thread; the future has its result, or what it raised."""
+    done: futures.Future[T] = futures.Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return done
 
 
 class NodeDone(Exception):  # noqa: N818 - good news, not an error

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import threading
+from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -17,7 +17,7 @@ from std_srvs.srv import SetBool, Trigger
 from sac_ros.nodes.goal_reader import goal_message
 from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.robot_description import arm_reference, keep_description
-from sac_ros.nodes.spin import NodeDone, run_node
+from sac_ros.nodes.spin import NodeDone, in_thread, run_node
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.run_directory import find_run_directory
 from sac_ros.utils.errors import EXIT_BAD_ANSWER, EXIT_DONE
@@ -59,9 +59,6 @@ class TrainNode(Node):
         from sac_ros.training.runner import TrainingSession  # noqa: PLC0415
 
         self._session: TrainingSession = TrainingSession(config, run)
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._train, name="training")
-
         arm = self._arm = self._session.env.arm
         self._joint_states = self.create_publisher(JointState, "joint_states", 10)
         self._goals = self.create_publisher(PoseStamped, "goal_pose", 1)
@@ -76,23 +73,16 @@ class TrainNode(Node):
         ):
             self.create_service(Trigger, f"~/{name}", self._trigger(action, done))
         self.get_logger().info(f"training {arm.name}, seed {config.seed}, in {run.path}/")
-        self._thread.start()
+        self._training = in_thread("training", self._session.run)
 
     def stop(self) -> None:
         """Ends the training with a checkpoint; called by `run_node` on a signal or an error."""
         self._session.stop()
-        self._thread.join()
-
-    def _train(self) -> None:
-        try:
-            self._session.run()
-        except BaseException as error:  # handed over to the executor's thread, which raises it
-            self._failure = error
+        futures.wait([self._training])
 
     def _publish_state(self) -> None:
-        if not self._thread.is_alive():
-            if self._failure is not None:
-                raise self._failure
+        if self._training.done():
+            self._training.result()  # raises what ended it
             outcome = self._session.outcome
             raise NodeDone(EXIT_BAD_ANSWER if outcome and outcome.shortfall else EXIT_DONE)
         state = self._session.latest_state()
