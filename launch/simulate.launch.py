@@ -12,6 +12,7 @@ from sac_ros.nodes.launch_support import (
     ParameterArguments,
     must_be_file,
     recording,
+    robot_topics,
     sac_ros_node,
     show_in_rviz,
 )
@@ -59,7 +60,7 @@ def generate_launch_description() -> LaunchDescription:
             *PARAMETERS.declared(),
             must_be_file("params_file"),
             PARAMETERS.checked(),
-            *recording({"commands": "command_topic", "joint_states": "joint_states_topic"}),
+            *recording(),
             OpaqueFunction(function=_sim_node),
             show_in_rviz(LaunchConfiguration("joint_states_topic")),
         ]
@@ -74,9 +75,6 @@ def _sim_node(context: LaunchContext) -> list[Action]:
                 LaunchConfiguration("params_file"),
                 {"arm": LaunchConfiguration("arm"), **PARAMETERS.given(context)},
             ],
-            remappings=[
-                ("commands", LaunchConfiguration("command_topic")),
-                ("joint_states", LaunchConfiguration("joint_states_topic")),
-            ],
+            remappings=robot_topics().items(),
         )
     ]

@@ -7,7 +7,7 @@ Imports `launch`, which comes with ROS 2 but not from PyPI: only launch files im
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +115,10 @@ def show_in_rviz(
     """
 
     def actions(context: LaunchContext) -> list[Action]:
-        frames = is_true(publish_frames, context)
-        return [*([_robot_state_publisher(context, joint_states)] if frames else []), _rviz()]
+        started = []
+        if is_true(publish_frames, context):
+            started.append(_tool("robot_state_publisher", lambda: _frames(context, joint_states)))
+        return [*started, _tool("rviz2", _view)]
 
     return OpaqueFunction(function=actions, condition=IfCondition(LaunchConfiguration("rviz")))
 
@@ -126,42 +128,33 @@ def is_true(value: SomeSubstitutionsType, context: LaunchContext) -> bool:
     return IfCondition(value).evaluate(context)
 
 
-def _robot_state_publisher(context: LaunchContext, joint_states: SomeSubstitutionsType) -> Action:
-    if not _is_installed("robot_state_publisher"):
-        return _missing("robot_state_publisher")
+def _tool(package: str, options: Callable[[], dict[str, Any]]) -> Action:
+    """A node of another package, or where that is not installed one sentence."""
+    if not _is_installed(package):
+        return LogInfo(
+            msg=f"rviz:=true needs the package {package}, which is not installed: going on "
+            f"without it (sudo apt install ros-$ROS_DISTRO-{package.replace('_', '-')})"
+        )
+    namespace = LaunchConfiguration("namespace")
+    return Node(package=package, executable=package, namespace=namespace, **options())
+
+
+def _frames(context: LaunchContext, joint_states: SomeSubstitutionsType) -> dict[str, Any]:
     # Here, since the machine of a real robot need not have pybullet (whose data hold the URDF).
     from sac_ros.robots.arm import load_arm  # noqa: PLC0415
     from sac_ros.sim.description import ros_description  # noqa: PLC0415
 
-    arm = load_arm(LaunchConfiguration("arm").perform(context))
-    return Node(
-        package="robot_state_publisher",
-        executable="robot_state_publisher",
-        namespace=LaunchConfiguration("namespace"),
-        # A ParameterValue of type str: launch would otherwise read the URDF as YAML.
-        parameters=[{"robot_description": ParameterValue(ros_description(arm), value_type=str)}],
-        remappings=[("joint_states", joint_states)],
-    )
+    text = ros_description(load_arm(LaunchConfiguration("arm").perform(context)))
+    # A ParameterValue of type str: launch would otherwise read the URDF as YAML.
+    parameters = [{"robot_description": ParameterValue(text, value_type=str)}]
+    return {"parameters": parameters, "remappings": [("joint_states", joint_states)]}
 
 
-def _rviz() -> Action:
-    if not _is_installed("rviz2"):
-        return _missing("rviz2")
-    return Node(
-        package="rviz2",
-        executable="rviz2",
-        namespace=LaunchConfiguration("namespace"),
-        arguments=["--display-config", str(share_path("rviz", "sac_ros.rviz"))],
-        # The RViz file names absolute topics; these make them relative, and so namespaced.
-        remappings=[(f"/{topic}", topic) for topic in ("robot_description", "goal_pose")],
-    )
-
-
-def _missing(package: str) -> Action:
-    return LogInfo(
-        msg=f"rviz:=true needs the package {package}, which is not installed: going on "
-        f"without it (sudo apt install ros-$ROS_DISTRO-{package.replace('_', '-')})"
-    )
+def _view() -> dict[str, Any]:
+    # The RViz file names absolute topics; these make them relative, and so namespaced.
+    remappings = [(f"/{topic}", topic) for topic in ("robot_description", "goal_pose")]
+    arguments = ["--display-config", str(share_path("rviz", "sac_ros.rviz"))]
+    return {"arguments": arguments, "remappings": remappings}
 
 
 def _is_installed(package: str) -> bool:
@@ -227,18 +220,20 @@ class ParameterArguments:
 _STORAGE = "mcap"
 
 
-def recording(remapped: Mapping[str, str]) -> list[Action]:
+def robot_topics() -> dict[str, LaunchConfiguration]:
+    """The topics between policy and robot, named by launch arguments."""
+    arguments = {"commands": "command_topic", "joint_states": "joint_states_topic"}
+    return {topic: LaunchConfiguration(argument) for topic, argument in arguments.items()}
+
+
+def recording() -> list[Action]:
     """Declares the arguments `record` and `bag`, and records where `record` is true.
 
     The launch ends with a `ConfigurationError` where the bag exists already.
-
-    Args:
-        remapped: topics of `RECORDED` that have other names, with the launch argument for each;
-            the launch argument `namespace` holds for all of them.
     """
 
     def start(context: LaunchContext) -> list[Action]:
-        names = {topic: LaunchConfiguration(argument) for topic, argument in remapped.items()}
+        names = robot_topics()
         bag = LaunchConfiguration("bag").perform(context) or new_bag_name()
         if Path(bag).expanduser().exists():  # else the recorder ends, and the robot moves on
             raise ConfigurationError(
@@ -250,7 +245,7 @@ def recording(remapped: Mapping[str, str]) -> list[Action]:
                 sac_ros_node(
                     "recorder_node",
                     parameters=[{"bag": bag, "storage": _STORAGE}],
-                    remappings=list(names.items()),
+                    remappings=names.items(),
                 )
             ]
         topics = [

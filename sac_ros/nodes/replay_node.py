@@ -50,9 +50,9 @@ _NOT_REPEATED = (
 
 
 class ReplayNode(Node):
-    """Lives in a namespace of its own: no live node hears what it publishes, it commands nothing.
+    """Lives in a namespace of its own: no live node receives what it publishes.
 
-    The replay runs in a thread of its own; the node's thread hears what the policy_node says.
+    The replay runs in a thread of its own; the node's thread receives the policy_node's answers.
     """
 
     def __init__(self) -> None:
@@ -96,9 +96,8 @@ class ReplayNode(Node):
 
     def _prepare(self) -> None:
         config = self._config
-        self._source = ReplaySource(
-            Path(config.bag).expanduser(), config.states_topic, config.goals_topic
-        )
+        path = Path(config.bag).expanduser()
+        self._source = ReplaySource(path, config.states_topic, config.goals_topic)
         self._open.callback(self._source.close)
         activation = self._source.activation() if self._source.decisions else {}
         self._exact = bool(activation) and config.mode == "lock_step"
