@@ -16,17 +16,14 @@ from sac_ros.utils.errors import JointStateError
 class JointStateReader:
     """Reads positions and velocities of some joints; other joints in a message are ignored.
 
-    It reads the bytes as they came over the wire (CDR): of a driver's messages only numbers and
-    the stamp change, so a message is read whole where its shape differs from the one before, and
-    else by the places of its numbers. To make a Python object of every message takes longer
-    than all that is done with it (docs/timing.md).
-
-    The arrays that `read` returns are the reader's own and are written again by the next call:
-    at 500 messages per second nothing is allocated.
+    It reads the bytes as they came over the wire (CDR), by the places of the numbers where the
+    shape is that of the message before. To make a Python object of every message takes longer
+    than all that is done with it (docs/timing.md). The arrays that `read` returns are written
+    again by the next call.
 
     Attributes:
-        stamp_ns: the header's stamp of the message that was read last, ns; 0 where it has none,
-            and where the bytes are no joint state at all.
+        stamp_ns: the header's stamp of the last message, ns; 0 where that has none or is no
+            joint state.
         frame: the header's ``frame_id``.
         names: the joints that it has.
     """

@@ -63,11 +63,7 @@ class PolicyNode(LifecycleNode):
     """
 
     def __init__(self) -> None:
-        """Declares the parameters; everything else waits for the transitions.
-
-        Raises:
-            ConfigurationError: a parameter is unknown or invalid.
-        """
+        """Declares the parameters, or raises a `ConfigurationError`; transitions do the rest."""
         super().__init__("policy_node")
         self._config = declare(self, PolicyNodeConfig)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -110,7 +106,7 @@ class PolicyNode(LifecycleNode):
         self._come_to_rest()
         if self._controller is not None:
             self._controller = None
-            for timer in (self._watchdog, self._warm_up_timer, self._look_around):
+            for timer in (self._watchdog, self._warm_up_timer, self._others_timer):
                 self.destroy_timer(timer)
             self.destroy_subscription(self._states)
             self.destroy_subscription(self._goals)
@@ -169,7 +165,7 @@ class PolicyNode(LifecycleNode):
         self._warm_up_timer = self.create_timer(
             1.0, self._warm_up, clock=steady, autostart=False, callback_group=urgent
         )
-        self._look_around = self.create_timer(_OTHERS_PERIOD_S, self._note_others, clock=steady)
+        self._others_timer = self.create_timer(_OTHERS_PERIOD_S, self._note_others, clock=steady)
         prepare(config.realtime_priority, config.lock_memory, self.get_logger().warning)
         self.get_logger().info(
             f"policy {spec.name} for {spec.arm}: {spec.joints} joints at {spec.control_rate_hz:g} "
@@ -178,7 +174,7 @@ class PolicyNode(LifecycleNode):
 
     def _activate(self) -> None:
         controller = self._configured()
-        self._answer_states_until(self._heard, self._config.state_timeout_s)
+        self._answer_states_until(self._state_came, self._config.state_timeout_s)
         self._refuse_bad_start()
         now = self._now()
         controller.activate(now)
@@ -194,7 +190,7 @@ class PolicyNode(LifecycleNode):
             self._autostart_deadline = now + self._config.state_timeout_s
             self._insist(self.trigger_configure())
             return
-        ready = self._heard()
+        ready = self._state_came()
         if ready or now > self._autostart_deadline:
             self._autostart_timer.cancel()
             if not ready:
@@ -205,8 +201,8 @@ class PolicyNode(LifecycleNode):
         if result != TransitionCallbackReturn.SUCCESS:
             raise self._refusal or ConfigurationError("a lifecycle transition failed")
 
-    def _heard(self) -> bool:
-        """Tell whether a joint state has come: a fresh one, or one that cannot be used."""
+    def _state_came(self) -> bool:
+        """Return whether a joint state has come: a fresh one, or one that cannot be used."""
         return bool(self._problem) or self._configured().safety.is_fresh(self._now())
 
     def _refuse_bad_start(self) -> None:
@@ -269,11 +265,11 @@ class PolicyNode(LifecycleNode):
             else:
                 safety.accept(arrived, position, velocity, reader.stamp_ns)
         answers = not (self._problem or controller.refused)
-        asked = controller.asked if answers else None
+        policy_torque = controller.asked if answers else None
         if command is not None:
             self._output.publish(command)
             self._diagnostics.latency.add(time.monotonic() - started)
-            self._output.publish_torques(asked, command, reader.stamp_ns if answers else 0)
+            self._output.publish_torques(policy_torque, command, reader.stamp_ns if answers else 0)
         self._decisions.answered(
             "state",
             arrived,
@@ -281,7 +277,7 @@ class PolicyNode(LifecycleNode):
             safety,
             stamp=reader.stamp_ns,
             active=safety.active,
-            asked=asked is not None,
+            asked=policy_torque is not None,
             inferences=controller.inferences,
         )
         self._report_new_faults()

@@ -67,14 +67,14 @@ class PolicyPublishers:
         self._commands.publish(bytes(self._command))
         self.sent += 1
 
-    def publish_torques(self, asked: Array | None, command: Command, stamp_ns: int) -> None:
-        """Publish what the policy asked and what was applied, stamped with the state they answer.
+    def publish_torques(self, policy: Array | None, command: Command, stamp_ns: int) -> None:
+        """Publish the policy's and the applied torque, stamped with the state they answer.
 
         A stamp of 0 is that of a torque that answers no new state. Call it after `publish`: the
         command comes first.
         """
-        if asked is not None:
-            self._publish_torque(self._policy_torque, asked, stamp_ns)
+        if policy is not None:
+            self._publish_torque(self._policy_torque, policy, stamp_ns)
         self._publish_torque(self._applied_torque, command.torque, stamp_ns)
 
     def wait_until_acknowledged(self, timeout_s: float) -> bool:

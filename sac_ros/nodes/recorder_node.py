@@ -38,22 +38,15 @@ class RecorderNode(Node):
     """Subscribes to `RECORDED` and writes every message as it came, with the time of receipt."""
 
     def __init__(self) -> None:
-        """Declares the parameters, makes the bag and subscribes.
-
-        Raises:
-            ConfigurationError: a parameter is invalid, or the bag exists already.
-        """
+        """Makes the bag, or raises a `ConfigurationError` where it exists already; subscribes."""
         super().__init__("recorder_node")
         config = declare(self, RecorderConfig)
-        topics = {each: self.resolve_topic_name(each.name) for each in RECORDED}
-        self._bag = BagWriter(
-            Path(config.bag or new_bag_name()).expanduser(),
-            [each._replace(name=name) for each, name in topics.items()],
-            config.storage,
-        )
+        topics = [each._replace(name=self.resolve_topic_name(each.name)) for each in RECORDED]
+        path = Path(config.bag or new_bag_name()).expanduser()
+        self._bag = BagWriter(path, topics, config.storage)
         self._subscriptions_of: dict[RecordedTopic, Subscription] = {}
         self._lesser: set[RecordedTopic] = set()  # whose publisher offers less than is asked for
-        for topic in topics:
+        for topic in RECORDED:
             self._subscribe(topic, best_effort=False)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_CHECK_S, self._ask_for_less, clock=steady)

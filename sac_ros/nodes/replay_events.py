@@ -88,25 +88,15 @@ _LATE_NS = 1_000_000_000  # a state that comes later than this after its decisio
 
 @dataclass(frozen=True)
 class ReplayEvent:
-    """One thing that happens to a policy_node.
+    """One thing that happens to a policy_node."""
 
-    Attributes:
-        kind: the ``event`` of a decision, such as ``state``; see `sac_ros.nodes.decision_log`.
-        time: s, of the clock that the node decides by.
-        bag_ns: ns, when the bag received it.
-        state: of a ``state``, with its own header; of an ``activate``, one from about that time.
-        goal: of a ``goal``.
-        engaged: of an ``emergency_stop``.
-        applied: N·m, the torque that the recorded node applied to this state, where it is known.
-    """
-
-    kind: str
-    time: float
-    bag_ns: int
-    state: JointState | None = None
-    goal: PoseStamped | None = None
-    engaged: bool = False
-    applied: tuple[float, ...] | None = None
+    kind: str  # the event of a decision, such as "state"; see `sac_ros.nodes.decision_log`
+    time: float  # s, of the clock that the node decides by
+    bag_ns: int  # when the bag received it
+    state: JointState | None = None  # of a state; of an activate, one from about that time
+    goal: PoseStamped | None = None  # of a goal
+    engaged: bool = False  # of an emergency_stop
+    applied: tuple[float, ...] | None = None  # N·m, what the recorded node applied to this state
 
 
 @dataclass

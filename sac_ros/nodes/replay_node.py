@@ -56,11 +56,7 @@ class ReplayNode(Node):
     """
 
     def __init__(self) -> None:
-        """Declares the parameters, opens the bag and begins.
-
-        Raises:
-            SacRosError: a parameter is invalid, or the bag or the model cannot be used.
-        """
+        """Begins; raises a `SacRosError` where a parameter, bag or model cannot be used."""
         super().__init__("replay_node")
         self._config = config = declare(self, ReplayConfig)
         if not config.bag:
@@ -121,19 +117,15 @@ class ReplayNode(Node):
         # Only what is asked to come out the same can fail to.
         self._judged = same and self._exact and not config.policy_params_file
         written = [t for t in RECORDED if t.name in _WRITTEN or "/" in t.name[1:]]
-        self._topics = names = {t.name: absolute(t.name, self._own) for t in written}
-        self._bag = BagWriter(
-            Path(config.output or new_bag_name("replay")).expanduser(),
-            [each._replace(name=names[each.name]) for each in written],
-            config.storage,
-        )
+        topics = [each._replace(name=absolute(each.name, self._own)) for each in written]
+        path = Path(config.output or new_bag_name("replay")).expanduser()
+        self._bag = BagWriter(path, topics, config.storage)
         self._open.callback(self._bag.close)
         self._children = self._open.enter_context(ChildProcesses())
         if config.start_policy_node:
             self._start_policy_node(model, recorded)
         clock = self.create_publisher(ClockMessage, "/clock", 10) if config.publish_clock else None
-        listens = (names["joint_states"], names["goal_pose"])
-        connections = (self, f"{self._own}/policy_node", listens, self._write, self._given_up)
+        connections = (self, self._own, self._write, self._given_up)
         self._policy: ShadowPolicy = (
             LockStep(*connections)
             if config.mode == "lock_step"
@@ -204,7 +196,7 @@ class ReplayNode(Node):
         return replace(event, state=state)
 
     def _write(self, topic: str, time_ns: int, cdr: bytes) -> None:
-        self._bag.write(self._topics[topic], time_ns, cdr)
+        self._bag.write(absolute(topic, self._own), time_ns, cdr)
 
     def _given_up(self) -> str:
         return "it was stopped" if self._stopped.is_set() else self._children.ended()

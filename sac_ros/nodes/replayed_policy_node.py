@@ -39,11 +39,7 @@ class ReplayedPolicyNode(PolicyNode):
     """
 
     def __init__(self) -> None:
-        """Declares the parameters.
-
-        Raises:
-            ConfigurationError: a parameter is invalid, or ``shadow`` is not true.
-        """
+        """Raises a `ConfigurationError` where ``shadow`` is not true."""
         self._time = 0.0
         super().__init__()
         if not self._config.shadow:

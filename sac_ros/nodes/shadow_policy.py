@@ -56,20 +56,19 @@ class ShadowPolicy(RemoteNode, ABC):
     def __init__(
         self,
         node: Node,
-        target: str,
-        topics: tuple[str, str],
+        namespace: str,
         write: Write,
         given_up: Callable[[], str],
     ) -> None:
-        """Makes publishers and subscriptions; see `RemoteNode` for the other arguments.
+        """Makes publishers and subscriptions in the policy_node's namespace.
 
-        The policy_node subscribes to ``topics``, joint states and goals; ``write`` takes
-        everything that is sent and received.
+        ``write`` takes everything that is sent and received; ``given_up`` as in `RemoteNode`.
         """
+        target = f"{namespace}/policy_node"
         super().__init__(node, target, timeout=_ANSWER_S, given_up=given_up)
         self._decisions: deque[dict[str, Any]] = deque()
-        self._joint_states = node.create_publisher(JointState, topics[0], 10)
-        self._goals = node.create_publisher(PoseStamped, topics[1], 10)
+        self._joint_states = node.create_publisher(JointState, f"{namespace}/joint_states", 10)
+        self._goals = node.create_publisher(PoseStamped, f"{namespace}/goal_pose", 10)
         self._write = write
         self.tally = Tally()
         for name, (kind, qos) in PUBLISHED.items():

@@ -33,15 +33,11 @@ _BEHIND = 0.1  # s lost since the last report that are worth a warning
 class SimNode(Node):
     """Subscribes `commands`, publishes `joint_states` and `robot_description`, offers `~/reset`.
 
-    It runs in real time whatever the state of the rest of the graph, as a robot does.
+    It runs in real time, as a robot does.
     """
 
     def __init__(self) -> None:
-        """Declares the parameters and starts the simulation.
-
-        Raises:
-            ConfigurationError: a parameter is unknown or invalid.
-        """
+        """Starts the simulation, or raises a `ConfigurationError` about a parameter."""
         super().__init__("sim_node")
         self._config = config = declare(self, SimNodeConfig)
         reference = arm_reference(self, config.arm, config.robot_description)

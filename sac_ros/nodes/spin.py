@@ -87,7 +87,7 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
 
 @contextlib.contextmanager
 def _initialised(args: list[str] | None) -> Iterator[None]:
-    """Hold an initialised default ROS context, or say why ROS refuses its arguments."""
+    """Hold an initialised default ROS context; report why ROS refuses its arguments."""
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # rclpy raises RCLError, UnknownROSArgsError, ValueError here

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from concurrent import futures
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -40,11 +41,11 @@ class TrainNode(Node):
     """
 
     def __init__(self) -> None:
-        """Declares the parameters, makes the run and starts to train.
+        """Makes the run and starts to train.
 
         Raises:
-            ConfigurationError: a parameter is unknown or invalid, the name is taken, the arm is
-                refused, or there is nothing to resume.
+            ConfigurationError: a parameter is invalid, the name is taken, the arm is refused, or
+                there is nothing to resume.
         """
         super().__init__("train_node")
         config = declare(self, TrainConfig)
@@ -71,7 +72,7 @@ class TrainNode(Node):
             ("export_policy", self._session.export_policy, "exported {}"),
             ("evaluate", self._session.evaluate, "{}"),
         ):
-            self.create_service(Trigger, f"~/{name}", self._trigger(action, done))
+            self.create_service(Trigger, f"~/{name}", partial(self._on_trigger, action, done))
         self.get_logger().info(f"training {arm.name}, seed {config.seed}, in {run.path}/")
         self._training = in_thread("training", self._session.run)
 
@@ -131,22 +132,22 @@ class TrainNode(Node):
         response.message = "paused" if request.data else "training"
         return response
 
-    def _trigger(
-        self, action: Callable[[], Any], done: str
-    ) -> Callable[[Trigger.Request, Trigger.Response], Trigger.Response]:
-        """A service callback that has the training thread call `action` between two blocks."""
-
-        def callback(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-            try:
-                result = self._session.request(action).result(timeout=_SERVICE_TIMEOUT)
-                response.success = result is not None
-                response.message = done.format(result)
-            except Exception as error:  # the caller of the service gets the reason
-                response.success = False
-                response.message = str(error) or type(error).__name__
-            return response
-
-        return callback
+    def _on_trigger(
+        self,
+        action: Callable[[], Any],
+        done: str,
+        _: Trigger.Request,
+        response: Trigger.Response,
+    ) -> Trigger.Response:
+        """Have the training thread call `action` between two blocks, and answer with `done`."""
+        try:
+            result = self._session.request(action).result(timeout=_SERVICE_TIMEOUT)
+            response.success = result is not None
+            response.message = done.format(result)
+        except Exception as error:  # the caller of the service gets the reason
+            response.success = False
+            response.message = str(error) or type(error).__name__
+        return response
 
 
 def main(args: list[str] | None = None) -> int:
