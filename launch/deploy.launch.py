@@ -14,7 +14,6 @@ from launch.actions import (
 from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
 
 from sac_ros.nodes.launch_support import (
     ParameterArguments,
@@ -22,6 +21,8 @@ from sac_ros.nodes.launch_support import (
     is_true,
     must_be_file,
     recording,
+    robot_topics,
+    sac_ros_node,
     show_in_rviz,
     shut_down,
 )
@@ -54,7 +55,7 @@ def generate_launch_description() -> LaunchDescription:
             must_be_file("sim_params_file"),
             PARAMETERS.checked(),
             SIM_PARAMETERS.checked(),
-            *recording({"commands": "command_topic", "joint_states": "joint_states_topic"}),
+            *recording(),
             _simulated_arm(),
             OpaqueFunction(function=_policy_node),
             # A real robot's own launch files publish its frames.
@@ -68,12 +69,8 @@ def generate_launch_description() -> LaunchDescription:
 
 def _policy_node(context: LaunchContext) -> list[Action]:
     simulated = is_true(LaunchConfiguration("sim"), context)
-    policy_node = Node(
-        package="sac_ros",
-        executable="policy_node",
-        name="policy_node",
-        namespace=LaunchConfiguration("namespace"),
-        output="screen",
+    policy_node = sac_ros_node(
+        "policy_node",
         parameters=[
             LaunchConfiguration("params_file"),
             {
@@ -82,10 +79,7 @@ def _policy_node(context: LaunchContext) -> list[Action]:
                 **PARAMETERS.given(context),
             },
         ],
-        remappings=[
-            ("commands", LaunchConfiguration("command_topic")),
-            ("joint_states", LaunchConfiguration("joint_states_topic")),
-        ],
+        remappings=robot_topics().items(),
         on_exit=shut_down("policy_node ended"),
     )
     joint_states = LaunchConfiguration("joint_states_topic")

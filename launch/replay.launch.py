@@ -7,9 +7,8 @@ from launch import LaunchContext, LaunchDescription
 from launch.action import Action
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
 
-from sac_ros.nodes.launch_support import ParameterArguments, shut_down
+from sac_ros.nodes.launch_support import ParameterArguments, sac_ros_node, shut_down
 from sac_ros.nodes.replay_config import ReplayConfig
 
 # These two have arguments of their own, named as in the other launch files.
@@ -46,12 +45,8 @@ def _replay_node(context: LaunchContext) -> list[Action]:
     apart = {name: LaunchConfiguration(each).perform(context) for name, each in texts.items()}
     given = {name: text for name, text in apart.items() if text}
     return [
-        Node(
-            package="sac_ros",
-            executable="replay_node",
-            name="replay_node",
-            namespace=LaunchConfiguration("namespace"),
-            output="screen",
+        sac_ros_node(
+            "replay_node",
             parameters=[{**given, **PARAMETERS.given(context)}],
             on_exit=shut_down("the replay has ended"),
         )

@@ -7,9 +7,15 @@ from launch import LaunchContext, LaunchDescription
 from launch.action import Action
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
 
-from sac_ros.nodes.launch_support import ParameterArguments, must_be_file, recording, show_in_rviz
+from sac_ros.nodes.launch_support import (
+    ParameterArguments,
+    must_be_file,
+    recording,
+    robot_topics,
+    sac_ros_node,
+    show_in_rviz,
+)
 from sac_ros.nodes.sim_config import SimNodeConfig
 from sac_ros.utils.package_share import share_path
 
@@ -54,7 +60,7 @@ def generate_launch_description() -> LaunchDescription:
             *PARAMETERS.declared(),
             must_be_file("params_file"),
             PARAMETERS.checked(),
-            *recording({"commands": "command_topic", "joint_states": "joint_states_topic"}),
+            *recording(),
             OpaqueFunction(function=_sim_node),
             show_in_rviz(LaunchConfiguration("joint_states_topic")),
         ]
@@ -63,19 +69,12 @@ def generate_launch_description() -> LaunchDescription:
 
 def _sim_node(context: LaunchContext) -> list[Action]:
     return [
-        Node(
-            package="sac_ros",
-            executable="sim_node",
-            name="sim_node",
-            namespace=LaunchConfiguration("namespace"),
-            output="screen",
+        sac_ros_node(
+            "sim_node",
             parameters=[
                 LaunchConfiguration("params_file"),
                 {"arm": LaunchConfiguration("arm"), **PARAMETERS.given(context)},
             ],
-            remappings=[
-                ("commands", LaunchConfiguration("command_topic")),
-                ("joint_states", LaunchConfiguration("joint_states_topic")),
-            ],
+            remappings=robot_topics().items(),
         )
     ]

@@ -7,10 +7,9 @@ from launch import LaunchContext, LaunchDescription
 from launch.action import Action
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from sac_ros.nodes.launch_support import show_in_rviz, shut_down
+from sac_ros.nodes.launch_support import sac_ros_node, show_in_rviz, shut_down
 from sac_ros.utils.package_share import share_path
 
 # Launch arguments that override a parameter of the file where they are given, and its type.
@@ -43,12 +42,8 @@ def _train_node(context: LaunchContext) -> list[Action]:
     }
     resume = ParameterValue(LaunchConfiguration("resume"), value_type=bool)
     return [
-        Node(
-            package="sac_ros",
-            executable="train_node",
-            name="train_node",
-            namespace=LaunchConfiguration("namespace"),
-            output="screen",
+        sac_ros_node(
+            "train_node",
             emulate_tty=True,  # for the progress bar
             parameters=[LaunchConfiguration("params_file"), {"resume": resume, **overrides}],
             # A checkpoint is written after the signal: longer than the 5 s that launch grants.

@@ -23,17 +23,11 @@ from sac_ros.utils.errors import ConfigurationError, SacRosError
 
 
 class RecordedTopic(NamedTuple):
-    """One topic of a recording.
+    """One topic of a recording."""
 
-    Attributes:
-        name: as the nodes use it: relative, or absolute where they do.
-        message: the class of its messages.
-        latched: whether its last messages are kept for who subscribes late.
-    """
-
-    name: str
-    message: Any
-    latched: bool = False
+    name: str  # as the nodes use it: relative, or absolute where they do
+    message: Any  # the class of its messages
+    latched: bool = False  # whether the last messages are kept for late subscribers
 
     @property
     def msgtype(self) -> str:
@@ -53,8 +47,6 @@ RECORDED = (
     RecordedTopic("/diagnostics", DiagnosticArray),
     RecordedTopic("/clock", Clock),
 )
-"""States, goals, what was commanded, asked and applied, and why; the policy's and robot's own
-descriptions. The decisions (see `sac_ros.nodes.decision_log`) hold the interventions."""
 
 
 def absolute(name: str, namespace: str) -> str:
@@ -65,30 +57,26 @@ def absolute(name: str, namespace: str) -> str:
     return "/" + "/".join(parts)
 
 
-STORAGES = tuple(plugin.name.lower() for plugin in StoragePlugin)
-"""``sqlite3`` and ``mcap``."""
+STORAGES = ("mcap", "sqlite3")
 
 
 class BagWriteError(SacRosError):
     """A message could not be written; the sentence says where and why."""
 
 
-def new_bag_name() -> str:
-    """Return a name that tells when the recording began, such as ``sac_ros_2026_11_22-23_31_46``.
-
-    The pattern is that of ``ros2 bag record``.
-    """
-    return time.strftime("sac_ros_%Y_%m_%d-%H_%M_%S")
+def new_bag_name(prefix: str = "sac_ros") -> str:
+    """Return a name with the time, such as ``sac_ros_2026_11_22-23_31_46``, as ros2 bag does."""
+    return time.strftime(f"{prefix}_%Y_%m_%d-%H_%M_%S")
 
 
 class BagWriter:
-    """A bag that is being written, until `close`.
+    """A bag that is being written; of one that is cut off, all up to the last `flush` is there.
 
-    Of a recording that is cut off, all up to the last `flush` can be recovered.
+    Every method raises `BagWriteError` where the disk is full, or gone.
 
     Attributes:
         path: the bag's folder.
-        counts: messages written, by topic.
+        count: how many messages were written.
     """
 
     def __init__(self, path: Path, topics: Iterable[RecordedTopic], storage: str = "mcap") -> None:
@@ -103,8 +91,7 @@ class BagWriter:
                 f"bag {path} exists already; a recording never writes over another"
             )
         types = get_typestore(Stores.LATEST)
-        plugin = StoragePlugin[storage.upper()]
-        self._writer = Writer(path, version=9, storage_plugin=plugin)
+        self._writer = Writer(path, version=9, storage_plugin=StoragePlugin[storage.upper()])
         try:
             self._writer.open()
             self._connections: dict[str, Connection] = {
@@ -113,35 +100,30 @@ class BagWriter:
             }
         except OSError as error:
             raise ConfigurationError(f"bag {path} cannot be written: {error.strerror}") from error
-        self.counts = dict.fromkeys(self._connections, 0)
+        self.count = 0
 
     def write(self, topic: str, time_ns: int, cdr: bytes) -> None:
-        """Write a serialised message that was received at ``time_ns``, ns since 1970.
-
-        Raises:
-            BagWriteError: the disk is full, or gone.
-        """
+        """Write a serialised message that was received at ``time_ns``, ns since 1970."""
         with self._refusing("written"):
             self._writer.write(self._connections[topic], time_ns, cdr)
-        self.counts[topic] += 1
+        self.count += 1
 
     def flush(self) -> None:
         """Hand over to the operating system what was written so far.
 
-        ``rosbags`` itself does so only for each megabyte, half a minute of a slow robot.
-
-        Raises:
-            BagWriteError: the disk is full, or gone.
+        ``rosbags`` itself does so for each megabyte, half a minute of a slow robot, and has no
+        call for it: a version that names its parts otherwise goes by the megabyte again.
         """
+        storage: Any = self._writer.storage
         with self._refusing("written"):
-            _flush(self._writer.storage)
+            if isinstance(connection := getattr(storage, "conn", None), sqlite3.Connection):
+                connection.commit()
+            elif hasattr(storage, "close_chunk") and storage.chunk.msgs:
+                storage.close_chunk()
+                storage.bio.flush()
 
     def close(self) -> None:
-        """Write the index and the metadata; without them the bag is not whole.
-
-        Raises:
-            BagWriteError: the disk is full, or gone.
-        """
+        """Write the index and the metadata; without them the bag is not whole."""
         with self._refusing("closed"):
             self._writer.close()
 
@@ -151,15 +133,3 @@ class BagWriter:
             yield
         except (OSError, sqlite3.Error) as error:  # of the two storages
             raise BagWriteError(f"bag {self.path} cannot be {what}: {error}") from error
-
-
-def _flush(storage: Any) -> None:
-    """Flush a storage writer of ``rosbags``, which has no call of its own for that.
-
-    What a later version may name otherwise is then flushed by the megabyte again, as it is there.
-    """
-    if isinstance(connection := getattr(storage, "conn", None), sqlite3.Connection):
-        connection.commit()
-    elif hasattr(storage, "close_chunk") and storage.chunk.msgs:
-        storage.close_chunk()
-        storage.bio.flush()

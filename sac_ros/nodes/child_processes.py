@@ -6,11 +6,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 _GRACE = 5.0  # s for a node to end by itself after a signal
-
 
 # What pip's console scripts do. Not the scripts themselves: colcon installs them elsewhere.
 _SCRIPT = "import sys; from {module} import main; sys.argv[0] = {name!r}; sys.exit(main())"
@@ -19,8 +19,7 @@ _SCRIPT = "import sys; from {module} import main; sys.argv[0] = {name!r}; sys.ex
 class ChildProcesses(ExitStack):
     """Console scripts run as child processes; leaving the context ends them, the last one first.
 
-    The order matters: a policy node started after its robot publishes its last, safe command to a
-    robot that is still there.
+    So a policy node that was started after its robot sends its last command to a living robot.
     """
 
     def __init__(self) -> None:
@@ -28,25 +27,35 @@ class ChildProcesses(ExitStack):
         super().__init__()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(
+    def start_node(
         self,
         name: str,
-        module: str,
-        arguments: Sequence[str],
-        environment: Mapping[str, str] | None = None,
+        namespace: str,
+        files: Iterable[Path] = (),
+        *,
+        module: str = "",
+        **parameters: object,
     ) -> None:
+        """Runs a node of this package with parameter files and, above them, parameters.
+
+        `module` is that of the node in `sac_ros.nodes`; empty: the one with its name.
+        """
+        arguments = ["--ros-args", "--log-level", "warn", "-r", f"__ns:={namespace}"]
+        for file in files:
+            arguments += ["--params-file", str(file)]
+        for key, value in parameters.items():
+            arguments += ["-p", f"{key}:={value}"]
+        self.start(name, f"sac_ros.nodes.{module or name}", arguments)
+
+    def start(self, name: str, module: str, arguments: Sequence[str]) -> None:
         """Runs `main()` of `module` with `arguments`, called `name` in messages.
 
-        The environment is ours where none is given.
-
-        Its stderr is ours, so that an error is read; its stdout is dropped, since it is ours to
-        answer on.
+        Its stderr is ours; its stdout is dropped, since a command answers on that.
         """
         child = self._children[name] = subprocess.Popen(
             [sys.executable, "-c", _SCRIPT.format(module=module, name=name), *arguments],
-            env=environment,
             stdout=subprocess.DEVNULL,
-            # Ctrl-C reaches the whole group: the children are to hear it from us, and once.
+            # Ctrl-C reaches a whole group: the children get their one signal from `_end`.
             start_new_session=True,
         )
         self.callback(_end, child)
@@ -60,7 +69,7 @@ class ChildProcesses(ExitStack):
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """First ask by SIGINT, then tell by SIGTERM, then kill."""
+    """Send SIGINT, and SIGTERM and SIGKILL where the one before has no effect."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         if child.poll() is not None:
             return

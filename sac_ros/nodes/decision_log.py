@@ -39,8 +39,7 @@ _QOS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 class DecisionLog:
     """Publishes events in the order in which the node took them.
 
-    States and ticks are said only while somebody listens: at 500 of them a second nothing is
-    spent on a log that nobody reads. The rest is rare, and always said.
+    States and ticks, 500 a second, are published only while there is a subscriber.
     """
 
     def __init__(self, node: Node) -> None:
@@ -49,7 +48,7 @@ class DecisionLog:
         self._count = 0
 
     def note(self, event: str, time: float, **fields: Any) -> None:
-        """Say a rare event that the node took at ``time``, s of the clock it decides by."""
+        """Publish a rare event that the node took at ``time``, s of the clock it decides by."""
         self._count += 1
         self._publish({"event": event, "time": time, **fields})
 
@@ -61,7 +60,7 @@ class DecisionLog:
         safety: SafetyFilter,
         **fields: Any,
     ) -> None:
-        """Say what came of a state or of a tick of the watchdog at ``time``."""
+        """Publish what came of a state or of a tick of the watchdog at ``time``."""
         self._count += 1
         if self._publisher.get_subscription_count() == 0:
             return

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
-from builtin_interfaces.msg import Time as TimeMessage
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from sac_ros.policy.controller import PolicyController
@@ -51,13 +50,11 @@ class PolicyDiagnostics:
         self.refused_goals = 0
         self.last_refused_goal = ""
 
-    def message(
-        self, stamp: TimeMessage, controller: PolicyController, active: bool, commands: int
-    ) -> DiagnosticArray:
-        """Return the message of one period; percentiles start anew after it."""
+    def message(self, controller: PolicyController, commands: int) -> DiagnosticArray:
+        """Return the message of one period, without a stamp; percentiles start anew after it."""
         safety = controller.safety
         values = {
-            "state": "active" if active else "inactive",
+            "state": "active" if safety.active else "inactive",
             "mode": safety.mode.value,
             "policy": controller.policy.spec.name,
             "policy_sha256": controller.policy.sha256,
@@ -76,7 +73,7 @@ class PolicyDiagnostics:
             values[f"interventions.{kind.value}"] = str(count)
         for fault, count in safety.refusals.items():
             values[f"refused_messages.{fault.value}"] = str(count)
-        level, sentence = _summary(controller, active)
+        level, sentence = _summary(controller)
         status = DiagnosticStatus(
             level=level,
             name=f"{self._node_name}: policy",
@@ -84,15 +81,13 @@ class PolicyDiagnostics:
             hardware_id=controller.policy.spec.arm,
             values=[KeyValue(key=key, value=value) for key, value in values.items()],
         )
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = stamp
-        return message
+        return DiagnosticArray(status=[status])
 
 
-def _summary(controller: PolicyController, active: bool) -> tuple[bytes, str]:
+def _summary(controller: PolicyController) -> tuple[bytes, str]:
     """Return the level and one sentence."""
     safety = controller.safety
-    if not active:
+    if not safety.active:
         return DiagnosticStatus.OK, "inactive"
     if safety.mode is not Mode.TRACKING:
         return DiagnosticStatus.ERROR, f"{safety.mode.value}: {'; '.join(safety.faults.values())}"

@@ -7,7 +7,7 @@ import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
-from typing import Any
+from typing import Any, Literal
 
 from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
 from rclpy.context import Context
@@ -27,6 +27,10 @@ from rclpy.subscription import Subscription
 from rclpy.task import Future
 from rclpy.timer import Timer
 
+# In the order in which they are served, and in which rclpy's `NumberOfEntities` counts them.
+_Kind = Literal["subscription", "timer", "client", "service"]
+_KINDS: tuple[_Kind, ...] = ("subscription", "timer", "client", "service")
+
 
 class KeptWaitSet:
     """The wait set of some nodes, for as long as nothing is created or destroyed in them.
@@ -41,41 +45,31 @@ class KeptWaitSet:
         context: Context,
         only: type[CallbackGroup] | None = None,
     ) -> None:
-        """Gathers what there is to wait for.
+        """Gathers all entities of the nodes, or those in a callback group of the kind ``only``.
 
-        Args:
-            nodes: whose subscriptions, timers, services, clients, guards and waitables.
-            alarm: ends a wait from another thread.
-            context: of them all.
-            only: leaves out what is in no callback group of this kind; guards have none.
+        ``alarm`` ends a wait from another thread.
         """
         nodes = list(nodes)
         self._held = ExitStack()
 
         def chosen(kind: str) -> list[Any]:
             found = (entity for node in nodes for entity in getattr(node, kind))
-            return [e for e in found if only is None or _is_in(e, only)]
+            return self._hold(e for e in found if only is None or _is_in(e, only))
 
-        subscriptions = self._hold(chosen("subscriptions"))
-        timers = self._hold(chosen("timers"))
-        # Plain ones first, so that the index of a callback is that of its entity.
-        subscriptions.sort(key=lambda sub: not _is_plain(sub.callback, arguments=1))
-        timers.sort(key=lambda timer: not _is_plain(timer.callback, arguments=0))
-        self._takes = [_take(s) for s in subscriptions if _is_plain(s.callback, arguments=1)]
-        self._calls = [_call(t) for t in timers if _is_plain(t.callback, arguments=0)]
-        self._subscriptions = [sub.handle for sub in subscriptions]
-        self._timers = [timer.handle for timer in timers]
-        self._services = [s.handle for s in self._hold(chosen("services"))]
-        self._clients = [c.handle for c in self._hold(chosen("clients"))]
-        self._guards = [alarm, *self._hold(chosen("guards"))]
-        self._waitables = self._hold(chosen("waitables"))
-        count = NumberOfEntities(
-            len(self._subscriptions),
-            len(self._guards),
-            len(self._timers),
-            len(self._clients),
-            len(self._services),
-        )
+        entities = {kind: chosen(f"{kind}s") for kind in _KINDS}
+        self._guards = [alarm, *chosen("guards")]
+        self._waitables = chosen("waitables")
+        self._plain: list[tuple[_Kind, int, Callable[[], None]]] = []
+        self._rest: list[tuple[_Kind, int]] = []
+        for kind, those in entities.items():
+            for index, entity in enumerate(those):
+                run = _DIRECTLY[kind](entity) if kind in _DIRECTLY else None
+                if run is None:
+                    self._rest.append((kind, index))
+                else:
+                    self._plain.append((kind, index, run))
+        subscriptions, timers, clients, services = map(len, entities.values())
+        count = NumberOfEntities(subscriptions, len(self._guards), timers, clients, services)
         for waitable in self._waitables:
             count += waitable.get_num_entities()
         with context.handle:
@@ -88,12 +82,16 @@ class KeptWaitSet:
                 count.num_events,
                 context.handle,
             )
+        self._members = [
+            (getattr(self._set, f"add_{kind}"), entity.handle)
+            for kind, those in (*entities.items(), ("guard_condition", self._guards))
+            for entity in those
+        ]
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to wait for but the alarm."""
-        rest = (self._subscriptions, self._timers, self._services, self._clients, self._waitables)
-        return len(self._guards) == 1 and not any(rest)
+        return len(self._members) == 1 and not self._waitables
 
     def close(self) -> None:
         """Let what is held be destroyed."""
@@ -101,59 +99,30 @@ class KeptWaitSet:
 
     def wait(self, timeout_ns: int) -> None:
         """Wait until something is ready, at most ``timeout_ns``; negative: for ever."""
-        wait_set = self._set
-        wait_set.clear_entities()  # rcl strikes out what was not ready
-        for handle in self._subscriptions:
-            wait_set.add_subscription(handle)
-        for handle in self._timers:
-            wait_set.add_timer(handle)
-        for guard in self._guards:
-            wait_set.add_guard_condition(guard.handle)
-        for handle in self._services:
-            wait_set.add_service(handle)
-        for handle in self._clients:
-            wait_set.add_client(handle)
+        self._set.clear_entities()  # rcl strikes out what was not ready
+        for add, handle in self._members:
+            add(handle)
         for waitable in self._waitables:
-            waitable.add_to_wait_set(wait_set)
-        wait_set.wait(timeout_ns)
+            waitable.add_to_wait_set(self._set)
+        self._set.wait(timeout_ns)
 
-    def ready_messages(self) -> Iterator[Callable[[], None]]:
-        """Yield, for each plain subscription that is ready, what takes one message to it."""
-        for index, take in enumerate(self._takes):
-            if self._set.is_ready("subscription", index):
-                yield take
-
-    def ready_timers(self) -> Iterator[Callable[[], None]]:
-        """Yield, for each plain timer that is ready, what calls it."""
-        for index, call in enumerate(self._calls):
-            if self._set.is_ready("timer", index):
-                yield call
+    def ready(self) -> Iterator[Callable[[], None]]:
+        """Yield what serves each plain subscription and then each plain timer that is ready."""
+        for kind, index, run in self._plain:
+            if self._set.is_ready(kind, index):
+                yield run
 
     def rest_is_ready(self) -> bool:
-        """Tell whether anything else is ready, except the alarm."""
+        """Return whether anything else is ready, except the alarm."""
         ready = self._set.is_ready
+        fired = [g for i, g in enumerate(self._guards) if i > 0 and ready("guard_condition", i)]
+        for guard in fired:
+            guard.trigger()  # the wait took the trigger away, and rclpy waits again
         return (
-            any(ready("service", index) for index in range(len(self._services)))
-            or any(ready("client", index) for index in range(len(self._clients)))
-            or self._guard_is_ready()
-            or any(ready("timer", i) for i in range(len(self._calls), len(self._timers)))
-            or any(
-                ready("subscription", index)
-                for index in range(len(self._takes), len(self._subscriptions))
-            )
+            bool(fired)
+            or any(ready(kind, index) for kind, index in self._rest)
             or any(waitable.is_ready(self._set) for waitable in self._waitables)
         )
-
-    def _guard_is_ready(self) -> bool:
-        """Tell whether a node's guard is ready, and leave it so: a wait takes the trigger away."""
-        ready = [
-            guard
-            for index, guard in enumerate(self._guards)
-            if index > 0 and self._set.is_ready("guard_condition", index)
-        ]
-        for guard in ready:
-            guard.trigger()
-        return bool(ready)
 
     def _hold(self, entities: Iterable[Any]) -> list[Any]:
         """Keep entities from being destroyed, and return those that are not yet."""
@@ -182,8 +151,8 @@ def _is_plain(callback: Callable[..., Any], arguments: int) -> bool:
         return False
 
 
-def _take(subscription: Subscription[Any]) -> Callable[[], None]:
-    """What takes one message of a subscription to its callback."""
+def _take(subscription: Subscription[Any]) -> Callable[[], None] | None:
+    """Return what takes one message to the callback; None where that is not plain."""
     handle, callback = subscription.handle, subscription.callback
     kind, raw = subscription.msg_type, subscription.raw
 
@@ -192,11 +161,11 @@ def _take(subscription: Subscription[Any]) -> Callable[[], None]:
         if taken is not None:
             callback(taken[0])
 
-    return take
+    return take if _is_plain(callback, arguments=1) else None
 
 
-def _call(timer: Timer) -> Callable[[], None]:
-    """What calls a timer's callback and has rcl note the call."""
+def _call(timer: Timer) -> Callable[[], None] | None:
+    """Return what calls the callback and has rcl note the call; None where that is not plain."""
     handle, callback = timer.handle, timer.callback
 
     def call() -> None:
@@ -204,34 +173,34 @@ def _call(timer: Timer) -> Callable[[], None]:
             handle.call_timer()
             callback()
 
-    return call
+    return call if _is_plain(callback, arguments=0) else None
 
 
+_DIRECTLY: dict[_Kind, Callable[[Any], Callable[[], None] | None]] = {
+    "subscription": _take,
+    "timer": _call,
+}
 _FOREVER_NS = -1
 _PAUSE_NS = 4_000_000
 _LONGEST_PAUSE_NS = 10_000_000
 
 
 class UrgentCallbackGroup(MutuallyExclusiveCallbackGroup):
-    """What `DirectExecutor` waits for alone; any other executor takes it for its base class."""
+    """What `DirectExecutor` waits for alone; for other executors it is its base class."""
 
 
 class DirectExecutor(Executor):
     """Runs all callbacks in the thread that spins it, messages first.
 
-    For every callback rclpy's own executors make a wait set, a task and two coroutines, which is
-    more work than most callbacks do. This one keeps its wait set until something is created or
-    destroyed, and calls the plain callbacks of subscriptions and timers itself. Everything else
-    (services, clients, waitables, coroutines, callbacks that want more than the message) is rare
-    in a control loop, and runs as rclpy runs it.
-
+    rclpy's own executors make a wait set, a task and two coroutines for every callback. This one
+    keeps its wait set until something is created or destroyed, and calls the plain callbacks of
+    subscriptions and timers itself. Everything else (services, clients, waitables, coroutines,
+    callbacks that want more than the message) is rare in a control loop, and left to rclpy.
     Plain callbacks cannot overlap in one thread, so their callback groups are not asked.
 
     Where a node has entities in an `UrgentCallbackGroup`, the executor waits for these alone: to
-    be woken by one of three is quicker than by one of thirty. It looks at all others in between,
-    right after it has served something urgent, when the next message is farthest away, but not
-    more often than every 4 ms; and after 10 ms at the latest. So what is not urgent waits up to
-    10 ms longer, and is never starved.
+    be woken by one of three is quicker than by one of thirty. It looks at all others right after
+    it has served something urgent, if that is 4 ms ago, and after 10 ms at the latest.
     """
 
     def __init__(self, *, context: Context | None = None) -> None:
@@ -242,7 +211,7 @@ class DirectExecutor(Executor):
         self._all_seen_ns = 0  # of time.monotonic_ns
         self._stale = True
 
-    # ---- what changes the wait set, from any thread ------------------------------------------
+    # ---- from any thread ---------------------------------------------------------------------
 
     def wake(self) -> None:
         """End the wait, and look again at what there is to wait for; rclpy's nodes call it."""
@@ -271,7 +240,7 @@ class DirectExecutor(Executor):
         return task
 
     def shutdown(self, timeout_sec: float | None = None) -> bool:
-        """Stop spinning and let go of everything. Not to be called while another thread spins."""
+        """Let go of everything. Not to be called while another thread spins."""
         self._close()
         if self._alarm is not None:
             self._alarm.destroy()
@@ -291,10 +260,28 @@ class DirectExecutor(Executor):
         Raises:
             ExternalShutdownException: the context is shut down.
         """
-        if timeout_sec is None or timeout_sec < 0:
-            self._spin_once(_FOREVER_NS)
-        else:
-            self._spin_once(round(timeout_sec * 1e9))
+        if self._alarm is None:
+            return
+        if self._stale:
+            self._look_again()
+            # What became ready for rclpy alone (tasks) woke us with what else changed.
+            self._serve_by_rclpy()
+            if self._stale:
+                return
+        timeout_ns = _FOREVER_NS
+        if timeout_sec is not None and timeout_sec >= 0:
+            timeout_ns = round(timeout_sec * 1e9)
+        if self._urgent is None:
+            self._all.wait(timeout_ns)
+            self._serve(self._all)
+            return
+        left = max(self._all_seen_ns + _LONGEST_PAUSE_NS - time.monotonic_ns(), 0)
+        self._urgent.wait(left if timeout_ns < 0 else min(left, timeout_ns))
+        self._serve(self._urgent)
+        if not self._stale and time.monotonic_ns() - self._all_seen_ns >= _PAUSE_NS:
+            self._all.wait(0)
+            self._serve(self._all)
+            self._all_seen_ns = time.monotonic_ns()
 
     def spin_until_future_complete(
         self, future: Future[Any], timeout_sec: float | None = None
@@ -303,45 +290,12 @@ class DirectExecutor(Executor):
         future.add_done_callback(lambda _: self.wake())
         deadline = None
         if timeout_sec is not None and timeout_sec >= 0:
-            deadline = self._now_ns() + round(timeout_sec * 1e9)
+            deadline = time.monotonic() + timeout_sec
         while self.context.ok() and self._alarm is not None and not future.done():
-            left = _FOREVER_NS if deadline is None else deadline - self._now_ns()
-            if deadline is not None and left <= 0:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
                 return
-            self._spin_once(left)
-
-    def spin_once_until_future_complete(
-        self, future: Future[Any], timeout_sec: Any = None
-    ) -> None:
-        """Like `spin_once`; a future that gets done ends the wait."""
-        future.add_done_callback(lambda _: self.wake())
-        self.spin_once(getattr(timeout_sec, "timeout", timeout_sec))
-
-    def _now_ns(self) -> int:
-        return int(self._clock.now().nanoseconds)
-
-    def _spin_once(self, timeout_ns: int) -> None:
-        if self._alarm is None:
-            return
-        if self._must_look_again():
-            self._look_again()
-            # What became ready for rclpy alone (tasks) woke us with what else changed.
-            self._serve_by_rclpy()
-            if self._must_look_again():
-                return
-        if self._urgent is None:
-            self._all.wait(timeout_ns)
-            self._serve(self._all)
-            return
-        left = max(self._all_seen_ns + _LONGEST_PAUSE_NS - time.monotonic_ns(), 0)
-        self._urgent.wait(left if timeout_ns < 0 else min(left, timeout_ns))
-        self._serve(self._urgent)
-        if self._must_look_again():
-            return
-        if time.monotonic_ns() - self._all_seen_ns >= _PAUSE_NS:
-            self._all.wait(0)
-            self._serve(self._all)
-            self._all_seen_ns = time.monotonic_ns()
+            self.spin_once(left)
 
     def _look_again(self) -> None:
         """Gather anew what there is to wait for."""
@@ -367,19 +321,12 @@ class DirectExecutor(Executor):
         """Run all that is ready."""
         if not self.context.ok():
             raise ExternalShutdownException
-        for take in waited.ready_messages():
-            take()
-            if self._must_look_again():
-                return  # what else is ready may be gone; the next wait will tell
-        for call in waited.ready_timers():
-            call()
-            if self._must_look_again():
-                return
+        for run in waited.ready():
+            run()
+            if self._stale:
+                return  # what else is ready may be gone; the next wait finds out
         if waited.rest_is_ready():
             self._serve_by_rclpy()
-
-    def _must_look_again(self) -> bool:
-        return self._stale
 
     def _serve_by_rclpy(self) -> None:
         """Run all that is ready as rclpy's own executors do."""

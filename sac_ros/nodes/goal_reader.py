@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Goal messages to the numbers that a policy takes, in its own frame."""
+"""Goal messages to the numbers that a policy takes, in its own frame, and back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -21,15 +21,21 @@ Lookup = Callable[[str, str], Any]
 """(target frame, source frame) → geometry_msgs/Transform; raises `GoalError`."""
 
 
+def goal_message(position: Iterable[float], frame: str) -> PoseStamped:
+    """Return the message for a goal [3], m, in a frame."""
+    message = PoseStamped()
+    message.header.frame_id = frame
+    point = message.pose.position
+    point.x, point.y, point.z = map(float, position)
+    message.pose.orientation.w = 1.0
+    return message
+
+
 class GoalReader:
     """Reads positions from `PoseStamped` messages and brings them into the policy's goal frame."""
 
     def __init__(self, spec: GoalSpec, lookup: Lookup | None) -> None:
-        """Prepares for one policy.
-
-        Args:
-            spec: what the policy's goal is.
-            lookup: finds the transform between two frames; None where tf2 is not installed.
+        """Prepares for one policy's goal; ``lookup`` is None where tf2 is not installed.
 
         Raises:
             ConfigurationError: the policy's goal is not a position.

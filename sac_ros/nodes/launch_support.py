@@ -7,7 +7,7 @@ Imports `launch`, which comes with ROS 2 but not from PyPI: only launch files im
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -42,20 +42,15 @@ from sac_ros.utils.settings import leaves
 
 
 def bring_up(policy: Node, joint_states: SomeSubstitutionsType, *, timeout: float) -> Action:
-    """Configures and activates the policy node once its process runs and its robot is heard.
+    """Configures and activates the policy node once its process runs and its robot publishes.
 
-    A step that fails shuts the launch down with one sentence.
-
-    Args:
-        policy: the policy node's action.
-        joint_states: topic of the robot, relative to the node's namespace.
-        timeout: s allowed for each step.
+    A step that fails, or takes more than ``timeout`` s, shuts the launch down with one sentence.
+    The topic ``joint_states`` is relative to the node's namespace.
     """
 
     async def coroutine(context: LaunchContext) -> None:
         topic = perform_substitutions(context, normalize_to_list_of_substitutions(joint_states))
         name = policy.node_name
-        topic = topic if topic.startswith("/") else f"{name.rpartition('/')[0]}/{topic}"
         remote = RemoteNode(
             get_ros_node(context),
             name,
@@ -63,7 +58,7 @@ def bring_up(policy: Node, joint_states: SomeSubstitutionsType, *, timeout: floa
             given_up=lambda: "the launch is shutting down" if context.is_shutdown else "",
         )
         try:
-            await asyncio.to_thread(remote.bring_up, topic)
+            await asyncio.to_thread(remote.bring_up, absolute(topic, name.rpartition("/")[0]))
         except RemoteNodeError as error:
             if not context.is_shutdown:
                 get_logger("launch").error(str(error))
@@ -78,18 +73,27 @@ def bring_up(policy: Node, joint_states: SomeSubstitutionsType, *, timeout: floa
 
 def shut_down(reason: str) -> Action:
     """Shuts the launch down, unless that is under way: launch_ros bears no second event."""
+    return OpaqueFunction(
+        function=lambda context: [] if context.is_shutdown else [Shutdown(reason=reason)]
+    )
 
-    def action(context: LaunchContext) -> list[Action]:
-        return [] if context.is_shutdown else [Shutdown(reason=reason)]
 
-    return OpaqueFunction(function=action)
+def sac_ros_node(name: str, **options: Any) -> Node:
+    """A node of this package, in the namespace of the launch argument `namespace`."""
+    return Node(
+        package="sac_ros",
+        executable=name,
+        name=name,
+        namespace=LaunchConfiguration("namespace"),
+        output="screen",
+        **options,
+    )
 
 
 def must_be_file(argument: str) -> Action:
     """Ends the launch with one sentence where a launch argument names no file.
 
-    `launch_ros` only warns of a parameter file that is not there, and the node would run with its
-    defaults: at full torque where the file says a tenth.
+    `launch_ros` only warns of that, and the node would run with its defaults: at full torque.
     """
 
     def check(context: LaunchContext) -> None:
@@ -105,20 +109,16 @@ def show_in_rviz(
 ) -> Action:
     """RViz with the arm, its frames and its goal, where the launch argument `rviz` is true.
 
-    Uses the launch arguments `rviz`, `arm` and `namespace`. What is not installed is named in
-    one sentence, and the launch goes on without it.
-
-    Args:
-        joint_states: topic of the robot.
-        publish_frames: whether to start a robot_state_publisher; `false` for a real robot, whose
-            own launch files do that.
+    Uses the launch arguments `arm` and `namespace`, too. `publish_frames` starts a
+    robot_state_publisher; a real robot has its own. What is not installed is named in one
+    sentence, and the launch goes on without it.
     """
 
     def actions(context: LaunchContext) -> list[Action]:
-        started: list[Action] = []
+        started = []
         if is_true(publish_frames, context):
-            started += _robot_state_publisher(context, joint_states)
-        return started + _rviz()
+            started.append(_tool("robot_state_publisher", lambda: _frames(context, joint_states)))
+        return [*started, _tool("rviz2", _view)]
 
     return OpaqueFunction(function=actions, condition=IfCondition(LaunchConfiguration("rviz")))
 
@@ -128,54 +128,33 @@ def is_true(value: SomeSubstitutionsType, context: LaunchContext) -> bool:
     return IfCondition(value).evaluate(context)
 
 
-def _robot_state_publisher(
-    context: LaunchContext, joint_states: SomeSubstitutionsType
-) -> list[Action]:
-    if missing := _missing("robot_state_publisher"):
-        return [missing]
+def _tool(package: str, options: Callable[[], dict[str, Any]]) -> Action:
+    """A node of another package, or where that is not installed one sentence."""
+    if not _is_installed(package):
+        return LogInfo(
+            msg=f"rviz:=true needs the package {package}, which is not installed: going on "
+            f"without it (sudo apt install ros-$ROS_DISTRO-{package.replace('_', '-')})"
+        )
+    namespace = LaunchConfiguration("namespace")
+    return Node(package=package, executable=package, namespace=namespace, **options())
+
+
+def _frames(context: LaunchContext, joint_states: SomeSubstitutionsType) -> dict[str, Any]:
     # Here, since the machine of a real robot need not have pybullet (whose data hold the URDF).
     from sac_ros.robots.arm import load_arm  # noqa: PLC0415
     from sac_ros.sim.description import ros_description  # noqa: PLC0415
 
-    arm = load_arm(LaunchConfiguration("arm").perform(context))
-    return [
-        Node(
-            package="robot_state_publisher",
-            executable="robot_state_publisher",
-            namespace=LaunchConfiguration("namespace"),
-            # A ParameterValue of type str: launch would otherwise read the URDF as YAML.
-            parameters=[
-                {"robot_description": ParameterValue(ros_description(arm), value_type=str)}
-            ],
-            remappings=[("joint_states", joint_states)],
-        )
-    ]
+    text = ros_description(load_arm(LaunchConfiguration("arm").perform(context)))
+    # A ParameterValue of type str: launch would otherwise read the URDF as YAML.
+    parameters = [{"robot_description": ParameterValue(text, value_type=str)}]
+    return {"parameters": parameters, "remappings": [("joint_states", joint_states)]}
 
 
-def _rviz() -> list[Action]:
-    if missing := _missing("rviz2"):
-        return [missing]
+def _view() -> dict[str, Any]:
     # The RViz file names absolute topics; these make them relative, and so namespaced.
-    topics = ("robot_description", "goal_pose")
-    return [
-        Node(
-            package="rviz2",
-            executable="rviz2",
-            namespace=LaunchConfiguration("namespace"),
-            arguments=["--display-config", str(share_path("rviz", "sac_ros.rviz"))],
-            remappings=[(f"/{topic}", topic) for topic in topics],
-        )
-    ]
-
-
-def _missing(package: str) -> Action | None:
-    """The sentence about a package that is not installed; None where it is."""
-    if _is_installed(package):
-        return None
-    return LogInfo(
-        msg=f"rviz:=true needs the package {package}, which is not installed: going on "
-        f"without it (sudo apt install ros-$ROS_DISTRO-{package.replace('_', '-')})"
-    )
+    remappings = [(f"/{topic}", topic) for topic in ("robot_description", "goal_pose")]
+    arguments = ["--display-config", str(share_path("rviz", "sac_ros.rviz"))]
+    return {"arguments": arguments, "remappings": remappings}
 
 
 def _is_installed(package: str) -> bool:
@@ -193,11 +172,10 @@ class ParameterArguments:
     """
 
     def __init__(self, node: str, config_class: type, *, leave_out: Collection[str] = ()) -> None:
-        """Takes the parameters of a node but for those to leave out.
+        """Takes the parameters of a node.
 
         Args:
-            node: name of the node whose parameter file there is, for the descriptions; empty:
-                the launch file takes none.
+            node: its name, if the launch file takes a parameter file for it; else empty.
             config_class: its configuration class.
             leave_out: parameters for which the launch file has arguments of its own, or none.
         """
@@ -214,7 +192,7 @@ class ParameterArguments:
         ]
 
     def checked(self) -> OpaqueFunction:
-        """An action that raises as `given` does: for the place before any process is started.
+        """An action that raises as `given` does, to be put before any process is started.
 
         A launch that ends with an exception leaves behind what it has started.
         """
@@ -242,20 +220,20 @@ class ParameterArguments:
 _STORAGE = "mcap"
 
 
-def recording(remapped: Mapping[str, str]) -> list[Action]:
+def robot_topics() -> dict[str, LaunchConfiguration]:
+    """The topics between policy and robot, named by launch arguments."""
+    arguments = {"commands": "command_topic", "joint_states": "joint_states_topic"}
+    return {topic: LaunchConfiguration(argument) for topic, argument in arguments.items()}
+
+
+def recording() -> list[Action]:
     """Declares the arguments `record` and `bag`, and records where `record` is true.
-
-    The recorder starts before the nodes that come after it in the launch description.
-
-    Args:
-        remapped: topics of `RECORDED` that have other names, with the launch argument that tells
-            each; the launch argument `namespace` holds for all of them.
 
     The launch ends with a `ConfigurationError` where the bag exists already.
     """
 
     def start(context: LaunchContext) -> list[Action]:
-        names = {topic: LaunchConfiguration(argument) for topic, argument in remapped.items()}
+        names = robot_topics()
         bag = LaunchConfiguration("bag").perform(context) or new_bag_name()
         if Path(bag).expanduser().exists():  # else the recorder ends, and the robot moves on
             raise ConfigurationError(
@@ -263,16 +241,13 @@ def recording(remapped: Mapping[str, str]) -> list[Action]:
             )
         namespace = LaunchConfiguration("namespace")
         if not (_is_installed("ros2bag") and _is_installed("rosbag2_storage_mcap")):
-            recorder = Node(
-                package="sac_ros",
-                executable="recorder_node",
-                name="recorder_node",
-                namespace=namespace,
-                output="screen",
-                parameters=[{"bag": bag, "storage": _STORAGE}],
-                remappings=list(names.items()),
-            )
-            return [recorder]
+            return [
+                sac_ros_node(
+                    "recorder_node",
+                    parameters=[{"bag": bag, "storage": _STORAGE}],
+                    remappings=names.items(),
+                )
+            ]
         topics = [
             names[each.name].perform(context) if each.name in names else each.name
             for each in RECORDED

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import difflib
 import math
-from dataclasses import MISSING, replace
 from typing import Any, TypeVar
 
 import yaml
@@ -32,50 +31,47 @@ _BUILT_IN_GROUPS = ("qos_overrides.", "diagnostic_updater.")
 _INT64_MAX = 2**63 - 1
 
 
-def declare(node: Node, config_class: type[ConfigT], prefix: str = "") -> ConfigT:
+def declare(node: Node, config_class: type[ConfigT]) -> ConfigT:
     """Declare every setting of a configuration class as a ROS parameter and read them once.
 
     A nested class becomes a dotted group. Descriptions, units and ranges go into the parameter
     descriptors, so that ``ros2 param describe`` shows them; what is not ``live`` is read-only.
-
-    rclpy keeps overrides that no one declares without a word, so a misspelt key in a YAML file
-    would silently leave its default: here it is refused. A node with several configuration
-    classes declares the prefixed ones first and the one without a prefix last.
-
-    Args:
-        node: the node; its overrides come from ``--params-file`` and ``-p name:=value``.
-        config_class: a frozen dataclass of `sac_ros.utils.settings.setting` fields.
-        prefix: put before every name, such as ``"sac."``.
-
-    Returns:
-        The configuration object.
+    The overrides come from ``--params-file`` and ``-p name:=value``. rclpy ignores those that
+    nobody declares; here a misspelt one is refused, since it would leave its default.
 
     Raises:
-        ConfigurationError: an override is unknown, of the wrong type or outside its valid set, or
-            a parameter without a default was not given. The sentence names the parameter.
+        ConfigurationError: an override is unknown, of the wrong type or outside its valid set.
+            The sentence names the parameter.
     """
-    declared = list(leaves(config_class))
+    declared = {leaf.name: leaf for leaf in leaves(config_class)}
     overrides = node._parameter_overrides  # rclpy has no public way to see the undeclared ones
-    _refuse_unknown(node, [prefix + leaf.name for leaf in declared], prefix)
+    for name in sorted(overrides):
+        if name in declared or name in _BUILT_IN or node.has_parameter(name):
+            continue
+        if name.startswith(_BUILT_IN_GROUPS):
+            continue
+        close = difflib.get_close_matches(name, declared, n=1)
+        hint = f", did you mean {close[0]}?" if close else ""
+        raise ConfigurationError(
+            f"parameter {name} is unknown to node {node.get_name()}{hint} "
+            f"(valid parameters: {', '.join(sorted(declared))})"
+        )
     values: dict[str, Any] = {}
-    for leaf in declared:
-        name = prefix + leaf.name
+    for name, leaf in declared.items():
         value = leaf.default
         if name in overrides:
             value = overrides[name].value
             # rclpy gives an empty YAML list as None, and arrays of numbers as array.array.
             if leaf.length is not None and not isinstance(value, (str, bool, int, float)):
                 value = list(value or ())
-            value = replace(leaf, name=name).check(value, "parameter ")
-        elif value is MISSING:
-            raise ConfigurationError(f"parameter {name} must be given: {leaf.expected()}")
-        _declare_one(node, name, leaf, value)
-        values[leaf.name] = value
+            value = leaf.check(value, "parameter ")
+        _declare_one(node, leaf, value)
+        values[name] = value
     config: ConfigT = build(config_class, values)
     return config
 
 
-def _declare_one(node: Node, name: str, leaf: Leaf, value: Any) -> None:
+def _declare_one(node: Node, leaf: Leaf, value: Any) -> None:
     """Declare one parameter with its already checked value."""
     if value == ():
         # rclpy takes the type from the value and would read an empty list as bytes: declare it
@@ -83,7 +79,7 @@ def _declare_one(node: Node, name: str, leaf: Leaf, value: Any) -> None:
         value = _ARRAY_TYPES[leaf.type]
     elif isinstance(value, tuple):
         value = list(value)
-    node.declare_parameter(name, value, _descriptor(leaf), ignore_override=True)
+    node.declare_parameter(leaf.name, value, _descriptor(leaf), ignore_override=True)
 
 
 def _descriptor(leaf: Leaf) -> ParameterDescriptor:
@@ -108,27 +104,10 @@ def _descriptor(leaf: Leaf) -> ParameterDescriptor:
     return descriptor
 
 
-def _refuse_unknown(node: Node, declared: list[str], prefix: str) -> None:
-    """Raise on the first override under ``prefix`` that no parameter has."""
-    for name in sorted(node._parameter_overrides):
-        if not name.startswith(prefix) or name in declared or node.has_parameter(name):
-            continue
-        if name in _BUILT_IN or name.startswith(_BUILT_IN_GROUPS):
-            continue
-        close = difflib.get_close_matches(name, declared, n=1)
-        hint = f", did you mean {close[0]}?" if close else ""
-        raise ConfigurationError(
-            f"parameter {name} is unknown to node {node.get_name()}{hint} "
-            f"(valid parameters: {', '.join(sorted(declared))})"
-        )
-
-
 def describe(leaf: Leaf, node: str) -> str:
-    """Say what a setting of a node is: meaning, valid set, unit, and what it is when left out.
+    """Describe a setting: meaning, valid set, unit, and its value when left out.
 
-    Args:
-        leaf: the setting.
-        node: whose parameter file it may stand in; empty: there is none.
+    ``node`` is the one whose parameter file it may stand in; empty: there is none.
     """
     file = f"as in {node}'s parameter file, or else " if node else ""
     left_out = f"{file}{_written(leaf.default) or 'empty'}"
@@ -136,7 +115,7 @@ def describe(leaf: Leaf, node: str) -> str:
 
 
 def read(leaf: Leaf, text: str) -> Any:
-    """The value that ``text`` writes, as YAML: ``0.05``, ``true``, ``[10, 5]``, ``[a, b]``.
+    """Return the value of a YAML text: ``0.05``, ``true``, ``[10, 5]``, ``[a, b]``.
 
     Raises:
         ConfigurationError: it is of another type, or outside the valid set.

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
+import traceback
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.policy_config import PolicyNodeConfig
 from sac_ros.nodes.policy_publishers import UNNAMED, PolicyPublishers
 from sac_ros.nodes.realtime import prepare
-from sac_ros.nodes.spin import run_node
+from sac_ros.nodes.spin import in_thread, run_node
 from sac_ros.policy.controller import PolicyController
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_events import Command, Fault
@@ -45,7 +44,7 @@ from sac_ros.utils.errors import (
 _TICKS_PER_WATCHDOG = 5
 _POLL_S = 0.0005
 _QUEUE = qos_profile_sensor_data.depth
-_REHEARSAL_S = 0.0009  # before a state: time for a cold run; a cache forgets in ten times that
+_WARM_UP_S = 0.0009  # before a state: time for a cold run; a cache forgets in ten times that
 _RAMP_PERIOD_S = 0.002
 _LONGEST_RAMP_S = 3.0  # ros2 launch sends SIGKILL ten seconds after SIGINT
 _ACKNOWLEDGE_S = 1.0
@@ -60,16 +59,11 @@ class PolicyNode(LifecycleNode):
     """Connects a `PolicyController`, which makes all decisions, to ROS.
 
     Everything runs in one thread, so a callback sees a consistent controller. Time is the steady
-    clock throughout: neither a jump of the wall clock nor a stopped ``/clock`` may hold up the
-    watchdog.
+    clock: neither a jump of the wall clock nor a stopped ``/clock`` may delay the watchdog.
     """
 
     def __init__(self) -> None:
-        """Declares the parameters; everything else waits for the transitions.
-
-        Raises:
-            ConfigurationError: a parameter is unknown or invalid.
-        """
+        """Declares the parameters, or raises a `ConfigurationError`; transitions do the rest."""
         super().__init__("policy_node")
         self._config = declare(self, PolicyNodeConfig)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -112,7 +106,7 @@ class PolicyNode(LifecycleNode):
         self._come_to_rest()
         if self._controller is not None:
             self._controller = None
-            for timer in (self._watchdog, self._rehearsal, self._look_around):
+            for timer in (self._watchdog, self._warm_up_timer, self._others_timer):
                 self.destroy_timer(timer)
             self.destroy_subscription(self._states)
             self.destroy_subscription(self._goals)
@@ -168,10 +162,10 @@ class PolicyNode(LifecycleNode):
         self._watchdog = self.create_timer(
             period, self._on_watchdog, clock=steady, callback_group=urgent
         )
-        self._rehearsal = self.create_timer(
-            1.0, self._rehearse, clock=steady, autostart=False, callback_group=urgent
+        self._warm_up_timer = self.create_timer(
+            1.0, self._warm_up, clock=steady, autostart=False, callback_group=urgent
         )
-        self._look_around = self.create_timer(_OTHERS_PERIOD_S, self._note_others, clock=steady)
+        self._others_timer = self.create_timer(_OTHERS_PERIOD_S, self._note_others, clock=steady)
         prepare(config.realtime_priority, config.lock_memory, self.get_logger().warning)
         self.get_logger().info(
             f"policy {spec.name} for {spec.arm}: {spec.joints} joints at {spec.control_rate_hz:g} "
@@ -180,12 +174,13 @@ class PolicyNode(LifecycleNode):
 
     def _activate(self) -> None:
         controller = self._configured()
-        self._answer_states_until(self._heard, self._config.state_timeout_s)
+        self._answer_states_until(self._state_came, self._config.state_timeout_s)
         self._refuse_bad_start()
         now = self._now()
         controller.activate(now)
-        sha256, parameters = controller.policy.sha256, asdict(self._config)
-        self._decisions.note("activate", now, sha256=sha256, parameters=parameters)
+        self._decisions.note(
+            "activate", now, sha256=controller.policy.sha256, parameters=asdict(self._config)
+        )
         self.get_logger().info("active" + (" in shadow mode" if self._config.shadow else ""))
 
     def _autostart(self) -> None:
@@ -195,7 +190,7 @@ class PolicyNode(LifecycleNode):
             self._autostart_deadline = now + self._config.state_timeout_s
             self._insist(self.trigger_configure())
             return
-        ready = self._heard()
+        ready = self._state_came()
         if ready or now > self._autostart_deadline:
             self._autostart_timer.cancel()
             if not ready:
@@ -206,17 +201,12 @@ class PolicyNode(LifecycleNode):
         if result != TransitionCallbackReturn.SUCCESS:
             raise self._refusal or ConfigurationError("a lifecycle transition failed")
 
-    def _heard(self) -> bool:
-        """Tell whether a joint state has come: a fresh one, or one that cannot be used."""
+    def _state_came(self) -> bool:
+        """Return whether a joint state has come: a fresh one, or one that cannot be used."""
         return bool(self._problem) or self._configured().safety.is_fresh(self._now())
 
     def _refuse_bad_start(self) -> None:
-        """Raise unless the robot can be read and nobody else commands it.
-
-        Raises:
-            JointStateError: joint states cannot be used.
-            ConfigurationError: there are none, or another node publishes commands.
-        """
+        """Raise unless the robot can be read and nobody else commands it."""
         if self._problem:
             raise JointStateError(self._problem)
         if not self._configured().safety.is_fresh(self._now()):
@@ -235,9 +225,8 @@ class PolicyNode(LifecycleNode):
     def _come_to_rest(self) -> None:
         """Ramp to the safe torque within the slew limit, and command no more.
 
-        Nothing to do where the node is not active or ROS is already gone. A slew limit that would
-        take longer than `_LONGEST_RAMP_S` is not waited for: the rest goes in one step, since a
-        torque that stands for ever is the worse end.
+        What is left after `_LONGEST_RAMP_S` goes in one step: a torque that stands for ever is
+        the worse end.
         """
         controller = self._controller
         if controller is None or not controller.safety.active or not self.context.ok():
@@ -276,11 +265,11 @@ class PolicyNode(LifecycleNode):
             else:
                 safety.accept(arrived, position, velocity, reader.stamp_ns)
         answers = not (self._problem or controller.refused)
-        asked = controller.asked if answers else None
+        policy_torque = controller.asked if answers else None
         if command is not None:
             self._output.publish(command)
             self._diagnostics.latency.add(time.monotonic() - started)
-            self._output.publish_torques(asked, command, reader.stamp_ns if answers else 0)
+            self._output.publish_torques(policy_torque, command, reader.stamp_ns if answers else 0)
         self._decisions.answered(
             "state",
             arrived,
@@ -288,11 +277,11 @@ class PolicyNode(LifecycleNode):
             safety,
             stamp=reader.stamp_ns,
             active=safety.active,
-            asked=asked is not None,
+            asked=policy_torque is not None,
             inferences=controller.inferences,
         )
         self._report_new_faults()
-        self._rehearse_in_time(started)
+        self._schedule_warm_up(started)
 
     def _on_watchdog(self) -> None:
         safety = self._configured().safety
@@ -333,35 +322,29 @@ class PolicyNode(LifecycleNode):
         self._reported = set(safety.faults)
 
     def _note_others(self) -> None:
-        """Tell the filter who else commands the robot: it may come after the activation."""
+        """Report to the filter who else commands the robot, after the activation too."""
         self._configured().safety.other_publishers(self._output.other_publishers())
 
     def _diagnose(self) -> None:
-        controller = self._controller
-        if controller is not None:
-            stamp = self.get_clock().now().to_msg()
-            active, sent = controller.safety.active, self._output.sent
-            message = self._diagnostics.message(stamp, controller, active, sent)
+        if self._controller is not None:
+            message = self._diagnostics.message(self._controller, self._output.sent)
+            message.header.stamp = self.get_clock().now().to_msg()
             self._diagnostics_publisher.publish(message)
 
-    def _rehearse_in_time(self, arrived: float) -> None:
-        """Have the policy run for nothing shortly before the next state that it answers.
-
-        Args:
-            arrived: when the last state arrived, s of time.monotonic.
-        """
+    def _schedule_warm_up(self, arrived: float) -> None:
+        """Warm up shortly before the next state to answer; the last one came at ``arrived``."""
         controller = self._configured()
         if not controller.next_is_due:
             return
-        ahead = arrived + controller.safety.rate.interval_s - _REHEARSAL_S - time.monotonic()
+        ahead = arrived + controller.safety.rate.interval_s - _WARM_UP_S - time.monotonic()
         if ahead <= 0.0:
-            controller.rehearse()
+            self._warm_up()
             return
-        self._rehearsal.timer_period_ns = round(ahead * 1e9)
-        self._rehearsal.reset()
+        self._warm_up_timer.timer_period_ns = round(ahead * 1e9)
+        self._warm_up_timer.reset()
 
-    def _rehearse(self) -> None:
-        self._rehearsal.cancel()
+    def _warm_up(self) -> None:
+        self._warm_up_timer.cancel()
         self._configured().rehearse()
 
     # ---- services and parameters -----------------------------------------------------------
@@ -422,35 +405,26 @@ class PolicyNode(LifecycleNode):
         return policy
 
     def _load_beside(self, path: str) -> tuple[Policy, str]:
-        """Load a policy while states are answered; return it and its spec as JSON.
+        """Load a policy while states are answered; return it and its spec as JSON."""
 
-        Raises:
-            SacRosError: the file was refused, is not loaded in time, or loading it failed in a
-                way that nobody foresaw.
-        """
-        loaded: Future[tuple[Policy, str]] = Future()
-
-        def load() -> None:
+        def load() -> tuple[Policy, str]:
             try:
                 policy = self._load(path)
-                loaded.set_result((policy, policy.spec.to_json()))
-            except SacRosError as error:
-                loaded.set_exception(error)
+                return policy, policy.spec.to_json()
+            except SacRosError:
+                raise
             except BaseException as error:
+                traceback.print_exc()  # a bug, of which the sentence does not say enough
                 reason = f"{type(error).__name__}: {error}".rstrip(": ")
-                loaded.set_exception(
-                    PolicyFileError(
-                        f"policy file {path} must load without an unexpected error; "
-                        f"it ended with {reason}"
-                    )
-                )
-                raise  # a bug keeps its traceback: threading prints it
+                raise PolicyFileError(
+                    f"policy file {path} must load without an unexpected error; "
+                    f"it ended with {reason}"
+                ) from error
 
         before = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         try:
-            # A daemon: the process does not wait for a network drive that hangs.
-            threading.Thread(target=load, name="load policy", daemon=True).start()
+            loaded = in_thread("load policy", load)  # not waited for at the end of the process
             self._answer_states_until(loaded.done, _LONGEST_LOAD_S)
         finally:
             sys.setswitchinterval(before)
@@ -472,10 +446,9 @@ class PolicyNode(LifecycleNode):
         return self._controller
 
     def _answer_states_until(self, done: Callable[[], bool], timeout_s: float) -> None:
-        """Keep answering joint states inside a callback that must wait for something.
+        """Answer joint states and emergency stops inside a callback that must wait.
 
-        The executor runs one callback at a time, so without this a swap would leave the robot
-        without commands, and deaf to an emergency stop, for as long as the file takes to load.
+        The executor runs one callback at a time: it cannot do so before the callback returns.
         """
         deadline = time.monotonic() + timeout_s
         while not done() and time.monotonic() < deadline:

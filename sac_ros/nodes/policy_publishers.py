@@ -10,43 +10,38 @@ from builtin_interfaces.msg import Time as TimeMessage
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 
 from sac_ros.cdr import NUMBERS, read_layout
+from sac_ros.nodes.robot_description import LATCHED
 from sac_ros.policy.safety_config import Array
 from sac_ros.policy.safety_events import Command
 from sac_ros.policy.spec import PolicySpec
 
 UNNAMED = "a node whose name is not known yet"
-"""Stands for a publisher that DDS has not named."""
-
 _UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"  # what rmw says for it
-_LATEST = QoSProfile(depth=1)  # reliable and volatile, which are the defaults
-_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class PolicyPublishers:
     """Publishers whose messages are made once and written in place.
 
     They are plain publishers: a lifecycle publisher would swallow the last command, which is sent
-    while the node is already on its way out of *active*.
+    while the node is already on its way out of *active*. In shadow mode there are no commands.
 
     Attributes:
-        commands: the publisher of the commands; None in shadow mode.
         sent: how many commands were published.
     """
 
     def __init__(self, node: Node, spec: PolicySpec, order: list[int], shadow: bool) -> None:
         self._node = node
-        self.commands: Publisher | None = None
+        self._commands: Publisher | None = None
         if not shadow:
-            self.commands = node.create_publisher(Float64MultiArray, "commands", _LATEST)
+            self._commands = node.create_publisher(Float64MultiArray, "commands", 1)
         self._policy_torque = node.create_publisher(JointState, "~/policy_torque", 10)
         self._applied_torque = node.create_publisher(JointState, "~/applied_torque", 10)
-        self._spec = node.create_publisher(String, "~/policy_spec", _LATCHED)
+        self._spec = node.create_publisher(String, "~/policy_spec", LATCHED)
         self._order = np.array(order)
         # A message keeps the array.array that it is given; numpy writes through a view of it.
         data = array.array("d", [0.0] * len(order))
@@ -55,8 +50,7 @@ class PolicyPublishers:
         layout = read_layout(bytes(self._command), NUMBERS)
         start, count = layout.arrays["data"]
         self._command_view = np.frombuffer(self._command, f"{layout.order}f8", count, start)
-        names = list(spec.joint_names)
-        self._torque_message = JointState(name=names, effort=array.array("d", data))
+        self._torque_message = JointState(name=list(spec.joint_names), effort=data)
         self._torque_view = np.frombuffer(self._torque_message.effort)
         self.sent = 0
         self.publish_spec(spec.to_json())
@@ -67,37 +61,36 @@ class PolicyPublishers:
 
     def publish(self, command: Command) -> None:
         """Publish a command, except in shadow mode."""
-        if self.commands is None:
+        if self._commands is None:
             return
         self._command_view[:] = command.torque[self._order]
-        self.commands.publish(bytes(self._command))
+        self._commands.publish(bytes(self._command))
         self.sent += 1
 
-    def publish_torques(self, asked: Array | None, command: Command, stamp_ns: int) -> None:
-        """Publish what the policy asked and what was applied, stamped with the state they answer.
+    def publish_torques(self, policy: Array | None, command: Command, stamp_ns: int) -> None:
+        """Publish the policy's and the applied torque, stamped with the state they answer.
 
-        A stamp of 0 is that of a torque that answers no new state.
-
-        Call it after `publish`: the command comes first, its explanation can wait.
+        A stamp of 0 is that of a torque that answers no new state. Call it after `publish`: the
+        command comes first.
         """
-        if asked is not None:
-            self._publish_torque(self._policy_torque, asked, stamp_ns)
+        if policy is not None:
+            self._publish_torque(self._policy_torque, policy, stamp_ns)
         self._publish_torque(self._applied_torque, command.torque, stamp_ns)
 
     def wait_until_acknowledged(self, timeout_s: float) -> bool:
         """Wait until every subscriber has the last command; False when one does not answer."""
-        if self.commands is None:
+        if self._commands is None:
             return True
-        return bool(self.commands.wait_for_all_acked(Duration(seconds=timeout_s)))
+        return bool(self._commands.wait_for_all_acked(Duration(seconds=timeout_s)))
 
     def other_publishers(self) -> list[str]:
         """Return the full names of other nodes that publish on the command topic.
 
-        DDS tells of a publisher before it tells whose it is: until then its name is `UNNAMED`.
+        DDS finds a publisher before its node's name: until then that is `UNNAMED`.
         """
-        if self.commands is None or self._node.count_publishers(self.commands.topic_name) == 1:
+        if self._commands is None or self._node.count_publishers(self._commands.topic_name) == 1:
             return []  # a count is ten times as quick as the names
-        infos = self._node.get_publishers_info_by_topic(self.commands.topic_name)
+        infos = self._node.get_publishers_info_by_topic(self._commands.topic_name)
         names = [
             UNNAMED
             if info.node_name == _UNKNOWN_NODE
@@ -111,7 +104,7 @@ class PolicyPublishers:
 
     def destroy(self) -> None:
         """Take the publishers off the node."""
-        for publisher in (self.commands, self._policy_torque, self._applied_torque, self._spec):
+        for publisher in (self._commands, self._policy_torque, self._applied_torque, self._spec):
             if publisher is not None:
                 self._node.destroy_publisher(publisher)
 

@@ -19,28 +19,18 @@ _PORT_BASE = 22119
 
 
 class PrivateDomain:
-    """A reserved ROS domain id; free again after `release`, or when the process ends.
-
-    The id goes into `ROS_DOMAIN_ID` before ROS is initialised.
-    """
+    """A reserved ROS domain ``id``; free again after `release`, or when the process ends."""
 
     def __init__(self) -> None:
-        """Reserves a domain.
-
-        Raises:
-            ConfigurationError: every domain is taken.
-        """
-        candidates = random.sample(_DOMAINS, len(_DOMAINS))
-        for domain in candidates:
-            reservation = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        """Reserves a domain; raises a `ConfigurationError` where every one is taken."""
+        for self.id in random.sample(_DOMAINS, len(_DOMAINS)):
+            self._reservation = socket.socket()
             try:
-                reservation.bind(("127.0.0.1", _PORT_BASE + domain))
+                self._reservation.bind(("127.0.0.1", _PORT_BASE + self.id))
             except OSError:
-                reservation.close()
-                continue
-            self.id = domain
-            self._reservation = reservation
-            return
+                self._reservation.close()
+            else:
+                return
         raise ConfigurationError(
             f"every ROS domain from {_DOMAINS[0]} to {_DOMAINS[-1]} is reserved on this machine; "
             "set ROS_DOMAIN_ID"
@@ -61,9 +51,8 @@ def loopback_only(environment: MutableMapping[str, str]) -> None:
     """Sets what keeps ROS on this machine, before ROS is initialised from ``environment``.
 
     A discovery range other than LOCALHOST, or a profile of one's own, stands as it is. With Fast
-    DDS the range is replaced by a profile that does the same with UDP alone: LOCALHOST brings its
-    shared memory, whose ports all domains share. A killed process leaves them behind, and closing
-    such a port can end a process with a segmentation fault
+    DDS a profile does the same with UDP alone. Its shared memory, whose ports all domains share
+    and a killed process leaves behind, can end a process with a segmentation fault
     (https://github.com/eProsima/Fast-DDS/issues/1144).
     """
     if environment.get(_RANGE) not in (None, "", "LOCALHOST"):

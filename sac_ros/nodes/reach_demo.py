@@ -24,6 +24,7 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
 from sac_ros.nodes.child_processes import ChildProcesses
+from sac_ros.nodes.goal_reader import goal_message
 from sac_ros.nodes.private_ros import PrivateDomain, loopback_only
 from sac_ros.nodes.remote_node import RemoteNode, RemoteNodeError
 from sac_ros.nodes.spin import spinning_node
@@ -45,9 +46,7 @@ Array = NDArray[np.float64]
 
 # A namespace of its own: where ROS_DOMAIN_ID is set, that domain may hold a real robot.
 NAMESPACE = "/reach_demo"
-# A desktop that does other work beside the demo is no real-time machine: it may hold up the robot,
-# which here does no harm. config/policy.yaml has what a real one wants.
-WATCHDOG = 0.3  # s
+WATCHDOG = 0.3  # s; a desktop is no real-time machine, and delays do no harm here
 CLOSE = 0.05  # m, a goal within this distance counts as reached
 HEADER = "goal       x       y       z   distance   reached after"
 _HOLD = 1.0  # s that the end effector must stay close before the next goal is sent
@@ -60,16 +59,10 @@ class DemoEndedError(SacRosError):
 
 @dataclass(frozen=True)
 class Reach:
-    """How a goal was reached.
+    """How a goal was reached."""
 
-    Attributes:
-        distance: m, of the end effector to the goal at the end.
-        seconds: s from the goal's publication until the end effector came close and stayed; None
-            if missed.
-    """
-
-    distance: float
-    seconds: float | None
+    distance: float  # m, of the end effector to the goal at the end
+    seconds: float | None  # from the goal's publication until it stays close; None if missed
 
 
 class ReachWatch:
@@ -88,8 +81,8 @@ class ReachWatch:
     def send(self, goal: Array, allowed: float) -> Reach:
         """Publishes `goal` [3] m in the arm's base frame, and watches for up to `allowed` s.
 
-        Returns early once the end effector has stayed within 5 cm for a second. The last second
-        may run over the time allowed, if the end effector was close by then.
+        A goal counts as reached once the end effector stays within 5 cm for a second, which may
+        run over the time allowed.
 
         Raises:
             RemoteNodeError: a process has ended, or the arm is silent.
@@ -99,7 +92,9 @@ class ReachWatch:
         nobody = f"nobody subscribes to {self._goals.topic_name}"
         wait_until(self._goals.get_subscription_count, nobody, allowed)
         started = time.monotonic()
-        self._publish(goal)
+        message = goal_message(goal, self._arm.base_link)
+        message.header.stamp = self._policy.node.get_clock().now().to_msg()
+        self._goals.publish(message)
         silent = f"no joint states of {self._arm.name} on {self._states.topic_name}"
         wait_until(lambda: self._distance(goal) < math.inf, silent, allowed)
         close_since: float | None = None
@@ -121,20 +116,9 @@ class ReachWatch:
         return reach
 
     def clear_fault(self) -> None:
-        """Lets the policy node go on after a fault that it has latched, if it has one.
-
-        Without this a fault on the way to one goal would be held against all that follow.
-        """
+        """Clears a fault that the policy node has latched, for the next goals."""
         with contextlib.suppress(RemoteNodeError):
             self._policy.call(Trigger, "clear_fault", Trigger.Request())
-
-    def _publish(self, goal: Array) -> None:
-        message = PoseStamped()
-        message.header.frame_id = self._arm.base_link
-        message.header.stamp = self._policy.node.get_clock().now().to_msg()
-        message.pose.position.x, message.pose.position.y, message.pose.position.z = goal.tolist()
-        message.pose.orientation.w = 1.0
-        self._goals.publish(message)
 
     def _on_joint_states(self, message: JointState) -> None:
         self._latest = message
@@ -150,10 +134,7 @@ class ReachWatch:
 
 
 def demo(options: argparse.Namespace) -> int:
-    """Runs the demo; see `parse`.
-
-    Returns:
-        0 when every goal was reached, 1 when one was missed.
+    """Runs the demo; returns 0 when every goal was reached, 1 when one was missed.
 
     Raises:
         SacRosError: it could not run.
@@ -204,28 +185,26 @@ def draw_goals(arm: Arm, spec: PolicySpec, number: int, seed: int) -> Array:
 
 
 def start_nodes(
-    nodes: ChildProcesses, model: Path, spec: PolicySpec, arm: str, record: Path | None = None
+    nodes: ChildProcesses, model: Path, spec: PolicySpec, arm: str, record: Path | None
 ) -> None:
     """Starts a simulated robot as the policy expects it, and the policy node.
 
     With `record` all of it goes into a bag; its recorder comes first and ends last.
     """
-
-    def start(name: str, file: str | None, **parameters: object) -> None:
-        arguments = ["--ros-args", "--log-level", "warn", "-r", f"__ns:={NAMESPACE}"]
-        if file is not None:
-            arguments += ["--params-file", str(share_path("config", file))]
-        for key, value in parameters.items():
-            arguments += ["-p", f"{key}:={value}"]
-        nodes.start(name, f"sac_ros.nodes.{name}", arguments)
-
     if record is not None:
-        start("recorder_node", None, bag=record.resolve())
+        nodes.start_node("recorder_node", NAMESPACE, bag=record.resolve())
     gravity = spec.gravity_compensation
-    start("sim_node", "sim.yaml", arm=arm, gravity_compensation=gravity)
-    start(
+    nodes.start_node(
+        "sim_node",
+        NAMESPACE,
+        [share_path("config", "sim.yaml")],
+        arm=arm,
+        gravity_compensation=gravity,
+    )
+    nodes.start_node(
         "policy_node",
-        "policy.yaml",
+        NAMESPACE,
+        [share_path("config", "policy.yaml")],
         model_path=model.resolve(),
         watchdog_s=WATCHDOG,
         gravity_compensation=gravity,
@@ -234,7 +213,7 @@ def start_nodes(
 
 @contextlib.contextmanager
 def ros_environment() -> Iterator[None]:
-    """The environment for ROS: this machine only, and a domain of its own unless one is set."""
+    """Keeps ROS on this machine, in a domain of its own unless one is set."""
     loopback_only(os.environ)
     if os.environ.get("ROS_DOMAIN_ID"):
         yield

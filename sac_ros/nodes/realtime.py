@@ -20,22 +20,20 @@ _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 def prepare(priority: int, memory: bool, warn: Callable[[str], object]) -> None:
     """Make ready to answer in time, once all that answers is there.
 
-    Args:
-        priority: see `schedule_fifo`; 0 leaves the threads as they are.
-        memory: whether to `lock_memory`.
-        warn: takes the sentence about what the system refuses.
+    ``warn`` takes a sentence for each of `schedule_fifo` (unless ``priority`` is 0) and
+    `lock_memory` (if ``memory``) that the system refuses.
     """
     freeze_heap()
-    refusals = (schedule_fifo(priority) if priority else "", lock_memory() if memory else "")
-    for sentence in filter(None, refusals):
-        warn(sentence)
+    if priority and (refusal := schedule_fifo(priority)):
+        warn(refusal)
+    if memory and (refusal := lock_memory()):
+        warn(refusal)
 
 
 def freeze_heap() -> None:
     """Take all that exists now out of the garbage collector's sight, after one last collection.
 
-    A full collection then looks only at what came since, a fraction of a millisecond instead of
-    some twenty. The collector stays on: what a long run leaves in cycles is still found.
+    A full collection then takes a fraction of a millisecond instead of some twenty.
     """
     gc.unfreeze()  # what an earlier call froze may be garbage by now
     gc.collect()
@@ -43,16 +41,13 @@ def freeze_heap() -> None:
 
 
 def schedule_fifo(priority: int) -> str:
-    """Give every thread of this process the real-time priority ``priority`` (SCHED_FIFO).
+    """Give every thread of this process a real-time priority (SCHED_FIFO) of 1 to 99.
 
-    Every one, since a state passes through the middleware's threads first. Threads that start
-    later, such as one that loads a policy, are ordinary ones.
-
-    Args:
-        priority: 1 to 99, where 99 is before all.
+    A state passes through the middleware's threads first. Threads that start later, such as one
+    that loads a policy, are ordinary ones.
 
     Returns:
-        An empty text, or one sentence that says why it is not so and what to change.
+        An empty text, or one sentence that says why it is refused and what to change.
     """
     if not hasattr(os, "sched_setscheduler"):
         return "parameter realtime_priority needs Linux; going on without it"
@@ -76,7 +71,7 @@ def lock_memory() -> str:
     """Keep every page of this process in memory once it is used (mlockall).
 
     Returns:
-        An empty text, or one sentence that says why it is not so and what to change.
+        An empty text, or one sentence that says why it is refused and what to change.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "mlockall"):

@@ -31,31 +31,22 @@ class RecorderConfig:
     bag: str = setting(
         "", "folder to write, which must not exist yet; empty: sac_ros_DATE-TIME, here"
     )
-    storage: str = setting(
-        "mcap", "how the messages are stored in the bag", choices=tuple(sorted(STORAGES))
-    )
+    storage: str = setting("mcap", "how the messages are stored in the bag", choices=STORAGES)
 
 
 class RecorderNode(Node):
     """Subscribes to `RECORDED` and writes every message as it came, with the time of receipt."""
 
     def __init__(self) -> None:
-        """Declares the parameters, makes the bag and subscribes.
-
-        Raises:
-            ConfigurationError: a parameter is invalid, or the bag exists already.
-        """
+        """Makes the bag, or raises a `ConfigurationError` where it exists already; subscribes."""
         super().__init__("recorder_node")
         config = declare(self, RecorderConfig)
-        topics = {each: self.resolve_topic_name(each.name) for each in RECORDED}
-        self._bag = BagWriter(
-            Path(config.bag or new_bag_name()).expanduser(),
-            [each._replace(name=name) for each, name in topics.items()],
-            config.storage,
-        )
+        topics = [each._replace(name=self.resolve_topic_name(each.name)) for each in RECORDED]
+        path = Path(config.bag or new_bag_name()).expanduser()
+        self._bag = BagWriter(path, topics, config.storage)
         self._subscriptions_of: dict[RecordedTopic, Subscription] = {}
-        self._lesser: set[RecordedTopic] = set()  # whose publisher offers less than we ask for
-        for topic in topics:
+        self._lesser: set[RecordedTopic] = set()  # whose publisher offers less than is asked for
+        for topic in RECORDED:
             self._subscribe(topic, best_effort=False)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_CHECK_S, self._ask_for_less, clock=steady)
@@ -69,19 +60,15 @@ class RecorderNode(Node):
                 _drain(subscription)
         finally:
             self._bag.close()
-        total = sum(self._bag.counts.values())
-        self.get_logger().info(f"{total} messages in {self._bag.path}")
+        self.get_logger().info(f"{self._bag.count} messages in {self._bag.path}")
 
     def _subscribe(self, topic: RecordedTopic, best_effort: bool) -> None:
         """Ask for all that a topic can give, or for the little that every publisher offers."""
-        kept = topic.latched and not best_effort
-        qos = QoSProfile(
-            depth=_DEPTH,
-            reliability=ReliabilityPolicy.BEST_EFFORT
-            if best_effort
-            else ReliabilityPolicy.RELIABLE,
-            durability=DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE,
-        )
+        qos = QoSProfile(depth=_DEPTH)  # reliable and volatile
+        if best_effort:
+            qos.reliability = ReliabilityPolicy.BEST_EFFORT
+        elif topic.latched:
+            qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
         name = self.resolve_topic_name(topic.name)
 
         def write(message: bytes) -> None:  # with no more arguments, `DirectExecutor` is quick
@@ -99,7 +86,7 @@ class RecorderNode(Node):
         )
 
     def _ask_for_less(self) -> None:
-        """Subscribe anew where a publisher is not heard; not inside the event's own callback."""
+        """Subscribe anew where a publisher's QoS does not fit; not inside the event's callback."""
         while self._lesser:
             topic = self._lesser.pop()
             self.destroy_subscription(self._subscriptions_of[topic])
@@ -107,7 +94,7 @@ class RecorderNode(Node):
 
 
 def _drain(subscription: Subscription) -> None:
-    """Write what has arrived and was not yet taken: its publisher knows it received."""
+    """Write what has arrived and was not yet taken: its publisher counts it as received."""
     with subscription.handle:
         while taken := subscription.handle.take_message(subscription.msg_type, subscription.raw):
             subscription.callback(taken[0])

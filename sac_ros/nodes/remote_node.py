@@ -34,21 +34,15 @@ class RemoteNode:
     Attributes:
         node: makes the calls.
         target: full name of the other node, such as ``/policy_node``.
-        news: to be notified where something may have changed that `wait_until` waits for; it
-            looks again after 20 ms at the latest.
+        news: where it is notified, `wait_until` looks again at once and not after 20 ms.
     """
 
     def __init__(
         self, node: Node, target: str, *, timeout: float, given_up: Callable[[], str] = str
     ) -> None:
-        """Calls nothing yet.
+        """Calls nothing yet; each step may take ``timeout`` s.
 
-        Args:
-            node: makes the calls.
-            target: full name of the other node.
-            timeout: s allowed for each step.
-            given_up: asked while waiting; a reason (not the empty text) ends the wait, for
-                example that the other node has died.
+        ``given_up`` returns a reason to wait no longer, such as the end of a process, or "".
         """
         self.node = node
         self.target = target
@@ -89,46 +83,27 @@ class RemoteNode:
         self.wait_until(future.done, f"{self.target} does not answer {name}")
         return future.result()
 
-    def _client(self, kind: Any, name: str) -> Client:
-        """One for each service, kept: rclpy's executor, spinning in another thread, may be about
-        to wait for what is destroyed here.
-        """
-        if name not in self._clients:
-            self._clients[name] = self.node.create_client(kind, f"{self.target}/{name}")
-        return self._clients[name]
-
-    def configure(self) -> None:
-        """Have the other node configure itself.
+    def change_state(self, step: str) -> None:
+        """Have the other node ``configure``, ``activate`` or ``deactivate``.
 
         Raises:
             RemoteNodeError: it refuses, or does not answer.
         """
-        self._change_state(Transition.TRANSITION_CONFIGURE, "configure")
-
-    def activate(self) -> None:
-        """Activate the other node; raises as `configure` does."""
-        self._change_state(Transition.TRANSITION_ACTIVATE, "activate")
-
-    def deactivate(self) -> None:
-        """Deactivate the other node; raises as `configure` does."""
-        self._change_state(Transition.TRANSITION_DEACTIVATE, "deactivate")
+        transition = Transition(id=getattr(Transition, f"TRANSITION_{step.upper()}"))
+        request = ChangeState.Request(transition=transition)
+        if not self.call(ChangeState, "change_state", request).success:
+            raise RemoteNodeError(f"{self.target} refused to {step}; its own log says why")
 
     def bring_up(self, joint_states: str) -> None:
-        """Configure the other node, wait for its robot, activate it.
-
-        policy_node refuses to be activated while its robot is silent, so a robot that starts
-        beside it is waited for here.
-
-        Args:
-            joint_states: topic on which the robot must be heard before the activation.
+        """Configure the other node, wait for its robot's ``joint_states``, activate it.
 
         Raises:
             RemoteNodeError: a transition was refused, a step took longer than the timeout, or
                 two nodes have the same name.
         """
-        heard = threading.Event()
+        received = threading.Event()
         robot = self.node.create_subscription(
-            JointState, joint_states, lambda _: heard.set(), qos_profile_sensor_data
+            JointState, joint_states, lambda _: received.set(), qos_profile_sensor_data
         )
         client = self._client(ChangeState, "change_state")
         self.wait_until(client.service_is_ready, f"{self.target} offers no lifecycle services")
@@ -136,17 +111,20 @@ class RemoteNode:
             self._is_alone,
             f"another node is named {self.target} and would answer in its place",
         )
-        self.configure()
-        self.wait_until(heard.is_set, f"no joint states on {robot.topic_name}")
-        self.activate()
+        self.change_state("configure")
+        self.wait_until(received.is_set, f"no joint states on {robot.topic_name}")
+        self.change_state("activate")
+
+    def _client(self, kind: Any, name: str) -> Client:
+        """Return the one client of a service. It is kept, since rclpy's executor, in another
+        thread, may be about to wait for what is destroyed here.
+        """
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(kind, f"{self.target}/{name}")
+        return self._clients[name]
 
     def _is_alone(self) -> bool:
-        """Whether the name is that of one node: one that was killed is known for some seconds."""
+        """Whether the name is that of one node: a killed one stays in the graph for seconds."""
         nodes = self.node.get_node_names_and_namespaces()
         named = [f"{namespace.rstrip('/')}/{name}" for name, namespace in nodes]
         return named.count(self.target) <= 1
-
-    def _change_state(self, transition: int, name: str) -> None:
-        request = ChangeState.Request(transition=Transition(id=transition))
-        if not self.call(ChangeState, "change_state", request).success:
-            raise RemoteNodeError(f"{self.target} refused to {name}; its own log says why")

@@ -20,9 +20,7 @@ class ReplayConfig:
     output: str = setting(
         "", "folder for the replay's own bag, which must not exist yet; empty: replay_DATE-TIME"
     )
-    storage: str = setting(
-        "mcap", "how that bag stores its messages", choices=tuple(sorted(STORAGES))
-    )
+    storage: str = setting("mcap", "how that bag stores its messages", choices=STORAGES)
     mode: str = setting(
         "lock_step",
         "lock_step: each state waits for the answer to the one before, the same torques on every "

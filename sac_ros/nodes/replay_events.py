@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happened to a policy_node, read from a bag in the order in which it happened.
 
-A bag that holds ``~/decisions`` tells it exactly; of any other the states and goals are taken by
-time.
+``~/decisions`` give the exact order; without them the states and goals are taken by time.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from sensor_msgs.msg import JointState
 from sac_ros.bags.decisions import read_decision
 from sac_ros.bags.discovery import AskedTopics, TopicFinder
 from sac_ros.bags.reader.bag import Bag
+from sac_ros.nodes.goal_reader import goal_message
 from sac_ros.utils.errors import BagError
 
 
@@ -27,20 +27,13 @@ class ReplaySource(Bag):
     """An open bag, read as `evaluate_bag` reads it: whole or not. Use it as a context.
 
     Attributes:
-        states: topic of the joint states.
-        goals: topic of the goals; None where there are none.
-        decisions: policy_node's ``~/decisions``; None in a bag that has none.
-        applied_torque: policy_node's ``~/applied_torque``; None in a bag that has none.
+        states, goals, decisions, applied_torque: topics; None where the bag has no such one,
+            but for the states.
         start_ns, end_ns: when the first and the last message was received, ns since 1970.
     """
 
     def __init__(self, path: Path, states: str = "", goals: str = "") -> None:
-        """Opens the bag.
-
-        Args:
-            path: its folder, or its one file.
-            states: topic of the joint states; empty: the only one there is.
-            goals: topic of the goals; empty: the only one there is, if any.
+        """Opens a bag's folder or its one file, with its only states and goals or those given.
 
         Raises:
             BagError: it cannot be read, or a topic cannot be told.
@@ -67,11 +60,7 @@ class ReplaySource(Bag):
         return {}
 
     def decision(self, cdr: bytes) -> dict[str, Any]:
-        """Return a message of `decisions`.
-
-        Raises:
-            BagError: it is none.
-        """
+        """Return a message of `decisions`; raises a `BagError` where it is none."""
         try:
             return read_decision(cdr)
         except ValueError as error:
@@ -81,21 +70,14 @@ class ReplaySource(Bag):
             ) from error
 
     def read(self, cdr: bytes, kind: Any) -> Any:
-        """Return a message of a class.
-
-        Raises:
-            BagError: it is damaged.
-        """
+        """Return a message of a class; raises a `BagError` where it is damaged."""
         try:
             return deserialize_message(cdr, kind)
         except Exception as error:  # what the middleware raises is its own
             raise BagError(f"bag {self.path} has a message that is no {kind.__name__}") from error
 
     def messages(self, topics: Sequence[str | None]) -> Iterator[tuple[str, int, bytes]]:
-        """Yield (topic, ns of receipt, CDR) of some topics in the order of their receipt.
-
-        A damage ends it: see `warnings`.
-        """
+        """Yield (topic, ns of receipt, CDR) in the order of receipt, up to a damage."""
         for batch in self.batches({each for each in topics if each}):
             for topic, bag_ns, _, cdr in batch:
                 yield topic, bag_ns, cdr
@@ -106,41 +88,24 @@ _LATE_NS = 1_000_000_000  # a state that comes later than this after its decisio
 
 @dataclass(frozen=True)
 class ReplayEvent:
-    """One thing that a policy_node is to be told.
+    """One thing that happens to a policy_node."""
 
-    Attributes:
-        kind: ``activate``, ``deactivate``, ``state``, ``tick``, ``goal``, ``emergency_stop``,
-            ``clear_fault`` or ``swap``.
-        time: s, of the clock that the node decides by.
-        bag_ns: ns, when the bag received it.
-        state: of a ``state``, with its own header; of an ``activate``, one from about that time.
-        goal: of a ``goal``.
-        engaged: of an ``emergency_stop``.
-        applied: N·m, the torque that the recorded node applied to this state, where it is known.
-    """
-
-    kind: str
-    time: float
-    bag_ns: int
-    state: JointState | None = None
-    goal: PoseStamped | None = None
-    engaged: bool = False
-    applied: tuple[float, ...] | None = None
+    kind: str  # the event of a decision, such as "state"; see `sac_ros.nodes.decision_log`
+    time: float  # s, of the clock that the node decides by
+    bag_ns: int  # when the bag received it
+    state: JointState | None = None  # of a state; of an activate, one from about that time
+    goal: PoseStamped | None = None  # of a goal
+    engaged: bool = False  # of an emergency_stop
+    applied: tuple[float, ...] | None = None  # N·m, what the recorded node applied to this state
 
 
 @dataclass
 class Lost:
-    """What a recording turned out not to have.
+    """What a recording turned out not to have."""
 
-    Attributes:
-        states: decisions whose joint state is not in the bag.
-        decisions: gaps in the count of the decisions.
-        swaps: times at which another policy took over, whose file is not in the bag.
-    """
-
-    states: int = 0
-    decisions: int = 0
-    swaps: int = 0
+    states: int = 0  # decisions whose joint state is not in the bag
+    decisions: int = 0  # gaps in their count
+    swaps: int = 0  # to a policy whose file is not in the bag
 
     def __str__(self) -> str:
         """One clause for each thing that is missing; empty where nothing is."""
@@ -152,29 +117,24 @@ class Lost:
         return " and ".join(words.format(count) for count, words in each if count)
 
 
-@dataclass
-class _Pool:
-    """Joint states or torques of the last second, by stamp."""
+class _Pool(defaultdict[int, deque[tuple[int, JointState]]]):
+    """Joint states or torques of the last seconds, by stamp."""
 
-    by_stamp: defaultdict[int, deque[tuple[int, JointState]]] = field(
-        default_factory=lambda: defaultdict(deque)
-    )
-    newest: JointState | None = None
+    def __init__(self) -> None:
+        super().__init__(deque)
+        self.newest: JointState | None = None
 
     def add(self, bag_ns: int, message: JointState) -> None:
         self.newest = message
-        self.by_stamp[stamp_ns(message)].append((bag_ns, message))
-
-    def has(self, stamp: int) -> bool:
-        return bool(self.by_stamp.get(stamp))
+        self[stamp_ns(message)].append((bag_ns, message))
 
     def take(self, stamp: int) -> tuple[int, JointState] | None:
-        return self.by_stamp[stamp].popleft() if self.has(stamp) else None
+        return self[stamp].popleft() if self.get(stamp) else None
 
     def forget(self, before_ns: int) -> None:
-        for stamp, waiting in list(self.by_stamp.items()):
+        for stamp, waiting in list(self.items()):
             if not waiting or waiting[-1][0] < before_ns:
-                del self.by_stamp[stamp]
+                del self[stamp]
 
 
 def stamp_ns(message: JointState) -> int:
@@ -186,10 +146,7 @@ def exact_events(source: ReplaySource, lost: Lost) -> Iterator[ReplayEvent]:
     """Yield the events of a bag with decisions, from the first activation on.
 
     The bag is streamed: a decision waits until its joint state and its torque have been read.
-
-    Args:
-        source: the bag.
-        lost: counts what is not there.
+    What is not there is counted in ``lost``.
     """
     states, torques = _Pool(), _Pool()
     pending: deque[tuple[int, dict[str, Any]]] = deque()
@@ -229,7 +186,7 @@ def _is_told(
     if decision["event"] != "state":
         return True
     stamp = decision["stamp"]
-    return states.has(stamp) and (not decision["applied"] or torques.has(stamp))
+    return bool(states.get(stamp) and (not decision["applied"] or torques.get(stamp)))
 
 
 def _event(
@@ -255,21 +212,10 @@ def _event(
         yield ReplayEvent(kind, time, bag_ns, engaged=decision.get("engaged", False))
 
 
-def goal_message(values: list[float], frame: str) -> PoseStamped:
-    """Return a goal [3], m, in a frame as the message that policy_node takes."""
-    message = PoseStamped()
-    message.header.frame_id = frame
-    position = message.pose.position
-    position.x, position.y, position.z = map(float, values)
-    message.pose.orientation.w = 1.0
-    return message
-
-
 def timed_events(source: ReplaySource) -> Iterator[ReplayEvent]:
     """Yield the events of a bag without decisions: active from the first state on.
 
-    The time is that of the header's stamps where they are filled, else that of the recorder; it
-    never turns back.
+    The time is that of the header's stamps, or else of the recorder; it never turns back.
     """
     time, begun = 0.0, False
     topics = (source.states, source.goals)
@@ -289,8 +235,7 @@ def timed_events(source: ReplaySource) -> Iterator[ReplayEvent]:
 def without_beginning(events: Iterable[ReplayEvent], begin_ns: int) -> Iterator[ReplayEvent]:
     """Yield the events from a time on (ns, of receipt), but first what stood by then.
 
-    At the first state that is left the node is activated, if it was active, and told the goal
-    and the emergency stop that held: they may have come long before.
+    Before the first state that is left: the activation, the goal and the emergency stop.
     """
     standing: dict[str, ReplayEvent] = {}
     begun = False

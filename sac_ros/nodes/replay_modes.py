@@ -17,11 +17,12 @@ from rclpy.publisher import Publisher
 from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
+from std_srvs.srv import SetBool, Trigger
 
 from sac_ros.nodes.remote_node import RemoteNodeError, RemoteTimeoutError
 from sac_ros.nodes.replay_events import ReplayEvent, stamp_ns
-from sac_ros.nodes.replayed_policy_node import TICKED, replay_frame
-from sac_ros.nodes.shadow_policy import SAYS, ShadowPolicy
+from sac_ros.nodes.replayed_policy_node import TICKED, with_time
+from sac_ros.nodes.shadow_policy import PUBLISHED, ShadowPolicy
 from sac_ros.utils.errors import BagError
 
 _RESEND_S = 0.5  # the first states may come before the connection stands
@@ -32,79 +33,77 @@ _FIRST_STATES_S = 0.02  # from one to the next at the recorded pace, until the n
 class LockStep(ShadowPolicy):
     """Sends the next event when the one before is answered, and writes in the order of the events.
 
-    Times in the replay's bag are those of the bag that is replayed, so that both can be laid over
-    one another, and so that two replays give the same bag.
+    Times in the replay's bag are those of the bag that is replayed: two replays are equal.
     """
 
     def __init__(self, *connections: Any) -> None:
         """Connects as `ShadowPolicy` does."""
-        self._heard: dict[str, deque[bytes]] = {name: deque() for name in SAYS}
+        self._received: dict[str, deque[bytes]] = {name: deque() for name in PUBLISHED}
         self._active = False
         super().__init__(*connections)
-
-    def hear(self, name: str, message: bytes) -> None:
-        """Keep what the policy_node says until its event is done."""
-        self._heard[name].append(message)
 
     def run(self, events: Iterable[ReplayEvent]) -> None:
         """Replay all events; see `ShadowPolicy.run`."""
         for event in events:
             self._step(event)
-            # What was said since the last event; always in the same order of the topics.
-            for name, messages in self._heard.items():
+            # What came since the last event; always in the same order of the topics.
+            for name, messages in self._received.items():
                 while messages:
-                    self.write(f"policy_node/{name}", event.bag_ns, messages.popleft())
+                    self._write(f"policy_node/{name}", event.bag_ns, messages.popleft())
         if self._active:
-            self.deactivate()
+            self.change_state("deactivate")
+
+    def _receive(self, name: str, cdr: bytes) -> None:
+        self._received[name].append(cdr)
 
     def _step(self, event: ReplayEvent) -> None:
         kind = event.kind
         if event.state is not None and kind == "state":
             self._state(event, event.state)
         elif kind == "tick":
-            self.joint_states.publish(_at(event.time, JointState()))
-            self.decision(TICKED)
+            self._joint_states.publish(with_time(JointState(), event.time))
+            self._decision(TICKED)
         elif event.goal is not None:
-            self.goals.publish(event.goal)
-            self.decision("goal")
-            self.write("goal_pose", event.bag_ns, serialize_message(event.goal))
+            self._goals.publish(event.goal)
+            self._decision("goal")
+            self._write("goal_pose", event.bag_ns, serialize_message(event.goal))
         elif kind == "activate" and not self._active:
             self._show(event)
-            self.activate()
+            self.change_state("activate")
             self._active = True
         elif kind == "deactivate" and self._active:
-            self.deactivate()
+            self.change_state("deactivate")
             self._active = False
         elif kind == "emergency_stop":
-            self.emergency_stop(event.engaged)
+            self.call(SetBool, "emergency_stop", SetBool.Request(data=event.engaged))
         elif kind == "clear_fault":
-            self.clear_fault()
+            self.call(Trigger, "clear_fault", Trigger.Request())  # a refusal is an answer too
 
     def _show(self, event: ReplayEvent) -> None:
-        """Let a robot be heard at the time of an activation, which is refused without one."""
+        """Publish a joint state of the time of an activation, which is refused without one."""
         if event.state is None:
             raise BagError("the bag has no joint state from about the time of the activation")
         for _ in range(_PRIMINGS):
-            self.joint_states.publish(_at(event.time, _without_stamp(event.state)))
+            self._joint_states.publish(with_time(_without_stamp(event.state), event.time))
             with suppress(RemoteTimeoutError):
-                self.decision("state", _RESEND_S, active=False)
+                self._decision("state", _RESEND_S, active=False)
                 return
-        raise RemoteNodeError(f"{self.target} does not hear {self.joint_states.topic_name}")
+        raise RemoteNodeError(f"{self.target} does not hear {self._joint_states.topic_name}")
 
     def _state(self, event: ReplayEvent, state: JointState) -> None:
-        self.joint_states.publish(_at(event.time, state))
-        answer = self.decision("state", stamp=stamp_ns(state))
-        self.write("joint_states", event.bag_ns, serialize_message(state))
+        self._joint_states.publish(with_time(state, event.time))
+        answer = self._decision("state", stamp=stamp_ns(state))
+        self._write("joint_states", event.bag_ns, serialize_message(state))
         self.tally.states += 1
-        for name, said in (("policy_torque", "asked"), ("applied_torque", "applied")):
-            if answer.get(said):
+        for name, published in (("policy_torque", "asked"), ("applied_torque", "applied")):
+            if answer.get(published):
                 self.wait_until(
-                    partial(bool, self._heard[name]), f"{self.target} says nothing on {name}"
+                    partial(bool, self._received[name]), f"{self.target} says nothing on {name}"
                 )
         if answer.get("applied"):
             self.tally.torques += 1
             if event.applied is not None:
-                self._compare(self._heard["applied_torque"][-1], event.applied)
+                self._compare(self._received["applied_torque"][-1], event.applied)
 
     def _compare(self, cdr: bytes, recorded: tuple[float, ...]) -> None:
         torque = tuple(deserialize_message(cdr, JointState).effort)
@@ -138,11 +137,6 @@ class PacedReplay(ShadowPolicy):
         self._stopped = stopped
         super().__init__(*connections)
 
-    def hear(self, name: str, message: bytes) -> None:
-        """Write what the policy_node says, with the time at which it was heard."""
-        self.tally.torques += name == "applied_torque"
-        self.write(f"policy_node/{name}", time.time_ns(), message)
-
     def run(self, events: Iterable[ReplayEvent]) -> None:
         """Replay the states and goals of all events; see `ShadowPolicy.run`."""
         begun: tuple[float, int] | None = None
@@ -159,20 +153,24 @@ class PacedReplay(ShadowPolicy):
                 break
             if event.kind != "activate":
                 self._publish(event)
-        self.deactivate()
+        self.change_state("deactivate")
 
-    def _activate_beside(self, posture: JointState) -> None:
-        """Show the first posture until the policy_node is active, which wants to hear a robot."""
+    def _receive(self, name: str, cdr: bytes) -> None:
+        self.tally.torques += name == "applied_torque"
+        self._write(f"policy_node/{name}", time.time_ns(), cdr)
+
+    def _activate_beside(self, first: JointState) -> None:
+        """Publish the first state until the policy_node is active: it wants a robot."""
         active = threading.Event()
 
         def show() -> None:
             while not active.wait(_FIRST_STATES_S):
-                self.joint_states.publish(_without_stamp(posture))
+                self._joint_states.publish(_without_stamp(first))
 
-        thread = threading.Thread(target=show, name="first posture", daemon=True)
+        thread = threading.Thread(target=show, name="first state", daemon=True)
         thread.start()
         try:
-            self.activate()
+            self.change_state("activate")
         finally:
             active.set()
             thread.join()
@@ -180,16 +178,16 @@ class PacedReplay(ShadowPolicy):
     def _publish(self, event: ReplayEvent) -> None:
         now_ns = time.time_ns()
         if event.goal is not None:
-            self.goals.publish(event.goal)
-            self.write("goal_pose", now_ns, serialize_message(event.goal))
+            self._goals.publish(event.goal)
+            self._write("goal_pose", now_ns, serialize_message(event.goal))
         elif event.state is not None:
             if self._clock is not None:
                 message = Clock()
                 ns = stamp_ns(event.state) or event.bag_ns
                 message.clock.sec, message.clock.nanosec = divmod(ns, 1_000_000_000)
                 self._clock.publish(message)
-            self.joint_states.publish(event.state)
-            self.write("joint_states", now_ns, serialize_message(event.state))
+            self._joint_states.publish(event.state)
+            self._write("joint_states", now_ns, serialize_message(event.state))
             self.tally.states += 1
 
 
@@ -198,11 +196,3 @@ def _without_stamp(state: JointState) -> JointState:
     first = copy.deepcopy(state)
     first.header.stamp = TimeMessage()
     return first
-
-
-def _at(time: float, message: JointState) -> JointState:
-    """Return the message with a time for `ReplayedPolicyNode` in the frame's place."""
-    told = copy.copy(message)
-    told.header = copy.deepcopy(message.header)
-    told.header.frame_id = replay_frame(time)
-    return told

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent import futures
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from rosgraph_msgs.msg import Clock as ClockMessage
 from sac_ros.bags.joints import parse_mapping
 from sac_ros.nodes.bag_writer import RECORDED, BagWriter, absolute, new_bag_name
 from sac_ros.nodes.child_processes import ChildProcesses
+from sac_ros.nodes.goal_reader import goal_message
 from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.replay_config import ReplayConfig
 from sac_ros.nodes.replay_events import (
@@ -28,13 +30,12 @@ from sac_ros.nodes.replay_events import (
     ReplayEvent,
     ReplaySource,
     exact_events,
-    goal_message,
     timed_events,
     without_beginning,
 )
 from sac_ros.nodes.replay_modes import LockStep, PacedReplay
 from sac_ros.nodes.shadow_policy import ShadowPolicy
-from sac_ros.nodes.spin import NodeDone, run_node
+from sac_ros.nodes.spin import NodeDone, in_thread, run_node
 from sac_ros.policy.runtime import Policy
 from sac_ros.utils.errors import EXIT_BAD_ANSWER, EXIT_DONE, BagError, ConfigurationError
 
@@ -49,17 +50,13 @@ _NOT_REPEATED = (
 
 
 class ReplayNode(Node):
-    """Lives in a namespace of its own: no live node hears what it publishes, it commands nothing.
+    """Lives in a namespace of its own: no live node receives what it publishes.
 
-    The replay runs in a thread of its own; the node's thread hears what the policy_node says.
+    The replay runs in a thread of its own; the node's thread receives the policy_node's answers.
     """
 
     def __init__(self) -> None:
-        """Declares the parameters, opens the bag and begins.
-
-        Raises:
-            SacRosError: a parameter is invalid, or the bag or the model cannot be used.
-        """
+        """Begins; raises a `SacRosError` where a parameter, bag or model cannot be used."""
         super().__init__("replay_node")
         self._config = config = declare(self, ReplayConfig)
         if not config.bag:
@@ -68,7 +65,6 @@ class ReplayNode(Node):
         self._names = {bag: policy for policy, bag in pairs.items()}
         self._own = self.get_fully_qualified_name()
         self._stopped = threading.Event()
-        self._failure: BaseException | None = None
         self._progress = ""
         self._lost = Lost()
         self._open = ExitStack()
@@ -78,16 +74,15 @@ class ReplayNode(Node):
             self._open.close()
             raise
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._thread = threading.Thread(target=self._replay, name="replay", daemon=True)
-        self._thread.start()
+        self._replaying = in_thread("replay", self._replay)
         self.create_timer(_CHECK_S, self._end_when_done, clock=steady)
         self.create_timer(_REPORT_S, self._report, clock=steady)
 
     def stop(self) -> None:
         """Ends the replay and closes its bag; called by `run_node` whatever the node ends for."""
-        ended = not self._thread.is_alive()
+        ended = self._replaying.done()
         self._stopped.set()
-        self._thread.join(10.0)
+        futures.wait([self._replaying], 10.0)
         self._open.close()
         if not ended:
             states = self._policy.tally.states
@@ -97,9 +92,8 @@ class ReplayNode(Node):
 
     def _prepare(self) -> None:
         config = self._config
-        self._source = ReplaySource(
-            Path(config.bag).expanduser(), config.states_topic, config.goals_topic
-        )
+        path = Path(config.bag).expanduser()
+        self._source = ReplaySource(path, config.states_topic, config.goals_topic)
         self._open.callback(self._source.close)
         activation = self._source.activation() if self._source.decisions else {}
         self._exact = bool(activation) and config.mode == "lock_step"
@@ -111,10 +105,10 @@ class ReplayNode(Node):
                 f"bag {config.bag} has no goals (no topic of type geometry_msgs/msg/PoseStamped); "
                 "give one by the parameter goal"
             )
-        duration = (self._source.end_ns - self._source.start_ns) * 1e-9
-        if config.start_offset_s >= max(duration, 1e-9):
+        self._duration = (self._source.end_ns - self._source.start_ns) * 1e-9
+        if config.start_offset_s >= max(self._duration, 1e-9):
             raise ConfigurationError(
-                f"parameter start_offset_s must be below the {duration:.3f} s that bag "
+                f"parameter start_offset_s must be below the {self._duration:.3f} s that bag "
                 f"{config.bag} lasts; got {config.start_offset_s:g}"
             )
         same = bool(activation) and activation["sha256"] == model.sha256
@@ -122,19 +116,16 @@ class ReplayNode(Node):
             self.get_logger().warning(f"{model.path} is not the policy that was recorded")
         # Only what is asked to come out the same can fail to.
         self._judged = same and self._exact and not config.policy_params_file
-        names = {topic: absolute(topic, self._own) for topic in _WRITTEN}
-        names |= {t.name: absolute(t.name, self._own) for t in RECORDED if "/" in t.name[1:]}
-        output = config.output or new_bag_name().replace("sac_ros", "replay", 1)
-        topics = [each._replace(name=names[each.name]) for each in RECORDED if each.name in names]
-        self._bag = BagWriter(Path(output).expanduser(), topics, config.storage)
+        written = [t for t in RECORDED if t.name in _WRITTEN or "/" in t.name[1:]]
+        topics = [each._replace(name=absolute(each.name, self._own)) for each in written]
+        path = Path(config.output or new_bag_name("replay")).expanduser()
+        self._bag = BagWriter(path, topics, config.storage)
         self._open.callback(self._bag.close)
-        self._topics = names
         self._children = self._open.enter_context(ChildProcesses())
         if config.start_policy_node:
             self._start_policy_node(model, recorded)
         clock = self.create_publisher(ClockMessage, "/clock", 10) if config.publish_clock else None
-        listens = (names["joint_states"], names["goal_pose"])
-        connections = (self, f"{self._own}/policy_node", listens, self._write, self._given_up)
+        connections = (self, self._own, self._write, self._given_up)
         self._policy: ShadowPolicy = (
             LockStep(*connections)
             if config.mode == "lock_step"
@@ -162,29 +153,20 @@ class ReplayNode(Node):
         # The model's, whatever the robot's: no robot is moved.
         own["gravity_compensation"] = model.spec.gravity_compensation
         folder = self._open.enter_context(tempfile.TemporaryDirectory(prefix="replay_node_"))
-        files = []
-        for name, values in (("recorded", given), ("own", own)):
-            files.append(Path(folder) / f"{name}.yaml")
-            files[-1].write_text(yaml.safe_dump({"/**": {"ros__parameters": values}}))
+        files = [Path(folder, "recorded.yaml"), Path(folder, "own.yaml")]
+        for file, values in zip(files, (given, own), strict=True):
+            file.write_text(yaml.safe_dump({"/**": {"ros__parameters": values}}))
         if self._config.policy_params_file:
             files[0] = Path(self._config.policy_params_file).expanduser()
-        arguments = [part for file in files for part in ("--params-file", str(file))]
         lock_step = self._config.mode == "lock_step"
         module = "replayed_policy_node" if lock_step else "policy_node"
-        self._children.start(
-            "policy_node",
-            f"sac_ros.nodes.{module}",
-            ["--ros-args", *arguments, "-r", f"__ns:={self._own}", "--log-level", "warn"],
-        )
+        self._children.start_node("policy_node", self._own, files, module=module)
 
     # ---- meanwhile ---------------------------------------------------------------------------
 
     def _replay(self) -> None:
-        try:
-            self._policy.configure()
-            self._policy.run(self._events())
-        except BaseException as error:  # raised again in the node's thread
-            self._failure = error
+        self._policy.connect()
+        self._policy.run(self._events())
 
     def _events(self) -> Iterator[ReplayEvent]:
         """The bag's events, renamed, cut and with the goal that it may lack."""
@@ -200,10 +182,10 @@ class ReplayNode(Node):
             yield self._renamed(event)
             if waiting and event.kind == "activate":
                 waiting = False
-                goal = goal_message(list(self._config.goal), self._spec.goal.frame)
+                goal = goal_message(self._config.goal, self._spec.goal.frame)
                 yield ReplayEvent("goal", event.time, event.bag_ns, goal=goal)
             done = (event.bag_ns - source.start_ns) * 1e-9
-            self._progress = f"{done:.1f} of {(source.end_ns - source.start_ns) * 1e-9:.1f} s"
+            self._progress = f"{done:.1f} of {self._duration:.1f} s"
 
     def _renamed(self, event: ReplayEvent) -> ReplayEvent:
         """With the policy's names in a copy: two events may hold the same joint state."""
@@ -214,7 +196,7 @@ class ReplayNode(Node):
         return replace(event, state=state)
 
     def _write(self, topic: str, time_ns: int, cdr: bytes) -> None:
-        self._bag.write(self._topics[topic], time_ns, cdr)
+        self._bag.write(absolute(topic, self._own), time_ns, cdr)
 
     def _given_up(self) -> str:
         return "it was stopped" if self._stopped.is_set() else self._children.ended()
@@ -226,10 +208,9 @@ class ReplayNode(Node):
     # ---- afterwards --------------------------------------------------------------------------
 
     def _end_when_done(self) -> None:
-        if self._thread.is_alive():
+        if not self._replaying.done():
             return
-        if self._failure is not None:
-            raise self._failure
+        self._replaying.result()  # raises what ended it
         if not self._policy.tally.states:
             raise BagError(f"bag {self._config.bag} has no joint state that could be replayed")
         raise NodeDone(self._conclude())
@@ -240,14 +221,14 @@ class ReplayNode(Node):
         for warning in self._source.warnings:
             log.warning(warning)
         log.info(f"{tally.states} joint states, {tally.torques} torques, in {self._bag.path}")
-        lacks = f"the bag lacks {self._lost}" if str(self._lost) else ""
+        lacks = [f"the bag lacks {self._lost}"] if str(self._lost) else []
         if not tally.compared or self._config.start_offset_s:
-            if lacks:
-                log.warning(lacks)
+            for sentence in lacks:
+                log.warning(sentence)
             return EXIT_DONE  # from the middle on, soft start and decimation begin elsewhere
-        words = f"{tally.equal} of {tally.compared} applied torques are equal to the recorded ones"
-        words += f" bit for bit; the largest difference is {tally.worst:g} N·m"
-        words += f"; {lacks}" if lacks else ""
+        equal = f"{tally.equal} of {tally.compared} applied torques are equal to the recorded ones"
+        worst = f" bit for bit; the largest difference is {tally.worst:g} N·m"
+        words = "; ".join([equal + worst, *lacks])
         if self._judged and tally.equal < tally.compared:
             log.error(words)
             return EXIT_BAD_ANSWER

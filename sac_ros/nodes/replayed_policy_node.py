@@ -10,7 +10,10 @@ that lets a message set its clock.
 
 from __future__ import annotations
 
+import copy
 import sys
+
+from sensor_msgs.msg import JointState
 
 from sac_ros.nodes.policy_node import PolicyNode
 from sac_ros.nodes.spin import run_node
@@ -21,24 +24,12 @@ TICKED = "ticked"
 """The event in ``~/decisions`` that answers a message without joints."""
 
 
-def replay_frame(time: float) -> str:
-    """Return the ``frame_id`` that carries a time, s: joint states have no other use for it."""
-    return f"{_PREFIX}{time!r}"
-
-
-def replay_time(frame: str) -> float:
-    """Return the time that `replay_frame` wrote, the same float.
-
-    Raises:
-        JointStateError: there is none.
-    """
-    try:
-        return float(frame.removeprefix(_PREFIX))
-    except ValueError:
-        raise JointStateError(
-            f"a replayed joint state's frame_id must be '{_PREFIX}SECONDS'; got {frame!r} "
-            "(only replay_node may publish here)"
-        ) from None
+def with_time(message: JointState, time: float) -> JointState:
+    """Return a copy whose ``frame_id`` carries a time, s: joint states have no use for a frame."""
+    timed = copy.copy(message)
+    timed.header = copy.deepcopy(message.header)
+    timed.header.frame_id = f"{_PREFIX}{time!r}"
+    return timed
 
 
 class ReplayedPolicyNode(PolicyNode):
@@ -48,11 +39,7 @@ class ReplayedPolicyNode(PolicyNode):
     """
 
     def __init__(self) -> None:
-        """Declares the parameters.
-
-        Raises:
-            ConfigurationError: a parameter is invalid, or ``shadow`` is not true.
-        """
+        """Raises a `ConfigurationError` where ``shadow`` is not true."""
         self._time = 0.0
         super().__init__()
         if not self._config.shadow:
@@ -63,7 +50,14 @@ class ReplayedPolicyNode(PolicyNode):
 
     def _on_joint_state(self, raw: bytes) -> None:
         self._reader.look(raw)
-        self._time = replay_time(self._reader.frame)
+        frame = self._reader.frame
+        try:
+            self._time = float(frame.removeprefix(_PREFIX))
+        except ValueError:
+            raise JointStateError(
+                f"a replayed joint state's frame_id must be '{_PREFIX}SECONDS'; got {frame!r} "
+                "(only replay_node may publish here)"
+            ) from None
         if self._reader.names:
             super()._on_joint_state(raw)
             return

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.wait_for_message import wait_for_message
 from std_msgs.msg import String
 
 from sac_ros.robots.urdf import Urdf
@@ -24,12 +23,10 @@ _TIMEOUT = 10.0  # s
 
 
 def arm_reference(node: Node, arm: str, description: str) -> str:
-    """What `load_arm` is asked for: `arm`, or a URDF's text where that is `robot_description`.
+    """Returns the parameter `arm`, or a URDF's text where that is `robot_description`.
 
-    Args:
-        node: it subscribes the topic where the parameter is empty; it must not be spun yet.
-        arm: the parameter `arm`.
-        description: the parameter `robot_description`.
+    The text is the parameter `robot_description`, or else what is published on that topic. The
+    node must not be spun yet.
 
     Raises:
         ConfigurationError: nobody publishes a description within 10 s.
@@ -38,27 +35,20 @@ def arm_reference(node: Node, arm: str, description: str) -> str:
         return arm
     if description:
         return description
-    received: list[str] = []
-    subscription = node.create_subscription(
-        String, FROM_DESCRIPTION, lambda message: received.append(message.data), LATCHED
+    _, message = wait_for_message(
+        String, node, FROM_DESCRIPTION, qos_profile=LATCHED, time_to_wait=_TIMEOUT
     )
-    executor = SingleThreadedExecutor(context=node.context)
-    executor.add_node(node)
-    deadline = time.monotonic() + _TIMEOUT
-    while not received and time.monotonic() < deadline:
-        executor.spin_once(timeout_sec=0.1)
-    executor.remove_node(node)
-    node.destroy_subscription(subscription)
-    if not received:
+    if message is None:
+        topic = node.resolve_topic_name(FROM_DESCRIPTION)
         raise ConfigurationError(
-            f"arm:={FROM_DESCRIPTION} needs a URDF on the topic {subscription.topic_name} or in "
-            f"the parameter {FROM_DESCRIPTION}; none came within {_TIMEOUT:g} s"
+            f"arm:={FROM_DESCRIPTION} needs a URDF on the topic {topic} or in the parameter "
+            f"{FROM_DESCRIPTION}; none came within {_TIMEOUT:g} s"
         )
-    return received[0]
+    return str(message.data)
 
 
 def keep_description(text: str, directory: str) -> Path:
-    """Writes a URDF's text to DIRECTORY/ROBOT.urdf; returns where.
+    """Writes a URDF's text to DIRECTORY/ROBOT.urdf and returns that path.
 
     Raises:
         ConfigurationError: it is no URDF, or the file cannot be written.

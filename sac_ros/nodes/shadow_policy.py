@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A policy_node in shadow, as `replay_node` sees it: what it is told, and what it says."""
+"""A policy_node in shadow, as `replay_node` sees it: what it is sent, and what it answers."""
 
 from __future__ import annotations
 
@@ -14,28 +14,26 @@ from typing import Any
 from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
-from std_srvs.srv import SetBool, Trigger
 
 from sac_ros.nodes.remote_node import RemoteNode
 from sac_ros.nodes.replay_events import ReplayEvent
+from sac_ros.nodes.robot_description import LATCHED
 from sac_ros.utils.errors import ConfigurationError
 
 _ANSWER_S = 30.0  # for a step that loads a policy file on a busy machine, too
-_DEPTH = 5000
-_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+_STREAM = QoSProfile(depth=5000)
 
-SAYS = {
-    "policy_torque": (JointState, QoSProfile(depth=_DEPTH)),
-    "applied_torque": (JointState, QoSProfile(depth=_DEPTH)),
-    "policy_spec": (String, _LATCHED),
-    "decisions": (String, QoSProfile(depth=_DEPTH)),
+PUBLISHED = {
+    "policy_torque": (JointState, _STREAM),
+    "applied_torque": (JointState, _STREAM),
+    "policy_spec": (String, LATCHED),
+    "decisions": (String, _STREAM),
 }
 """Its topics, below its own name, with type and quality of service."""
-
 
 Write = Callable[[str, int, bytes], None]
 """(topic as in `RECORDED`, ns of receipt, CDR) → it is in the replay's own bag."""
@@ -43,58 +41,39 @@ Write = Callable[[str, int, bytes], None]
 
 @dataclass
 class Tally:
-    """What a replay came to.
+    """What a replay came to."""
 
-    Attributes:
-        states: joint states that were replayed.
-        torques: torques that answer them.
-        compared: those whose recorded torque is known.
-        equal: how many of them are equal to the last bit.
-        worst: N·m, the largest difference of the others.
-    """
-
-    states: int = 0
-    torques: int = 0
-    compared: int = 0
-    equal: int = 0
-    worst: float = 0.0
+    states: int = 0  # joint states that were replayed
+    torques: int = 0  # torques that answer them
+    compared: int = 0  # those whose recorded torque is known
+    equal: int = 0  # how many of them are equal to the last bit
+    worst: float = 0.0  # N·m, the largest difference of the others
 
 
 class ShadowPolicy(RemoteNode, ABC):
-    """The other side of a policy_node.
-
-    Attributes:
-        joint_states, goals: the publishers.
-        write: takes everything that is told and said.
-        tally: what the replay came to so far.
-    """
+    """The other side of a policy_node; ``tally`` is what the replay came to so far."""
 
     def __init__(
         self,
         node: Node,
-        target: str,
-        topics: tuple[str, str],
+        namespace: str,
         write: Write,
         given_up: Callable[[], str],
     ) -> None:
-        """Connects to the graph.
+        """Makes publishers and subscriptions in the policy_node's namespace.
 
-        Args:
-            node: makes the connections.
-            target: full name of the policy_node.
-            topics: the joint states and the goals that it listens to.
-            write: takes everything that is told and said.
-            given_up: a reason (not the empty text) to wait no longer.
+        ``write`` takes everything that is sent and received; ``given_up`` as in `RemoteNode`.
         """
+        target = f"{namespace}/policy_node"
         super().__init__(node, target, timeout=_ANSWER_S, given_up=given_up)
         self._decisions: deque[dict[str, Any]] = deque()
-        self.joint_states = node.create_publisher(JointState, topics[0], 10)
-        self.goals = node.create_publisher(PoseStamped, topics[1], 10)
-        self.write = write
+        self._joint_states = node.create_publisher(JointState, f"{namespace}/joint_states", 10)
+        self._goals = node.create_publisher(PoseStamped, f"{namespace}/goal_pose", 10)
+        self._write = write
         self.tally = Tally()
-        for name, (kind, qos) in SAYS.items():
-            heard = partial(self._note, name)
-            node.create_subscription(kind, f"{target}/{name}", heard, qos, raw=True)
+        for name, (kind, qos) in PUBLISHED.items():
+            receive = partial(self._on_message, name)
+            node.create_subscription(kind, f"{target}/{name}", receive, qos, raw=True)
 
     @abstractmethod
     def run(self, events: Iterable[ReplayEvent]) -> None:
@@ -105,30 +84,10 @@ class ShadowPolicy(RemoteNode, ABC):
         """
 
     @abstractmethod
-    def hear(self, name: str, message: bytes) -> None:
-        """Take a topic of `SAYS` and the CDR of a message, in the executor's thread."""
+    def _receive(self, name: str, cdr: bytes) -> None:
+        """Take a message of the policy_node's topic ``~/name``, in the executor's thread."""
 
-    def decision(self, event: str, timeout: float | None = None, **fields: Any) -> dict[str, Any]:
-        """Wait for the next decision about an event, and forget those before it.
-
-        Raises:
-            RemoteNodeError: it did not come.
-        """
-        wanted = {"event": event, **fields}
-
-        def next_one() -> dict[str, Any] | None:
-            while self._decisions:
-                decision = self._decisions.popleft()
-                if all(decision.get(key) == value for key, value in wanted.items()):
-                    return decision
-            return None
-
-        found: dict[str, Any] = self.wait_until(
-            next_one, f"{self.target} says nothing about a {event}", timeout
-        )
-        return found
-
-    def configure(self) -> None:
+    def connect(self) -> None:
         """Have it load its policy and connect, once it is there and in shadow.
 
         Raises:
@@ -141,24 +100,36 @@ class ShadowPolicy(RemoteNode, ABC):
             raise ConfigurationError(
                 f"parameter shadow of {self.target} must be true: a replay must command no robot"
             )
-        super().configure()
-        for publisher in (self.joint_states, self.goals):
+        self.change_state("configure")
+        for publisher in (self._joint_states, self._goals):
             self.wait_until(
                 publisher.get_subscription_count,
                 f"{self.target} does not listen to {publisher.topic_name}",
             )
 
-    def emergency_stop(self, engaged: bool) -> None:
-        """Engage or release the emergency stop."""
-        self.call(SetBool, "emergency_stop", SetBool.Request(data=engaged))
+    def _decision(self, event: str, timeout: float | None = None, **fields: Any) -> dict[str, Any]:
+        """Wait for the next decision about an event, and forget those before it.
 
-    def clear_fault(self) -> None:
-        """Ask to clear the fault; a refusal is an answer too."""
-        self.call(Trigger, "clear_fault", Trigger.Request())
+        Raises:
+            RemoteTimeoutError: it did not come.
+        """
+        wanted = {"event": event, **fields}
 
-    def _note(self, name: str, message: bytes) -> None:
+        def next_one() -> dict[str, Any] | None:
+            while self._decisions:
+                decision = self._decisions.popleft()
+                if wanted.items() <= decision.items():
+                    return decision
+            return None
+
+        found: dict[str, Any] = self.wait_until(
+            next_one, f"{self.target} says nothing about a {event}", timeout
+        )
+        return found
+
+    def _on_message(self, name: str, cdr: bytes) -> None:
         with self.news:
-            self.hear(name, message)
+            self._receive(name, cdr)
             if name == "decisions":
-                self._decisions.append(json.loads(deserialize_message(message, String).data))
+                self._decisions.append(json.loads(deserialize_message(cdr, String).data))
             self.news.notify_all()

@@ -9,6 +9,7 @@ import time
 from builtin_interfaces.msg import Time as TimeMessage
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock as ClockMessage
@@ -32,21 +33,16 @@ _BEHIND = 0.1  # s lost since the last report that are worth a warning
 class SimNode(Node):
     """Subscribes `commands`, publishes `joint_states` and `robot_description`, offers `~/reset`.
 
-    It runs in real time whatever the state of the rest of the graph, as a robot does.
+    It runs in real time, as a robot does.
     """
 
     def __init__(self) -> None:
-        """Declares the parameters and starts the simulation.
-
-        Raises:
-            ConfigurationError: a parameter is unknown or invalid.
-        """
+        """Starts the simulation, or raises a `ConfigurationError` about a parameter."""
         super().__init__("sim_node")
-        self._config = declare(self, SimNodeConfig)
-        config = self._config
+        self._config = config = declare(self, SimNodeConfig)
         reference = arm_reference(self, config.arm, config.robot_description)
         arm = load_arm(reference, config.base_link, config.tip_link)
-        self._driver = SimDriver(arm, self._config)
+        self._driver = SimDriver(arm, config)
         self._line = self._driver.state_line()
         self._refused = 0
         self._reported_lost = 0.0
@@ -54,19 +50,16 @@ class SimNode(Node):
         self._joint_states = self.create_publisher(JointState, "joint_states", 10)
         self._description = self.create_publisher(String, "robot_description", LATCHED)
         self._description.publish(String(data=ros_description(arm)))
-        self._clock_publisher = (
-            self.create_publisher(ClockMessage, "/clock", qos_profile_sensor_data)
-            if self._config.publish_clock
-            else None
-        )
+        self._clock_publisher: Publisher | None = None
+        if config.publish_clock:
+            self._clock_publisher = self.create_publisher(
+                ClockMessage, "/clock", qos_profile_sensor_data
+            )
         self.create_subscription(Float64MultiArray, "commands", self._on_command, 1)
         self.create_service(Trigger, "~/reset", self._on_reset)
         # By the steady clock: with use_sim_time the node's own clock may be the one made here.
-        self.create_timer(
-            1.0 / self._config.rate,
-            self._on_timer,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
-        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0 / config.rate, self._on_timer, clock=steady)
         self.get_logger().info(
             f"simulating {arm.name} in {config.backend} at {config.rate:g} Hz, gravity "
             f"compensation by the {config.gravity_compensation}, commands time out after "

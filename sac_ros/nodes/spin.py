@@ -8,9 +8,10 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent import futures
+from typing import TypeVar
 
 import rclpy
-from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -19,7 +20,22 @@ from rclpy.task import Future
 from sac_ros.nodes.direct_executor import DirectExecutor
 from sac_ros.utils.errors import EXIT_DONE, ConfigurationError, run_command
 
+T = TypeVar("T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def in_thread(name: str, work: Callable[[], T]) -> futures.Future[T]:
+    """Run something in a daemon thread; the future has its result, or what it raised."""
+    done: futures.Future[T] = futures.Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return done
 
 
 class NodeDone(Exception):  # noqa: N818 - good news, not an error
@@ -33,13 +49,11 @@ class NodeDone(Exception):  # noqa: N818 - good news, not an error
 def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
     """Run one node until SIGINT, SIGTERM, `NodeDone` or an error, and return the exit code.
 
-    rclpy's own signal handlers invalidate the context at once, and with it every publisher: a
-    last command could not be sent any more. So rclpy installs none, a signal only ends the
-    spinning, and ``node.stop()`` (where the node has one) runs with everything still alive, after
-    an exception in a callback too: for a last command or a checkpoint.
+    rclpy's own signal handlers invalidate the context at once, and with it every publisher. So
+    rclpy installs none, a signal only ends the spinning, and ``node.stop()`` (where the node has
+    one) can send a last command or write a checkpoint, after an exception in a callback too.
 
-    This is the last thing that a process does: a second signal neither cuts the stop short nor
-    disturbs the end of the process, since both signals stay ignored afterwards.
+    This is the last thing that a process does: both signals stay ignored afterwards.
 
     Args:
         make_node: constructs the node; called once ROS is initialised.
@@ -49,31 +63,31 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
         0 after a signal, the code of `NodeDone`, or 2 after a `SacRosError` (its sentence is on
         stderr). Any other exception is a bug and passes through, after ``stop()``.
     """
-    return run_command(lambda: _run(make_node, args))
 
+    def run() -> int:
+        with _stop_on_signal() as stop, _initialised(args):
+            node = make_node()
+            executor = DirectExecutor()
+            executor.add_node(node)
+            try:
+                executor.spin_until_future_complete(stop)
+            except NodeDone as done:
+                return done.exit_code
+            except ExternalShutdownException:
+                pass  # someone else shut the context down: nothing can be published any more
+            finally:
+                if stop_node := getattr(node, "stop", None):
+                    stop_node()
+                executor.shutdown()
+                node.destroy_node()
+        return EXIT_DONE
 
-def _run(make_node: Callable[[], Node], args: list[str] | None) -> int:
-    with _stop_on_signal() as stop, _initialised(args):
-        node = make_node()
-        executor = DirectExecutor()
-        executor.add_node(node)
-        try:
-            executor.spin_until_future_complete(stop)
-        except NodeDone as done:
-            return done.exit_code
-        except ExternalShutdownException:
-            pass  # someone else shut the context down: nothing can be published any more
-        finally:
-            if stop_node := getattr(node, "stop", None):
-                stop_node()
-            executor.shutdown()
-            node.destroy_node()
-    return EXIT_DONE
+    return run_command(run)
 
 
 @contextlib.contextmanager
 def _initialised(args: list[str] | None) -> Iterator[None]:
-    """Hold an initialised default ROS context, or say why ROS refuses its arguments."""
+    """Hold an initialised default ROS context; report why ROS refuses its arguments."""
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # rclpy raises RCLError, UnknownROSArgsError, ValueError here
@@ -89,12 +103,11 @@ def _initialised(args: list[str] | None) -> Iterator[None]:
 def _stop_on_signal() -> Iterator[Future[int]]:
     """Yield a future that SIGINT or SIGTERM completes with the signal's number.
 
-    The executor waits in C++, where a Python signal handler cannot run. The interpreter's C-level
-    handler does write the number to the wake-up socket at once, though; a thread reads it there
-    and completes the future, which wakes the executor.
+    The executor waits in C++, where a Python signal handler cannot run. But the interpreter's C
+    handler writes the number to the wake-up socket at once, where a thread reads it.
 
-    Afterwards both signals are ignored, by the kernel and not by a Python handler: the interpreter
-    takes its handlers down before it has ended, and Python's default one raises KeyboardInterrupt.
+    Afterwards the kernel ignores both signals: the interpreter takes Python handlers down before
+    it has ended.
     """
     stop: Future[int] = Future()
     if threading.current_thread() is not threading.main_thread():
@@ -133,24 +146,15 @@ def spinning_node(name: str, namespace: str = "") -> Iterator[Node]:
     with _initialised(["--ros-args", "--log-level", "warn"]):
         node, executor = Node(name, namespace=namespace), SingleThreadedExecutor()
         executor.add_node(node)
-
-        ending = threading.Event()
-
-        def spin() -> None:
-            try:
-                executor.spin()
-            except ExternalShutdownException:
-                pass
-            except InvalidHandle:  # the executor's own, destroyed by its shutdown
-                if not ending.is_set():
-                    raise
-
-        thread = threading.Thread(target=spin, name="executor", daemon=True)
+        end: Future[None] = Future()
+        thread = threading.Thread(
+            target=executor.spin_until_future_complete, args=(end,), name="executor", daemon=True
+        )
         thread.start()
         try:
             yield node
         finally:
-            ending.set()
-            executor.shutdown()
+            end.set_result(None)
             thread.join()
+            executor.shutdown()
             node.destroy_node()

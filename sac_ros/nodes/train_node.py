@@ -5,19 +5,20 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import threading
+from concurrent import futures
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
+from sac_ros.nodes.goal_reader import goal_message
 from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.robot_description import arm_reference, keep_description
-from sac_ros.nodes.spin import NodeDone, run_node
-from sac_ros.nodes.training_diagnostics import training_status
+from sac_ros.nodes.spin import NodeDone, in_thread, run_node
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.run_directory import find_run_directory
 from sac_ros.utils.errors import EXIT_BAD_ANSWER, EXIT_DONE
@@ -40,11 +41,11 @@ class TrainNode(Node):
     """
 
     def __init__(self) -> None:
-        """Declares the parameters, makes the run and starts to train.
+        """Makes the run and starts to train.
 
         Raises:
-            ConfigurationError: a parameter is unknown or invalid, the name is taken, the arm is
-                refused, or there is nothing to resume.
+            ConfigurationError: a parameter is invalid, the name is taken, the arm is refused, or
+                there is nothing to resume.
         """
         super().__init__("train_node")
         config = declare(self, TrainConfig)
@@ -59,17 +60,10 @@ class TrainNode(Node):
         from sac_ros.training.runner import TrainingSession  # noqa: PLC0415
 
         self._session: TrainingSession = TrainingSession(config, run)
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._train, name="training")
-
-        arm = self._session.env.arm
+        arm = self._arm = self._session.env.arm
         self._joint_states = self.create_publisher(JointState, "joint_states", 10)
         self._goals = self.create_publisher(PoseStamped, "goal_pose", 1)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._state_message = JointState(name=list(arm.joint_names))
-        self._goal_message = PoseStamped()
-        self._goal_message.header.frame_id = arm.base_link
-        self._goal_message.pose.orientation.w = 1.0
         self.create_timer(1.0 / _STATE_RATE, self._publish_state)
         self.create_timer(1.0 / _DIAGNOSTICS_RATE, self._publish_diagnostics)
         self.create_service(SetBool, "~/pause", self._on_pause)
@@ -78,43 +72,57 @@ class TrainNode(Node):
             ("export_policy", self._session.export_policy, "exported {}"),
             ("evaluate", self._session.evaluate, "{}"),
         ):
-            self.create_service(Trigger, f"~/{name}", self._trigger(action, done))
+            self.create_service(Trigger, f"~/{name}", partial(self._on_trigger, action, done))
         self.get_logger().info(f"training {arm.name}, seed {config.seed}, in {run.path}/")
-        self._thread.start()
+        self._training = in_thread("training", self._session.run)
 
     def stop(self) -> None:
         """Ends the training with a checkpoint; called by `run_node` on a signal or an error."""
         self._session.stop()
-        self._thread.join()
-
-    def _train(self) -> None:
-        try:
-            self._session.run()
-        except BaseException as error:  # handed over to the executor's thread, which raises it
-            self._failure = error
+        futures.wait([self._training])
 
     def _publish_state(self) -> None:
-        if not self._thread.is_alive():
-            if self._failure is not None:
-                raise self._failure
+        if self._training.done():
+            self._training.result()  # raises what ended it
             outcome = self._session.outcome
             raise NodeDone(EXIT_BAD_ANSWER if outcome and outcome.shortfall else EXIT_DONE)
         state = self._session.latest_state()
         if state is None:
             return
         position, velocity, goal = state
-        now = self.get_clock().now().to_msg()
-        self._state_message.header.stamp = now
-        self._state_message.position = position.tolist()
-        self._state_message.velocity = velocity.tolist()
-        self._joint_states.publish(self._state_message)
-        self._goal_message.header.stamp = now
-        point = self._goal_message.pose.position
-        point.x, point.y, point.z = goal.tolist()
-        self._goals.publish(self._goal_message)
+        message = JointState(
+            name=self._arm.joint_names, position=position.tolist(), velocity=velocity.tolist()
+        )
+        goal_pose = goal_message(goal, self._arm.base_link)
+        message.header.stamp = goal_pose.header.stamp = self.get_clock().now().to_msg()
+        self._joint_states.publish(message)
+        self._goals.publish(goal_pose)
 
     def _publish_diagnostics(self) -> None:
-        message = DiagnosticArray(status=[training_status(self.get_name(), self._session)])
+        """Publish speeds, success and time left."""
+        progress = self._session.progress
+        values = {
+            "phase": progress.phase,
+            "run": str(self._session.directory.path),
+            "env_steps": f"{progress.env_steps}",
+            "total_steps": f"{progress.total_steps}",
+            "env_steps_per_second": f"{progress.steps_per_second:.0f}",
+            "updates": f"{progress.updates}",
+            "updates_per_second": f"{progress.updates_per_second:.0f}",
+            "success_rate": f"{progress.held_out_success:.3f}",
+            "training_success_rate": f"{progress.episode_success:.3f}",
+            "mean_return": f"{progress.episode_return:.2f}",
+            "learning_seconds": f"{progress.learning_seconds:.1f}",
+            "seconds_left": f"{progress.seconds_left:.0f}",
+        }
+        status = DiagnosticStatus(
+            level=DiagnosticStatus.OK,
+            name=f"{self.get_name()}: training",
+            message=f"{progress.phase}, {progress.env_steps} of {progress.total_steps} steps",
+            hardware_id=self._session.config.arm,
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        )
+        message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 
@@ -124,22 +132,22 @@ class TrainNode(Node):
         response.message = "paused" if request.data else "training"
         return response
 
-    def _trigger(
-        self, action: Callable[[], Any], done: str
-    ) -> Callable[[Trigger.Request, Trigger.Response], Trigger.Response]:
-        """A service callback that has the training thread call `action` between two blocks."""
-
-        def callback(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-            try:
-                result = self._session.request(action).result(timeout=_SERVICE_TIMEOUT)
-                response.success = result is not None
-                response.message = done.format(result)
-            except Exception as error:  # the caller of the service gets the reason
-                response.success = False
-                response.message = str(error) or type(error).__name__
-            return response
-
-        return callback
+    def _on_trigger(
+        self,
+        action: Callable[[], Any],
+        done: str,
+        _: Trigger.Request,
+        response: Trigger.Response,
+    ) -> Trigger.Response:
+        """Have the training thread call `action` between two blocks, and answer with `done`."""
+        try:
+            result = self._session.request(action).result(timeout=_SERVICE_TIMEOUT)
+            response.success = result is not None
+            response.message = done.format(result)
+        except Exception as error:  # the caller of the service gets the reason
+            response.success = False
+            response.message = str(error) or type(error).__name__
+        return response
 
 
 def main(args: list[str] | None = None) -> int:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 from sac_ros.nodes import child_processes
 from sac_ros.nodes.child_processes import ChildProcesses
 
-Environment = dict[str, str]
 Eventually = Callable[..., None]
 
 SCRIPT = """
@@ -36,37 +34,33 @@ def main():
 """
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> Environment:
+@pytest.fixture(autouse=True)
+def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "child_script.py").write_text(SCRIPT)
     (tmp_path / "failing_script.py").write_text("def main():\n    return 3\n")
-    return {**os.environ, "PYTHONPATH": str(tmp_path)}
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
 
 def lines(log: Path) -> list[str]:
     return log.read_text().splitlines() if log.exists() else []
 
 
-def test_leaving_ends_the_last_one_first(
-    tmp_path: Path, environment: Environment, eventually: Eventually
-) -> None:
+def test_leaving_ends_the_last_one_first(tmp_path: Path, eventually: Eventually) -> None:
     log = tmp_path / "log"
     with ChildProcesses() as children:
         for name in ("robot", "policy"):
-            children.start(name, "child_script", [str(log), "hears"], environment)
+            children.start(name, "child_script", [str(log), "hears"])
             eventually(lambda name=name: f"{name} started" in lines(log), "started")
         assert children.ended() == ""
     assert lines(log)[2:] == ["policy SIGINT", "robot SIGINT"]
 
 
-def test_leaving_by_an_error_ends_them_too(
-    tmp_path: Path, environment: Environment, eventually: Eventually
-) -> None:
+def test_leaving_by_an_error_ends_them_too(tmp_path: Path, eventually: Eventually) -> None:
     log = tmp_path / "log"
 
     def fail_midway() -> None:
         with ChildProcesses() as children:
-            children.start("robot", "child_script", [str(log), "hears"], environment)
+            children.start("robot", "child_script", [str(log), "hears"])
             eventually(lambda: lines(log), "started")
             raise RuntimeError("mid-way")
 
@@ -77,23 +71,20 @@ def test_leaving_by_an_error_ends_them_too(
 
 def test_one_that_does_not_listen_is_killed(
     tmp_path: Path,
-    environment: Environment,
     eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(child_processes, "_GRACE", 0.2)
     log = tmp_path / "log"
     with ChildProcesses() as children:
-        children.start("robot", "child_script", [str(log), "deaf"], environment)
+        children.start("robot", "child_script", [str(log), "deaf"])
         eventually(lambda: lines(log), "started")
     assert lines(log) == ["robot started", "robot SIGINT", "robot SIGTERM"]
     assert "robot ended" in children.ended()
 
 
-def test_one_that_ended_is_named_with_its_exit_code(
-    environment: Environment, eventually: Eventually
-) -> None:
+def test_one_that_ended_is_named_with_its_exit_code(eventually: Eventually) -> None:
     with ChildProcesses() as children:
-        children.start("robot", "failing_script", [], environment)
+        children.start("robot", "failing_script", [])
         eventually(children.ended, "the end")
         assert children.ended() == "robot ended with exit code 3"

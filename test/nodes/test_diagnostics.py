@@ -10,7 +10,6 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
-from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from tiny_policy import write_tiny_policy
 
@@ -27,8 +26,9 @@ def status(path: Path, rate_hz: float, active: bool = True) -> DiagnosticStatus:
     controller.activate(0.0)
     for i in range(1, 61):
         controller.state(i / rate_hz, np.zeros(3), np.zeros(3))
-    diagnostics = PolicyDiagnostics("policy_node")
-    (only,) = diagnostics.message(Time(), controller, active, 60).status
+    if not active:
+        controller.deactivate()
+    (only,) = PolicyDiagnostics("policy_node").message(controller, 60).status
     return only
 
 

@@ -66,11 +66,11 @@ def test_padding_does_not_matter() -> None:
     reader = JointStateReader(JOINTS)
     raw = bytearray(message(list(JOINTS)))
     reader.read(bytes(raw))
-    known = reader._known
+    layout = reader._layout
     first_name_ends = raw.index(b"a\0") + 2
     raw[first_name_ends : first_name_ends + 2] = b"\x7f\x55"  # as Fast CDR leaves them
     np.testing.assert_array_equal(reader.read(bytes(raw))[0], [97.0, 98.0, 99.0])
-    assert reader._known is known, "it was read anew"
+    assert reader._layout is layout, "it was read anew"
 
 
 def test_a_big_endian_message_is_read() -> None:

@@ -127,17 +127,6 @@ def test_parameters_that_rclpy_reads_itself_are_not_unknown(context: Context) ->
     assert declare(node, Config) == Config()
 
 
-def test_two_classes_share_a_node_when_the_prefixed_one_comes_first(context: Context) -> None:
-    node = node_with(context, "inner.size:=[5]", "steps:=4")
-    assert declare(node, Inner, prefix="inner.").size == (5,)
-    assert declare(node, Config).steps == 4
-
-
-def test_a_wrong_value_under_a_prefix_is_named_with_it(context: Context) -> None:
-    with pytest.raises(ConfigurationError, match=r"parameter inner\.size must be"):
-        declare(node_with(context, "inner.size:=[0]"), Inner, prefix="inner.")
-
-
 def test_descriptors_hold_description_unit_range_and_read_only(context: Context) -> None:
     node = node_with(context)
     declare(node, Config)
