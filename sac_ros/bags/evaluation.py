@@ -18,7 +18,7 @@ from sac_ros.bags.inference import Answers, answer
 from sac_ros.bags.model_figures import model_result
 from sac_ros.bags.recording import Progress, ReadingOptions, Recording, read_recording
 from sac_ros.bags.result import Evaluation, ModelResult
-from sac_ros.bags.streams import JointStream
+from sac_ros.bags.streams import NumberStream
 from sac_ros.bags.thresholds import judge
 from sac_ros.policy.runtime import Policy
 from sac_ros.utils.errors import BagError
@@ -30,8 +30,6 @@ class EvaluationOptions:
 
     Attributes:
         reading: how the bags are read.
-        clock: ``header``, ``received``, ``sent``, or empty to detect it.
-        start_s, end_s: seconds since the first state; None: everything.
         goal: [k] for all states, instead of recorded ones; None: the recorded ones, or where
             there are none the middle of the policy's trained box.
         thresholds: name to the largest value allowed, see `sac_ros.bags.thresholds`.
@@ -39,9 +37,6 @@ class EvaluationOptions:
     """
 
     reading: ReadingOptions = field(default_factory=ReadingOptions)
-    clock: str = ""
-    start_s: float | None = None
-    end_s: float | None = None
     goal: tuple[float, ...] | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
     told: Mapping[str, Any] = field(default_factory=dict)
@@ -72,7 +67,7 @@ def evaluate_bags(
     """
     joints = _common_joints(policies)
     recording = read_recording(bags, joints, options.reading, spool, progress)
-    aligned = align(recording, joints, options.clock, options.start_s, options.end_s, spool)
+    aligned = align(recording, options.reading, spool)
     series = _recorded_series(aligned, spool)
     goal = options.goal
     if goal is None and not len(aligned.goals):
@@ -202,10 +197,10 @@ def _warnings(recording: Recording, aligned: Aligned) -> list[str]:
         found.append("no recorded torques: nothing is compared with the policy's")
     elif not facts.commands.used:
         found.append(f"{facts.commands.topic}: no command belongs to a state")
-    elif not isinstance(recording.commands, JointStream):
+    elif isinstance(recording.commands, NumberStream):
         found.append(
             f"{facts.commands.topic} has no joint names: taken in the order "
-            f"{', '.join(recording.command_joints)}"
+            f"{', '.join(recording.commands.order)}"
         )
     if facts.states.gaps:
         found.append(

@@ -11,16 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.alignment import Aligned
-from sac_ros.bags.chained_runs import chained_runs
 from sac_ros.bags.columns import Spool, blocks
 from sac_ros.bags.decisions import NodeView
-from sac_ros.bags.policy_inputs import PolicyInputs
+from sac_ros.bags.policy_runs import PolicyRuns
 from sac_ros.policy.controller import check_goal
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.schedule import Decimator
 from sac_ros.utils.errors import GoalError
-
-_BATCH = 4096
 
 
 @dataclass
@@ -29,15 +26,15 @@ class Answers:
 
     Attributes:
         torque: [m, n] float32 N·m; NaN where it has no goal.
-        goal: [m, k] float32 the goal that it follows; NaN without.
-        rows: [d] the states for which it was run; others hold the torque before them.
         gravity: [m, n] float32 N·m, the g(q) by which the node holds the arm up; None where the
             robot does.
+        goal: [m, k] float32 the goal that it follows; NaN without.
+        rows: [d] the states for which it was run; others hold the torque before them.
         answered: [m] whether the policy has a torque.
         unknown: states without one because a run of the policy before them was not recorded.
         control_rate_hz: of those runs: that of training, or of the states where they are slower.
         refused_goals: why, to how many.
-        inputs: what it was given.
+        runs: what it was given, and the policy's spec in the order of the recording.
     """
 
     torque: NDArray[np.float32]
@@ -48,12 +45,7 @@ class Answers:
     unknown: int
     control_rate_hz: float
     refused_goals: Counter[str]
-    inputs: PolicyInputs
-
-    @property
-    def order(self) -> NDArray[np.intp]:
-        """[n] where each joint of the recording stands in the policy."""
-        return self.inputs.order
+    runs: PolicyRuns
 
 
 def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> Answers:
@@ -66,24 +58,21 @@ def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> A
         spool: where the arrays go.
     """
     spec = policy.spec
-    order = np.array([spec.joint_names.index(name) for name in aligned.facts.joint_names])
     goal_row, goals, refused = _goals(policy, aligned, fixed_goal)
-    inputs = PolicyInputs(aligned, goals, goal_row, order)
+    runs = PolicyRuns(policy, aligned, goals, goal_row)
     period = max(1.0 / spec.control_rate_hz, aligned.period_s)
     held, anew, orphans = _held(spec.control_rate_hz, aligned, goal_row >= 0)
-    rows = np.unique(held[held >= 0])
-    run = np.searchsorted(rows, held[held >= 0])
+    answered = held >= 0
+    rows = np.unique(held[answered])
+    run = np.searchsorted(rows, held[answered])
     unknown = 0
     if policy.state_size:
-        begins = np.isin(rows, anew), np.isin(rows, orphans)
-        asked, known = chained_runs(policy, inputs, rows, begins, spool)
-        answered = held >= 0
+        asked, known = runs.chained(rows, np.isin(rows, anew), np.isin(rows, orphans), spool)
+        unknown = int((~known[run]).sum())
         answered[answered] = known[run]
-        unknown = int((held >= 0).sum() - answered.sum())
-        run = run[answered[held >= 0]]
+        run = run[known[run]]
     else:
-        asked = _batched_runs(policy, inputs, rows, spool)
-        answered = held >= 0
+        asked = runs.batched(rows, spool)
     run_of = np.full(len(held), -1, dtype=np.int64)
     run_of[answered] = run
     torque = spool.empty(aligned.position.shape, np.float32)
@@ -94,8 +83,10 @@ def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> A
         goal[part] = np.nan
         known = goal_row[part] >= 0
         goal[part][known] = goals[goal_row[part][known]]
-    gravity = _gravity(policy, inputs, np.where(answered, held, -1), spool)
-    return Answers(torque, gravity, goal, rows, answered, unknown, 1.0 / period, refused, inputs)
+    gravity = None
+    if spec.gravity_compensation == "policy":
+        gravity = runs.gravity(np.where(answered, held, -1), spool)
+    return Answers(torque, gravity, goal, rows, answered, unknown, 1.0 / period, refused, runs)
 
 
 def _goals(
@@ -192,28 +183,3 @@ def _held_by_node(run: NDArray[np.int64], view: NodeView, has_goal: NDArray[np.b
                 orphans.append(row)
         before = row
     return held, starts, orphans
-
-
-def _gravity(
-    policy: Policy, inputs: PolicyInputs, held: NDArray[np.int64], spool: Spool
-) -> NDArray[np.float32] | None:
-    """Return g(q) at the state on which the policy ran; at a state's own where it did not."""
-    if policy.spec.gravity_compensation == "robot":
-        return None
-    gravity = spool.empty((len(held), len(inputs.order)), np.float32)
-    inverse = np.argsort(inputs.order)
-    for part in blocks(len(held), _BATCH):
-        rows = np.where(held[part] >= 0, held[part], np.arange(part.start, part.stop))
-        told = policy.gravity(inputs.aligned.position[rows][:, inverse])
-        assert told is not None
-        gravity[part] = told[:, inputs.order]
-    return gravity
-
-
-def _batched_runs(
-    policy: Policy, inputs: PolicyInputs, rows: NDArray[np.intp], spool: Spool
-) -> NDArray[np.float32]:
-    torque = spool.empty((len(rows), len(inputs.order)), np.float32)
-    for part in blocks(len(rows), _BATCH):
-        torque[part] = policy(*inputs.at(rows[part]))[0][:, inputs.order]
-    return torque

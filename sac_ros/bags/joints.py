@@ -56,22 +56,3 @@ def bag_joints(
             f"has {', '.join(bag) or 'no names'}; pair them with --joints policy=bag,..."
         )
     return names
-
-
-def command_order(names: Sequence[str], asked: Sequence[str]) -> list[int]:
-    """Return where each of the policy's joints stands in a command that carries no names.
-
-    Args:
-        names: [n] the bag's name of each of the policy's joints.
-        asked: the bag's names in the order of a command; empty: that of `names`.
-
-    Raises:
-        ConfigurationError: `asked` are not the same joints.
-    """
-    asked = asked or names
-    if sorted(asked) != sorted(names):
-        raise ConfigurationError(
-            f"--command-joints must be the joints {', '.join(names)} in the order of a command; "
-            f"got {', '.join(asked)}"
-        )
-    return [list(asked).index(name) for name in names]

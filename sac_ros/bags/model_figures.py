@@ -16,12 +16,13 @@ from sac_ros.bags.metrics.divergence import DivergenceFigures, divergence_figure
 from sac_ros.bags.metrics.errors import ErrorFigures, all_errors
 from sac_ros.bags.metrics.lag import LagFigures, lag_figures
 from sac_ros.bags.metrics.latency import measure_latency
-from sac_ros.bags.metrics.limits import LimitFigures, rate_figures, state_figures, torque_figures
+from sac_ros.bags.metrics.limits import LimitFigures, state_figures, torque_figures
 from sac_ros.bags.metrics.resample import windows
-from sac_ros.bags.metrics.safety import joint_limits, review
+from sac_ros.bags.metrics.safety import review
 from sac_ros.bags.metrics.smoothness import SmoothnessFigures, smoothness_figures
 from sac_ros.bags.result import ModelResult
 from sac_ros.policy.runtime import Policy
+from sac_ros.policy.safety_config import JointLimits, SafetyConfig
 
 Array = NDArray[np.float64]
 _TIMED_CALLS = 501  # the first one warms up
@@ -33,8 +34,8 @@ def model_result(
     label: str, policy: Policy, aligned: Aligned, answers: Answers, spool: Spool
 ) -> tuple[ModelResult, Series]:
     """Return the figures of one policy, and its series without the model's number."""
-    spec, order = policy.spec, answers.order
-    limit = np.array(spec.torque_limit)[order]
+    spec = answers.runs.spec
+    limit = np.array(spec.torque_limit)
     reviewed = review(
         answers.torque,
         answers.gravity,
@@ -44,12 +45,11 @@ def model_result(
         aligned.time_s,
         (aligned.received_ns - aligned.received_ns[0]) * 1e-9,
         spec,
-        order,
         spool,
     )
     series: Series = {"policy_torque": answers.torque, "published_torque": reviewed.published}
     errors, lag, divergence = _against_recording(aligned, answers, limit, series, spool)
-    limits, recorded_limits = _limits(policy, aligned, answers, limit, spool)
+    limits, recorded_limits = _limits(aligned, answers, limit, spool)
     timed = answers.rows[np.linspace(0, len(answers.rows) - 1, _TIMED_CALLS).astype(np.intp)]
     result = ModelResult(
         label=label,
@@ -69,8 +69,8 @@ def model_result(
         interventions=reviewed.interventions,
         faults=reviewed.faults,
         smoothness=_smoothness(aligned, answers, reviewed.published, limit, series, spool),
-        coverage=coverage_figures(aligned.position, aligned.velocity, answers.goal, spec, order),
-        latency=measure_latency(policy, answers.inputs.at(timed), answers.control_rate_hz),
+        coverage=coverage_figures(aligned.position, aligned.velocity, answers.goal, spec),
+        latency=measure_latency(policy, answers.runs.inputs(timed), answers.control_rate_hz),
         divergence=divergence,
     )
     return result, series
@@ -105,24 +105,20 @@ def _against_recording(
 
 
 def _limits(
-    policy: Policy, aligned: Aligned, answers: Answers, limit: Array, spool: Spool
+    aligned: Aligned, answers: Answers, limit: Array, spool: Spool
 ) -> tuple[tuple[LimitFigures, ...], tuple[LimitFigures, ...]]:
     """Return what policy and states do to the limits, and what the recorded torque does."""
-    joints, slew = aligned.facts.joint_names, joint_limits(policy.spec, answers.order).slew
+    spec = answers.runs.spec
+    slew = JointLimits.of(spec, SafetyConfig()).slew
 
     def of_torque(
         torque: NDArray[np.floating], rows: NDArray[np.intp]
     ) -> tuple[LimitFigures, ...]:
         time_s, segment = aligned.time_s[rows], aligned.segment[rows]
-        return (
-            *torque_figures(torque, limit, time_s, joints),
-            rate_figures(torque, segment, slew, time_s, joints),
-        )
+        return torque_figures(torque, time_s, segment, limit, slew, spec.joint_names)
 
     own = of_torque(take_rows(spool, answers.torque, answers.rows), answers.rows)
-    states = state_figures(
-        aligned.position, aligned.velocity, policy.spec, answers.order, aligned.time_s
-    )
+    states = state_figures(aligned.position, aligned.velocity, aligned.time_s, spec)
     recorded = of_torque(aligned.torque, aligned.commanded) if len(aligned.commanded) else ()
     return (*own, *states), recorded
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import gc
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.decisions import read_decision
 from sac_ros.bags.discovery import AskedTopics, TopicFinder
-from sac_ros.bags.joints import bag_joints, command_order
+from sac_ros.bags.joints import bag_joints
 from sac_ros.bags.reader.bag import Bag, merged
 from sac_ros.bags.reader.storage import Message, StoredTopic
 from sac_ros.bags.result import BagFacts
@@ -28,14 +28,34 @@ Progress = Callable[[int, int], None]
 _LOOKED_AT = 100  # messages in which joint names are looked for
 
 
+@dataclass(frozen=True)
+class ReadingOptions:
+    """Which part of bags is to be read, and how.
+
+    Attributes:
+        topics: chosen explicitly.
+        mapping: the policy's joint name to the bag's.
+        command_joints: the bag's names in the order of a command without names.
+        clock: one of `CLOCKS`, or empty to detect it.
+        start_s, end_s: seconds since the first state; None: everything.
+    """
+
+    topics: AskedTopics = field(default_factory=AskedTopics)
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    command_joints: Sequence[str] = ()
+    clock: str = ""
+    start_s: float | None = None
+    end_s: float | None = None
+
+
 @dataclass
 class Recording:
     """What was read, each stream with its columns.
 
     Attributes:
         bags: the facts of each.
-        joints: [n] the bag's names of the policy's joints.
-        command_joints: [n] the bag's names in the order of a command that says none.
+        joint_names: [n] the policy's.
+        joints: [n] the bag's names of them.
         states: position, velocity and effort.
         commands: effort; None where there are none.
         goals: None where there are none.
@@ -44,8 +64,8 @@ class Recording:
     """
 
     bags: tuple[BagFacts, ...]
+    joint_names: tuple[str, ...]
     joints: tuple[str, ...]
-    command_joints: tuple[str, ...]
     states: JointStream
     commands: JointStream | NumberStream | None
     goals: PoseStream | None
@@ -53,26 +73,9 @@ class Recording:
     decisions: list[dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class ReadingOptions:
-    """How bags are to be read.
-
-    Attributes:
-        topics: chosen explicitly.
-        mapping: the policy's joint name to the bag's.
-        command_joints: the bag's names in the order of a command without names.
-        sent: whether times of sending are needed.
-    """
-
-    topics: AskedTopics = field(default_factory=AskedTopics)
-    mapping: Mapping[str, str] | None = None
-    command_joints: Sequence[str] = ()
-    sent: bool = False
-
-
 def read_recording(
     paths: Sequence[Path],
-    joint_names: Sequence[str],
+    joint_names: tuple[str, ...],
     options: ReadingOptions,
     spool: Spool,
     progress: Progress = lambda _done, _all: None,
@@ -90,21 +93,20 @@ def read_recording(
         BagError: a bag is refused, a topic cannot be found, or joints do not fit.
         ConfigurationError: an option does not fit the bag.
     """
-    bags: list[Bag] = []
-    try:
-        for path in paths:
-            bags.append(Bag(path, options.sent))
+    with ExitStack() as opened:
+        sent = options.clock == "sent"
+        bags = [opened.enter_context(Bag(path, sent)) for path in paths]
         bags.sort(key=lambda bag: bag.span_ns)
         where = " + ".join(f"bag {bag.path}" for bag in bags)
         found = TopicFinder(_topics(bags), options.topics, where)
         states, commands, goals = found.states(), found.commands(), found.goals()
-        mapping = options.mapping or {}
-        joints = bag_joints(joint_names, _names_in(bags, states), mapping, states.name)
         log = found.decisions()
+        names = _names_in(bags, states)
+        joints = bag_joints(joint_names, names, options.mapping, states.name)
         recording = Recording(
             bags=(),
+            joint_names=joint_names,
             joints=joints,
-            command_joints=tuple(options.command_joints) or joints,
             states=JointStream(states, spool, joints, ("position", "velocity")),
             commands=_command_stream(commands, joints, options, spool),
             goals=PoseStream(goals, spool) if goals else None,
@@ -113,11 +115,8 @@ def read_recording(
         )
         _read(bags, recording, progress)
         roles = {"states": states, "commands": commands, "goals": goals, "decisions": log}
-        names = {topic.name: role for role, topic in roles.items() if topic}
-        recording.bags = tuple(bag.facts(names) for bag in bags)
-    finally:
-        for bag in bags:
-            bag.close()
+        role_of = {topic.name: role for role, topic in roles.items() if topic}
+        recording.bags = tuple(bag.facts(role_of) for bag in bags)
     if not len(recording.states.columns["received_ns"]):
         dropped, example = recording.states.dropped, recording.states.example
         why = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "none came"
@@ -166,7 +165,7 @@ def _command_stream(
         return None
     if topic.type == JOINT_STATE:
         return JointStream(topic, spool, joints, ("effort",))
-    return NumberStream(topic, spool, command_order(joints, options.command_joints))
+    return NumberStream(topic, spool, joints, options.command_joints)
 
 
 def _read(bags: Sequence[Bag], recording: Recording, progress: Progress) -> None:
@@ -175,7 +174,9 @@ def _read(bags: Sequence[Bag], recording: Recording, progress: Progress) -> None
     wanted = {*(stream.topic for stream in streams), recording.log} - {""}
     expected = sum(bag.topics[t].messages for bag in bags for t in wanted if t in bag.topics)
     done = 0
-    with _without_collector():
+    collects = gc.isenabled()
+    gc.disable()  # to look for cycles among messages, which are none, takes a quarter of the time
+    try:
         for batch in (batch for bag in bags for batch in bag.batches(wanted)):
             grouped: dict[str, list[Message]] = defaultdict(list)
             for message in batch:
@@ -187,21 +188,9 @@ def _read(bags: Sequence[Bag], recording: Recording, progress: Progress) -> None
                     recording.decisions.append(read_decision(raw))
             done += len(batch)
             progress(min(done, expected), expected)
-    progress(expected, expected)
-    for stream in streams:
-        stream.finish()
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Switch Python's garbage collector off: looking for cycles among messages, which are none,
-
-    takes a quarter of an evaluation's time.
-    """
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
     finally:
         if collects:
             gc.enable()
+    progress(expected, expected)
+    for stream in streams:
+        stream.finish()

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.reader.storage import Message, StoredTopic
+from sac_ros.bags.result import StreamFacts
 from sac_ros.cdr import CdrError, Layout, read_layout
+from sac_ros.utils.errors import ConfigurationError
 
 Array = NDArray[np.float64]
 
@@ -66,6 +68,20 @@ class Stream(ABC):
         if np.any(times[1:] < times[:-1]):  # bags that overlap
             order = np.argsort(times, kind="stable")
             self.columns = {name: column[order] for name, column in self.columns.items()}
+
+    def facts(
+        self, joints: tuple[str, ...], used: int, dropped: Counter[str], **about: Any
+    ) -> StreamFacts:
+        """Return the facts of the stream; ``about`` are the rate and the gaps, where known."""
+        return StreamFacts(
+            topic=self.topic,
+            type=self.kind,
+            joints=joints,
+            read=self.read,
+            used=used,
+            dropped=dict(sorted((+dropped).items())),
+            **{"rate_hz": None, "gaps": 0, "longest_gap_s": 0.0, **about},
+        )
 
     @abstractmethod
     def _refusal(self, layout: Layout) -> str:
@@ -177,19 +193,37 @@ class JointStream(Stream):
 
 
 class NumberStream(Stream):
-    """Arrays of numbers without names, [m, n] in an order that was said otherwise."""
+    """Arrays of numbers without names, [m, n]; `order` are the names of the joints in them."""
 
-    def __init__(self, topic: StoredTopic, spool: Spool, order: Sequence[int]) -> None:
-        """Reads ``data``; value ``order[i]`` is the policy's joint i."""
-        super().__init__(topic, spool, {"effort": len(order)})
-        self._order = list(order)
+    def __init__(
+        self, topic: StoredTopic, spool: Spool, joints: Sequence[str], order: Sequence[str]
+    ) -> None:
+        """Reads ``data``.
+
+        Args:
+            topic: its name and type.
+            spool: where columns go.
+            joints: [n] the bag's names.
+            order: the same names in the order of a command; empty: that of `joints`.
+
+        Raises:
+            ConfigurationError: `order` are not the same joints.
+        """
+        super().__init__(topic, spool, {"effort": len(joints)})
+        self.order = tuple(order) or tuple(joints)
+        if sorted(self.order) != sorted(joints):
+            raise ConfigurationError(
+                f"--command-joints must be the joints {', '.join(joints)} in the order of a "
+                f"command; got {', '.join(order)}"
+            )
+        self._index = [self.order.index(name) for name in joints]
 
     def _refusal(self, layout: Layout) -> str:
         count = layout.arrays["data"][1]
-        return "" if count == len(self._order) else f"{count} values for {len(self._order)} joints"
+        return "" if count == len(self.order) else f"{count} values for {len(self.order)} joints"
 
     def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:
-        return {"effort": layout.doubles(block, "data")[:, self._order]}
+        return {"effort": layout.doubles(block, "data")[:, self._index]}
 
 
 class PoseStream(Stream):

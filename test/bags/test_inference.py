@@ -13,7 +13,7 @@ import pytest
 from bag_maker import GOALS, START_NS, Entry, Motion, pose, text, write_bag
 from tiny_policy import JOINTS, tiny_gravity, write_tiny_policy
 
-from sac_ros.bags import chained_runs
+from sac_ros.bags import policy_runs
 from sac_ros.bags.alignment import Aligned, align
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.inference import answer
@@ -35,7 +35,7 @@ def policy_of(tmp_path: Path, state_size: int, gravity: str = "robot") -> Policy
 def aligned_of(path: Path, spool: Spool | None = None) -> Aligned:
     spool = spool or Spool()
     recording = read_recording([path], JOINTS, ReadingOptions(), spool)
-    return align(recording, JOINTS, "", None, None, spool)
+    return align(recording, ReadingOptions(), spool)
 
 
 def jittered(i: int) -> int:
@@ -99,8 +99,8 @@ def test_every_state_gets_the_torque_that_the_node_would_ask(
 def test_a_chain_cut_into_pieces_is_the_chain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chained_runs, "_LENGTH", 7)
-    monkeypatch.setattr(chained_runs, "_PIECES", 5)
+    monkeypatch.setattr(policy_runs, "_LENGTH", 7)
+    monkeypatch.setattr(policy_runs, "_PIECES", 5)
     motion = Motion(rate_hz=100.0, count=400)
     policy = policy_of(tmp_path, state_size=5)
     aligned = aligned_of(write_bag(tmp_path / "bag", [*motion.states(), *motion.goals()]))

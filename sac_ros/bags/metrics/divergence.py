@@ -37,15 +37,10 @@ def divergence_figures(
     limit: NDArray[np.float64],
     joints: Sequence[str],
 ) -> DivergenceFigures:
-    """Find the first sustained error.
+    """Find the first sustained error of torques [c, n] N·m at the times ``time_s`` [c].
 
-    Args:
-        policy: [c, n] N·m.
-        recorded: [c, n] N·m.
-        time_s: [c] s.
-        segment: [c] counts up after every gap; no error is sustained across one.
-        limit: [n] N·m.
-        joints: [n] names.
+    No error is sustained across a gap, after which ``segment`` [c] counts up. ``limit`` is [n]
+    N·m, ``joints`` are the names [n].
     """
     above = np.abs(policy - recorded) > THRESHOLD_SHARE * limit
     breaks = np.flatnonzero(np.diff(segment)) + 1

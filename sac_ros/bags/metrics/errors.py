@@ -88,15 +88,7 @@ def all_errors(
 def error_figures(
     name: str, predicted: NDArray[np.floating], recorded: Array, time_s: Array, limit: Array
 ) -> ErrorFigures:
-    """Compare two torques.
-
-    Args:
-        name: of what predicts.
-        predicted: [c, n] N·m.
-        recorded: [c, n] N·m.
-        time_s: [c] s.
-        limit: [n] N·m.
-    """
+    """Compare two torques [c, n] N·m at the times ``time_s`` [c]; ``limit`` is [n] N·m."""
     asked, given = _by_joint(predicted), _by_joint(recorded)
     rows = [
         _row(asked[:, joints], given[:, joints], time_s, limit[joints])

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -42,79 +42,62 @@ class LimitFigures:
 
 
 def torque_figures(
-    torque: NDArray[np.floating], limit: Array, time_s: Array, joints: Sequence[str]
-) -> tuple[LimitFigures, LimitFigures]:
-    """Return the figures of a torque [m, n], N·m, beyond its limit and of one that is no number.
-
-    Rows that are NaN as a whole are samples without a torque and must be left out before.
-    """
-    over = partial(_over, time_s=time_s, joints=joints)
-    bounds = tuple(limit.tolist())
-    return (
-        over("torque", "N·m", bounds, lambda p: np.abs(torque[p]) / limit),
-        over("non_finite", "", (), lambda p: np.where(np.isfinite(torque[p]), 0.0, np.inf)),
-    )
-
-
-def rate_figures(
     torque: NDArray[np.floating],
-    segment: NDArray[np.int32],
-    slew: Array,
     time_s: Array,
+    segment: NDArray[np.int32],
+    limit: Array,
+    slew: Array,
     joints: Sequence[str],
-) -> LimitFigures:
-    """Return the figures of |Δτ| / Δt beyond the slew limit, N·m/s, within segments.
+) -> tuple[LimitFigures, ...]:
+    """Return the figures of a torque beyond its limit, not finite, and of |Δτ| / Δt beyond slew.
 
     Args:
-        torque: [d, n] N·m, one row for each time that it was decided.
-        segment: [d] counts up after every gap.
+        torque: [m, n] N·m, one row for each time that it was decided.
+        time_s: [m] s.
+        segment: [m] counts up after every gap; no rate is taken across one.
+        limit: [n] N·m.
         slew: [n] N·m/s.
-        time_s: [d] s.
         joints: [n] names.
     """
+    over = partial(_over, time_s=time_s, joints=joints)
 
-    def share(part: slice) -> Array:
+    def rate(part: slice) -> Array:
         first = max(part.start - 1, 0)
         values = np.asarray(torque[first : part.stop], dtype=float)
         elapsed = np.diff(time_s[first : part.stop])[:, np.newaxis]
         joined = (np.diff(segment[first : part.stop]) == 0)[:, np.newaxis]
-        rate = np.where(joined, np.abs(np.diff(values, axis=0)) / elapsed, 0.0) / slew
-        return rate if part.start else np.vstack([np.zeros((1, len(slew))), rate])
+        share = np.where(joined, np.abs(np.diff(values, axis=0)) / elapsed, 0.0) / slew
+        return share if part.start else np.vstack([np.zeros((1, len(slew))), share])
 
-    return _over("torque_rate", "N·m/s", tuple(slew.tolist()), share, time_s, joints)
+    return (
+        over("torque", "N·m", limit.tolist(), lambda p: np.abs(torque[p]) / limit),
+        over("non_finite", "", [], lambda p: np.where(np.isfinite(torque[p]), 0.0, np.inf)),
+        over("torque_rate", "N·m/s", slew.tolist(), rate),
+    )
 
 
 def state_figures(
-    position: Array, velocity: Array, spec: PolicySpec, order: NDArray[np.intp], time_s: Array
-) -> tuple[LimitFigures, LimitFigures]:
-    """Return the figures of recorded states beyond the policy's position and velocity limits.
+    position: Array, velocity: Array, time_s: Array, spec: PolicySpec
+) -> tuple[LimitFigures, ...]:
+    """Return the figures of states [m, n], rad and rad/s, beyond the limits of a policy.
 
     How far a position is beyond its limit is told as a share of half the joint's range, from its
-    middle: 1 at either limit.
-
-    Args:
-        position: [m, n] rad.
-        velocity: [m, n] rad/s.
-        spec: whose limits.
-        order: [n] where each joint stands in the spec.
-        time_s: [m] s.
+    middle: 1 at either limit. Joints are in the spec's order.
     """
-    names = [spec.joint_names[i] for i in order]
-    bounds = np.array(spec.position_limit)[order]
+    bounds, top = np.array(spec.position_limit), np.array(spec.velocity_limit)
     middle, half = bounds.mean(axis=1), np.maximum(np.ptp(bounds, axis=1) / 2, 1e-9)
-    top = np.array(spec.velocity_limit)[order]
-    over = partial(_over, time_s=time_s, joints=names)
-    ranges = tuple(map(tuple, bounds.tolist()))
+    over = partial(_over, time_s=time_s, joints=spec.joint_names)
+    ranges = map(tuple, bounds.tolist())
     return (
         over("position", "rad", ranges, lambda p: np.abs(position[p] - middle) / half),
-        over("velocity", "rad/s", tuple(top.tolist()), lambda p: np.abs(velocity[p]) / top),
+        over("velocity", "rad/s", top.tolist(), lambda p: np.abs(velocity[p]) / top),
     )
 
 
 def _over(
     kind: str,
     unit: str,
-    limit: tuple[object, ...],
+    limit: Iterable[Any],
     share: Callable[[slice], Array],
     time_s: Array,
     joints: Sequence[str],
@@ -139,7 +122,7 @@ def _over(
     return LimitFigures(
         kind=kind,
         unit=unit,
-        limit=limit,
+        limit=tuple(limit),
         count=count,
         share=count / len(time_s) if len(time_s) else 0.0,
         joint_count=tuple(by_joint.tolist()),

@@ -9,7 +9,7 @@ goal. A test holds the torques to those of `SafetyFilter`, bit for bit, where no
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -67,12 +67,6 @@ class SafetyReview:
     faults: tuple[FaultFigures, ...]
 
 
-def joint_limits(spec: PolicySpec, order: NDArray[np.intp]) -> JointLimits:
-    """Return the filter's limits, by its default settings, in the order of the recording."""
-    limits = JointLimits.of(spec, SafetyConfig())
-    return JointLimits(**{each.name: getattr(limits, each.name)[order] for each in fields(limits)})
-
-
 def review(
     torque: NDArray[np.float32],
     gravity: NDArray[np.float32] | None,
@@ -82,7 +76,6 @@ def review(
     time_s: Array,
     arrival_s: Array,
     spec: PolicySpec,
-    order: NDArray[np.intp],
     spool: Spool,
 ) -> SafetyReview:
     """Apply the safety filter to a policy's torques.
@@ -95,11 +88,11 @@ def review(
         velocity: [m, n] rad/s.
         time_s: [m] s, by which the slew limit is judged.
         arrival_s: [m] s, when states arrived, by which the watchdog is.
-        spec: of the policy.
-        order: [n] where each joint of the recording stands in the spec.
+        spec: of the policy, its joints in the order of the recording.
         spool: where the torques go.
     """
-    config, limits = SafetyConfig(), joint_limits(spec, order)
+    config = SafetyConfig()
+    limits = JointLimits.of(spec, config)
     m, n = torque.shape
     published = spool.empty((m, n), np.float32)
     acts = {kind: np.zeros(m, dtype=bool) for kind in _KINDS}
