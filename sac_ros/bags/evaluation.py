@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 import sac_ros
 from sac_ros.bags.alignment import Aligned, align
 from sac_ros.bags.columns import Spool
+from sac_ros.bags.figures import judge
 from sac_ros.bags.inference import Answers, answer
 from sac_ros.bags.model_figures import model_result
 from sac_ros.bags.recording import Progress, ReadingOptions, Recording, read_recording
 from sac_ros.bags.result import Evaluation, ModelResult
 from sac_ros.bags.streams import NumberStream
-from sac_ros.bags.thresholds import judge
 from sac_ros.policy.runtime import Policy
 from sac_ros.utils.errors import BagError
 
@@ -32,7 +32,7 @@ class EvaluationOptions:
         reading: how the bags are read.
         goal: [k] for all states, instead of recorded ones; None: the recorded ones, or where
             there are none the middle of the policy's trained box.
-        thresholds: name to the largest value allowed, see `sac_ros.bags.thresholds`.
+        thresholds: name to the largest value allowed, see `sac_ros.bags.figures`.
         told: the command line, for the summary.
     """
 
@@ -59,7 +59,7 @@ def evaluate_bags(
         progress: is told how far the reading is.
 
     Returns:
-        The figures, and the arrays of `sac_ros.bags.series`.
+        The figures, and the arrays of `sac_ros.bags.files`.
 
     Raises:
         BagError: a bag cannot be used, or the policies do not drive the same joints.

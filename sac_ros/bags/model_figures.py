@@ -17,9 +17,8 @@ from sac_ros.bags.metrics.errors import ErrorFigures, all_errors
 from sac_ros.bags.metrics.lag import LagFigures, lag_figures
 from sac_ros.bags.metrics.latency import measure_latency
 from sac_ros.bags.metrics.limits import LimitFigures, state_figures, torque_figures
-from sac_ros.bags.metrics.resample import windows
 from sac_ros.bags.metrics.safety import review
-from sac_ros.bags.metrics.smoothness import SmoothnessFigures, smoothness_figures
+from sac_ros.bags.metrics.smoothness import SmoothnessFigures, smoothness_figures, windows
 from sac_ros.bags.result import ModelResult
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import JointLimits, SafetyConfig

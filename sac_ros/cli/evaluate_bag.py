@@ -4,25 +4,23 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from sac_ros.bags.clock import CLOCKS
 from sac_ros.bags.columns import Spool
-from sac_ros.bags.compare import compare, comparison_text
 from sac_ros.bags.discovery import AskedTopics
 from sac_ros.bags.evaluation import EvaluationOptions, evaluate_bags
+from sac_ros.bags.figures import FIGURES, compare, comparison_text, parse_thresholds
+from sac_ros.bags.files import load_summary, save_series, save_summary, summary_text
 from sac_ros.bags.joints import parse_mapping
-from sac_ros.bags.progress import progress_bar
-from sac_ros.bags.recording import ReadingOptions
+from sac_ros.bags.recording import Progress, ReadingOptions
 from sac_ros.bags.result import Evaluation
-from sac_ros.bags.series import save_series
-from sac_ros.bags.summary_file import load_summary, save_summary, summary_text
 from sac_ros.bags.text_report import text_report
-from sac_ros.bags.thresholds import FIGURES, parse_thresholds
 from sac_ros.policy.runtime import Policy
 from sac_ros.utils.errors import (
     EXIT_BAD_ANSWER,
@@ -31,6 +29,8 @@ from sac_ros.utils.errors import (
     ConfigurationError,
     run_command,
 )
+
+_LONG = 200_000  # messages; fewer are read in a second
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,6 +65,26 @@ def _run(options: argparse.Namespace) -> int:
     if not options.json:
         print() if options.output is None else print(f"\nsaved in {options.output}")
     return EXIT_DONE if all(each.met for each in evaluation.thresholds) else EXIT_BAD_ANSWER
+
+
+@contextlib.contextmanager
+def progress_bar(hidden: bool) -> Iterator[Progress]:
+    """Yield what is to be told the progress; it shows nothing unless stderr is a terminal."""
+    with contextlib.ExitStack() as shown:
+        bar: Any = None
+
+        def update(done: int, expected: int) -> None:
+            nonlocal bar
+            if hidden or expected < _LONG or not sys.stderr.isatty():
+                return
+            if bar is None:
+                from tqdm import tqdm  # noqa: PLC0415 - only where one is shown
+
+                new = tqdm(total=expected, unit=" messages", unit_scale=True, desc="reading")
+                bar = shown.enter_context(new)
+            bar.update(done - bar.n)
+
+        yield update
 
 
 def _options(options: argparse.Namespace) -> EvaluationOptions:
@@ -115,7 +135,7 @@ def _make_folder(folder: Path) -> None:
 
 def _save(evaluation: Evaluation, series: dict[str, Any], folder: Path) -> None:
     try:
-        save_series(folder, series)
+        save_series(series, folder)
         save_summary(evaluation, folder)
         # Here, since matplotlib takes longer to import than many a bag to evaluate.
         from sac_ros.bags.report.page import save_report  # noqa: PLC0415

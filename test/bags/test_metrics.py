@@ -18,8 +18,7 @@ from sac_ros.bags.metrics import errors, limits, safety
 from sac_ros.bags.metrics.coverage import coverage_figures
 from sac_ros.bags.metrics.divergence import divergence_figures
 from sac_ros.bags.metrics.lag import lag_figures
-from sac_ros.bags.metrics.resample import windows
-from sac_ros.bags.metrics.smoothness import smoothness_figures
+from sac_ros.bags.metrics.smoothness import smoothness_figures, windows
 from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_config import JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Intervention

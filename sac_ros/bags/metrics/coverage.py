@@ -19,12 +19,8 @@ Array = NDArray[np.float64]
 class CoverageFigures:
     """How much of the recording lies within what the policy was trained on."""
 
-    percentiles: Annotated[
-        tuple[float, float], "of training between which a value counts as inside."
-    ]
-    outside_share: Annotated[
-        float, "share of samples with any joint outside, by position or velocity."
-    ]
+    percentiles: Annotated[tuple[float, float], "of training; between them is inside."]
+    outside_share: Annotated[float, "share of samples with any joint's position or velocity out."]
     position_outside: Annotated[tuple[float, ...], "[n] shares."]
     velocity_outside: Annotated[tuple[float, ...], "[n] shares."]
     goal_outside_share: Annotated[float, "share of samples whose goal is outside the trained box."]

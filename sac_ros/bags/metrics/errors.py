@@ -33,23 +33,13 @@ class ErrorRow:
     p95: Annotated[float, "95th percentile of |e|, N·m."]
     max: Annotated[float, "largest |e|, N·m."]
     max_s: Annotated[float, "when that was."]
-    rmse_share: Annotated[
-        float, "√(mean (e / limit)²); overall the mean runs over joints and samples."
-    ]
+    rmse_share: Annotated[float, "√(mean (e / limit)²); overall: over joints and samples."]
     max_share: Annotated[float, "largest |e| / limit."]
     sign_agreement: Annotated[
-        float | None,
-        (
-            "share of samples with the same sign, among those where both torques are beyond 1 % "
-            "of the limit; None without such samples."
-        ),
+        float | None, "share with the same sign, where both are beyond 1 % of the limit; or None."
     ]
     correlation: Annotated[
-        float | None,
-        (
-            "Pearson's, −1..1; None where one of the two never changes. Overall: of the torques "
-            "as shares of their limits, all joints in one."
-        ),
+        float | None, "Pearson's, overall of τ / limit; None where one of the two never changes."
     ]
 
 

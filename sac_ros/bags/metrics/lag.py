@@ -26,14 +26,9 @@ class LagFigures:
 
     lag_s: Annotated[
         tuple[float | None, ...],
-        (
-            "[n] where the cross-correlation is largest; None where a torque never changes, or "
-            "where it is largest at the edge of the search, so that none was found."
-        ),
+        "[n] of the largest cross-correlation; None at the edge of the search, or if undefined.",
     ]
-    overall_s: Annotated[
-        float | None, "of the sum over joints of their correlations; None likewise."
-    ]
+    overall_s: Annotated[float | None, "of the correlations summed over joints; None likewise."]
     window_s: Annotated[float, "the search went from −window_s to window_s."]
     rmse_share: Annotated[float, "raw, as in `ErrorRow`."]
     compensated_rmse_share: Annotated[float | None, "after shifting every joint by `overall_s`."]

@@ -24,20 +24,15 @@ ROUNDING = 1e-5
 class LimitFigures:
     """One limit, over all joints."""
 
-    kind: Annotated[
-        str, "``torque``, ``torque_rate``, ``position``, ``velocity`` or ``non_finite``."
-    ]
+    kind: Annotated[str, "torque, torque_rate, position, velocity or non_finite."]
     unit: Annotated[str, "of the values."]
     limit: Annotated[tuple[Any, ...], "[n] or [n] pairs."]
     count: Annotated[int, "samples in which any joint is beyond it."]
     share: Annotated[float, "`count` over all samples."]
     joint_count: Annotated[tuple[int, ...], "[n] samples in which that joint is."]
-    worst: Annotated[
-        float | None,
-        "the value farthest beyond its limit, as a share of it; None where there is none.",
-    ]
-    worst_s: Annotated[float | None, "when and which joint."]
-    worst_joint: Annotated[str | None, "when and which joint."]
+    worst: Annotated[float | None, "value farthest beyond, as a share of its limit; or None."]
+    worst_s: Annotated[float | None, "when that was."]
+    worst_joint: Annotated[str | None, "which joint that was."]
     longest_run_s: Annotated[float, "the longest time without a sample inside the limit."]
 
 

@@ -44,9 +44,7 @@ class InterventionFigures:
     count: Annotated[int, "samples in which it acts."]
     share: Annotated[float, "over all samples."]
     joint_count: Annotated[tuple[int, ...], "[n] samples in which it changes that joint's torque."]
-    first_s: Annotated[
-        tuple[float, ...], "the times at which it begins to act, the first hundred."
-    ]
+    first_s: Annotated[tuple[float, ...], "when it begins to act, the first hundred times."]
 
 
 @dataclass(frozen=True)

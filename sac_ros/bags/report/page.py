@@ -15,11 +15,8 @@ from markupsafe import Markup
 from sac_ros.bags.metrics.limits import LimitFigures
 from sac_ros.bags.report import plots, verdict
 from sac_ros.bags.report.format import number, percent, short_names
-from sac_ros.bags.result import OPEN_LOOP, Evaluation, ModelResult
+from sac_ros.bags.result import OPEN_LOOP, OWN_LIMITS, Evaluation, ModelResult
 from sac_ros.utils.atomic_write import atomic_write
-
-REPORT_FILE = "report.html"
-"""The name of the file in an evaluation's folder."""
 
 
 def report_html(evaluation: Evaluation, series: plots.Series) -> str:
@@ -27,7 +24,7 @@ def report_html(evaluation: Evaluation, series: plots.Series) -> str:
 
     Args:
         evaluation: every figure.
-        series: the arrays of `sac_ros.bags.series`.
+        series: the arrays of `sac_ros.bags.files`.
     """
     loader = PackageLoader("sac_ros.bags.report", "")
     pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
@@ -49,17 +46,16 @@ def report_html(evaluation: Evaluation, series: plots.Series) -> str:
         series=series,
         plots=plots,
         verdict=verdict,
+        own_limits=OWN_LIMITS,
         short_names=short_names,
         recorded_limits=_recorded_limits,
     )
 
 
-def save_report(evaluation: Evaluation, series: plots.Series, folder: Path) -> Path:
-    """Write ``report.html`` into an existing folder, whole or not at all; return its path."""
-    path = folder / REPORT_FILE
-    with atomic_write(path) as partial:
+def save_report(evaluation: Evaluation, series: plots.Series, folder: Path) -> None:
+    """Write ``report.html`` into an existing folder, whole or not at all."""
+    with atomic_write(folder / "report.html") as partial:
         partial.write_text(report_html(evaluation, series), encoding="utf-8")
-    return path
 
 
 def _milliseconds(seconds: float | None) -> str:
@@ -81,5 +77,5 @@ def _smallest(values: Iterable[float | None]) -> float | None:
 
 def _recorded_limits(model: ModelResult) -> tuple[LimitFigures, ...]:
     """What the recording does to a policy's limits, whatever the policy would do."""
-    states = [each for each in model.limits if each.kind not in verdict.OWN_LIMITS]
+    states = [each for each in model.limits if each.kind not in OWN_LIMITS]
     return (*states, *model.recorded_limits)

@@ -12,13 +12,10 @@ from typing import NamedTuple
 from sac_ros.bags.metrics.errors import ErrorFigures
 from sac_ros.bags.metrics.limits import LimitFigures
 from sac_ros.bags.report.format import number, percent
-from sac_ros.bags.result import ModelResult
+from sac_ros.bags.result import OWN_LIMITS, ModelResult
 from sac_ros.policy.safety_events import Intervention
 
 GOOD, MIND, BAD = "good", "mind", "bad"
-
-OWN_LIMITS = ("torque", "torque_rate", "non_finite")
-"""The limits that are the policy's doing; the others are the recorded robot's."""
 
 _SAME = 1e-5  # of the torque limit: what float32 inference leaves between two machines
 _BLIND = ("zero", "mean")  # baselines that know nothing of the robot, not even its last torque
