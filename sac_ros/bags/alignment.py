@@ -45,6 +45,7 @@ class Aligned:
         commanded: [c] the states that a command answers, ascending.
         torque: [c, n] N·m, those commands.
         facts: what was dropped on the way, and the rest that is worth telling.
+        spool: where large arrays go.
     """
 
     time_s: Array
@@ -61,9 +62,10 @@ class Aligned:
     commanded: NDArray[np.intp]
     torque: Array
     facts: RecordingFacts
+    spool: Spool
 
 
-def align(recording: Recording, options: ReadingOptions, spool: Spool) -> Aligned:
+def align(recording: Recording, options: ReadingOptions) -> Aligned:
     """Join the streams of a recording.
 
     A command with a stamp belongs to the state with the same stamp; one without, to the newest
@@ -73,7 +75,7 @@ def align(recording: Recording, options: ReadingOptions, spool: Spool) -> Aligne
     Raises:
         BagError: nothing is left between start and end.
     """
-    columns, topic = recording.states.columns, recording.states.topic
+    columns, topic, spool = recording.states.columns, recording.states.topic, recording.spool
     clock = choose_clock(columns, options.clock, topic)
     line = state_times(columns, clock.name)
     dropped = recording.states.dropped + line.dropped
@@ -138,6 +140,7 @@ def align(recording: Recording, options: ReadingOptions, spool: Spool) -> Aligne
         commanded=commanded,
         torque=torque,
         facts=facts,
+        spool=spool,
     )
 
 

@@ -67,8 +67,8 @@ def evaluate_bags(
     """
     joints = _common_joints(policies)
     recording = read_recording(bags, joints, options.reading, spool, progress)
-    aligned = align(recording, options.reading, spool)
-    series = _recorded_series(aligned, spool)
+    aligned = align(recording, options.reading)
+    series = _recorded_series(aligned)
     goal = options.goal
     if goal is None and not len(aligned.goals):
         goal = _middle_of_training(policies[0])
@@ -84,7 +84,7 @@ def evaluate_bags(
                 f"policy file {policy.path} needs a goal of {', '.join(policy.spec.goal.fields)}; "
                 f"got {len(goal)} values"
             )
-        answers = answer(policy, aligned, goal, spool)
+        answers = answer(policy, aligned, goal)
         if not answers.answered.any():
             raise BagError(_nothing_to_evaluate(policy, aligned, answers))
         warnings += [
@@ -95,7 +95,7 @@ def evaluate_bags(
                 f"{label}: {answers.unknown} states left out: what the policy did just before was "
                 "not recorded"
             )
-        result, arrays = model_result(label, policy, aligned, answers, spool)
+        result, arrays = model_result(label, policy, aligned, answers)
         models.append(result)
         series.setdefault("goal", answers.goal)
         shared = {"spectrum_hz", "spectrum_recorded", "lag_s"}
@@ -152,26 +152,18 @@ def _nothing_to_evaluate(policy: Policy, aligned: Aligned, answers: Answers) -> 
     )
 
 
-def _recorded_series(aligned: Aligned, spool: Spool) -> dict[str, NDArray[Any]]:
-    shape = aligned.position.shape
-    series: dict[str, NDArray[Any]] = {
-        "time_s": aligned.time_s,
-        "position": _as_float32(aligned.position, spool),
-        "velocity": _as_float32(aligned.velocity, spool),
-        "segment": aligned.segment,
-    }
+def _recorded_series(aligned: Aligned) -> dict[str, NDArray[Any]]:
+    series: dict[str, NDArray[Any]] = {"time_s": aligned.time_s}
+    for name, values in (("position", aligned.position), ("velocity", aligned.velocity)):
+        series[name] = aligned.spool.empty(values.shape, np.float32)
+        series[name][:] = values
+    series["segment"] = aligned.segment
     if len(aligned.commanded):
-        recorded = spool.empty(shape, np.float32)
+        recorded = aligned.spool.empty(aligned.position.shape, np.float32)
         recorded[:] = np.nan
         recorded[aligned.commanded] = aligned.torque
         series["recorded_torque"] = recorded
     return series
-
-
-def _as_float32(array: NDArray[Any], spool: Spool) -> NDArray[np.float32]:
-    copy = spool.empty(array.shape, np.float32)
-    copy[:] = array
-    return copy
 
 
 def _warnings(recording: Recording, aligned: Aligned) -> list[str]:

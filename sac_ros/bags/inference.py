@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.alignment import Aligned
-from sac_ros.bags.columns import Spool, blocks
+from sac_ros.bags.columns import blocks
 from sac_ros.bags.decisions import NodeView
 from sac_ros.bags.policy_runs import PolicyRuns
 from sac_ros.policy.controller import check_goal
@@ -48,16 +48,15 @@ class Answers:
     runs: PolicyRuns
 
 
-def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> Answers:
+def answer(policy: Policy, aligned: Aligned, fixed_goal: Any) -> Answers:
     """Run a policy over a recording.
 
     Args:
         policy: drives the recording's joints, in any order.
         aligned: the recording.
         fixed_goal: [k] a goal for all states instead of the recorded ones; None for those.
-        spool: where the arrays go.
     """
-    spec = policy.spec
+    spec, spool = policy.spec, aligned.spool
     goal_row, goals, refused = _goals(policy, aligned, fixed_goal)
     runs = PolicyRuns(policy, aligned, goals, goal_row)
     period = max(1.0 / spec.control_rate_hz, aligned.period_s)
@@ -67,12 +66,12 @@ def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> A
     run = np.searchsorted(rows, held[answered])
     unknown = 0
     if policy.state_size:
-        asked, known = runs.chained(rows, np.isin(rows, anew), np.isin(rows, orphans), spool)
+        asked, known = runs.chained(rows, np.isin(rows, anew), np.isin(rows, orphans))
         unknown = int((~known[run]).sum())
         answered[answered] = known[run]
         run = run[known[run]]
     else:
-        asked = runs.batched(rows, spool)
+        asked = runs.batched(rows)
     run_of = np.full(len(held), -1, dtype=np.int64)
     run_of[answered] = run
     torque = spool.empty(aligned.position.shape, np.float32)
@@ -85,7 +84,7 @@ def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> A
         goal[part][known] = goals[goal_row[part][known]]
     gravity = None
     if spec.gravity_compensation == "policy":
-        gravity = runs.gravity(np.where(answered, held, -1), spool)
+        gravity = runs.gravity(np.where(answered, held, -1))
     return Answers(torque, gravity, goal, rows, answered, unknown, 1.0 / period, refused, runs)
 
 

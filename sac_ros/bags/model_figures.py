@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.alignment import Aligned
-from sac_ros.bags.columns import Spool, finite_rows, take_rows
+from sac_ros.bags.columns import finite_rows, take_rows
 from sac_ros.bags.inference import Answers
 from sac_ros.bags.metrics.coverage import coverage_figures
 from sac_ros.bags.metrics.divergence import DivergenceFigures, divergence_figures
@@ -30,7 +30,7 @@ Series = dict[str, NDArray[Any]]
 
 
 def model_result(
-    label: str, policy: Policy, aligned: Aligned, answers: Answers, spool: Spool
+    label: str, policy: Policy, aligned: Aligned, answers: Answers
 ) -> tuple[ModelResult, Series]:
     """Return the figures of one policy, and its series without the model's number."""
     spec = answers.runs.spec
@@ -44,11 +44,11 @@ def model_result(
         aligned.time_s,
         (aligned.received_ns - aligned.received_ns[0]) * 1e-9,
         spec,
-        spool,
+        aligned.spool,
     )
     series: Series = {"policy_torque": answers.torque, "published_torque": reviewed.published}
-    errors, lag, divergence = _against_recording(aligned, answers, limit, series, spool)
-    limits, recorded_limits = _limits(aligned, answers, limit, spool)
+    errors, lag, divergence = _against_recording(aligned, answers, limit, series)
+    limits, recorded_limits = _limits(aligned, answers, limit)
     timed = answers.rows[np.linspace(0, len(answers.rows) - 1, _TIMED_CALLS).astype(np.intp)]
     result = ModelResult(
         label=label,
@@ -67,7 +67,7 @@ def model_result(
         recorded_limits=recorded_limits,
         interventions=reviewed.interventions,
         faults=reviewed.faults,
-        smoothness=_smoothness(aligned, answers, reviewed.published, limit, series, spool),
+        smoothness=_smoothness(aligned, answers, reviewed.published, limit, series),
         coverage=coverage_figures(aligned.position, aligned.velocity, answers.goal, spec),
         latency=measure_latency(policy, answers.runs.inputs(timed), answers.control_rate_hz),
         divergence=divergence,
@@ -76,7 +76,7 @@ def model_result(
 
 
 def _against_recording(
-    aligned: Aligned, answers: Answers, limit: Array, series: Series, spool: Spool
+    aligned: Aligned, answers: Answers, limit: Array, series: Series
 ) -> tuple[tuple[ErrorFigures, ...], LagFigures | None, DivergenceFigures | None]:
     """Compare the torques of the samples that have a recorded one and the policy's."""
     both = answers.answered[aligned.commanded] & finite_rows(aligned.torque)
@@ -86,8 +86,8 @@ def _against_recording(
         return (), None, None
     rows = aligned.commanded[chosen]
     time_s, segment = aligned.time_s[rows], aligned.segment[rows]
-    policy = take_rows(spool, answers.torque, rows)
-    recorded = take_rows(spool, aligned.torque, chosen)
+    policy = take_rows(aligned.spool, answers.torque, rows)
+    recorded = take_rows(aligned.spool, aligned.torque, chosen)
     errors = all_errors(policy, recorded, time_s, limit)
     joints = aligned.facts.joint_names
     divergence = divergence_figures(policy, recorded, time_s, segment, limit, joints)
@@ -104,7 +104,7 @@ def _against_recording(
 
 
 def _limits(
-    aligned: Aligned, answers: Answers, limit: Array, spool: Spool
+    aligned: Aligned, answers: Answers, limit: Array
 ) -> tuple[tuple[LimitFigures, ...], tuple[LimitFigures, ...]]:
     """Return what policy and states do to the limits, and what the recorded torque does."""
     spec = answers.runs.spec
@@ -116,7 +116,7 @@ def _limits(
         time_s, segment = aligned.time_s[rows], aligned.segment[rows]
         return torque_figures(torque, time_s, segment, limit, slew, spec.joint_names)
 
-    own = of_torque(take_rows(spool, answers.torque, answers.rows), answers.rows)
+    own = of_torque(take_rows(aligned.spool, answers.torque, answers.rows), answers.rows)
     states = state_figures(aligned.position, aligned.velocity, aligned.time_s, spec)
     recorded = of_torque(aligned.torque, aligned.commanded) if len(aligned.commanded) else ()
     return (*own, *states), recorded
@@ -128,7 +128,6 @@ def _smoothness(
     published: NDArray[np.float32],
     limit: Array,
     series: Series,
-    spool: Spool,
 ) -> tuple[SmoothnessFigures, ...]:
     """Return the figures of policy, published and recorded torques, all at the control rate."""
     rate = answers.control_rate_hz
@@ -142,7 +141,7 @@ def _smoothness(
     ):
         if not len(rows):
             continue
-        torques = take_rows(spool, torque, chosen)
+        torques = take_rows(aligned.spool, torque, chosen)
         grid = windows(aligned.time_s[rows], aligned.segment[rows], rate, torques)
         figures, spectrum = smoothness_figures(name, (each for (each,) in grid), rate, limit)
         found.append(figures)

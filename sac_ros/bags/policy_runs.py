@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.alignment import Aligned
-from sac_ros.bags.columns import Spool, blocks
+from sac_ros.bags.columns import blocks
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
 
@@ -82,9 +82,9 @@ class PolicyRuns:
             self._goals[self._goal_row[states]].astype(np.float32),
         )
 
-    def gravity(self, held: NDArray[np.int64], spool: Spool) -> Float32:
+    def gravity(self, held: NDArray[np.int64]) -> Float32:
         """Return g(q) [m, n] N·m at the states ``held`` [m]; at a state's own where that is −1."""
-        gravity = spool.empty((len(held), len(self._order)), np.float32)
+        gravity = self._aligned.spool.empty((len(held), len(self._order)), np.float32)
         for part in blocks(len(held), _BATCH):
             rows = np.where(held[part] >= 0, held[part], np.arange(part.start, part.stop))
             told = self._policy.gravity(self._aligned.position[rows][:, self._own])
@@ -92,9 +92,9 @@ class PolicyRuns:
             gravity[part] = told[:, self._order]
         return gravity
 
-    def batched(self, rows: NDArray[np.intp], spool: Spool) -> Float32:
+    def batched(self, rows: NDArray[np.intp]) -> Float32:
         """Return the torques [d, n] N·m of a policy without memory for the states ``rows`` [d]."""
-        torque = spool.empty((len(rows), len(self._order)), np.float32)
+        torque = self._aligned.spool.empty((len(rows), len(self._order)), np.float32)
         for part in blocks(len(rows), _BATCH):
             torque[part] = self._policy(*self.inputs(rows[part]))[0][:, self._order]
         return torque
@@ -104,7 +104,6 @@ class PolicyRuns:
         rows: NDArray[np.intp],
         anew: NDArray[np.bool_],
         orphan: NDArray[np.bool_],
-        spool: Spool,
     ) -> tuple[Float32, NDArray[np.bool_]]:
         """Return the torques [d, n] N·m of a policy with memory, and which of them are known.
 
@@ -115,23 +114,22 @@ class PolicyRuns:
             rows: [d] the states.
             anew: [d] whether a run begins with zeros.
             orphan: [d] whether the run before it is missing.
-            spool: where the torques go.
         """
         first = np.where(anew, 0.0, np.where(orphan, -1.0, np.nan)).astype(np.float32)
-        torque = self._chain(rows, first, spool)
+        torque = self._chain(rows, first)
         known = np.ones(len(rows), dtype=bool)
         if orphan.any():
-            other = self._chain(rows, np.where(orphan, -first, first), spool)
+            other = self._chain(rows, np.where(orphan, -first, first))
             limit = np.array(self.spec.torque_limit)
             for part in blocks(len(rows)):
                 apart = np.abs(torque[part] - other[part]) / limit
                 known[part] = (apart < _SAME).all(axis=1)
         return torque, known
 
-    def _chain(self, rows: NDArray[np.intp], first: Float32, spool: Spool) -> Float32:
+    def _chain(self, rows: NDArray[np.intp], first: Float32) -> Float32:
         """Return the torques; ``first`` [d] is every entry of the state of a run that begins."""
         n = len(self._order)
-        torque = spool.empty((len(rows), n), np.float32)
+        torque = self._aligned.spool.empty((len(rows), n), np.float32)
         last = np.zeros(self._policy.state_size, dtype=np.float32)
         for part in blocks(len(rows), _LENGTH * _PIECES):
             count = part.stop - part.start

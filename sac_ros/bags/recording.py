@@ -61,6 +61,7 @@ class Recording:
         goals: None where there are none.
         log: the topic of `decisions`; empty without.
         decisions: policy_node's own log, one object an event.
+        spool: where large arrays go.
     """
 
     bags: tuple[BagFacts, ...]
@@ -71,6 +72,7 @@ class Recording:
     goals: PoseStream | None
     log: str
     decisions: list[dict[str, Any]]
+    spool: Spool
 
 
 def read_recording(
@@ -86,7 +88,7 @@ def read_recording(
         paths: the bags; states and commands may be in different ones.
         joint_names: [n] the policy's.
         options: see there.
-        spool: where the columns go.
+        spool: where large arrays go.
         progress: is told how far it is.
 
     Raises:
@@ -112,6 +114,7 @@ def read_recording(
             goals=PoseStream(goals, spool) if goals else None,
             log=log.name if log else "",
             decisions=[],
+            spool=spool,
         )
         _read(bags, recording, progress)
         roles = {"states": states, "commands": commands, "goals": goals, "decisions": log}

@@ -95,16 +95,12 @@ def review(
     published = spool.empty((m, n), np.float32)
     acts = {kind: np.zeros(m, dtype=bool) for kind in _KINDS}
     by_joint = {kind: np.zeros(n, dtype=np.int64) for kind in _KINDS}
+    over, broken = np.zeros((2, m), dtype=bool)
     last: Array | None = None
     for part in blocks(m):
-        wanted, acted = _guarded(
-            torque[part].astype(np.float64),
-            None if gravity is None else gravity[part].astype(np.float64),
-            position[part],
-            velocity[part],
-            limits,
-            config,
-        )
+        carried = None if gravity is None else gravity[part].astype(np.float64)
+        asked = torque[part].astype(np.float64)
+        wanted, acted = _guarded(asked, carried, position[part], velocity[part], limits, config)
         before = time_s[max(part.start - 1, 0)]
         elapsed = np.clip(np.diff(time_s[part], prepend=before), 0.0, config.watchdog_s)
         step = limits.slew * elapsed[:, np.newaxis]
@@ -116,18 +112,20 @@ def review(
         for kind, changed in acted.items():
             acts[kind][part] = changed.any(axis=1)
             by_joint[kind] += changed.sum(axis=0)
+        over[part] = (np.abs(velocity[part]) > limits.velocity).any(axis=1)
+        broken[part] = answered[part] & ~finite_rows(torque[part])
     interventions = tuple(
         InterventionFigures(
             kind=kind.value,
             count=int(acts[kind].sum()),
             share=float(acts[kind].mean()),
             joint_count=tuple(by_joint[kind].tolist()),
-            first_s=_begins(acts[kind], time_s),
+            first_s=tuple(time_s[runs(acts[kind])[0][:_TOLD]].tolist()),
         )
         for kind in _KINDS
         if acts[kind].any()
     )
-    faults = _faults(torque, answered, velocity, time_s, arrival_s, spec, limits, config)
+    faults = _faults(over, broken, time_s, arrival_s, spec.control_rate_hz, config)
     return SafetyReview(published, interventions, faults)
 
 
@@ -189,26 +187,20 @@ def _guarded(
 
 
 def _faults(
-    torque: NDArray[np.float32],
-    answered: NDArray[np.bool_],
-    velocity: Array,
+    over: NDArray[np.bool_],
+    broken: NDArray[np.bool_],
     time_s: Array,
     arrival_s: Array,
-    spec: PolicySpec,
-    limits: JointLimits,
+    control_rate_hz: float,
     config: SafetyConfig,
 ) -> tuple[FaultFigures, ...]:
-    over = np.zeros(len(time_s), dtype=bool)
-    broken = np.zeros(len(time_s), dtype=bool)
-    for part in blocks(len(time_s)):
-        over[part] = (np.abs(velocity[part]) > limits.velocity).any(axis=1)
-        broken[part] = answered[part] & ~finite_rows(torque[part])
+    """Return the faults of states [m] over a velocity limit, and without a finite torque."""
     starts, ends = runs(over)
     persistent = starts[time_s[ends] - time_s[starts] >= config.over_speed_s]
     late = np.flatnonzero(np.diff(arrival_s) > config.watchdog_s)
     found = {
         Fault.WATCHDOG: time_s[late + 1],
-        Fault.SLOW_STATES: time_s[_slow(arrival_s, spec.control_rate_hz, config.watchdog_s)],
+        Fault.SLOW_STATES: time_s[_slow(arrival_s, control_rate_hz, config.watchdog_s)],
         Fault.OVER_SPEED: time_s[persistent],
         Fault.POLICY_OUTPUT: time_s[runs(broken)[0]],
     }
@@ -236,7 +228,3 @@ def _slow(arrival_s: Array, control_rate_hz: float, watchdog_s: float) -> NDArra
         newest = now
         slow[row] = rate.settled and rate.hz < SLOW_FAULT * control_rate_hz
     return runs(slow)[0]
-
-
-def _begins(flags: NDArray[np.bool_], time_s: Array) -> tuple[float, ...]:
-    return tuple(time_s[runs(flags)[0][:_TOLD]].tolist())
