@@ -41,15 +41,12 @@ class Spool:
         with tempfile.TemporaryFile(dir=self._folder) as file:
             return np.memmap(file, dtype=kind, mode="w+", shape=shape)
 
-    def column(self, width: int = 0, kind: DTypeLike = np.float64) -> Column:
-        """Return an empty column of rows [width], or of single values where width is 0."""
-        return Column(self, width, kind)
-
 
 class Column:
     """Rows that are appended block by block and then read as one array."""
 
-    def __init__(self, spool: Spool, width: int, kind: DTypeLike) -> None:
+    def __init__(self, spool: Spool, width: int = 0, kind: DTypeLike = np.float64) -> None:
+        """An empty one, of rows [width], or of single values where width is 0."""
         self._spool = spool
         self._tail = (width,) if width else ()
         self._kind = np.dtype(kind)

@@ -15,8 +15,8 @@ from sac_ros.bags.columns import Spool
 from sac_ros.bags.decisions import read_decision
 from sac_ros.bags.discovery import AskedTopics, TopicFinder
 from sac_ros.bags.joints import bag_joints
+from sac_ros.bags.reader import Message, StoredTopic
 from sac_ros.bags.reader.bag import Bag, merged
-from sac_ros.bags.reader.storage import Message, StoredTopic
 from sac_ros.bags.result import BagFacts
 from sac_ros.bags.streams import JointStream, NumberStream, PoseStream
 from sac_ros.cdr import JOINT_STATE, CdrError, read_layout

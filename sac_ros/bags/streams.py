@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.columns import Spool
-from sac_ros.bags.reader.storage import Message, StoredTopic
+from sac_ros.bags.columns import Column, Spool
+from sac_ros.bags.reader import Message, StoredTopic
 from sac_ros.bags.result import StreamFacts
 from sac_ros.cdr import CdrError, Layout, read_layout
 from sac_ros.utils.errors import ConfigurationError
@@ -50,8 +50,8 @@ class Stream(ABC):
         self.trailing = 0
         self._widths = dict(widths)
         self._columns = {
-            **{name: spool.column(0, np.int64) for name in _TIMES},
-            **{name: spool.column(width) for name, width in widths.items()},
+            **{name: Column(spool, kind=np.int64) for name in _TIMES},
+            **{name: Column(spool, width) for name, width in widths.items()},
         }
         self._layouts: dict[int, list[Layout]] = {}
 
