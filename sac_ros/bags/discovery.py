@@ -30,8 +30,8 @@ class AskedTopics:
 class TopicFinder:
     """The topics of a recording by what they are used for.
 
-    A topic is found by its type and the last part of its name, and must have messages. Where
-    several fit, the user has to choose.
+    A topic is found by its type and the last part of its name, and must have messages. A BagError
+    says where several fit, so that the user has to choose, or what was asked for is not there.
     """
 
     def __init__(self, topics: Mapping[str, StoredTopic], asked: AskedTopics, where: str) -> None:
@@ -41,11 +41,7 @@ class TopicFinder:
         self._where = where
 
     def states(self) -> StoredTopic:
-        """Return the joint states: those named ``joint_states``, or the only ones of their type.
-
-        Raises:
-            BagError: there are none or several, or what was asked for is not there.
-        """
+        """Return the joint states: those named ``joint_states``, or the only ones of the type."""
         found = [t for t in self._of_type(JOINT_STATE) if _last(t) not in _OWN_TORQUES]
         named = [topic for topic in found if _last(topic) == "joint_states"]
         chosen = self._one("state", "joint states", (JOINT_STATE,), named, found)
@@ -62,9 +58,6 @@ class TopicFinder:
 
         First ``policy_torque``, which is stamped with the state that it answers, then
         ``commands``, then ``applied_torque``, then the only array of numbers.
-
-        Raises:
-            BagError: there are several, or what was asked for is not there.
         """
         return self._one(
             "command",
@@ -77,11 +70,7 @@ class TopicFinder:
         )
 
     def goals(self) -> StoredTopic | None:
-        """Return the goals: those named ``goal_pose``, or the only poses; None without.
-
-        Raises:
-            BagError: there are several, or what was asked for is not there.
-        """
+        """Return the goals: those named ``goal_pose``, or the only poses; None without."""
         return self._one(
             "goal", "goals", (POSE,), self._of_type(POSE, "goal_pose"), self._of_type(POSE)
         )

@@ -71,7 +71,8 @@ def evaluate_bags(
     series = _recorded_series(aligned)
     goal = options.goal
     if goal is None and not len(aligned.goals):
-        goal = _middle_of_training(policies[0])
+        box = policies[0].spec.goal
+        goal = tuple((low + high) / 2 for low, high in zip(box.low, box.high, strict=True))
         source = "none were recorded; the middle of the policy's trained box stands for all"
         aligned.facts = replace(aligned.facts, goal_source=f"{source}: {list(goal)}")
     elif goal is not None:
@@ -131,11 +132,6 @@ def _labels(policies: Sequence[Policy]) -> list[str]:
         stem if stems.count(stem) == 1 else f"{stem} ({stems[: i + 1].count(stem)})"
         for i, stem in enumerate(stems)
     ]
-
-
-def _middle_of_training(policy: Policy) -> tuple[float, ...]:
-    goal = policy.spec.goal
-    return tuple((low + high) / 2 for low, high in zip(goal.low, goal.high, strict=True))
 
 
 def _nothing_to_evaluate(policy: Policy, aligned: Aligned, answers: Answers) -> str:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.alignment import Aligned
 from sac_ros.bags.columns import blocks
-from sac_ros.bags.decisions import NodeView
 from sac_ros.bags.policy_runs import PolicyRuns
 from sac_ros.policy.controller import check_goal
 from sac_ros.policy.runtime import Policy
@@ -113,72 +112,55 @@ def _goals(
     return stands[aligned.goal_row], goals, refused
 
 
-Held = tuple[NDArray[np.int64], list[int], list[int]]
-"""The state whose run stands for each state, −1: none; the states whose run begins without
-memory; those before whose run comes one that was not recorded."""
+def _held(
+    rate_hz: float, aligned: Aligned, has_goal: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Find the runs of a policy: by the node's own log, or by its decimation where there is none.
+
+    Returns:
+        The state whose run stands for each state, −1: none, as from a run whose state the
+        recorder missed; the states whose run begins without memory; those before whose run comes
+        one that was not recorded.
+    """
+    view, period_s = aligned.view, aligned.period_s
+    if view is None:
+        asked = np.flatnonzero(has_goal)
+        restart = np.diff(aligned.segment[asked], prepend=-1) != 0
+        run = _due(rate_hz, period_s, aligned.time_s[asked], restart)
+    else:
+        asked, restart, run = view.asked_row, view.restart, view.run
+        times = view.asked_ns * 1e-9
+        intervals = np.diff(times[np.unique(run[run >= 0])])
+        period = float(np.median(intervals)) if len(intervals) else 1.0 / rate_hz
+        if abs(period - 1.0 / rate_hz) > period_s:  # another policy than the node's
+            run = _due(rate_hz, period_s, times, restart)
+    ran_on = np.where(run >= 0, asked[run], -1)
+    held = np.full(len(has_goal), -1, dtype=np.int64)
+    held[asked[asked >= 0]] = ran_on[asked >= 0]
+    held[~has_goal] = -1
+    ran = (run == np.arange(len(run))) & (ran_on >= 0)
+    before = np.concatenate([[-1], ran_on])[:-1]
+    return held, ran_on[ran & restart], ran_on[ran & ~restart & (before < 0)]
 
 
-def _held(rate_hz: float, aligned: Aligned, has_goal: NDArray[np.bool_]) -> Held:
-    """Find the runs by the node's own decimation."""
-    if aligned.view is not None:
-        return _held_by_node(_runs(rate_hz, aligned, aligned.view), aligned.view, has_goal)
-    due: list[int] = []
-    anew: list[int] = []
-    with_goal = np.flatnonzero(has_goal)
-    times, segment = aligned.time_s[with_goal], aligned.segment[with_goal]
-    edges = [0, *(np.flatnonzero(np.diff(segment)) + 1).tolist(), len(times)]
-    for first, last in zip(edges, edges[1:], strict=False):
-        decimator = Decimator(rate_hz)
-        place = first
-        anew += [place] if place < last else []
+def _due(
+    rate_hz: float, period_s: float, times: NDArray[np.floating], restart: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Return the newest of the states [k] that the node's decimation makes due, for each of them.
+
+    It begins anew at each restart, of which the first state is one.
+    """
+    decimator, due = Decimator(rate_hz), []
+    edges = np.flatnonzero(restart | (np.diff(times, prepend=times[:1]) < 0.0)).tolist()
+    for place, last in zip(edges, [*edges[1:], len(times)], strict=False):
+        if restart[place]:
+            decimator.reset()
         while place < last:
-            if decimator.due(float(times[place]), aligned.period_s):
+            if decimator.due(float(times[place]), period_s):
                 due.append(place)
                 # A state is due up to half of their period early: most need not be asked about.
-                early = decimator.next_s - aligned.period_s
-                place += int(times[place + 1 : last].searchsorted(early))
-            place += 1
-    held = np.full(len(has_goal), -1, dtype=np.int64)
-    if due:
-        ran = with_goal[due]
-        held[with_goal] = ran[np.searchsorted(ran, with_goal, side="right") - 1]
-    return held, with_goal[anew].tolist(), []
-
-
-def _runs(rate_hz: float, aligned: Aligned, view: NodeView) -> NDArray[np.int64]:
-    """Return `NodeView.run`, or what it would be for a policy of another rate than the node's."""
-    stamps = view.asked_ns[np.unique(view.run[view.run >= 0])] * 1e-9
-    period = float(np.median(np.diff(stamps))) if len(stamps) > 1 else 1.0 / rate_hz
-    if abs(period - 1.0 / rate_hz) <= aligned.period_s:
-        return view.run
-    decimator = Decimator(rate_hz)
-    run, newest = np.empty_like(view.run), -1
-    each = zip(view.asked_ns.tolist(), view.restart.tolist(), strict=True)
-    for place, (stamp_ns, anew) in enumerate(each):
-        if anew:
-            decimator.reset()
-        if decimator.due(stamp_ns * 1e-9, aligned.period_s):
-            newest = place
-        run[place] = newest
-    return run
-
-
-def _held_by_node(run: NDArray[np.int64], view: NodeView, has_goal: NDArray[np.bool_]) -> Held:
-    """As `_held`; from a run whose state the recorder missed, nothing is held."""
-    ran_on = np.where(run >= 0, view.asked_row[run], -1)
-    held = np.full(len(has_goal), -1, dtype=np.int64)
-    recorded = view.asked_row >= 0
-    held[view.asked_row[recorded]] = ran_on[recorded]
-    held[~has_goal] = -1
-    starts: list[int] = []
-    orphans: list[int] = []
-    before = -1
-    each = zip(run.tolist(), ran_on.tolist(), view.restart.tolist(), strict=True)
-    for place, (newest, row, anew) in enumerate(each):
-        if newest == place and row >= 0:
-            if anew:
-                starts.append(row)
-            elif before < 0:
-                orphans.append(row)
-        before = row
-    return held, starts, orphans
+                early = decimator.next_s - period_s
+                place += int(times[place + 1 : last].searchsorted(early))  # noqa: PLW2901
+            place += 1  # noqa: PLW2901
+    newest = np.searchsorted(due, np.arange(len(times)), side="right") - 1
+    return np.array(due, dtype=np.int64)[newest]

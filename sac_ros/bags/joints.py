@@ -11,10 +11,6 @@ from sac_ros.utils.errors import BagError, ConfigurationError
 def parse_mapping(texts: Sequence[str], option: str = "--joints") -> dict[str, str]:
     """Read ``policy=bag`` pairs, each text one or several of them separated by commas.
 
-    Args:
-        texts: of the pairs.
-        option: where they come from, for errors.
-
     Raises:
         ConfigurationError: a pair is not of that form, or a name stands twice on a side.
     """
@@ -32,13 +28,10 @@ def parse_mapping(texts: Sequence[str], option: str = "--joints") -> dict[str, s
 def bag_joints(
     policy: Sequence[str], bag: Sequence[str], mapping: Mapping[str, str], where: str
 ) -> tuple[str, ...]:
-    """Return the bag's name of each of the policy's joints.
+    """Return the bag's name of each of the policy's joints [n].
 
-    Args:
-        policy: [n] the policy's joint names.
-        bag: the names in the bag's joint states.
-        mapping: policy's name to bag's; what it does not name is called the same in both.
-        where: the topic, for errors.
+    What the mapping (policy's name to bag's) does not name is called the same in both. ``bag``
+    are the names in the bag's joint states on the topic ``where``.
 
     Raises:
         BagError: a joint is not in the bag. Never are two joints paired by their place.

@@ -11,7 +11,6 @@ one long chain, to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,29 +30,22 @@ _PIECES = 64  # side by side, which bounds the memory
 _SAME = 1e-6  # of the torque limit, a tenth of what is asked of a replay
 
 
-def in_order(spec: PolicySpec, joints: Sequence[str]) -> PolicySpec:
+_LIMITS = ("torque_limit", "position_limit", "velocity_limit", "brake_limit")
+_PER_JOINT = (*_LIMITS, "action_scale", "stop_damping")
+
+
+def in_order(spec: PolicySpec, joints: tuple[str, ...]) -> PolicySpec:
     """Return a spec whose per-joint fields are in another order of the same joints."""
-    place = [spec.joint_names.index(joint) for joint in joints]
-    trained = spec.training_range
-
-    def each(values: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(values[i] for i in place)
-
-    return replace(
-        spec,
-        joint_names=tuple(joints),
-        torque_limit=each(spec.torque_limit),
-        position_limit=each(spec.position_limit),
-        velocity_limit=each(spec.velocity_limit),
-        action_scale=each(spec.action_scale),
-        stop_damping=each(spec.stop_damping),
-        brake_limit=each(spec.brake_limit),
-        training_range=replace(
-            trained,
-            joint_position=each(trained.joint_position),
-            joint_velocity=each(trained.joint_velocity),
-        ),
+    place, trained = [spec.joint_names.index(joint) for joint in joints], spec.training_range
+    position, velocity = (
+        tuple(values[i] for i in place)
+        for values in (trained.joint_position, trained.joint_velocity)
     )
+    ordered: dict[str, Any] = {
+        name: tuple(getattr(spec, name)[i] for i in place) for name in _PER_JOINT
+    }
+    trained = replace(trained, joint_position=position, joint_velocity=velocity)
+    return replace(spec, joint_names=joints, training_range=trained, **ordered)
 
 
 class PolicyRuns:

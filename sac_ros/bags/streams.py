@@ -23,9 +23,6 @@ _TIMES = ("received_ns", "sent_ns", "stamp_ns")
 _FIELDS = ("position", "velocity", "effort")
 _LAYOUTS = 16  # shapes tried on a batch; what has more is no publisher but damage
 
-NOT_DECODED = "cannot be decoded"
-NO_JOINT = "has none of the policy's joints"
-
 
 class Stream(ABC):
     """Base of the streams: messages of one topic, in any order.
@@ -133,7 +130,7 @@ class Stream(ABC):
             try:
                 layout = read_layout(block[rest[0]].tobytes(), self.kind)
             except CdrError as error:
-                self._drop(NOT_DECODED, 1, str(error))
+                self._drop("cannot be decoded", 1, str(error))
                 rest = rest[1:]
                 continue
             if len(layouts) < _LAYOUTS:
@@ -156,14 +153,10 @@ class JointStream(Stream):
     def __init__(
         self, topic: StoredTopic, spool: Spool, joints: Sequence[str], needed: Sequence[str]
     ) -> None:
-        """Reads some joints by name.
+        """Reads some joints [n] by their names in the bag.
 
-        Args:
-            topic: its name and type.
-            spool: where columns go.
-            joints: [n] names in the bag.
-            needed: those of position, velocity and effort that must be filled; others may be
-                empty and are then NaN.
+        Of position, velocity and effort, those ``needed`` must be filled; others may be empty and
+        are then NaN.
         """
         super().__init__(topic, spool, dict.fromkeys(_FIELDS, len(joints)))
         self._joints = tuple(joints)
@@ -172,7 +165,7 @@ class JointStream(Stream):
     def _refusal(self, layout: Layout) -> str:
         missing = [joint for joint in self._joints if layout.names.count(joint) != 1]
         if len(missing) == len(self._joints):
-            return NO_JOINT
+            return "has none of the policy's joints"
         if missing:
             twice = missing[0] in layout.names
             return f"joint {missing[0]} {'stands twice' if twice else 'is missing'}"
@@ -198,16 +191,10 @@ class NumberStream(Stream):
     def __init__(
         self, topic: StoredTopic, spool: Spool, joints: Sequence[str], order: Sequence[str]
     ) -> None:
-        """Reads ``data``.
-
-        Args:
-            topic: its name and type.
-            spool: where columns go.
-            joints: [n] the bag's names.
-            order: the same names in the order of a command; empty: that of `joints`.
+        """Reads ``data``, in the order of the bag's names of the joints [n] or in another.
 
         Raises:
-            ConfigurationError: `order` are not the same joints.
+            ConfigurationError: ``order`` are not the same joints.
         """
         super().__init__(topic, spool, {"effort": len(joints)})
         self.order = tuple(order) or tuple(joints)
