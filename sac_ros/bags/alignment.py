@@ -12,14 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.clock import GAP_PERIODS, Timeline, choose_clock, state_times
-from sac_ros.bags.columns import Spool, blocks, finite_rows, take_rows
+from sac_ros.bags.columns import Array, Spool, blocks, finite_rows, take_rows
 from sac_ros.bags.decisions import NodeView, node_view
 from sac_ros.bags.recording import ReadingOptions, Recording
 from sac_ros.bags.result import RecordingFacts, StreamFacts
 from sac_ros.bags.streams import JointStream
 from sac_ros.utils.errors import BagError
-
-Array = NDArray[np.float64]
 
 NO_GOAL = -1
 """The row of `Aligned.goal_row` for a state before the first goal."""

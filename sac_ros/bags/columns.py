@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+Array = NDArray[np.float64]
+
 BLOCK = 2**13
 """Rows that are handled at a time: seven doubles of each fit into a processor's cache."""
 

@@ -4,62 +4,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sac_ros.bags.result import OWN_LIMITS, Evaluation, ModelResult, Threshold
 from sac_ros.utils.errors import ConfigurationError
 
-Figure = Callable[[Evaluation, ModelResult], float | None]
-
-
-def _error(field: str) -> Figure:
-    def value(_evaluation: Evaluation, model: ModelResult) -> float | None:
-        return abs(getattr(model.errors[0].overall, field)) if model.errors else None
-
-    return value
-
-
-def _violations(_evaluation: Evaluation, model: ModelResult) -> float:
-    """What the policy itself did: where the recorded robot was is not its doing."""
-    return float(sum(limit.count for limit in model.limits if limit.kind in OWN_LIMITS))
-
-
-def _lag(_evaluation: Evaluation, model: ModelResult) -> float | None:
-    if model.lag is None or model.lag.overall_s is None:
-        return None
-    return abs(model.lag.overall_s)
-
-
-FIGURES: dict[str, tuple[Figure, str]] = {
-    "rmse": (_error("rmse"), "torque error, root mean square, N·m"),
-    "mae": (_error("mae"), "torque error, mean, N·m"),
-    "p95": (_error("p95"), "torque error, 95th percentile, N·m"),
-    "max": (_error("max"), "torque error, largest, N·m"),
-    "bias": (_error("bias"), "|mean torque error|, N·m"),
-    "rmse_share": (_error("rmse_share"), "torque error over the limit, root mean square"),
-    "max_share": (_error("max_share"), "torque error over the limit, largest"),
-    "violations": (_violations, "policy torques beyond torque or rate limit, or not finite"),
-    "interventions": (
-        lambda _, model: float(max((each.count for each in model.interventions), default=0)),
-        "samples in which the safety filter's most frequent guard acts",
-    ),
-    "faults": (
-        lambda _, model: float(sum(each.count for each in model.faults)),
-        "faults of the safety filter",
-    ),
-    "outside": (
-        lambda _, model: model.coverage.outside_share,
-        "share of states outside the training range",
-    ),
-    "lag": (_lag, "|lag|, s"),
-    "latency": (lambda _, model: model.latency.p99_s, "99th percentile of one inference, s"),
-    "dropped": (
-        lambda evaluation, _: float(sum(evaluation.recording.states.dropped.values())),
-        "joint states that could not be used",
-    ),
+FIGURES = {
+    "rmse": "torque error, root mean square, N·m",
+    "mae": "torque error, mean, N·m",
+    "p95": "torque error, 95th percentile, N·m",
+    "max": "torque error, largest, N·m",
+    "bias": "|mean torque error|, N·m",
+    "rmse_share": "torque error over the limit, root mean square",
+    "max_share": "torque error over the limit, largest",
+    "violations": "policy torques beyond torque or rate limit, or not finite",
+    "interventions": "samples in which the safety filter's most frequent guard acts",
+    "faults": "faults of the safety filter",
+    "outside": "share of states outside the training range",
+    "lag": "|lag|, s",
+    "latency": "99th percentile of one inference, s",
+    "dropped": "joint states that could not be used",
 }
-"""Name to the figure of a model, and what it is."""
+"""Name of each figure, and what it is."""
+
+_OF_ERROR = ("rmse", "mae", "p95", "max", "bias", "rmse_share", "max_share")
+
+
+def figures_of(evaluation: Evaluation, model: ModelResult) -> dict[str, float | None]:
+    """Return the value of each of `FIGURES`; None where it cannot be told."""
+    row = model.errors[0].overall if model.errors else None
+    lag = model.lag.overall_s if model.lag else None
+    own = (limit.count for limit in model.limits if limit.kind in OWN_LIMITS)
+    return {
+        **{name: None if row is None else abs(getattr(row, name)) for name in _OF_ERROR},
+        "violations": float(sum(own)),
+        "interventions": float(max((each.count for each in model.interventions), default=0)),
+        "faults": float(sum(each.count for each in model.faults)),
+        "outside": model.coverage.outside_share,
+        "lag": None if lag is None else abs(lag),
+        "latency": model.latency.p99_s,
+        "dropped": float(sum(evaluation.recording.states.dropped.values())),
+    }
 
 
 def parse_thresholds(text: str) -> dict[str, float]:
@@ -87,8 +73,9 @@ def judge(evaluation: Evaluation, thresholds: Mapping[str, float]) -> tuple[Thre
     """Compare every model with every threshold; a figure that cannot be told is missed."""
     found = []
     for model in evaluation.models:
+        figures = figures_of(evaluation, model)
         for name, limit in thresholds.items():
-            value = FIGURES[name][0](evaluation, model)
+            value = figures[name]
             told = value is not None and math.isfinite(value)
             met = told and value is not None and value <= limit
             found.append(Threshold(name, model.label, limit, value if told else None, met))
@@ -108,8 +95,9 @@ def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
     models = []
     for old, new in zip(before.models, after.models, strict=False):
         figures = {}
-        for name, (value, _) in FIGURES.items():
-            a, b = value(before, old), value(after, new)
+        values = figures_of(before, old), figures_of(after, new)
+        for name in FIGURES:
+            a, b = (each[name] for each in values)
             change = None if a is None or b is None else b - a
             figures[name] = {"a": a, "b": b, "change": change}
         same = old.sha256 == new.sha256
@@ -149,7 +137,7 @@ def comparison_text(found: dict[str, Any]) -> str:
         lines.append(f"{model['a']} -> {model['b']}{same}")
         lines += [
             f"  {name:<14}{_cell(row['a'])}{_cell(row['b'])}{_cell(row['change'], '+')}  "
-            f"{FIGURES[name][1]}"
+            f"{FIGURES[name]}"
             for name, row in model["figures"].items()
         ]
     return "\n".join(lines)

@@ -48,12 +48,9 @@ class Answers:
 
 
 def answer(policy: Policy, aligned: Aligned, fixed_goal: Any) -> Answers:
-    """Run a policy over a recording.
+    """Run a policy, which drives the recording's joints in any order, over a recording.
 
-    Args:
-        policy: drives the recording's joints, in any order.
-        aligned: the recording.
-        fixed_goal: [k] a goal for all states instead of the recorded ones; None for those.
+    ``fixed_goal`` [k] stands for all states instead of the recorded ones; None for those.
     """
     spec, spool = policy.spec, aligned.spool
     goal_row, goals, refused = _goals(policy, aligned, fixed_goal)

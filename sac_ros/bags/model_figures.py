@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.alignment import Aligned
-from sac_ros.bags.columns import finite_rows, take_rows
+from sac_ros.bags.columns import Array, finite_rows, take_rows
 from sac_ros.bags.inference import Answers
 from sac_ros.bags.metrics.coverage import coverage_figures
 from sac_ros.bags.metrics.divergence import DivergenceFigures, divergence_figures
@@ -23,7 +23,6 @@ from sac_ros.bags.result import ModelResult
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import JointLimits, SafetyConfig
 
-Array = NDArray[np.float64]
 _TIMED_CALLS = 501  # the first one warms up
 
 Series = dict[str, NDArray[Any]]

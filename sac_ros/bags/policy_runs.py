@@ -102,10 +102,8 @@ class PolicyRuns:
         Before an orphan, a run is missing in the recording, and with it the state. It is run from
         −1 and from +1 throughout; where both lead to the same torque, it does not matter any more.
 
-        Args:
-            rows: [d] the states.
-            anew: [d] whether a run begins with zeros.
-            orphan: [d] whether the run before it is missing.
+        ``rows`` [d] are the states; ``anew`` and ``orphan`` [d], whether a run begins with zeros,
+        and whether the run before it is missing.
         """
         first = np.where(anew, 0.0, np.where(orphan, -1.0, np.nan)).astype(np.float32)
         torque = self._chain(rows, first)

@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.columns import Column, Spool
+from sac_ros.bags.columns import Array, Column, Spool
 from sac_ros.bags.reader import Message, StoredTopic
 from sac_ros.bags.result import StreamFacts
 from sac_ros.cdr import CdrError, Layout, read_layout
 from sac_ros.utils.errors import ConfigurationError
-
-Array = NDArray[np.float64]
 
 _TIMES = ("received_ns", "sent_ns", "stamp_ns")
 _FIELDS = ("position", "velocity", "effort")

@@ -203,7 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--start", type=_seconds, metavar="S", help="seconds since the first joint state")
     add("--end", type=_seconds, metavar="S", help="seconds since the first joint state")
-    figures = "; ".join(f"{name}: {what}" for name, (_, what) in FIGURES.items())
+    figures = "; ".join(f"{name}: {what}" for name, what in FIGURES.items())
     add(
         "--fail-on",
         action="append",

@@ -9,10 +9,8 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.columns import blocks
+from sac_ros.bags.columns import Array, blocks
 from sac_ros.policy.spec import PolicySpec
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from sac_ros.bags.columns import Array
 
 _DEAD_BAND = 0.01  # of the torque limit: below it a sign is noise
 _MOVES = 1e-20  # product of two variances of torque over limit: a constant is below it

@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from sac_ros.bags.columns import Array
 
 Pairs = Callable[[], Iterable[tuple[Array, ...]]]
 
@@ -42,11 +42,8 @@ def lag_figures(
     With centred torques x (recorded) and y (policy):
     r(k) = Σ_t x(t) · y(t + k) / √(Σ_t x(t)² · Σ_t y(t + k)²) over the t at which both are there.
 
-    Args:
-        pairs: gives windows (recorded, policy), each [w, n] N·m on an even grid; called thrice.
-        rate_hz: of the grid.
-        limit: [n] N·m.
-        rmse_share: without compensation, as in `ErrorRow`.
+    ``pairs``, called thrice, gives windows (recorded, policy), each [w, n] N·m on a grid of
+    ``rate_hz``; ``limit`` is [n] N·m. For ``rmse_share`` see `LagFigures`.
     """
     n, reach = len(limit), max(round(WINDOW_S * rate_hz), 1)
     lags = np.arange(-reach, reach + 1)

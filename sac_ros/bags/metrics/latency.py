@@ -30,12 +30,9 @@ class LatencyFigures:
 def measure_latency(
     policy: Policy, inputs: Sequence[NDArray[np.float32]], control_rate_hz: float
 ) -> LatencyFigures:
-    """Time single inferences as the robot would make them.
+    """Time single inferences as the robot would make them, at least two.
 
-    Args:
-        policy: to be timed.
-        inputs: position, velocity [c, n] and goal [c, k] of each call; at least two.
-        control_rate_hz: of the policy.
+    ``inputs`` are position, velocity [c, n] and goal [c, k] of each call.
     """
     state = np.zeros(policy.state_size, dtype=np.float32)
     seconds = []

@@ -11,10 +11,8 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.columns import blocks
+from sac_ros.bags.columns import Array, blocks
 from sac_ros.policy.spec import PolicySpec
-
-Array = NDArray[np.float64]
 
 ROUNDING = 1e-5
 """Share of a limit that float32 may add to a saturated torque."""
@@ -46,13 +44,9 @@ def torque_figures(
 ) -> tuple[LimitFigures, ...]:
     """Return the figures of a torque beyond its limit, not finite, and of |Δτ| / Δt beyond slew.
 
-    Args:
-        torque: [m, n] N·m, one row for each time that it was decided.
-        time_s: [m] s.
-        segment: [m] counts up after every gap; no rate is taken across one.
-        limit: [n] N·m.
-        slew: [n] N·m/s.
-        joints: [n] names.
+    ``torque`` is [m, n] N·m, a row for each time ``time_s`` [m] that it was decided; ``limit`` and
+    ``slew`` are [n] N·m and N·m/s. No rate is taken across a gap, after which ``segment`` [m]
+    counts up.
     """
     over = partial(_over, time_s=time_s, joints=joints)
 

@@ -15,7 +15,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.columns import Spool, blocks, finite_rows
+from sac_ros.bags.columns import Array, Spool, blocks, finite_rows
 from sac_ros.bags.metrics.limits import runs
 from sac_ros.policy import guards
 from sac_ros.policy.safety import SLOW_FAULT
@@ -23,8 +23,6 @@ from sac_ros.policy.safety_config import JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Fault, Intervention
 from sac_ros.policy.schedule import ArrivalRate
 from sac_ros.policy.spec import PolicySpec
-
-Array = NDArray[np.float64]
 
 _TOLD = 100  # times of one kind; who wants all of them compares the series
 _KINDS = (
@@ -78,16 +76,10 @@ def review(
 ) -> SafetyReview:
     """Apply the safety filter to a policy's torques.
 
-    Args:
-        torque: [m, n] N·m; NaN where the policy has no goal.
-        gravity: [m, n] N·m, the g(q) that the torque holds; None where the robot adds it.
-        answered: [m] whether it has one.
-        position: [m, n] rad.
-        velocity: [m, n] rad/s.
-        time_s: [m] s, by which the slew limit is judged.
-        arrival_s: [m] s, when states arrived, by which the watchdog is.
-        spec: of the policy, its joints in the order of the recording.
-        spool: where the torques go.
+    Torques [m, n] N·m are NaN where the policy has no goal, and ``gravity`` is the g(q) in them,
+    None where the robot adds it; ``answered`` [m] tells whether the policy has a torque. The slew
+    limit goes by ``time_s`` [m], the watchdog by ``arrival_s`` [m]. ``spec`` is that of the
+    policy, its joints in the order of the recording, as position and velocity [m, n] are.
     """
     config = SafetyConfig()
     limits = JointLimits.of(spec, config)

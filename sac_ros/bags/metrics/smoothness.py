@@ -13,7 +13,8 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from sac_ros.bags.columns import Array
+
 PerJoint = tuple[float | None, ...]
 
 FAST_HZ = 10.0

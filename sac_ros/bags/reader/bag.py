@@ -28,11 +28,9 @@ class Bag:
     """
 
     def __init__(self, path: Path, sent: bool = False) -> None:
-        """Finds the files and opens every one.
+        """Opens every file of a folder, or one storage file.
 
-        Args:
-            path: a folder, a storage file or a metadata.yaml.
-            sent: whether `Message` must carry the time of sending.
+        ``sent``: whether `Message` must carry the time of sending.
 
         Raises:
             BagError: there is no bag, it has no messages, or they are not serialised as CDR.

@@ -40,11 +40,9 @@ class McapScan:
     """
 
     def __init__(self, path: Path, names: Mapping[int, str] | None = None) -> None:
-        """Reads the file once through, unless its topics are known.
+        """Reads the file once through, unless its topics are known from its own index.
 
-        Args:
-            path: of the file.
-            names: of topics by channel, from the file's own index; None: to be found, and counted.
+        ``names`` are those of the topics, by channel; None: to be found, and counted.
 
         Raises:
             BagError: it is not an MCAP file at all.

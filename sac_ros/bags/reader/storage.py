@@ -33,12 +33,9 @@ class StorageFile:
     """
 
     def __init__(self, path: Path, kind: str, sent: bool) -> None:
-        """Opens the file.
+        """Opens a file of the kind that `storage_kind` says, but not ``zstd``.
 
-        Args:
-            path: of the file.
-            kind: as `bag_files.storage_kind` says, but not ``zstd``.
-            sent: whether the times of sending are needed, which only MCAP has.
+        ``sent``: whether the times of sending are needed, which only MCAP has.
 
         Raises:
             BagError: it cannot be read at all.

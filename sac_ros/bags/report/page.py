@@ -20,12 +20,7 @@ from sac_ros.utils.atomic_write import atomic_write
 
 
 def report_html(evaluation: Evaluation, series: plots.Series) -> str:
-    """Return the page; the same for the same evaluation.
-
-    Args:
-        evaluation: every figure.
-        series: the arrays of `sac_ros.bags.files`.
-    """
+    """Return the page, the same for the same evaluation and series (see `sac_ros.bags.files`)."""
     loader = PackageLoader("sac_ros.bags.report", "")
     pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     pages.filters.update(
