@@ -16,12 +16,8 @@ from sac_ros.bags.columns import Array, Spool, blocks, finite_rows, take_rows
 from sac_ros.bags.decisions import NodeView, node_view
 from sac_ros.bags.recording import ReadingOptions, Recording
 from sac_ros.bags.result import RecordingFacts, StreamFacts
-from sac_ros.bags.streams import JointStream
+from sac_ros.bags.streams import JointStream, PoseStream
 from sac_ros.utils.errors import BagError
-
-NO_GOAL = -1
-"""The row of `Aligned.goal_row` for a state before the first goal."""
-
 
 ABSURD = 1e9
 """No angle, speed or torque is as large: what is was made by damage, and its square overflows."""
@@ -34,11 +30,10 @@ class Aligned:
     Attributes:
         time_s: [m] s since the recording's first state, on the chosen clock.
         received_ns: [m] when each was recorded.
-        stamp_ns: [m] of its header; 0 without.
         segment: [m] counts up after every gap.
         period_s: the median interval of the states.
         position, velocity: [m, n] rad, rad/s.
-        goals: [g, 3] as recorded, with `goal_frames` [g], and `goal_row` [m] into them.
+        goals: [g, 3] as recorded, with `goal_frames` [g], and `goal_row` [m] into them; −1: none.
         view: what policy_node's own log tells; None where the bag has none.
         commanded: [c] the states that a command answers, ascending.
         torque: [c, n] N·m, those commands.
@@ -48,7 +43,6 @@ class Aligned:
 
     time_s: Array
     received_ns: NDArray[np.int64]
-    stamp_ns: NDArray[np.int64]
     segment: NDArray[np.int32]
     period_s: float
     position: Array
@@ -61,6 +55,10 @@ class Aligned:
     torque: Array
     facts: RecordingFacts
     spool: Spool
+
+    def at(self, rows: NDArray[np.intp]) -> tuple[Array, NDArray[np.int32]]:
+        """Return the times and segments of some states."""
+        return self.time_s[rows], self.segment[rows]
 
 
 def align(recording: Recording, options: ReadingOptions) -> Aligned:
@@ -94,13 +92,13 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         torque = take_rows(spool, recording.commands.columns["effort"], answers)
     for part in blocks(len(torque)):
         torque[part][~(np.abs(torque[part]) < ABSURD)] = np.nan  # counted as not finite
-    view = node_view(recording.decisions, stamp)
+    view, goals = node_view(recording.decisions, stamp), recording.goals
     if view is not None:
-        goals, frames, goal_row = view.goals, view.frames, view.goal_row
+        positions, frames, goal_row = view.goals, view.frames, view.goal_row
         source = f"as policy_node took them, from {recording.log}"
     else:
-        goals, frames, goal_row = _goals(recording, received)
-        source = f"from {recording.goals.topic}" if recording.goals else "none were recorded"
+        positions, frames, goal_row = _goals(goals, received)
+        source = f"from {goals.topic}" if goals else "none were recorded"
     states = recording.states.facts(
         recording.joints,
         len(kept),
@@ -114,7 +112,7 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         clock=clock,
         states=states,
         commands=_command_facts(recording, len(commanded), lost, line),
-        goals=_goal_facts(recording),
+        goals=goals.facts((), len(goals.columns["received_ns"]), goals.dropped) if goals else None,
         goal_source=source,
         start_s=float(time_s[0]),
         end_s=float(time_s[-1]),
@@ -126,12 +124,11 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
     return Aligned(
         time_s=time_s,
         received_ns=received,
-        stamp_ns=stamp,
         segment=line.segment[inside],
         period_s=line.period_s,
         position=take_rows(spool, columns["position"], kept),
         velocity=take_rows(spool, columns["velocity"], kept),
-        goals=goals,
+        goals=positions,
         goal_frames=frames,
         goal_row=goal_row,
         view=view,
@@ -201,15 +198,14 @@ def _commands(
 
 
 def _goals(
-    recording: Recording, received: NDArray[np.int64]
+    goals: PoseStream | None, received: NDArray[np.int64]
 ) -> tuple[Array, tuple[str, ...], NDArray[np.int64]]:
     """Return the goals, their frames, and the row of the goal that stood for each state."""
-    if recording.goals is None:
-        return np.empty((0, 3)), (), np.full(len(received), NO_GOAL, dtype=np.int64)
-    columns = recording.goals.columns
-    frames = tuple(recording.goals.frames[int(each)] for each in columns["frame"][:, 0])
-    since = np.searchsorted(columns["received_ns"], received, side="right") - 1
-    return columns["goal"], frames, since.astype(np.int64)
+    if goals is None:
+        return np.empty((0, 3)), (), np.full(len(received), -1, dtype=np.int64)
+    frames = tuple(goals.frames[int(each)] for each in goals.columns["frame"][:, 0])
+    since = np.searchsorted(goals.columns["received_ns"], received, side="right") - 1
+    return goals.columns["goal"], frames, since.astype(np.int64)
 
 
 def _command_facts(
@@ -224,12 +220,6 @@ def _command_facts(
     period = float(np.median(np.diff(received))) * scale if len(received) > 1 else 0.0
     rate = _rate(period)
     return commands.facts(recording.joints, used, commands.dropped + lost, rate_hz=rate)
-
-
-def _goal_facts(recording: Recording) -> StreamFacts | None:
-    if (goals := recording.goals) is None:
-        return None
-    return goals.facts((), len(goals.columns["received_ns"]), goals.dropped)
 
 
 def _rate(period_s: float) -> float | None:

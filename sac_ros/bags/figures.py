@@ -85,12 +85,8 @@ def judge(evaluation: Evaluation, thresholds: Mapping[str, float]) -> tuple[Thre
 def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
     """Return the figures of every pair of models, in their order.
 
-    Returns:
-        ``same_bags`` and ``same_joints``, whether the two are about the same; ``options``, those
-        that differ, name to ``a`` and ``b`` (None where one was not given); ``unmatched_models``,
-        how many have no counterpart; ``models``, each with the labels ``a`` and ``b``,
-        ``same_file`` and ``figures``: name to ``a``, ``b`` and ``change`` (None where either
-        cannot be told).
+    ``options`` are those that change figures and differ: ``--fail-on`` only judges them. A figure
+    that cannot be told, or an option that was not given, is None.
     """
     models = []
     for old, new in zip(before.models, after.models, strict=False):
@@ -103,21 +99,15 @@ def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
         same = old.sha256 == new.sha256
         models.append({"a": old.label, "b": new.label, "same_file": same, "figures": figures})
     bags = [[bag.sha256 for bag in each.bags] for each in (before, after)]
-    joints = [each.recording.joint_names for each in (before, after)]
+    names = sorted((before.options.keys() | after.options.keys()) - {"fail_on"})
+    options = {n: {"a": before.options.get(n), "b": after.options.get(n)} for n in names}
     return {
         "same_bags": bags[0] == bags[1],
-        "same_joints": joints[0] == joints[1],
-        "options": _changed_options(before.options, after.options),
+        "same_joints": before.recording.joint_names == after.recording.joint_names,
+        "options": {n: pair for n, pair in options.items() if pair["a"] != pair["b"]},
         "unmatched_models": abs(len(before.models) - len(after.models)),
         "models": models,
     }
-
-
-def _changed_options(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that change figures and differ; ``--fail-on`` only judges them."""
-    names = sorted((before.keys() | after.keys()) - {"fail_on"})
-    pairs = {name: {"a": before.get(name), "b": after.get(name)} for name in names}
-    return {name: pair for name, pair in pairs.items() if pair["a"] != pair["b"]}
 
 
 def comparison_text(found: dict[str, Any]) -> str:

@@ -84,7 +84,7 @@ def _against_recording(
     if not len(chosen):
         return (), None, None
     rows = aligned.commanded[chosen]
-    time_s, segment = aligned.time_s[rows], aligned.segment[rows]
+    time_s, segment = aligned.at(rows)
     policy = take_rows(aligned.spool, answers.torque, rows)
     recorded = take_rows(aligned.spool, aligned.torque, chosen)
     errors = all_errors(policy, recorded, time_s, limit)
@@ -109,16 +109,14 @@ def _limits(
     spec = answers.runs.spec
     slew = JointLimits.of(spec, SafetyConfig()).slew
 
-    def of_torque(
-        torque: NDArray[np.floating], rows: NDArray[np.intp]
-    ) -> tuple[LimitFigures, ...]:
-        time_s, segment = aligned.time_s[rows], aligned.segment[rows]
-        return torque_figures(torque, time_s, segment, limit, slew, spec.joint_names)
-
-    own = of_torque(take_rows(aligned.spool, answers.torque, answers.rows), answers.rows)
-    states = state_figures(aligned.position, aligned.velocity, aligned.time_s, spec)
-    recorded = of_torque(aligned.torque, aligned.commanded) if len(aligned.commanded) else ()
-    return (*own, *states), recorded
+    joints = spec.joint_names
+    own = take_rows(aligned.spool, answers.torque, answers.rows)
+    found = torque_figures(own, *aligned.at(answers.rows), limit, slew, joints)
+    found += state_figures(aligned.position, aligned.velocity, aligned.time_s, spec)
+    if not len(aligned.commanded):
+        return found, ()
+    recorded = aligned.torque, *aligned.at(aligned.commanded)
+    return found, torque_figures(*recorded, limit, slew, joints)
 
 
 def _smoothness(
@@ -141,10 +139,9 @@ def _smoothness(
         if not len(rows):
             continue
         torques = take_rows(aligned.spool, torque, chosen)
-        grid = windows(aligned.time_s[rows], aligned.segment[rows], rate, torques)
-        figures, spectrum = smoothness_figures(name, (each for (each,) in grid), rate, limit)
+        grid = windows(*aligned.at(rows), rate, torques)
+        figures, hz, power = smoothness_figures(name, (each for (each,) in grid), rate, limit)
         found.append(figures)
         if name != "published":
-            series["spectrum_hz"] = spectrum.frequency_hz
-            series[f"spectrum_{name}"] = spectrum.power
+            series["spectrum_hz"], series[f"spectrum_{name}"] = hz, power
     return tuple(found)

@@ -13,8 +13,7 @@ from typing import Any
 
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.decisions import read_decision
-from sac_ros.bags.discovery import AskedTopics, TopicFinder
-from sac_ros.bags.joints import bag_joints
+from sac_ros.bags.discovery import AskedTopics, TopicFinder, bag_joints
 from sac_ros.bags.reader import Message, StoredTopic
 from sac_ros.bags.reader.bag import Bag, merged
 from sac_ros.bags.result import BagFacts
@@ -105,12 +104,17 @@ def read_recording(
         log = found.decisions()
         names = _names_in(bags, states)
         joints = bag_joints(joint_names, names, options.mapping, states.name)
+        torques: JointStream | NumberStream | None = None
+        if commands and commands.type == JOINT_STATE:
+            torques = JointStream(commands, spool, joints, ("effort",))
+        elif commands:
+            torques = NumberStream(commands, spool, joints, options.command_joints)
         recording = Recording(
             bags=(),
             joint_names=joint_names,
             joints=joints,
             states=JointStream(states, spool, joints, ("position", "velocity")),
-            commands=_command_stream(commands, joints, options, spool),
+            commands=torques,
             goals=PoseStream(goals, spool) if goals else None,
             log=log.name if log else "",
             decisions=[],
@@ -159,16 +163,6 @@ def _names_in(bags: Sequence[Bag], topic: StoredTopic) -> list[str]:
     if not names and problem:
         raise BagError(f"{topic.name} must have messages of type {topic.type}; one is {problem}")
     return list(names)
-
-
-def _command_stream(
-    topic: StoredTopic | None, joints: Sequence[str], options: ReadingOptions, spool: Spool
-) -> JointStream | NumberStream | None:
-    if topic is None:
-        return None
-    if topic.type == JOINT_STATE:
-        return JointStream(topic, spool, joints, ("effort",))
-    return NumberStream(topic, spool, joints, options.command_joints)
 
 
 def _read(bags: Sequence[Bag], recording: Recording, progress: Progress) -> None:

@@ -13,11 +13,10 @@ from typing import Any
 
 from sac_ros.bags.clock import CLOCKS
 from sac_ros.bags.columns import Spool
-from sac_ros.bags.discovery import AskedTopics
+from sac_ros.bags.discovery import AskedTopics, parse_mapping
 from sac_ros.bags.evaluation import EvaluationOptions, evaluate_bags
 from sac_ros.bags.figures import FIGURES, compare, comparison_text, parse_thresholds
 from sac_ros.bags.files import load_summary, save_series, save_summary, summary_text
-from sac_ros.bags.joints import parse_mapping
 from sac_ros.bags.recording import Progress, ReadingOptions
 from sac_ros.bags.result import Evaluation
 from sac_ros.bags.text_report import text_report

@@ -42,14 +42,6 @@ class SmoothnessFigures:
     sparc: Annotated[PerJoint, "[n] spectral arc length of the torque rate; nearer 0 is smoother."]
 
 
-@dataclass(frozen=True)
-class Spectrum:
-    """Power density [f, n] in (N·m)²/Hz at the frequencies [f] in Hz."""
-
-    frequency_hz: Array
-    power: Array
-
-
 def windows(
     time_s: Array,
     segment: NDArray[np.int32],
@@ -76,10 +68,11 @@ def windows(
 
 def smoothness_figures(
     name: str, torques: Iterable[Array], rate_hz: float, limit: Array
-) -> tuple[SmoothnessFigures, Spectrum]:
-    """Return the figures of a torque: `windows` [w, n] N·m on a grid of so many Hz.
+) -> tuple[SmoothnessFigures, Array, Array]:
+    """Return the figures, frequencies [f] in Hz, and the power density [f, n] in (N·m)²/Hz there.
 
-    ``limit`` is [n] N·m; for ``name`` see `SmoothnessFigures`.
+    ``torques`` are `windows` [w, n] N·m on a grid of so many Hz; ``limit`` is [n] N·m; for
+    ``name`` see `SmoothnessFigures`.
     """
     torques = list(torques)
     nothing = np.empty((0, len(limit)))
@@ -105,7 +98,7 @@ def smoothness_figures(
         power_above_10hz=_where(moves & (total > 0.0), fast, total),
         sparc=_where(moves & bool(long), arc, np.ones(len(limit))),
     )
-    return figures, Spectrum(frequency, power)
+    return figures, frequency, power
 
 
 def _mean(parts: Iterable[Array], total: Array) -> Array:

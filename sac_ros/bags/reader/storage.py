@@ -17,8 +17,6 @@ from sac_ros.bags.reader import Message, StoredTopic, zstd
 from sac_ros.bags.reader.mcap_scan import McapScan
 from sac_ros.utils.errors import BagError
 
-_ENCODING = "serialization_format"  # which ROS 1 does not have
-
 BATCH = 4096
 """Messages that are read at a time."""
 
@@ -50,7 +48,7 @@ class StorageFile:
         if sent and kind != "mcap":
             raise BagError(f"bag {path}: --time sent needs mcap; {kind} has no times of sending")
         if sent:
-            self._take_scan(McapScan(path))
+            self._use(McapScan(path))
         else:
             self._open()
 
@@ -116,9 +114,9 @@ class StorageFile:
             self.warnings.append(
                 f"{self._path.name} was read record by record: {_one_line(error)}"
             )
-        self._take_scan(scan)
+        self._use(scan)
 
-    def _take_scan(self, scan: McapScan) -> None:
+    def _use(self, scan: McapScan) -> None:
         self._scan, self.topics, self.span_ns = scan, scan.topics, scan.span_ns
 
     def _read(self, topics: Collection[str]) -> Iterator[Message]:
