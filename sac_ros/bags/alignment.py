@@ -19,8 +19,7 @@ from sac_ros.bags.result import RecordingFacts, StreamFacts
 from sac_ros.bags.streams import JointStream, PoseStream
 from sac_ros.utils.errors import BagError
 
-ABSURD = 1e9
-"""No angle, speed or torque is as large: what is was made by damage, and its square overflows."""
+_ABSURD = 1e9  # no angle, speed or torque is as large; damage is, and its square overflows
 
 
 @dataclass
@@ -91,7 +90,7 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
     if recording.commands is not None:
         torque = take_rows(spool, recording.commands.columns["effort"], answers)
     for part in blocks(len(torque)):
-        torque[part][~(np.abs(torque[part]) < ABSURD)] = np.nan  # counted as not finite
+        torque[part][~(np.abs(torque[part]) < _ABSURD)] = np.nan  # counted as not finite
     view, goals = node_view(recording.decisions, stamp), recording.goals
     if view is not None:
         positions, frames, goal_row = view.goals, view.frames, view.goal_row
@@ -152,8 +151,8 @@ def _usable(
     for part in blocks(len(chosen)):
         rows = line.kept[chosen[part]]
         for name in ("position", "velocity"):
-            finite[part] &= finite_rows(columns[name][rows], ABSURD)
-    dropped[f"not finite, or {ABSURD:g} and more"] += int((~finite).sum())
+            finite[part] &= finite_rows(columns[name][rows], _ABSURD)
+    dropped[f"not finite, or {_ABSURD:g} and more"] += int((~finite).sum())
     return chosen[finite]
 
 

@@ -18,9 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[np.float64]
 
-BLOCK = 2**13
-"""Rows that are handled at a time: seven doubles of each fit into a processor's cache."""
-
+_BLOCK = 2**13  # rows handled at a time: seven doubles of each fit into a processor's cache
 _IN_MEMORY = 2**26  # bytes of an array that is not worth a file
 
 
@@ -85,7 +83,7 @@ class Column:
         self._held = 0
 
 
-def blocks(rows: int, size: int = BLOCK) -> Iterator[slice]:
+def blocks(rows: int, size: int = _BLOCK) -> Iterator[slice]:
     """Yield slices that cover so many rows."""
     for start in range(0, rows, size):
         yield slice(start, min(start + size, rows))

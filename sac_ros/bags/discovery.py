@@ -74,9 +74,8 @@ class TopicFinder:
 
     def goals(self) -> StoredTopic | None:
         """Return the goals: those named ``goal_pose``, or the only poses; None without."""
-        return self._one(
-            "goal", "goals", (POSE,), self._of_type(POSE, "goal_pose"), self._of_type(POSE)
-        )
+        poses = self._of_type(POSE)
+        return self._one("goal", "goals", (POSE,), self._of_type(POSE, "goal_pose"), poses)
 
     def decisions(self) -> StoredTopic | None:
         """Return policy_node's own log; None where there is none, or several."""
@@ -91,7 +90,7 @@ class TopicFinder:
         return [each for each in used if _last(each) == name] if name else used
 
     def _one(
-        self, role: str, what: str, types: tuple[str, ...], *candidates: list[StoredTopic]
+        self, role: str, what: str, types: Sequence[str], *candidates: list[StoredTopic]
     ) -> StoredTopic | None:
         """Return the topic that was asked for, or the only one of the first that there are."""
         asked, option = getattr(self._asked, f"{role}s"), self._asked.option.format(role)

@@ -49,17 +49,9 @@ def evaluate_bags(
     spool: Spool,
     progress: Progress = lambda _done, _all: None,
 ) -> tuple[Evaluation, dict[str, NDArray[Any]]]:
-    """Evaluate policies on recordings.
+    """Evaluate policies for the same joints on bags, which are joined into one recording.
 
-    Args:
-        bags: one or more; several are joined into one recording.
-        policies: one or more, for the same joints.
-        options: see there.
-        spool: where large arrays go.
-        progress: is told how far the reading is.
-
-    Returns:
-        The figures, and the arrays of `sac_ros.bags.files`.
+    Returns the figures, and the arrays of `sac_ros.bags.files`; large ones are in the spool.
 
     Raises:
         BagError: a bag cannot be used, or the policies do not drive the same joints.
@@ -80,17 +72,15 @@ def evaluate_bags(
     models: list[ModelResult] = []
     warnings = _warnings(recording, aligned)
     for i, (policy, label) in enumerate(zip(policies, _labels(policies), strict=True)):
-        if goal is not None and len(goal) != len(policy.spec.goal.fields):
-            raise BagError(
-                f"policy file {policy.path} needs a goal of {', '.join(policy.spec.goal.fields)}; "
-                f"got {len(goal)} values"
-            )
+        fields = policy.spec.goal.fields
+        if goal is not None and len(goal) != len(fields):
+            needs = f"needs a goal of {', '.join(fields)}; got {len(goal)} values"
+            raise BagError(f"policy file {policy.path} {needs}")
         answers = answer(policy, aligned, goal)
         if not answers.answered.any():
             raise BagError(_nothing_to_evaluate(policy, aligned, answers))
-        warnings += [
-            f"{label}: {n} goals refused: {why}" for why, n in answers.refused_goals.items()
-        ]
+        refused = answers.refused_goals.items()
+        warnings += [f"{label}: {n} goals refused: {why}" for why, n in refused]
         if answers.unknown:
             warnings.append(
                 f"{label}: {answers.unknown} states left out: what the policy did just before was "

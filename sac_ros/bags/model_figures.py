@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,17 +35,10 @@ def model_result(
     """Return the figures of one policy, and its series without the model's number."""
     spec = answers.runs.spec
     limit = np.array(spec.torque_limit)
-    reviewed = review(
-        answers.torque,
-        answers.gravity,
-        answers.answered,
-        aligned.position,
-        aligned.velocity,
-        aligned.time_s,
-        (aligned.received_ns - aligned.received_ns[0]) * 1e-9,
-        spec,
-        aligned.spool,
-    )
+    arrival_s = (aligned.received_ns - aligned.received_ns[0]) * 1e-9
+    asked = answers.torque, answers.gravity, answers.answered
+    states = aligned.position, aligned.velocity, aligned.time_s, arrival_s
+    reviewed = review(*asked, *states, spec=spec, spool=aligned.spool)
     series: Series = {"policy_torque": answers.torque, "published_torque": reviewed.published}
     errors, lag, divergence = _against_recording(aligned, answers, limit, series)
     limits, recorded_limits = _limits(aligned, answers, limit)
@@ -93,12 +87,9 @@ def _against_recording(
     if len(rows) < 2:
         return errors, None, divergence
     rate = 1.0 / float(np.median(np.diff(time_s)))
-    lag, series["lag_s"], series["lag_correlation"] = lag_figures(
-        lambda: windows(time_s, segment, rate, recorded, policy),
-        rate,
-        limit,
-        errors[0].overall.rmse_share,
-    )
+    pairs = partial(windows, time_s, segment, rate, recorded, policy)
+    lag, *curves = lag_figures(pairs, rate, limit, errors[0].overall.rmse_share)
+    series["lag_s"], series["lag_correlation"] = curves
     return errors, lag, divergence
 
 

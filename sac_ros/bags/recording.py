@@ -83,12 +83,8 @@ def read_recording(
 ) -> Recording:
     """Read everything that an evaluation needs, once through, in bounded memory.
 
-    Args:
-        paths: the bags; states and commands may be in different ones.
-        joint_names: [n] the policy's.
-        options: see there.
-        spool: where large arrays go.
-        progress: is told how far it is.
+    States and commands may be in different bags; ``joint_names`` [n] are the policy's. Large
+    arrays go to the spool.
 
     Raises:
         BagError: a bag is refused, a topic cannot be found, or joints do not fit.

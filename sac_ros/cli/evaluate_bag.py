@@ -186,14 +186,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="BAG,...",
         help="the joints in a command without names, in its order (default: the policy's)",
     )
-    add("--state-topic", default="", metavar="TOPIC", help="default: joint_states")
-    add(
-        "--command-topic",
-        default="",
-        metavar="TOPIC",
-        help="the recorded torques: an array of numbers, or the effort of joint states",
-    )
-    add("--goal-topic", default="", metavar="TOPIC", help="default: goal_pose")
+    for role, what in (
+        ("state", "default: joint_states"),
+        ("command", "the recorded torques: an array of numbers, or the effort of joint states"),
+        ("goal", "default: goal_pose"),
+    ):
+        add(f"--{role}-topic", default="", metavar="TOPIC", help=what)
     add("--goal", type=_numbers, metavar="X,Y,Z", help="one goal for all states, instead")
     add(
         "--time",

@@ -14,9 +14,7 @@ from sac_ros.bags.columns import Array
 
 Pairs = Callable[[], Iterable[tuple[Array, ...]]]
 
-WINDOW_S = 0.5
-"""The search goes so far to either side; what is later is no lag but another motion."""
-
+_WINDOW_S = 0.5  # searched to either side; what is later is no lag but another motion
 _MOVES = 1e-20
 
 
@@ -45,7 +43,7 @@ def lag_figures(
     ``pairs``, called thrice, gives windows (recorded, policy), each [w, n] N·m on a grid of
     ``rate_hz``; ``limit`` is [n] N·m. For ``rmse_share`` see `LagFigures`.
     """
-    n, reach = len(limit), max(round(WINDOW_S * rate_hz), 1)
+    n, reach = len(limit), max(round(_WINDOW_S * rate_hz), 1)
     lags = np.arange(-reach, reach + 1)
     count, totals = 0, np.zeros((2, n))
     for recorded, policy in pairs():

@@ -42,12 +42,5 @@ def measure_latency(
         seconds.append(time.perf_counter() - start)
     rest = np.array(seconds[1:])
     p50, p95, p99 = (float(value) for value in np.percentile(rest, (50, 95, 99)))
-    return LatencyFigures(
-        calls=len(seconds),
-        first_s=seconds[0],
-        p50_s=p50,
-        p95_s=p95,
-        p99_s=p99,
-        max_s=float(rest.max()),
-        period_share_p99=p99 * control_rate_hz,
-    )
+    most = float(rest.max())
+    return LatencyFigures(len(seconds), seconds[0], p50, p95, p99, most, p99 * control_rate_hz)

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from sac_ros.bags.columns import Array, blocks
 from sac_ros.policy.spec import PolicySpec
 
-ROUNDING = 1e-5
-"""Share of a limit that float32 may add to a saturated torque."""
+_ROUNDING = 1e-5  # share of a limit that float32 may add to a saturated torque
 
 
 @dataclass(frozen=True)
@@ -94,10 +93,10 @@ def _over(
     """Judge shares [k, n] of a limit, 1 at the limit."""
     any_over = np.zeros(len(time_s), dtype=bool)
     by_joint = np.zeros(len(joints), dtype=np.int64)
-    worst, row, joint = 1.0 + ROUNDING, -1, -1
+    worst, row, joint = 1.0 + _ROUNDING, -1, -1
     for part in blocks(len(time_s)):
         values = np.nan_to_num(share(part), nan=0.0, posinf=np.inf)
-        over = values > 1.0 + ROUNDING
+        over = values > 1.0 + _ROUNDING
         if not over.any():
             continue
         any_over[part] = over.any(axis=1)

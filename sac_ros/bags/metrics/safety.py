@@ -117,7 +117,18 @@ def review(
         for kind in _KINDS
         if acts[kind].any()
     )
-    faults = _faults(over, broken, time_s, arrival_s, spec.control_rate_hz, config)
+    starts, ends = runs(over)
+    rows = {
+        Fault.WATCHDOG: np.flatnonzero(np.diff(arrival_s) > config.watchdog_s) + 1,
+        Fault.SLOW_STATES: _slow(arrival_s, spec.control_rate_hz, config.watchdog_s),
+        Fault.OVER_SPEED: starts[time_s[ends] - time_s[starts] >= config.over_speed_s],
+        Fault.POLICY_OUTPUT: runs(broken)[0],
+    }
+    faults = tuple(
+        FaultFigures(kind.value, len(each), tuple(time_s[each[:_TOLD]].tolist()))
+        for kind, each in rows.items()
+        if len(each)
+    )
     return SafetyReview(published, interventions, faults)
 
 
@@ -126,9 +137,7 @@ def limit_slew(wanted: Array, last: Array, step: Array) -> tuple[Array, NDArray[
 
     y_i = clip(w_i, y_{i−1} − s_i, y_{i−1} + s_i). Between two torques that differ by no more than
     a step nothing is to be done, so only the ramps are walked through.
-
-    Returns:
-        The torques, and where they differ from those wanted.
+    Returns the torques, and where they differ from those wanted.
     """
     final = wanted.copy()
     before = np.vstack([last[np.newaxis], wanted[:-1]])
@@ -176,31 +185,6 @@ def _guarded(
         Intervention.VELOCITY_LIMIT: braked != faded,
         Intervention.CLAMP: clamps | (final != whole),
     }
-
-
-def _faults(
-    over: NDArray[np.bool_],
-    broken: NDArray[np.bool_],
-    time_s: Array,
-    arrival_s: Array,
-    control_rate_hz: float,
-    config: SafetyConfig,
-) -> tuple[FaultFigures, ...]:
-    """Return the faults of states [m] over a velocity limit, and without a finite torque."""
-    starts, ends = runs(over)
-    persistent = starts[time_s[ends] - time_s[starts] >= config.over_speed_s]
-    late = np.flatnonzero(np.diff(arrival_s) > config.watchdog_s)
-    found = {
-        Fault.WATCHDOG: time_s[late + 1],
-        Fault.SLOW_STATES: time_s[_slow(arrival_s, control_rate_hz, config.watchdog_s)],
-        Fault.OVER_SPEED: time_s[persistent],
-        Fault.POLICY_OUTPUT: time_s[runs(broken)[0]],
-    }
-    return tuple(
-        FaultFigures(kind.value, len(times), tuple(times[:_TOLD].tolist()))
-        for kind, times in found.items()
-        if len(times)
-    )
 
 
 def _slow(arrival_s: Array, control_rate_hz: float, watchdog_s: float) -> NDArray[np.intp]:

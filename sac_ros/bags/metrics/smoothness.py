@@ -17,9 +17,7 @@ from sac_ros.bags.columns import Array
 
 PerJoint = tuple[float | None, ...]
 
-FAST_HZ = 10.0
-"""An arm does not follow torques faster than this; what is above is chatter."""
-
+_FAST_HZ = 10.0  # an arm does not follow faster torques; what is above is chatter
 _WINDOW = 2**14  # rows of a grid that are handled at a time
 _SPECTRUM = 256  # rows of one spectrum (Welch 1967), half of them overlapping
 _SHORTEST = 32  # rows below which a window has no spectrum
@@ -86,7 +84,7 @@ def smoothness_figures(
     spread = np.ptp(np.concatenate(torques), axis=0) if len(steps) else np.zeros(len(limit))
     moves = spread > _MOVES
     total = power[1:].sum(axis=0)
-    fast = power[frequency > FAST_HZ * (1 + 1e-9)].sum(axis=0)
+    fast = power[frequency > _FAST_HZ * (1 + 1e-9)].sum(axis=0)
     jerk = rate_hz**2 * _rms(bends, axis=0)
     figures = SmoothnessFigures(
         name=name,

@@ -17,6 +17,8 @@ from sac_ros.bags.reader import Message, StoredTopic, zstd
 from sac_ros.bags.reader.mcap_scan import McapScan
 from sac_ros.utils.errors import BagError
 
+_types = cache(get_typestore)
+
 BATCH = 4096
 """Messages that are read at a time."""
 
@@ -123,7 +125,8 @@ class StorageFile:
         connections = [each for each in self._reader.connections if each.topic in topics]
         if not connections:
             return  # to the library, none would be all
-        convert = _ros_types().ros1_to_cdr if self._kind == "ros1" else None
+        # To ROS 2's types, without what only ROS 1 headers have.
+        convert = _types(Stores.LATEST).ros1_to_cdr if self._kind == "ros1" else None
         for connection, time_ns, data in self._reader.messages(connections=connections):
             if convert:
                 data = bytes(convert(data, connection.msgtype))  # noqa: PLW2901
@@ -139,12 +142,6 @@ class StorageFile:
         yield from scan.messages(topics)
         if scan.damage and scan is not self._scan:  # of that one `_salvage` has told already
             raise BagError(scan.damage)
-
-
-@cache
-def _ros_types() -> Any:
-    """Return ROS 2's types: the conversion leaves out what only ROS 1 headers have."""
-    return get_typestore(Stores.LATEST)
 
 
 def _one_line(error: BaseException) -> str:

@@ -22,8 +22,7 @@ from sac_ros.bags.result import Evaluation, ModelResult
 Array = NDArray[Any]
 Series = dict[str, Array]
 
-INK, GREY = "#1e293b", "#94a3b8"
-RECORDED = GREY
+INK, GREY = "#1e293b", "#94a3b8"  # grey is what was recorded
 WRONG = "#dc2626"  # for what is wrong, and nothing else
 MODELS = ("#2563eb", "#ea8c0c", "#059669", "#9333ea", "#0891b2", "#a16207")
 # Each policy has its own dashes too, and each baseline its own hatching: on a grey print, and to
@@ -49,17 +48,15 @@ def torques(evaluation: Evaluation, series: Series) -> str:
     """Recorded and policy torque of each joint; red where a limit of torque is exceeded."""
     joints = evaluation.recording.joint_names
     figure, rows = _rows(joints, "N·m")
-    time, segment = series["time_s"], series["segment"]
-    period = _period(evaluation)
     for joint, axes in enumerate(rows):
         if "recorded_torque" in series:
-            line = thin(time, series["recorded_torque"][:, joint], segment)
-            axes.plot(*line, color=RECORDED, linewidth=3.0, label="recorded")
+            recorded = series["recorded_torque"][:, joint]
+            _line(axes, series, recorded, color=GREY, linewidth=3.0, label="recorded")
         for i, model in enumerate(evaluation.models):
             values = series[f"policy_torque_{i}"][:, joint]
-            axes.plot(*thin(time, values, segment), **_style(i), label=model.label)
+            _line(axes, series, values, **_style(i), label=model.label)
         _limits(axes, evaluation.models, joint)
-        _mark(axes, time, _beyond(evaluation, series, joint), period)
+        _mark(axes, evaluation, series, _beyond(evaluation, series, joint))
     return _svg(figure, rows[0])
 
 
@@ -67,13 +64,12 @@ def errors(evaluation: Evaluation, series: Series) -> str:
     """Each joint's error as a share of its limit over time, and where a policy diverges."""
     joints = evaluation.recording.joint_names
     figure, rows = _rows(joints, "% of limit")
-    time, segment, recorded = series["time_s"], series["segment"], series["recorded_torque"]
     for joint, axes in enumerate(rows):
         axes.axhline(0.0, color=GREY, linewidth=0.6)
         for i, model in enumerate(evaluation.models):
-            error = np.subtract(series[f"policy_torque_{i}"][:, joint], recorded[:, joint])
+            error = series[f"policy_torque_{i}"][:, joint] - series["recorded_torque"][:, joint]
             share = 100.0 * error / model.torque_limit[joint]
-            axes.plot(*thin(time, share, segment), **_style(i), label=model.label)
+            _line(axes, series, share, **_style(i), label=model.label)
             if model.divergence is not None and model.divergence.joint == joints[joint]:
                 at, coordinates = model.divergence.first_s or 0.0, ("data", "axes fraction")
                 axes.axvline(at, color=WRONG, linewidth=1.2, linestyle=":")
@@ -101,17 +97,16 @@ def states(evaluation: Evaluation, series: Series) -> str:
     joints = evaluation.recording.joint_names
     figure, rows = _rows(joints, "% of range")
     limits = {each.kind: each.limit for each in evaluation.models[0].limits}
-    time, segment, period = series["time_s"], series["segment"], _period(evaluation)
     for joint, axes in enumerate(rows):
         low, high = limits["position"][joint]
         position = 200.0 * (series["position"][:, joint] - low) / (high - low) - 100.0
         velocity = 100.0 * series["velocity"][:, joint] / limits["velocity"][joint]
-        line = thin(time, position, segment)
-        axes.plot(*line, color="#93c5fd", linewidth=2.6, label="position")
-        axes.plot(*thin(time, velocity, segment), color=INK, linewidth=0.8, label="velocity")
+        _line(axes, series, position, color="#93c5fd", linewidth=2.6, label="position")
+        _line(axes, series, velocity, color=INK, linewidth=0.8, label="velocity")
         for sign in (-100.0, 100.0):
             axes.axhline(sign, color=WRONG, linewidth=0.8, linestyle="--")
-        _mark(axes, time, (np.abs(position) > 100.0) | (np.abs(velocity) > 100.0), period)
+        beyond = (np.abs(position) > 100.0) | (np.abs(velocity) > 100.0)
+        _mark(axes, evaluation, series, beyond)
     return _svg(figure, rows[0])
 
 
@@ -177,7 +172,7 @@ def spectra(evaluation: Evaluation, series: Series) -> str:
         if joint >= len(joints):
             axes.set_visible(False)
             continue
-        lines = [("spectrum_recorded", {"color": RECORDED, "linewidth": 3.0}, "recorded")]
+        lines = [("spectrum_recorded", {"color": GREY, "linewidth": 3.0}, "recorded")]
         for i, model in enumerate(evaluation.models):
             lines.append((f"spectrum_policy_{i}", _style(i), model.label))
         for name, style, label in lines:
@@ -197,9 +192,8 @@ def spectra(evaluation: Evaluation, series: Series) -> str:
 # ---- helpers -----------------------------------------------------------------------------------
 
 
-def _period(evaluation: Evaluation) -> float:
-    rate = evaluation.recording.states.rate_hz
-    return 1.0 / rate if rate else 0.0
+def _line(axes: Axes, series: Series, values: Array, **look: Any) -> None:
+    axes.plot(*thin(series["time_s"], values, series["segment"]), **look)
 
 
 def _beyond(evaluation: Evaluation, series: Series, joint: int) -> Array:
@@ -233,10 +227,11 @@ def _limits(axes: Axes, models: Sequence[ModelResult], joint: int) -> None:
     _note(axes, words, (1.0, 1.0), "axes fraction", (0, 2), **look)
 
 
-def _mark(axes: Axes, time: Array, beyond: Array, period: float) -> None:
+def _mark(axes: Axes, evaluation: Evaluation, series: Series, beyond: Array) -> None:
     """Shade where something is beyond a limit, at least a hair wide."""
+    time, rate = series["time_s"], evaluation.recording.states.rate_hz
     hair = 0.001 * float(time[-1] - time[0]) if len(time) else 0.0
-    for start, length in spans(time, beyond, max(period, hair)):
+    for start, length in spans(time, beyond, max(1.0 / rate if rate else 0.0, hair)):
         axes.axvspan(start, start + length, color=WRONG, alpha=0.35, linewidth=0)
 
 

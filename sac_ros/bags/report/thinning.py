@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.metrics.limits import runs
 
-BINS = 900
-"""More than a plot of the page has pixels across."""
-
+_BINS = 900  # more than a plot of the page has pixels across
 _GAP = 3.0  # usual intervals: what counts as a gap everywhere in an evaluation
 
 Array = NDArray[Any]
 
 
-def thin(time: Array, values: Array, segment: Array, bins: int = BINS) -> tuple[Array, Array]:
+def thin(time: Array, values: Array, segment: Array, bins: int = _BINS) -> tuple[Array, Array]:
     """Return a line through the smallest and the largest value of each bin.
 
     A peak of one sample stays at its full height and time, as it does not in a mean or in every
