@@ -92,20 +92,16 @@ class _Cursor:
         self.at = 4
         self.fixed: list[tuple[int, int]] = [(0, 2)]
 
-    def align(self, size: int) -> None:
-        self.at = 4 + -(-(self.at - 4) // size) * size  # CDR aligns from behind its own header
-
-    def skip(self, count: int) -> int:
-        """Step over so many bytes and return where they begin."""
-        start = self.at
-        self.at += count
+    def skip(self, count: int, size: int = 1) -> int:
+        """Step over so many bytes, aligned to a size, and return where they begin."""
+        start = 4 + -(-(self.at - 4) // size) * size  # CDR aligns from behind its own header
+        self.at = start + count
         if self.at > len(self._raw):
             raise CdrError(f"its {len(self._raw)} bytes end within a field")
         return start
 
     def count(self) -> int:
-        self.align(4)
-        start = self.skip(4)
+        start = self.skip(4, 4)
         self.fixed.append((start, self.at))
         number: int = struct.unpack_from(f"{self.order}I", self._raw, start)[0]
         return number
@@ -120,13 +116,7 @@ class _Cursor:
 
     def doubles(self) -> tuple[int, int]:
         count = self.count()
-        if count:
-            self.align(8)
-        return self.skip(8 * count), count
-
-    def stamp(self) -> int:
-        self.align(4)
-        return self.skip(8)
+        return self.skip(8 * count, 8 if count else 1), count
 
     def layout(self, **found: Any) -> Layout:
         ranges = _joined(self.fixed)
@@ -149,7 +139,7 @@ def read_layout(raw: bytes, kind: str) -> Layout:
     """
     cursor = _Cursor(raw)
     if kind == JOINT_STATE:
-        stamp, frame = cursor.stamp(), cursor.text()
+        stamp, frame = cursor.skip(8, 4), cursor.text()
         names = tuple(cursor.text() for _ in range(_sane(cursor.count(), raw)))
         arrays = {name: cursor.doubles() for name in ("position", "velocity", "effort")}
         return cursor.layout(stamp=stamp, names=names, arrays=arrays, texts={"frame_id": frame})
@@ -161,9 +151,8 @@ def read_layout(raw: bytes, kind: str) -> Layout:
         cursor.count()  # data_offset
         return cursor.layout(arrays={"data": cursor.doubles()})
     if kind == POSE:
-        stamp, frame = cursor.stamp(), cursor.text()
-        cursor.align(8)
-        arrays = {"pose": (cursor.skip(56), 7)}
+        stamp, frame = cursor.skip(8, 4), cursor.text()
+        arrays = {"pose": (cursor.skip(56, 8), 7)}
         return cursor.layout(stamp=stamp, arrays=arrays, texts={"frame_id": frame})
     if kind == TEXT:
         return cursor.layout(texts={"data": cursor.text()})

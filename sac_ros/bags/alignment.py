@@ -98,20 +98,13 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
     else:
         positions, frames, goal_row = _goals(goals, received)
         source = f"from {goals.topic}" if goals else "none were recorded"
-    states = recording.states.facts(
-        recording.joints,
-        len(kept),
-        dropped,
-        rate_hz=_rate(line.period_s),
-        gaps=line.gaps,
-        longest_gap_s=line.longest_gap_s,
-    )
+    about = line.period_s, line.gaps, line.longest_gap_s
     facts = RecordingFacts(
         joint_names=names,
         clock=clock,
-        states=states,
+        states=recording.states.facts(len(kept), dropped, *about),
         commands=_command_facts(recording, len(commanded), lost, line),
-        goals=goals.facts((), len(goals.columns["received_ns"]), goals.dropped) if goals else None,
+        goals=goals.facts(len(goals.columns["goal"]), goals.dropped, 0.0) if goals else None,
         goal_source=source,
         start_s=float(time_s[0]),
         end_s=float(time_s[-1]),
@@ -217,12 +210,7 @@ def _command_facts(
     span = float(states[-1] - states[0])
     scale = float(line.time_s[-1]) / span if span > 0.0 else 1e-9
     period = float(np.median(np.diff(received))) * scale if len(received) > 1 else 0.0
-    rate = _rate(period)
-    return commands.facts(recording.joints, used, commands.dropped + lost, rate_hz=rate)
-
-
-def _rate(period_s: float) -> float | None:
-    return 1.0 / period_s if period_s > 0.0 else None
+    return commands.facts(used, commands.dropped + lost, period)
 
 
 def _varies(column: Array) -> NDArray[np.bool_]:

@@ -25,8 +25,7 @@ class Answers:
 
     Attributes:
         torque: [m, n] float32 N·m; NaN where it has no goal.
-        gravity: [m, n] float32 N·m, the g(q) by which the node holds the arm up; None where the
-            robot does.
+        gravity: [m, n] float32 N·m, the g(q) that the node adds; None where the robot does.
         goal: [m, k] float32 the goal that it follows; NaN without.
         rows: [d] the states for which it was run; others hold the torque before them.
         answered: [m] whether the policy has a torque.

@@ -54,7 +54,6 @@ class Recording:
     Attributes:
         bags: the facts of each.
         joint_names: [n] the policy's.
-        joints: [n] the bag's names of them.
         states: position, velocity and effort.
         commands: effort; None where there are none.
         goals: None where there are none.
@@ -65,7 +64,6 @@ class Recording:
 
     bags: tuple[BagFacts, ...]
     joint_names: tuple[str, ...]
-    joints: tuple[str, ...]
     states: JointStream
     commands: JointStream | NumberStream | None
     goals: PoseStream | None
@@ -108,7 +106,6 @@ def read_recording(
         recording = Recording(
             bags=(),
             joint_names=joint_names,
-            joints=joints,
             states=JointStream(states, spool, joints, ("position", "velocity")),
             commands=torques,
             goals=PoseStream(goals, spool) if goals else None,

@@ -27,6 +27,7 @@ class Stream(ABC):
 
     Attributes:
         topic, kind: its name and type.
+        joints: [n] the bag's names of what it reads.
         columns: of all usable messages, by time of recording, once it is finished:
             ``received_ns``, ``sent_ns`` and ``stamp_ns`` [m], and the values of its messages.
         read: messages that came.
@@ -38,6 +39,7 @@ class Stream(ABC):
     def __init__(self, topic: StoredTopic, spool: Spool, widths: Mapping[str, int]) -> None:
         self.topic = topic.name
         self.kind = topic.type
+        self.joints: tuple[str, ...] = ()
         self.columns: dict[str, NDArray[Any]] = {}
         self.read = 0
         self.dropped: Counter[str] = Counter()
@@ -52,41 +54,9 @@ class Stream(ABC):
 
     def add(self, messages: list[Message]) -> None:
         """Take messages of this topic."""
-        if messages:
-            _, received, sent, raw = zip(*messages, strict=True)
-            self._take(raw, {"received_ns": _as_ns(received), "sent_ns": _as_ns(sent)})
-
-    def finish(self) -> None:
-        """Fill `columns`."""
-        self.columns = {name: column.array() for name, column in self._columns.items()}
-        times = self.columns["received_ns"]
-        if np.any(times[1:] < times[:-1]):  # bags that overlap
-            order = np.argsort(times, kind="stable")
-            self.columns = {name: column[order] for name, column in self.columns.items()}
-
-    def facts(
-        self, joints: tuple[str, ...], used: int, dropped: Counter[str], **about: Any
-    ) -> StreamFacts:
-        """Return the facts of the stream; ``about`` are the rate and the gaps, where known."""
-        return StreamFacts(
-            topic=self.topic,
-            type=self.kind,
-            joints=joints,
-            read=self.read,
-            used=used,
-            dropped=dict(sorted((+dropped).items())),
-            **{"rate_hz": None, "gaps": 0, "longest_gap_s": 0.0, **about},
-        )
-
-    @abstractmethod
-    def _refusal(self, layout: Layout) -> str:
-        """Say why messages of this shape cannot be used; empty when they can."""
-
-    @abstractmethod
-    def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:
-        """Return the columns of messages of one shape."""
-
-    def _take(self, raws: Sequence[bytes], times: dict[str, NDArray[np.int64]]) -> None:
+        if not messages:
+            return
+        _, received, sent, raws = zip(*messages, strict=True)
         count = len(raws)
         self.read += count
         keep = np.zeros(count, dtype=bool)
@@ -107,9 +77,39 @@ class Stream(ABC):
                 stamps[rows[part]] = layout.stamps_ns(chosen)
                 for name, column in self._values(layout, chosen).items():
                     values[name][rows[part]] = column
-        columns: dict[str, NDArray[Any]] = {**times, "stamp_ns": stamps, **values}
+        times = {"received_ns": _as_ns(received), "sent_ns": _as_ns(sent), "stamp_ns": stamps}
+        columns: dict[str, NDArray[Any]] = {**times, **values}
         for name, column in columns.items():
             self._columns[name].append(column[keep])
+
+    def finish(self) -> None:
+        """Fill `columns`."""
+        self.columns = {name: column.array() for name, column in self._columns.items()}
+        times = self.columns["received_ns"]
+        if np.any(times[1:] < times[:-1]):  # bags that overlap
+            order = np.argsort(times, kind="stable")
+            self.columns = {name: column[order] for name, column in self.columns.items()}
+
+    def facts(
+        self,
+        used: int,
+        dropped: Counter[str],
+        period_s: float,
+        gaps: int = 0,
+        gap_s: float = 0.0,
+    ) -> StreamFacts:
+        """Return the facts of the stream; a period of 0 s cannot be told."""
+        why, rate = dict(sorted((+dropped).items())), 1.0 / period_s if period_s > 0.0 else None
+        about = self.topic, self.kind, self.joints, self.read
+        return StreamFacts(*about, used, why, rate, gaps, gap_s)
+
+    @abstractmethod
+    def _refusal(self, layout: Layout) -> str:
+        """Say why messages of this shape cannot be used; empty when they can."""
+
+    @abstractmethod
+    def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:
+        """Return the columns of messages of one shape."""
 
     def _by_shape(
         self, size: int, block: NDArray[np.uint8]
@@ -157,12 +157,12 @@ class JointStream(Stream):
         are then NaN.
         """
         super().__init__(topic, spool, dict.fromkeys(_FIELDS, len(joints)))
-        self._joints = tuple(joints)
+        self.joints = tuple(joints)
         self._needed = tuple(needed)
 
     def _refusal(self, layout: Layout) -> str:
-        missing = [joint for joint in self._joints if layout.names.count(joint) != 1]
-        if len(missing) == len(self._joints):
+        missing = [joint for joint in self.joints if layout.names.count(joint) != 1]
+        if len(missing) == len(self.joints):
             return "has none of the policy's joints"
         if missing:
             twice = missing[0] in layout.names
@@ -174,7 +174,7 @@ class JointStream(Stream):
         return ""
 
     def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:
-        index = [layout.names.index(joint) for joint in self._joints]
+        index = [layout.names.index(joint) for joint in self.joints]
         return {
             field: layout.doubles(block, field)[:, index]
             if layout.arrays[field][1]
@@ -195,7 +195,7 @@ class NumberStream(Stream):
             ConfigurationError: ``order`` are not the same joints.
         """
         super().__init__(topic, spool, {"effort": len(joints)})
-        self.order = tuple(order) or tuple(joints)
+        self.joints, self.order = tuple(joints), tuple(order) or tuple(joints)
         if sorted(self.order) != sorted(joints):
             raise ConfigurationError(
                 f"--command-joints must be the joints {', '.join(joints)} in the order of a "

@@ -35,12 +35,8 @@ class ErrorRow:
     max_s: Annotated[float, "when that was."]
     rmse_share: Annotated[float, "√(mean (e / limit)²); overall: over joints and samples."]
     max_share: Annotated[float, "largest |e| / limit."]
-    sign_agreement: Annotated[
-        float | None, "share with the same sign, where both are beyond 1 % of the limit; or None."
-    ]
-    correlation: Annotated[
-        float | None, "Pearson's, overall of τ / limit; None where one of the two never changes."
-    ]
+    sign_agreement: Annotated[float | None, "same signs, where both are beyond 1 % of the limit."]
+    correlation: Annotated[float | None, "Pearson's, overall of τ / limit; None: one is constant."]
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,7 @@ _MOVES = 1e-20
 class LagFigures:
     """How far the policy's torque runs behind the recorded one (positive) or ahead of it."""
 
-    lag_s: Annotated[
-        tuple[float | None, ...],
-        "[n] of the largest cross-correlation; None at the edge of the search, or if undefined.",
-    ]
+    lag_s: Annotated[tuple[float | None, ...], "[n] of the best correlation; None: none found."]
     overall_s: Annotated[float | None, "of the correlations summed over joints; None likewise."]
     window_s: Annotated[float, "the search went from −window_s to window_s."]
     rmse_share: Annotated[float, "raw, as in `ErrorRow`."]

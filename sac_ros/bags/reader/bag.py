@@ -15,8 +15,6 @@ from sac_ros.bags.reader.storage import StorageFile
 from sac_ros.bags.result import BagFacts, TopicFacts
 from sac_ros.utils.errors import BagError
 
-_CDR = "cdr"
-
 
 class Bag:
     """An opened bag; close it, or use it in a ``with``.
@@ -127,12 +125,10 @@ class Bag:
         if all(file.span_ns is None for file in self._files):
             odd = "".join(f"; {warning}" for warning in self.warnings)
             raise BagError(f"bag {self.path} has no messages{odd}")
-        topics = self.topics.values()
-        others = {topic.encoding for topic in topics if topic.messages} - {_CDR}
-        if others and all(topic.encoding != _CDR for topic in topics if topic.messages):
+        found = sorted({topic.encoding for topic in self.topics.values() if topic.messages})
+        if found and "cdr" not in found:
             raise BagError(
-                f"bag {self.path}: messages must be serialised as cdr; "
-                f"got {', '.join(sorted(others))}"
+                f"bag {self.path}: messages must be serialised as cdr; got {', '.join(found)}"
             )
 
 
