@@ -82,10 +82,8 @@ def evaluate_bags(
         refused = answers.refused_goals.items()
         warnings += [f"{label}: {n} goals refused: {why}" for why, n in refused]
         if answers.unknown:
-            warnings.append(
-                f"{label}: {answers.unknown} states left out: what the policy did just before was "
-                "not recorded"
-            )
+            why = "what the policy did just before was not recorded"
+            warnings.append(f"{label}: {answers.unknown} states left out: {why}")
         result, arrays = model_result(label, policy, aligned, answers)
         models.append(result)
         series.setdefault("goal", answers.goal)
@@ -133,9 +131,8 @@ def _nothing_to_evaluate(policy: Policy, aligned: Aligned, answers: Answers) -> 
         why = f"what the policy did before {answers.unknown} of them was not recorded"
     else:
         why = "none came after a goal; --goal gives one for all"
-    return (
-        f"policy file {policy.path} answers none of the {len(aligned.time_s)} joint states: {why}"
-    )
+    states = f"{len(aligned.time_s)} joint states"
+    return f"policy file {policy.path} answers none of the {states}: {why}"
 
 
 def _recorded_series(aligned: Aligned) -> dict[str, NDArray[Any]]:
@@ -163,26 +160,21 @@ def _warnings(recording: Recording, aligned: Aligned) -> list[str]:
     for read in (recording.states, recording.commands):
         if read is not None and read.trailing:
             found.append(f"{read.topic}: {read.trailing} messages have bytes behind their end")
+    states = facts.states
     if not facts.effort_filled:
-        found.append(
-            f"{facts.states.topic}: effort is not filled, so nothing measured is compared"
-        )
-    if facts.still_joints:
-        found.append(
-            f"{facts.states.topic}: the velocity of {', '.join(facts.still_joints)} never changes"
-        )
+        found.append(f"{states.topic}: effort is not filled, so nothing measured is compared")
+    if still := ", ".join(facts.still_joints):
+        found.append(f"{states.topic}: the velocity of {still} never changes")
     if facts.commands is None:
         found.append("no recorded torques: nothing is compared with the policy's")
     elif not facts.commands.used:
         found.append(f"{facts.commands.topic}: no command belongs to a state")
     elif isinstance(recording.commands, NumberStream):
+        order = ", ".join(recording.commands.order)
+        found.append(f"{facts.commands.topic} has no joint names: taken in the order {order}")
+    if states.gaps:
+        longest = f"the longest {states.longest_gap_s:.3f} s"
         found.append(
-            f"{facts.commands.topic} has no joint names: taken in the order "
-            f"{', '.join(recording.commands.order)}"
-        )
-    if facts.states.gaps:
-        found.append(
-            f"{facts.states.topic}: {facts.states.gaps} gaps, the longest "
-            f"{facts.states.longest_gap_s:.3f} s; nothing is interpolated across them"
+            f"{states.topic}: {states.gaps} gaps, {longest}; nothing is interpolated across them"
         )
     return found

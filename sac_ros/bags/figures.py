@@ -62,9 +62,8 @@ def parse_thresholds(text: str) -> dict[str, float]:
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise ConfigurationError(
-                f"--fail-on {name} needs a number, as {name}=0.5; got {part!r}"
-            )
+            needs = f"needs a number, as {name}=0.5; got {part!r}"
+            raise ConfigurationError(f"--fail-on {name} {needs}")
         found[name] = value
     return found
 
@@ -76,9 +75,10 @@ def judge(evaluation: Evaluation, thresholds: Mapping[str, float]) -> tuple[Thre
         figures = figures_of(evaluation, model)
         for name, limit in thresholds.items():
             value = figures[name]
-            told = value is not None and math.isfinite(value)
-            met = told and value is not None and value <= limit
-            found.append(Threshold(name, model.label, limit, value if told else None, met))
+            if value is not None and not math.isfinite(value):
+                value = None
+            met = value is not None and value <= limit
+            found.append(Threshold(name, model.label, limit, value, met))
     return tuple(found)
 
 
@@ -90,10 +90,9 @@ def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
     """
     models = []
     for old, new in zip(before.models, after.models, strict=False):
-        figures = {}
-        values = figures_of(before, old), figures_of(after, new)
-        for name in FIGURES:
-            a, b = (each[name] for each in values)
+        figures, of_new = {}, figures_of(after, new)
+        for name, a in figures_of(before, old).items():
+            b = of_new[name]
             change = None if a is None or b is None else b - a
             figures[name] = {"a": a, "b": b, "change": change}
         same = old.sha256 == new.sha256

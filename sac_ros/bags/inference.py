@@ -59,14 +59,13 @@ def answer(policy: Policy, aligned: Aligned, fixed_goal: Any) -> Answers:
     answered = held >= 0
     rows = np.unique(held[answered])
     run = np.searchsorted(rows, held[answered])
-    unknown = 0
     if policy.state_size:
         asked, known = runs.chained(rows, np.isin(rows, anew), np.isin(rows, orphans))
-        unknown = int((~known[run]).sum())
         answered[answered] = known[run]
         run = run[known[run]]
     else:
         asked = runs.batched(rows)
+    unknown = int((held >= 0).sum() - answered.sum())
     run_of = np.full(len(held), -1, dtype=np.int64)
     run_of[answered] = run
     torque = spool.empty(aligned.position.shape, np.float32)

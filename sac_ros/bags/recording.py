@@ -135,11 +135,9 @@ def _topics(bags: Sequence[Bag]) -> dict[str, StoredTopic]:
     """
     topics = [topic for bag in bags for topic in bag.topics.values()]
     types: dict[str, str] = {}
-    for topic in topics:
-        if topic.messages and types.setdefault(topic.name, topic.type) != topic.type:
-            raise BagError(
-                f"topic {topic.name} is {types[topic.name]} in one bag, {topic.type} in another"
-            )
+    for name, kind in ((topic.name, topic.type) for topic in topics if topic.messages):
+        if types.setdefault(name, kind) != kind:
+            raise BagError(f"topic {name} is {types[name]} in one bag, {kind} in another")
     return merged(topics)
 
 

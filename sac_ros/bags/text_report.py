@@ -8,7 +8,7 @@ from sac_ros.bags.result import OPEN_LOOP, Evaluation, ModelResult, RecordingFac
 
 def text_report(evaluation: Evaluation) -> str:
     """Return the figures that matter as text."""
-    lines = [*_recording(evaluation.recording)]
+    lines = _recording(evaluation.recording)
     lines += [f"warning: {warning}" for warning in evaluation.warnings]
     for model in evaluation.models:
         lines += ["", *_model(model)]

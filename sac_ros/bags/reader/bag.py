@@ -80,16 +80,12 @@ class Bag:
         """What is odd about it; complete once it was read."""
         odd = [*self._found.warnings, *(w for file in self._files for w in file.warnings)]
         count = sum(topic.messages for topic in self.topics.values())
-        if self._found.expected is not None and count != self._found.expected:
-            odd.append(
-                f"metadata.yaml promises {self._found.expected} messages, {count} are there"
-            )
-        for file in self._found.files:
-            log = file.with_name(file.name + "-wal")
-            if log.is_file() and log.stat().st_size:
-                odd.append(
-                    f"{log.name} holds messages that sqlite3 never merged; they are missing"
-                )
+        expected = self._found.expected
+        if expected is not None and count != expected:
+            odd.append(f"metadata.yaml promises {expected} messages, {count} are there")
+        logs = [file.with_name(file.name + "-wal") for file in self._found.files]
+        for log in (log for log in logs if log.is_file() and log.stat().st_size):
+            odd.append(f"{log.name} holds messages that sqlite3 never merged; they are missing")
         return tuple(odd)
 
     def batches(self, topics: Collection[str]) -> Iterator[list[Message]]:

@@ -69,10 +69,9 @@ class McapScan:
     @property
     def topics(self) -> tuple[StoredTopic, ...]:
         """What was found."""
-        each = self._about.items()
         return tuple(
             StoredTopic(self._names[key], kind, self.counts[key], encoding)
-            for key, (kind, encoding) in each
+            for key, (kind, encoding) in self._about.items()
         )
 
     def messages(self, topics: Collection[str]) -> Iterator[tuple[str, int, int, bytes]]:

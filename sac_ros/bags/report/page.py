@@ -28,8 +28,8 @@ def report_html(evaluation: Evaluation, series: plots.Series) -> str:
         percent=percent,
         milliseconds=_milliseconds,
         lag=_lag,
-        largest=_largest,
-        smallest=_smallest,
+        largest=lambda values: max(_known(values), default=None),
+        smallest=lambda values: min(_known(values), default=None),
     )
     names = ", ".join(model.label for model in evaluation.models)
     bags = ", ".join(Path(bag.path).name for bag in evaluation.bags)
@@ -62,12 +62,8 @@ def _lag(model: ModelResult) -> str:
     return _milliseconds(model.lag.overall_s if model.lag else None)
 
 
-def _largest(values: Iterable[float | None]) -> float | None:
-    return max((each for each in values if each is not None), default=None)
-
-
-def _smallest(values: Iterable[float | None]) -> float | None:
-    return min((each for each in values if each is not None), default=None)
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [each for each in values if each is not None]
 
 
 def _recorded_limits(model: ModelResult) -> tuple[LimitFigures, ...]:
