@@ -145,17 +145,19 @@ def _due(
 
     It begins anew at each restart, of which the first state is one.
     """
-    decimator, due = Decimator(rate_hz), []
+    due: list[int] = []
+    decimator = Decimator(rate_hz)
     edges = np.flatnonzero(restart | (np.diff(times, prepend=times[:1]) < 0.0)).tolist()
-    for place, last in zip(edges, [*edges[1:], len(times)], strict=False):
-        if restart[place]:
+    for first, last in zip(edges, [*edges[1:], len(times)], strict=False):
+        if restart[first]:
             decimator.reset()
+        place = first
         while place < last:
             if decimator.due(float(times[place]), period_s):
                 due.append(place)
                 # A state is due up to half of their period early: most need not be asked about.
                 early = decimator.next_s - period_s
-                place += int(times[place + 1 : last].searchsorted(early))  # noqa: PLW2901
-            place += 1  # noqa: PLW2901
+                place += int(times[place + 1 : last].searchsorted(early))
+            place += 1
     newest = np.searchsorted(due, np.arange(len(times)), side="right") - 1
     return np.array(due, dtype=np.int64)[newest]

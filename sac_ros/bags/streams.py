@@ -91,12 +91,7 @@ class Stream(ABC):
             self.columns = {name: column[order] for name, column in self.columns.items()}
 
     def facts(
-        self,
-        used: int,
-        dropped: Counter[str],
-        period_s: float,
-        gaps: int = 0,
-        gap_s: float = 0.0,
+        self, used: int, dropped: Counter[str], period_s: float, gaps: int = 0, gap_s: float = 0.0
     ) -> StreamFacts:
         """Return the facts of the stream; a period of 0 s cannot be told."""
         why, rate = dict(sorted((+dropped).items())), 1.0 / period_s if period_s > 0.0 else None
