@@ -115,6 +115,8 @@ def node_view(
             if each["stamp"] and each.get("asked"):
                 asked.append((each["stamp"], restart, run))
                 restart = False
+    if not asked:
+        return None
     stamps = stamp_ns.tolist()
     rows = {stamp: place for place, stamp in enumerate(stamps)}
     if not any(stamp in rows for stamp, _, _ in asked):
