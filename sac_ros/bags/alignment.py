@@ -55,6 +55,11 @@ class Aligned:
     facts: RecordingFacts
     spool: Spool
 
+    @property
+    def arrival_s(self) -> Array:
+        """[m] s since the first, when each was recorded."""
+        return (self.received_ns - self.received_ns[0]) * 1e-9
+
     def at(self, rows: NDArray[np.intp]) -> tuple[Array, NDArray[np.int32]]:
         """Return the times and segments of some states."""
         return self.time_s[rows], self.segment[rows]

@@ -129,13 +129,16 @@ def _held(
         period = float(np.median(intervals)) if len(intervals) else 1.0 / rate_hz
         if abs(period - 1.0 / rate_hz) > period_s:  # another policy than the node's
             run = _due(rate_hz, period_s, times, restart)
-    ran_on = np.where(run >= 0, asked[run], -1)
-    held = np.full(len(has_goal), -1, dtype=np.int64)
-    held[asked[asked >= 0]] = ran_on[asked >= 0]
+    ran_on = asked[run]
+    ran_on[run < 0] = -1
+    held = np.full(len(has_goal) + 1, -1, dtype=np.int64)  # the last: of what was not recorded
+    held[asked] = ran_on
+    held = held[:-1]
     held[~has_goal] = -1
-    ran = (run == np.arange(len(run))) & (ran_on >= 0)
-    before = np.concatenate([[-1], ran_on])[:-1]
-    return held, ran_on[ran & restart], ran_on[ran & ~restart & (before < 0)]
+    place = np.flatnonzero(run == np.arange(len(run)))
+    place = place[ran_on[place] >= 0]
+    lost = (place > 0) & (ran_on[place - 1] < 0) & ~restart[place]
+    return held, ran_on[place[restart[place]]], ran_on[place[lost]]
 
 
 def _due(
@@ -159,5 +162,4 @@ def _due(
                 early = decimator.next_s - period_s
                 place += int(times[place + 1 : last].searchsorted(early))
             place += 1
-    newest = np.searchsorted(due, np.arange(len(times)), side="right") - 1
-    return np.array(due, dtype=np.int64)[newest]
+    return np.repeat(np.array(due, dtype=np.int64), np.diff([*due, len(times)]))

@@ -35,10 +35,9 @@ def model_result(
     """Return the figures of one policy, and its series without the model's number."""
     spec = answers.runs.spec
     limit = np.array(spec.torque_limit)
-    arrival_s = (aligned.received_ns - aligned.received_ns[0]) * 1e-9
     asked = answers.torque, answers.gravity, answers.answered
-    states = aligned.position, aligned.velocity, aligned.time_s, arrival_s
-    reviewed = review(*asked, *states, spec=spec, spool=aligned.spool)
+    states = aligned.position, aligned.velocity, aligned.time_s
+    reviewed = review(*asked, *states, aligned.arrival_s, spec, aligned.spool)
     series: Series = {"policy_torque": answers.torque, "published_torque": reviewed.published}
     errors, lag, divergence = _against_recording(aligned, answers, limit, series)
     limits, recorded_limits = _limits(aligned, answers, limit)
