@@ -131,13 +131,13 @@ def _held(
             run = _due(rate_hz, period_s, times, restart)
     ran_on = asked[run]
     ran_on[run < 0] = -1
+    place = np.flatnonzero(run == np.arange(len(run)))
+    place = place[ran_on[place] >= 0]
+    lost = (place > 0) & (ran_on[place - 1] < 0) & ~restart[place]
     held = np.full(len(has_goal) + 1, -1, dtype=np.int64)  # the last: of what was not recorded
     held[asked] = ran_on
     held = held[:-1]
     held[~has_goal] = -1
-    place = np.flatnonzero(run == np.arange(len(run)))
-    place = place[ran_on[place] >= 0]
-    lost = (place > 0) & (ran_on[place - 1] < 0) & ~restart[place]
     return held, ran_on[place[restart[place]]], ran_on[place[lost]]
 
 
