@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sac_ros.bags.reader import StoredTopic
+from sac_ros.bags.reader.messages import StoredTopic
 from sac_ros.cdr import JOINT_STATE, NUMBERS, POSE, TEXT
 from sac_ros.utils.errors import BagError, ConfigurationError
 

@@ -14,8 +14,8 @@ from typing import Any
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.decisions import read_decision
 from sac_ros.bags.discovery import AskedTopics, TopicFinder, bag_joints
-from sac_ros.bags.reader import Message, StoredTopic
 from sac_ros.bags.reader.bag import Bag, merged
+from sac_ros.bags.reader.messages import Message, StoredTopic
 from sac_ros.bags.result import BagFacts
 from sac_ros.bags.streams import JointStream, NumberStream, PoseStream
 from sac_ros.cdr import JOINT_STATE, CdrError, read_layout

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.columns import Array, Column, Spool
-from sac_ros.bags.reader import Message, StoredTopic
+from sac_ros.bags.reader.messages import Message, StoredTopic
 from sac_ros.bags.result import StreamFacts
 from sac_ros.cdr import CdrError, Layout, read_layout
 from sac_ros.utils.errors import ConfigurationError

@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from sac_ros.bags.reader import Message, StoredTopic, zstd
+from sac_ros.bags.reader import zstd
 from sac_ros.bags.reader.bag_files import find_bag_files, storage_kind
+from sac_ros.bags.reader.messages import Message, StoredTopic
 from sac_ros.bags.reader.storage import StorageFile
 from sac_ros.bags.result import BagFacts, TopicFacts
 from sac_ros.utils.errors import BagError

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import lz4.frame
 
-from sac_ros.bags.reader import StoredTopic, zstd
+from sac_ros.bags.reader import zstd
+from sac_ros.bags.reader.messages import StoredTopic
 from sac_ros.utils.errors import BagError
 
 _MAGIC = b"\x89MCAP0\r\n"

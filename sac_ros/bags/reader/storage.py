@@ -13,8 +13,9 @@ from rosbags.rosbag1 import Reader as Ros1Reader
 from rosbags.rosbag2 import Reader as Ros2Reader
 from rosbags.typesys import Stores, get_typestore
 
-from sac_ros.bags.reader import Message, StoredTopic, zstd
+from sac_ros.bags.reader import zstd
 from sac_ros.bags.reader.mcap_scan import McapScan
+from sac_ros.bags.reader.messages import Message, StoredTopic
 from sac_ros.utils.errors import BagError
 
 _types = cache(get_typestore)
