@@ -95,7 +95,6 @@ def _goals(
     refused: Counter[str] = Counter()
     stands = np.full(len(aligned.goals) + 1, -1, dtype=np.int64)  # the last entry: before any
     last = -1
-    width = len(policy.spec.goal.fields)
     for row, (frame, values) in enumerate(zip(aligned.goal_frames, aligned.goals, strict=True)):
         try:
             check_goal(policy.spec.goal, frame, values)
@@ -103,7 +102,7 @@ def _goals(
         except GoalError as error:
             refused[str(error)] += 1
         stands[row] = last
-    goals = aligned.goals if len(aligned.goals) else np.empty((0, width))
+    goals = aligned.goals if len(aligned.goals) else np.empty((0, len(policy.spec.goal.fields)))
     return stands[aligned.goal_row], goals, refused
 
 

@@ -99,14 +99,13 @@ def _limits(
     spec = answers.runs.spec
     slew = JointLimits.of(spec, SafetyConfig()).slew
 
-    joints = spec.joint_names
     own = take_rows(aligned.spool, answers.torque, answers.rows)
-    found = torque_figures(own, *aligned.at(answers.rows), limit, slew, joints)
+    found = torque_figures(own, *aligned.at(answers.rows), limit, slew, spec.joint_names)
     found += state_figures(aligned.position, aligned.velocity, aligned.time_s, spec)
     if not len(aligned.commanded):
         return found, ()
     recorded = aligned.torque, *aligned.at(aligned.commanded)
-    return found, torque_figures(*recorded, limit, slew, joints)
+    return found, torque_figures(*recorded, limit, slew, spec.joint_names)
 
 
 def _smoothness(

@@ -116,8 +116,7 @@ def interventions(evaluation: Evaluation, model: ModelResult) -> str:
     acts += [(f"fault: {each.kind}", each.first_s, WRONG, "x") for each in model.faults]
     figure, axes = _panel(0.7 + 0.24 * len(acts))
     for place, (_, times, shade, sign) in enumerate(acts):
-        look: dict[str, Any] = {"color": shade, "markersize": 9, "clip_on": False}
-        axes.plot(times, [place] * len(times), sign, **look)
+        axes.plot(times, [place] * len(times), sign, color=shade, markersize=9, clip_on=False)
     axes.set_yticks(range(len(acts)), [kind for kind, *_ in acts])
     axes.set_ylim(len(acts) - 0.4, -0.6)
     axes.set_xlim(evaluation.recording.start_s, evaluation.recording.end_s)
@@ -182,8 +181,7 @@ def spectra(evaluation: Evaluation, series: Series) -> str:
                 axes.loglog(frequency[above], shown, **style, label=label)
         axes.axvline(10.0, color=GREY, linewidth=0.8, linestyle=":")
         axes.set_title(short_names(joints)[joint], loc="left", fontsize=9, color=INK)
-        nothing_below = joint + across >= len(joints)
-        axes.tick_params(labelsize=7, labelbottom=nothing_below)
+        axes.tick_params(labelsize=7, labelbottom=joint + across >= len(joints))
     figure.supxlabel("Hz", fontsize=9, color=INK)
     figure.supylabel("(N·m)²/Hz", fontsize=9, color=INK)
     return _svg(figure, grid[0])
