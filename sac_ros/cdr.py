@@ -10,8 +10,8 @@ an object of each. CDR: https://www.omg.org/spec/DDSI-RTPS (10.2), little or big
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,22 +37,22 @@ class Layout:
         fixed: ranges of bytes that make the shape: lengths, names.
         shape: those bytes.
         order: ``<`` or ``>``.
+        trailing: bytes behind the message's end.
         stamp: where the header's stamp is; None without a header.
         names: the joint names; empty where the type has none.
         arrays: where each array of doubles is, and how many they are.
         texts: ``frame_id``, or ``data`` of a text.
-        trailing: bytes behind the message's end.
     """
 
     size: int
     fixed: tuple[tuple[int, int], ...]
     shape: tuple[bytes, ...]
     order: str
-    stamp: int | None
-    names: tuple[str, ...]
-    arrays: dict[str, tuple[int, int]]
-    texts: dict[str, str]
     trailing: int
+    stamp: int | None = None
+    names: tuple[str, ...] = ()
+    arrays: dict[str, tuple[int, int]] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
 
     def matches(self, block: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Tell which rows of [k, size] bytes have this shape."""
@@ -92,29 +92,23 @@ class _Cursor:
         self.at = 4
         self.fixed: list[tuple[int, int]] = [(0, 2)]
 
-    def align(self, size: int) -> None:
-        self.at = 4 + -(-(self.at - 4) // size) * size  # CDR aligns from behind its own header
-
-    def skip(self, count: int) -> int:
-        """Step over so many bytes and return where they begin."""
-        start = self.at
-        self.at += count
+    def skip(self, count: int, size: int = 1) -> int:
+        """Step over so many bytes, aligned to a size, and return where they begin."""
+        start = 4 + -(-(self.at - 4) // size) * size  # CDR aligns from behind its own header
+        self.at = start + count
         if self.at > len(self._raw):
             raise CdrError(f"its {len(self._raw)} bytes end within a field")
         return start
 
     def count(self) -> int:
-        self.align(4)
-        start = self.skip(4)
+        start = self.skip(4, 4)
         self.fixed.append((start, self.at))
         number: int = struct.unpack_from(f"{self.order}I", self._raw, start)[0]
         return number
 
-    def text(self, fixed: bool = True) -> str:
-        length = self.count()
-        start = self.skip(length)
-        if fixed:
-            self.fixed.append((start, self.at))
+    def text(self) -> str:
+        start = self.skip(self.count())
+        self.fixed.append((start, self.at))
         try:
             return bytes(self._raw[start : self.at]).rstrip(b"\0").decode()
         except UnicodeDecodeError:
@@ -122,21 +116,9 @@ class _Cursor:
 
     def doubles(self) -> tuple[int, int]:
         count = self.count()
-        if count:
-            self.align(8)
-        return self.skip(8 * count), count
+        return self.skip(8 * count, 8 if count else 1), count
 
-    def stamp(self) -> int:
-        self.align(4)
-        return self.skip(8)
-
-    def layout(
-        self,
-        arrays: dict[str, tuple[int, int]],
-        stamp: int | None = None,
-        names: Sequence[str] = (),
-        texts: dict[str, str] | None = None,
-    ) -> Layout:
+    def layout(self, **found: Any) -> Layout:
         ranges = _joined(self.fixed)
         trailing = len(self._raw) - self.at
         return Layout(
@@ -144,11 +126,8 @@ class _Cursor:
             fixed=ranges,
             shape=tuple(bytes(self._raw[start:end]) for start, end in ranges),
             order=self.order,
-            stamp=stamp,
-            names=tuple(names),
-            arrays=arrays,
-            texts=texts or {},
             trailing=trailing if trailing > _PADDING else 0,
+            **found,
         )
 
 
@@ -160,23 +139,23 @@ def read_layout(raw: bytes, kind: str) -> Layout:
     """
     cursor = _Cursor(raw)
     if kind == JOINT_STATE:
-        stamp, frame = cursor.stamp(), cursor.text()
-        names = [cursor.text() for _ in range(_sane(cursor.count(), raw))]
-        arrays = {field: cursor.doubles() for field in ("position", "velocity", "effort")}
-        return cursor.layout(arrays, stamp, names, {"frame_id": frame})
+        stamp, frame = cursor.skip(8, 4), cursor.text()
+        names = tuple(cursor.text() for _ in range(_sane(cursor.count(), raw)))
+        arrays = {name: cursor.doubles() for name in ("position", "velocity", "effort")}
+        return cursor.layout(stamp=stamp, names=names, arrays=arrays, texts={"frame_id": frame})
     if kind == NUMBERS:
         for _ in range(_sane(cursor.count(), raw)):
             cursor.text()
             cursor.count()  # size
             cursor.count()  # stride
         cursor.count()  # data_offset
-        return cursor.layout({"data": cursor.doubles()})
+        return cursor.layout(arrays={"data": cursor.doubles()})
     if kind == POSE:
-        stamp, frame = cursor.stamp(), cursor.text()
-        cursor.align(8)
-        return cursor.layout({"pose": (cursor.skip(56), 7)}, stamp, (), {"frame_id": frame})
+        stamp, frame = cursor.skip(8, 4), cursor.text()
+        arrays = {"pose": (cursor.skip(56, 8), 7)}
+        return cursor.layout(stamp=stamp, arrays=arrays, texts={"frame_id": frame})
     if kind == TEXT:
-        return cursor.layout({}, None, (), {"data": cursor.text()})
+        return cursor.layout(texts={"data": cursor.text()})
     raise CdrError(f"messages of type {kind} are not read")
 
 

@@ -5,28 +5,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.clock import GAP_PERIODS, Timeline, choose_clock, state_times
-from sac_ros.bags.columns import Spool, blocks, finite_rows, take_rows
+from sac_ros.bags.columns import Array, Spool, blocks, finite_rows, take_rows
 from sac_ros.bags.decisions import NodeView, node_view
-from sac_ros.bags.recording import Recording
+from sac_ros.bags.recording import ReadingOptions, Recording
 from sac_ros.bags.result import RecordingFacts, StreamFacts
-from sac_ros.bags.streams import JointStream, Stream
+from sac_ros.bags.streams import JointStream, PoseStream
 from sac_ros.utils.errors import BagError
 
-Array = NDArray[np.float64]
-
-NO_GOAL = -1
-"""The row of `Aligned.goal_row` for a state before the first goal."""
-
-
-ABSURD = 1e9
-"""No angle, speed or torque is as large: what is was made by damage, and its square overflows."""
+_ABSURD = 1e9  # no angle, speed or torque is as large; damage is, and its square overflows
 
 
 @dataclass
@@ -36,20 +29,19 @@ class Aligned:
     Attributes:
         time_s: [m] s since the recording's first state, on the chosen clock.
         received_ns: [m] when each was recorded.
-        stamp_ns: [m] of its header; 0 without.
         segment: [m] counts up after every gap.
         period_s: the median interval of the states.
         position, velocity: [m, n] rad, rad/s.
-        goals: [g, 3] as recorded, with `goal_frames` [g], and `goal_row` [m] into them.
+        goals: [g, 3] as recorded, with `goal_frames` [g], and `goal_row` [m] into them; −1: none.
         view: what policy_node's own log tells; None where the bag has none.
         commanded: [c] the states that a command answers, ascending.
         torque: [c, n] N·m, those commands.
         facts: what was dropped on the way, and the rest that is worth telling.
+        spool: where large arrays go.
     """
 
     time_s: Array
     received_ns: NDArray[np.int64]
-    stamp_ns: NDArray[np.int64]
     segment: NDArray[np.int32]
     period_s: float
     position: Array
@@ -61,112 +53,104 @@ class Aligned:
     commanded: NDArray[np.intp]
     torque: Array
     facts: RecordingFacts
+    spool: Spool
+
+    @property
+    def arrival_s(self) -> Array:
+        """[m] s since the first, when each was recorded."""
+        return (self.received_ns - self.received_ns[0]) * 1e-9
+
+    def at(self, rows: NDArray[np.intp]) -> tuple[Array, NDArray[np.int32]]:
+        """Return the times and segments of some states."""
+        return self.time_s[rows], self.segment[rows]
 
 
-def align(
-    recording: Recording,
-    joint_names: tuple[str, ...],
-    clock: str,
-    start_s: float | None,
-    end_s: float | None,
-    spool: Spool,
-) -> Aligned:
+def align(recording: Recording, options: ReadingOptions) -> Aligned:
     """Join the streams of a recording.
 
     A command with a stamp belongs to the state with the same stamp; one without, to the newest
     state that was recorded before it, at most three periods old. A goal stands from the first
     state recorded after it.
 
-    Args:
-        recording: what was read.
-        joint_names: [n] the policy's.
-        clock: see `choose_clock`.
-        start_s: seconds since the first state from which on states count; None: all.
-        end_s: until which they count; None: all.
-        spool: where the arrays go.
-
     Raises:
         BagError: nothing is left between start and end.
     """
-    columns, topic = recording.states.columns, recording.states.topic
-    chosen = choose_clock(columns, clock, topic)
-    line = state_times(columns, chosen.name)
+    columns, topic, spool = recording.states.columns, recording.states.topic, recording.spool
+    clock = choose_clock(columns, options.clock, topic)
+    line = state_times(columns, clock.name)
     dropped = recording.states.dropped + line.dropped
-    inside = _usable(columns, line, start_s, end_s, dropped)
+    inside = _usable(columns, line, options, dropped)
     if not len(inside):
+        end_s = "the end" if options.end_s is None else f"{options.end_s:g} s"
         raise BagError(
-            f"{topic} has no usable joint state between --start "
-            f"{start_s or 0:g} s and --end {'the end' if end_s is None else f'{end_s:g} s'}: it "
-            f"has {len(line.time_s)} in {line.time_s[-1] if len(line.time_s) else 0:.3f} s"
+            f"{topic} has no usable joint state between --start {options.start_s or 0:g} s and "
+            f"--end {end_s}: it has {len(line.time_s)} in "
+            f"{line.time_s[-1] if len(line.time_s) else 0:.3f} s"
         )
     kept, time_s = line.kept[inside], line.time_s[inside]
     received = take_rows(spool, columns["received_ns"], kept)
     stamp = take_rows(spool, columns["stamp_ns"], kept)
-    commanded, answers, lost = _commands(recording, received, stamp, start_s, end_s)
-    torque = np.empty((0, len(joint_names)))
+    commanded, answers, lost = _commands(recording, received, stamp, options)
+    names, torque = recording.joint_names, np.empty((0, len(recording.joint_names)))
     if recording.commands is not None:
         torque = take_rows(spool, recording.commands.columns["effort"], answers)
     for part in blocks(len(torque)):
-        torque[part][~(np.abs(torque[part]) < ABSURD)] = np.nan  # counted as not finite
-    view = node_view(recording.decisions, stamp)
+        torque[part][~(np.abs(torque[part]) < _ABSURD)] = np.nan  # counted as not finite
+    view, goals = node_view(recording.decisions, stamp), recording.goals
     if view is not None:
-        goals, frames, goal_row = view.goals, view.frames, view.goal_row
+        positions, frames, goal_row = view.goals, view.frames, view.goal_row
         source = f"as policy_node took them, from {recording.log}"
     else:
-        goals, frames, goal_row = _goals(recording, received)
-        source = f"from {recording.goals.topic}" if recording.goals else "none were recorded"
+        positions, frames, goal_row = _goals(goals, received)
+        source = f"from {goals.topic}" if goals else "none were recorded"
+    about = line.period_s, line.gaps, line.longest_gap_s
     facts = RecordingFacts(
-        joint_names=joint_names,
-        clock=chosen,
-        states=replace(
-            _facts(recording.states, recording.joints, len(kept), dropped, line.period_s),
-            gaps=line.gaps,
-            longest_gap_s=line.longest_gap_s,
-        ),
+        joint_names=names,
+        clock=clock,
+        states=recording.states.facts(len(kept), dropped, *about),
         commands=_command_facts(recording, len(commanded), lost, line),
-        goals=_goal_facts(recording),
+        goals=goals.facts(len(goals.columns["goal"]), goals.dropped, 0.0) if goals else None,
         goal_source=source,
         start_s=float(time_s[0]),
         end_s=float(time_s[-1]),
         first_command_s=float(time_s[commanded[0]]) if len(commanded) else None,
         last_command_s=float(time_s[commanded[-1]]) if len(commanded) else None,
         effort_filled=bool(_varies(columns["effort"]).any()),
-        still_joints=tuple(np.array(joint_names)[~_varies(columns["velocity"])].tolist()),
+        still_joints=tuple(np.array(names)[~_varies(columns["velocity"])].tolist()),
     )
     return Aligned(
         time_s=time_s,
         received_ns=received,
-        stamp_ns=stamp,
         segment=line.segment[inside],
         period_s=line.period_s,
         position=take_rows(spool, columns["position"], kept),
         velocity=take_rows(spool, columns["velocity"], kept),
-        goals=goals,
+        goals=positions,
         goal_frames=frames,
         goal_row=goal_row,
         view=view,
         commanded=commanded,
         torque=torque,
         facts=facts,
+        spool=spool,
     )
 
 
 def _usable(
     columns: Mapping[str, NDArray[Any]],
     line: Timeline,
-    start_s: float | None,
-    end_s: float | None,
+    options: ReadingOptions,
     dropped: Counter[str],
 ) -> NDArray[np.intp]:
     """Return which states of the timeline are usable, and count what is not finite."""
-    first, last = -np.inf if start_s is None else start_s, np.inf if end_s is None else end_s
-    chosen = np.flatnonzero((line.time_s >= first) & (line.time_s <= last))
+    end_s = np.inf if options.end_s is None else options.end_s
+    chosen = np.flatnonzero((line.time_s >= (options.start_s or 0.0)) & (line.time_s <= end_s))
     finite = np.ones(len(chosen), dtype=bool)
     for part in blocks(len(chosen)):
         rows = line.kept[chosen[part]]
         for name in ("position", "velocity"):
-            finite[part] &= finite_rows(columns[name][rows], ABSURD)
-    dropped[f"not finite, or {ABSURD:g} and more"] += int((~finite).sum())
+            finite[part] &= finite_rows(columns[name][rows], _ABSURD)
+    dropped[f"not finite, or {_ABSURD:g} and more"] += int((~finite).sum())
     return chosen[finite]
 
 
@@ -174,13 +158,12 @@ def _commands(
     recording: Recording,
     received: NDArray[np.int64],
     stamp: NDArray[np.int64],
-    start_s: float | None,
-    end_s: float | None,
+    options: ReadingOptions,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], Counter[str]]:
     """Return the states with a command, the command of each, and why how many have no state.
 
-    Of the states [m] that carry figures: when each was received, and its stamp, ns. Between
-    ``start_s`` and ``end_s``, only the commands that came with them are asked about.
+    ``received`` and ``stamp`` [m] are of the states that carry figures. Only the commands that
+    came with them, between start and end, are asked about.
     """
     if recording.commands is None:
         return np.empty(0, np.intp), np.empty(0, np.intp), Counter()
@@ -188,9 +171,9 @@ def _commands(
     arrived = columns["received_ns"]
     asked = np.ones(len(arrived), dtype=bool)
     later = every[every > received[-1]]
-    if start_s is not None:
+    if options.start_s is not None:
         asked &= arrived >= received[0]
-    if end_s is not None and len(later):
+    if options.end_s is not None and len(later):
         asked &= arrived < later[0]
     rows = np.flatnonzero(asked)
     if isinstance(recording.commands, JointStream) and np.any(columns["stamp_ns"]):
@@ -212,31 +195,14 @@ def _commands(
 
 
 def _goals(
-    recording: Recording, received: NDArray[np.int64]
+    goals: PoseStream | None, received: NDArray[np.int64]
 ) -> tuple[Array, tuple[str, ...], NDArray[np.int64]]:
     """Return the goals, their frames, and the row of the goal that stood for each state."""
-    if recording.goals is None:
-        return np.empty((0, 3)), (), np.full(len(received), NO_GOAL, dtype=np.int64)
-    columns = recording.goals.columns
-    frames = tuple(recording.goals.frames[int(each)] for each in columns["frame"][:, 0])
-    since = np.searchsorted(columns["received_ns"], received, side="right") - 1
-    return columns["goal"], frames, since.astype(np.int64)
-
-
-def _facts(
-    stream: Stream, joints: tuple[str, ...], used: int, dropped: Counter[str], period_s: float
-) -> StreamFacts:
-    return StreamFacts(
-        topic=stream.topic,
-        type=stream.kind,
-        joints=joints,
-        read=stream.read,
-        used=used,
-        dropped=dict(sorted((+dropped).items())),
-        rate_hz=1.0 / period_s if period_s > 0.0 else None,
-        gaps=0,
-        longest_gap_s=0.0,
-    )
+    if goals is None:
+        return np.empty((0, 3)), (), np.full(len(received), -1, dtype=np.int64)
+    frames = tuple(goals.frames[int(each)] for each in goals.columns["frame"][:, 0])
+    since = np.searchsorted(goals.columns["received_ns"], received, side="right") - 1
+    return goals.columns["goal"], frames, since.astype(np.int64)
 
 
 def _command_facts(
@@ -249,13 +215,7 @@ def _command_facts(
     span = float(states[-1] - states[0])
     scale = float(line.time_s[-1]) / span if span > 0.0 else 1e-9
     period = float(np.median(np.diff(received))) * scale if len(received) > 1 else 0.0
-    return _facts(commands, recording.joints, used, commands.dropped + lost, period)
-
-
-def _goal_facts(recording: Recording) -> StreamFacts | None:
-    if (goals := recording.goals) is None:
-        return None
-    return _facts(goals, (), len(goals.columns["received_ns"]), goals.dropped, 0.0)
+    return commands.facts(used, commands.dropped + lost, period)
 
 
 def _varies(column: Array) -> NDArray[np.bool_]:

@@ -52,19 +52,17 @@ class Timeline:
 
 
 def choose_clock(columns: Mapping[str, NDArray[Any]], asked: str, where: str) -> ClockFacts:
-    """Choose the clock of a recording by its states.
+    """Choose the clock of a recording by the columns of its states.
 
-    Args:
-        columns: of the states, with ``received_ns`` and ``stamp_ns``.
-        asked: one of `CLOCKS`, or empty to detect it.
-        where: the topic, for the error.
+    ``asked`` is one of `CLOCKS`, or empty to detect it; ``where`` names the topic.
 
     Raises:
         BagError: the header's clock was asked for and there is none.
     """
     stamp, received = columns["stamp_ns"], columns["received_ns"]
     has_stamps = bool(np.any(stamp != stamp[0]) or (len(stamp) == 1 and stamp[0]))
-    factor = _factor(stamp, received) if has_stamps else None
+    wall_ns = float(received[-1] - received[0])
+    factor = float(stamp[-1] - stamp[0]) / wall_ns if has_stamps and wall_ns > 0.0 else None
     if asked == "header" and not has_stamps:
         raise BagError(f"--time header needs stamps, and {where} has none")
     if asked:
@@ -96,11 +94,6 @@ def state_times(columns: Mapping[str, NDArray[Any]], clock: str) -> Timeline:
     segment = np.concatenate([[0], np.cumsum(longer)]).astype(np.int32)[: len(time_s)]
     longest = float(intervals[longer].max()) if longer.any() else 0.0
     return Timeline(kept, time_s, segment, period, dropped, int(longer.sum()), longest)
-
-
-def _factor(stamp: NDArray[Any], received: NDArray[Any]) -> float | None:
-    wall = float(received[-1] - received[0])
-    return float(stamp[-1] - stamp[0]) / wall if wall > 0.0 else None
 
 
 def _advancing(

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-BLOCK = 2**13
-"""Rows that are handled at a time: seven doubles of each fit into a processor's cache."""
+Array = NDArray[np.float64]
 
+_BLOCK = 2**13  # rows handled at a time: seven doubles of each fit into a processor's cache
 _IN_MEMORY = 2**26  # bytes of an array that is not worth a file
 
 
@@ -41,15 +41,12 @@ class Spool:
         with tempfile.TemporaryFile(dir=self._folder) as file:
             return np.memmap(file, dtype=kind, mode="w+", shape=shape)
 
-    def column(self, width: int = 0, kind: DTypeLike = np.float64) -> Column:
-        """Return an empty column of rows [width], or of single values where width is 0."""
-        return Column(self, width, kind)
-
 
 class Column:
     """Rows that are appended block by block and then read as one array."""
 
-    def __init__(self, spool: Spool, width: int, kind: DTypeLike) -> None:
+    def __init__(self, spool: Spool, width: int = 0, kind: DTypeLike = np.float64) -> None:
+        """An empty one, of rows [width], or of single values where width is 0."""
         self._spool = spool
         self._tail = (width,) if width else ()
         self._kind = np.dtype(kind)
@@ -86,7 +83,7 @@ class Column:
         self._held = 0
 
 
-def blocks(rows: int, size: int = BLOCK) -> Iterator[slice]:
+def blocks(rows: int, size: int = _BLOCK) -> Iterator[slice]:
     """Yield slices that cover so many rows."""
     for start in range(0, rows, size):
         yield slice(start, min(start + size, rows))

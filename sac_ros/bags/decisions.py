@@ -81,70 +81,52 @@ class NodeView:
 def node_view(
     decisions: Sequence[Mapping[str, Any]], stamp_ns: NDArray[np.int64]
 ) -> NodeView | None:
-    """Return what the node saw; None where the log tells nothing of these states."""
+    """Return what the node saw; None where the log tells nothing of these states.
+
+    Which state the policy ran on is told by the node's own count of its runs. The decimation
+    itself cannot be repeated to the last state: it goes by the rate at which the states came to
+    the node, which no recorder sees.
+    """
     goals: list[list[float]] = []
     frames: list[str] = []
-    row, restart = -1, True
     goal_of: dict[int, int] = {}
-    asked: list[tuple[int, bool]] = []
-    runs, run_of = _Runs(), []
+    asked: list[tuple[int, bool, int]] = []  # stamp, restart, run
+    row, restart = -1, True
+    run, count, last = -1, None, 0
     for each in decisions:
-        event = each["event"]
-        runs.note(each, len(asked))
-        if event == "goal" and each["goal"] is not None and not each.get("refused"):
+        event, refused = each["event"], each.get("refused")
+        whole, last = each["n"] == last + 1, each["n"]
+        if event == "goal" and each["goal"] is not None and not refused:
             goals.append(each["goal"])
             frames.append(each["frame"])
             row = len(goals) - 1
-        elif event in ("activate", "swap") or (event == "clear_fault" and not each.get("refused")):
+        elif event in ("activate", "swap") or (event == "clear_fault" and not refused):
             restart = True
+            if event == "activate":
+                run, count = -1, 0
         elif event == "deactivate":
             row, restart = -1, True
-        elif event == "state" and each["stamp"]:
-            goal_of[each["stamp"]] = row
-            if each.get("asked"):
-                asked.append((each["stamp"], restart))
-                run_of.append(runs.newest)
+        elif event == "state":
+            if each.get("inferences") != count:  # without a loss, it was this state
+                run = len(asked) if whole and count is not None else -1
+            count = each.get("inferences")
+            if each["stamp"]:
+                goal_of[each["stamp"]] = row
+            if each["stamp"] and each.get("asked"):
+                asked.append((each["stamp"], restart, run))
                 restart = False
     if not asked:
         return None
     stamps = stamp_ns.tolist()
     rows = {stamp: place for place, stamp in enumerate(stamps)}
-    if not any(stamp in rows for stamp, _ in asked):
+    if not any(stamp in rows for stamp, _, _ in asked):
         return None
     return NodeView(
         goals=np.array(goals, dtype=float).reshape(-1, 3),
         frames=tuple(frames),
         goal_row=np.array([goal_of.get(stamp, -1) for stamp in stamps], dtype=np.int64),
-        asked_ns=np.array([stamp for stamp, _ in asked], dtype=np.int64),
-        asked_row=np.array([rows.get(stamp, -1) for stamp, _ in asked], dtype=np.int64),
-        run=np.array(run_of, dtype=np.int64),
-        restart=np.array([anew for _, anew in asked], dtype=bool),
+        asked_ns=np.array([stamp for stamp, _, _ in asked], dtype=np.int64),
+        asked_row=np.array([rows.get(stamp, -1) for stamp, _, _ in asked], dtype=np.int64),
+        run=np.array([run for _, _, run in asked], dtype=np.int64),
+        restart=np.array([anew for _, anew, _ in asked], dtype=bool),
     )
-
-
-class _Runs:
-    """Which state the policy ran on, from the node's own count of its runs.
-
-    The decimation itself cannot be repeated to the last state: it goes by the rate at which the
-    states came to the node, which no recorder sees.
-
-    Attributes:
-        newest: the number of the last state asked about on which it ran; −1 where unknown.
-    """
-
-    def __init__(self) -> None:
-        self.newest = -1
-        self._count: int | None = None
-        self._last = 0
-
-    def note(self, decision: Mapping[str, Any], number: int) -> None:
-        """Note a decision; ``number`` is that of the next state asked about."""
-        whole = decision["n"] == self._last + 1
-        self._last = decision["n"]
-        if decision["event"] == "activate":
-            self.newest, self._count = -1, 0
-        elif decision["event"] == "state":
-            count = decision.get("inferences")
-            if count != self._count:  # without a loss, it was this state
-                self.newest = number if whole and self._count is not None else -1
-            self._count = count

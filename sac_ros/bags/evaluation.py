@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 import sac_ros
 from sac_ros.bags.alignment import Aligned, align
 from sac_ros.bags.columns import Spool
+from sac_ros.bags.figures import judge
 from sac_ros.bags.inference import Answers, answer
 from sac_ros.bags.model_figures import model_result
 from sac_ros.bags.recording import Progress, ReadingOptions, Recording, read_recording
 from sac_ros.bags.result import Evaluation, ModelResult
-from sac_ros.bags.streams import JointStream
-from sac_ros.bags.thresholds import judge
+from sac_ros.bags.streams import NumberStream
 from sac_ros.policy.runtime import Policy
 from sac_ros.utils.errors import BagError
 
@@ -30,18 +30,13 @@ class EvaluationOptions:
 
     Attributes:
         reading: how the bags are read.
-        clock: ``header``, ``received``, ``sent``, or empty to detect it.
-        start_s, end_s: seconds since the first state; None: everything.
         goal: [k] for all states, instead of recorded ones; None: the recorded ones, or where
             there are none the middle of the policy's trained box.
-        thresholds: name to the largest value allowed, see `sac_ros.bags.thresholds`.
+        thresholds: name to the largest value allowed, see `sac_ros.bags.figures`.
         told: the command line, for the summary.
     """
 
     reading: ReadingOptions = field(default_factory=ReadingOptions)
-    clock: str = ""
-    start_s: float | None = None
-    end_s: float | None = None
     goal: tuple[float, ...] | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
     told: Mapping[str, Any] = field(default_factory=dict)
@@ -54,17 +49,9 @@ def evaluate_bags(
     spool: Spool,
     progress: Progress = lambda _done, _all: None,
 ) -> tuple[Evaluation, dict[str, NDArray[Any]]]:
-    """Evaluate policies on recordings.
+    """Evaluate policies for the same joints on bags, which are joined into one recording.
 
-    Args:
-        bags: one or more; several are joined into one recording.
-        policies: one or more, for the same joints.
-        options: see there.
-        spool: where large arrays go.
-        progress: is told how far the reading is.
-
-    Returns:
-        The figures, and the arrays of `sac_ros.bags.series`.
+    Returns the figures, and the arrays of `sac_ros.bags.files`; large ones are in the spool.
 
     Raises:
         BagError: a bag cannot be used, or the policies do not drive the same joints.
@@ -72,11 +59,12 @@ def evaluate_bags(
     """
     joints = _common_joints(policies)
     recording = read_recording(bags, joints, options.reading, spool, progress)
-    aligned = align(recording, joints, options.clock, options.start_s, options.end_s, spool)
-    series = _recorded_series(aligned, spool)
+    aligned = align(recording, options.reading)
+    series = _recorded_series(aligned)
     goal = options.goal
     if goal is None and not len(aligned.goals):
-        goal = _middle_of_training(policies[0])
+        box = policies[0].spec.goal
+        goal = tuple((low + high) / 2 for low, high in zip(box.low, box.high, strict=True))
         source = "none were recorded; the middle of the policy's trained box stands for all"
         aligned.facts = replace(aligned.facts, goal_source=f"{source}: {list(goal)}")
     elif goal is not None:
@@ -84,23 +72,19 @@ def evaluate_bags(
     models: list[ModelResult] = []
     warnings = _warnings(recording, aligned)
     for i, (policy, label) in enumerate(zip(policies, _labels(policies), strict=True)):
-        if goal is not None and len(goal) != len(policy.spec.goal.fields):
-            raise BagError(
-                f"policy file {policy.path} needs a goal of {', '.join(policy.spec.goal.fields)}; "
-                f"got {len(goal)} values"
-            )
-        answers = answer(policy, aligned, goal, spool)
+        fields = policy.spec.goal.fields
+        if goal is not None and len(goal) != len(fields):
+            needs = f"needs a goal of {', '.join(fields)}; got {len(goal)} values"
+            raise BagError(f"policy file {policy.path} {needs}")
+        answers = answer(policy, aligned, goal)
         if not answers.answered.any():
             raise BagError(_nothing_to_evaluate(policy, aligned, answers))
-        warnings += [
-            f"{label}: {n} goals refused: {why}" for why, n in answers.refused_goals.items()
-        ]
+        refused = answers.refused_goals.items()
+        warnings += [f"{label}: {n} goals refused: {why}" for why, n in refused]
         if answers.unknown:
-            warnings.append(
-                f"{label}: {answers.unknown} states left out: what the policy did just before was "
-                "not recorded"
-            )
-        result, arrays = model_result(label, policy, aligned, answers, spool)
+            why = "what the policy did just before was not recorded"
+            warnings.append(f"{label}: {answers.unknown} states left out: {why}")
+        result, arrays = model_result(label, policy, aligned, answers)
         models.append(result)
         series.setdefault("goal", answers.goal)
         shared = {"spectrum_hz", "spectrum_recorded", "lag_s"}
@@ -138,11 +122,6 @@ def _labels(policies: Sequence[Policy]) -> list[str]:
     ]
 
 
-def _middle_of_training(policy: Policy) -> tuple[float, ...]:
-    goal = policy.spec.goal
-    return tuple((low + high) / 2 for low, high in zip(goal.low, goal.high, strict=True))
-
-
 def _nothing_to_evaluate(policy: Policy, aligned: Aligned, answers: Answers) -> str:
     """Say why a policy answers no state at all."""
     if answers.refused_goals:
@@ -152,31 +131,22 @@ def _nothing_to_evaluate(policy: Policy, aligned: Aligned, answers: Answers) -> 
         why = f"what the policy did before {answers.unknown} of them was not recorded"
     else:
         why = "none came after a goal; --goal gives one for all"
-    return (
-        f"policy file {policy.path} answers none of the {len(aligned.time_s)} joint states: {why}"
-    )
+    states = f"{len(aligned.time_s)} joint states"
+    return f"policy file {policy.path} answers none of the {states}: {why}"
 
 
-def _recorded_series(aligned: Aligned, spool: Spool) -> dict[str, NDArray[Any]]:
-    shape = aligned.position.shape
-    series: dict[str, NDArray[Any]] = {
-        "time_s": aligned.time_s,
-        "position": _as_float32(aligned.position, spool),
-        "velocity": _as_float32(aligned.velocity, spool),
-        "segment": aligned.segment,
-    }
+def _recorded_series(aligned: Aligned) -> dict[str, NDArray[Any]]:
+    series: dict[str, NDArray[Any]] = {"time_s": aligned.time_s}
+    for name, values in (("position", aligned.position), ("velocity", aligned.velocity)):
+        series[name] = aligned.spool.empty(values.shape, np.float32)
+        series[name][:] = values
+    series["segment"] = aligned.segment
     if len(aligned.commanded):
-        recorded = spool.empty(shape, np.float32)
+        recorded = aligned.spool.empty(aligned.position.shape, np.float32)
         recorded[:] = np.nan
         recorded[aligned.commanded] = aligned.torque
         series["recorded_torque"] = recorded
     return series
-
-
-def _as_float32(array: NDArray[Any], spool: Spool) -> NDArray[np.float32]:
-    copy = spool.empty(array.shape, np.float32)
-    copy[:] = array
-    return copy
 
 
 def _warnings(recording: Recording, aligned: Aligned) -> list[str]:
@@ -190,26 +160,21 @@ def _warnings(recording: Recording, aligned: Aligned) -> list[str]:
     for read in (recording.states, recording.commands):
         if read is not None and read.trailing:
             found.append(f"{read.topic}: {read.trailing} messages have bytes behind their end")
+    states = facts.states
     if not facts.effort_filled:
-        found.append(
-            f"{facts.states.topic}: effort is not filled, so nothing measured is compared"
-        )
-    if facts.still_joints:
-        found.append(
-            f"{facts.states.topic}: the velocity of {', '.join(facts.still_joints)} never changes"
-        )
+        found.append(f"{states.topic}: effort is not filled, so nothing measured is compared")
+    if still := ", ".join(facts.still_joints):
+        found.append(f"{states.topic}: the velocity of {still} never changes")
     if facts.commands is None:
         found.append("no recorded torques: nothing is compared with the policy's")
     elif not facts.commands.used:
         found.append(f"{facts.commands.topic}: no command belongs to a state")
-    elif not isinstance(recording.commands, JointStream):
+    elif isinstance(recording.commands, NumberStream):
+        order = ", ".join(recording.commands.order)
+        found.append(f"{facts.commands.topic} has no joint names: taken in the order {order}")
+    if states.gaps:
+        longest = f"the longest {states.longest_gap_s:.3f} s"
         found.append(
-            f"{facts.commands.topic} has no joint names: taken in the order "
-            f"{', '.join(recording.command_joints)}"
-        )
-    if facts.states.gaps:
-        found.append(
-            f"{facts.states.topic}: {facts.states.gaps} gaps, the longest "
-            f"{facts.states.longest_gap_s:.3f} s; nothing is interpolated across them"
+            f"{states.topic}: {states.gaps} gaps, {longest}; nothing is interpolated across them"
         )
     return found

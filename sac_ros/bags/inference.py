@@ -11,16 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.alignment import Aligned
-from sac_ros.bags.chained_runs import chained_runs
-from sac_ros.bags.columns import Spool, blocks
-from sac_ros.bags.decisions import NodeView
-from sac_ros.bags.policy_inputs import PolicyInputs
+from sac_ros.bags.columns import blocks
+from sac_ros.bags.policy_runs import PolicyRuns
 from sac_ros.policy.controller import check_goal
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.schedule import Decimator
 from sac_ros.utils.errors import GoalError
-
-_BATCH = 4096
 
 
 @dataclass
@@ -29,15 +25,14 @@ class Answers:
 
     Attributes:
         torque: [m, n] float32 N·m; NaN where it has no goal.
+        gravity: [m, n] float32 N·m, the g(q) that the node adds; None where the robot does.
         goal: [m, k] float32 the goal that it follows; NaN without.
         rows: [d] the states for which it was run; others hold the torque before them.
-        gravity: [m, n] float32 N·m, the g(q) by which the node holds the arm up; None where the
-            robot does.
         answered: [m] whether the policy has a torque.
         unknown: states without one because a run of the policy before them was not recorded.
         control_rate_hz: of those runs: that of training, or of the states where they are slower.
         refused_goals: why, to how many.
-        inputs: what it was given.
+        runs: what it was given, and the policy's spec in the order of the recording.
     """
 
     torque: NDArray[np.float32]
@@ -48,42 +43,29 @@ class Answers:
     unknown: int
     control_rate_hz: float
     refused_goals: Counter[str]
-    inputs: PolicyInputs
-
-    @property
-    def order(self) -> NDArray[np.intp]:
-        """[n] where each joint of the recording stands in the policy."""
-        return self.inputs.order
+    runs: PolicyRuns
 
 
-def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> Answers:
-    """Run a policy over a recording.
+def answer(policy: Policy, aligned: Aligned, fixed_goal: Any) -> Answers:
+    """Run a policy, which drives the recording's joints in any order, over a recording.
 
-    Args:
-        policy: drives the recording's joints, in any order.
-        aligned: the recording.
-        fixed_goal: [k] a goal for all states instead of the recorded ones; None for those.
-        spool: where the arrays go.
+    ``fixed_goal`` [k] stands for all states instead of the recorded ones; None for those.
     """
-    spec = policy.spec
-    order = np.array([spec.joint_names.index(name) for name in aligned.facts.joint_names])
+    spec, spool = policy.spec, aligned.spool
     goal_row, goals, refused = _goals(policy, aligned, fixed_goal)
-    inputs = PolicyInputs(aligned, goals, goal_row, order)
+    runs = PolicyRuns(policy, aligned, goals, goal_row)
     period = max(1.0 / spec.control_rate_hz, aligned.period_s)
     held, anew, orphans = _held(spec.control_rate_hz, aligned, goal_row >= 0)
-    rows = np.unique(held[held >= 0])
-    run = np.searchsorted(rows, held[held >= 0])
-    unknown = 0
+    answered = held >= 0
+    rows = np.unique(held[answered])
+    run = np.searchsorted(rows, held[answered])
     if policy.state_size:
-        begins = np.isin(rows, anew), np.isin(rows, orphans)
-        asked, known = chained_runs(policy, inputs, rows, begins, spool)
-        answered = held >= 0
+        asked, known = runs.chained(rows, np.isin(rows, anew), np.isin(rows, orphans))
         answered[answered] = known[run]
-        unknown = int((held >= 0).sum() - answered.sum())
-        run = run[answered[held >= 0]]
+        run = run[known[run]]
     else:
-        asked = _batched_runs(policy, inputs, rows, spool)
-        answered = held >= 0
+        asked = runs.batched(rows)
+    unknown = int((held >= 0).sum() - answered.sum())
     run_of = np.full(len(held), -1, dtype=np.int64)
     run_of[answered] = run
     torque = spool.empty(aligned.position.shape, np.float32)
@@ -94,8 +76,10 @@ def answer(policy: Policy, aligned: Aligned, fixed_goal: Any, spool: Spool) -> A
         goal[part] = np.nan
         known = goal_row[part] >= 0
         goal[part][known] = goals[goal_row[part][known]]
-    gravity = _gravity(policy, inputs, np.where(answered, held, -1), spool)
-    return Answers(torque, gravity, goal, rows, answered, unknown, 1.0 / period, refused, inputs)
+    gravity = None
+    if spec.gravity_compensation == "policy":
+        gravity = runs.gravity(np.where(answered, held, -1))
+    return Answers(torque, gravity, goal, rows, answered, unknown, 1.0 / period, refused, runs)
 
 
 def _goals(
@@ -111,7 +95,6 @@ def _goals(
     refused: Counter[str] = Counter()
     stands = np.full(len(aligned.goals) + 1, -1, dtype=np.int64)  # the last entry: before any
     last = -1
-    width = len(policy.spec.goal.fields)
     for row, (frame, values) in enumerate(zip(aligned.goal_frames, aligned.goals, strict=True)):
         try:
             check_goal(policy.spec.goal, frame, values)
@@ -119,101 +102,63 @@ def _goals(
         except GoalError as error:
             refused[str(error)] += 1
         stands[row] = last
-    goals = aligned.goals if len(aligned.goals) else np.empty((0, width))
+    goals = aligned.goals if len(aligned.goals) else np.empty((0, len(policy.spec.goal.fields)))
     return stands[aligned.goal_row], goals, refused
 
 
-Held = tuple[NDArray[np.int64], list[int], list[int]]
-"""The state whose run stands for each state, −1: none; the states whose run begins without
-memory; those before whose run comes one that was not recorded."""
+def _held(
+    rate_hz: float, aligned: Aligned, has_goal: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Find the runs of a policy: by the node's own log, or by its decimation where there is none.
+
+    Returns:
+        The state whose run stands for each state, −1: none, as from a run whose state the
+        recorder missed; the states whose run begins without memory; those before whose run comes
+        one that was not recorded.
+    """
+    view, period_s = aligned.view, aligned.period_s
+    if view is None:
+        asked = np.flatnonzero(has_goal)
+        restart = np.diff(aligned.segment[asked], prepend=-1) != 0
+        run = _due(rate_hz, period_s, aligned.time_s[asked], restart)
+    else:
+        asked, restart, run = view.asked_row, view.restart, view.run
+        times = view.asked_ns * 1e-9
+        intervals = np.diff(times[np.unique(run[run >= 0])])
+        period = float(np.median(intervals)) if len(intervals) else 1.0 / rate_hz
+        if abs(period - 1.0 / rate_hz) > period_s:  # another policy than the node's
+            run = _due(rate_hz, period_s, times, restart)
+    ran_on = asked[run]
+    ran_on[run < 0] = -1
+    place = np.flatnonzero(run == np.arange(len(run)))
+    place = place[ran_on[place] >= 0]
+    lost = (place > 0) & (ran_on[place - 1] < 0) & ~restart[place]
+    held = np.full(len(has_goal) + 1, -1, dtype=np.int64)  # the last: of what was not recorded
+    held[asked] = ran_on
+    held = held[:-1]
+    held[~has_goal] = -1
+    return held, ran_on[place[restart[place]]], ran_on[place[lost]]
 
 
-def _held(rate_hz: float, aligned: Aligned, has_goal: NDArray[np.bool_]) -> Held:
-    """Find the runs by the node's own decimation."""
-    if aligned.view is not None:
-        return _held_by_node(_runs(rate_hz, aligned, aligned.view), aligned.view, has_goal)
+def _due(
+    rate_hz: float, period_s: float, times: NDArray[np.floating], restart: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Return the newest of the states [k] that the node's decimation makes due, for each of them.
+
+    It begins anew at each restart, of which the first state is one.
+    """
     due: list[int] = []
-    anew: list[int] = []
-    with_goal = np.flatnonzero(has_goal)
-    times, segment = aligned.time_s[with_goal], aligned.segment[with_goal]
-    edges = [0, *(np.flatnonzero(np.diff(segment)) + 1).tolist(), len(times)]
-    for first, last in zip(edges, edges[1:], strict=False):
-        decimator = Decimator(rate_hz)
+    decimator = Decimator(rate_hz)
+    edges = np.flatnonzero(restart | (np.diff(times, prepend=times[:1]) < 0.0)).tolist()
+    for first, last in zip(edges, [*edges[1:], len(times)], strict=False):
+        if restart[first]:
+            decimator.reset()
         place = first
-        anew += [place] if place < last else []
         while place < last:
-            if decimator.due(float(times[place]), aligned.period_s):
+            if decimator.due(float(times[place]), period_s):
                 due.append(place)
                 # A state is due up to half of their period early: most need not be asked about.
-                early = decimator.next_s - aligned.period_s
+                early = decimator.next_s - period_s
                 place += int(times[place + 1 : last].searchsorted(early))
             place += 1
-    held = np.full(len(has_goal), -1, dtype=np.int64)
-    if due:
-        ran = with_goal[due]
-        held[with_goal] = ran[np.searchsorted(ran, with_goal, side="right") - 1]
-    return held, with_goal[anew].tolist(), []
-
-
-def _runs(rate_hz: float, aligned: Aligned, view: NodeView) -> NDArray[np.int64]:
-    """Return `NodeView.run`, or what it would be for a policy of another rate than the node's."""
-    stamps = view.asked_ns[np.unique(view.run[view.run >= 0])] * 1e-9
-    period = float(np.median(np.diff(stamps))) if len(stamps) > 1 else 1.0 / rate_hz
-    if abs(period - 1.0 / rate_hz) <= aligned.period_s:
-        return view.run
-    decimator = Decimator(rate_hz)
-    run, newest = np.empty_like(view.run), -1
-    each = zip(view.asked_ns.tolist(), view.restart.tolist(), strict=True)
-    for place, (stamp_ns, anew) in enumerate(each):
-        if anew:
-            decimator.reset()
-        if decimator.due(stamp_ns * 1e-9, aligned.period_s):
-            newest = place
-        run[place] = newest
-    return run
-
-
-def _held_by_node(run: NDArray[np.int64], view: NodeView, has_goal: NDArray[np.bool_]) -> Held:
-    """As `_held`; from a run whose state the recorder missed, nothing is held."""
-    ran_on = np.where(run >= 0, view.asked_row[run], -1)
-    held = np.full(len(has_goal), -1, dtype=np.int64)
-    recorded = view.asked_row >= 0
-    held[view.asked_row[recorded]] = ran_on[recorded]
-    held[~has_goal] = -1
-    starts: list[int] = []
-    orphans: list[int] = []
-    before = -1
-    each = zip(run.tolist(), ran_on.tolist(), view.restart.tolist(), strict=True)
-    for place, (newest, row, anew) in enumerate(each):
-        if newest == place and row >= 0:
-            if anew:
-                starts.append(row)
-            elif before < 0:
-                orphans.append(row)
-        before = row
-    return held, starts, orphans
-
-
-def _gravity(
-    policy: Policy, inputs: PolicyInputs, held: NDArray[np.int64], spool: Spool
-) -> NDArray[np.float32] | None:
-    """Return g(q) at the state on which the policy ran; at a state's own where it did not."""
-    if policy.spec.gravity_compensation == "robot":
-        return None
-    gravity = spool.empty((len(held), len(inputs.order)), np.float32)
-    inverse = np.argsort(inputs.order)
-    for part in blocks(len(held), _BATCH):
-        rows = np.where(held[part] >= 0, held[part], np.arange(part.start, part.stop))
-        told = policy.gravity(inputs.aligned.position[rows][:, inverse])
-        assert told is not None
-        gravity[part] = told[:, inputs.order]
-    return gravity
-
-
-def _batched_runs(
-    policy: Policy, inputs: PolicyInputs, rows: NDArray[np.intp], spool: Spool
-) -> NDArray[np.float32]:
-    torque = spool.empty((len(rows), len(inputs.order)), np.float32)
-    for part in blocks(len(rows), _BATCH):
-        torque[part] = policy(*inputs.at(rows[part]))[0][:, inputs.order]
-    return torque
+    return np.repeat(np.array(due, dtype=np.int64), np.diff([*due, len(times)]))

@@ -3,53 +3,44 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.alignment import Aligned
-from sac_ros.bags.columns import Spool, finite_rows, take_rows
+from sac_ros.bags.columns import Array, finite_rows, take_rows
 from sac_ros.bags.inference import Answers
 from sac_ros.bags.metrics.coverage import coverage_figures
 from sac_ros.bags.metrics.divergence import DivergenceFigures, divergence_figures
 from sac_ros.bags.metrics.errors import ErrorFigures, all_errors
 from sac_ros.bags.metrics.lag import LagFigures, lag_figures
 from sac_ros.bags.metrics.latency import measure_latency
-from sac_ros.bags.metrics.limits import LimitFigures, rate_figures, state_figures, torque_figures
-from sac_ros.bags.metrics.resample import windows
-from sac_ros.bags.metrics.safety import joint_limits, review
-from sac_ros.bags.metrics.smoothness import SmoothnessFigures, smoothness_figures
+from sac_ros.bags.metrics.limits import LimitFigures, state_figures, torque_figures
+from sac_ros.bags.metrics.safety import review
+from sac_ros.bags.metrics.smoothness import SmoothnessFigures, smoothness_figures, windows
 from sac_ros.bags.result import ModelResult
 from sac_ros.policy.runtime import Policy
+from sac_ros.policy.safety_config import JointLimits, SafetyConfig
 
-Array = NDArray[np.float64]
 _TIMED_CALLS = 501  # the first one warms up
 
 Series = dict[str, NDArray[Any]]
 
 
 def model_result(
-    label: str, policy: Policy, aligned: Aligned, answers: Answers, spool: Spool
+    label: str, policy: Policy, aligned: Aligned, answers: Answers
 ) -> tuple[ModelResult, Series]:
     """Return the figures of one policy, and its series without the model's number."""
-    spec, order = policy.spec, answers.order
-    limit = np.array(spec.torque_limit)[order]
-    reviewed = review(
-        answers.torque,
-        answers.gravity,
-        answers.answered,
-        aligned.position,
-        aligned.velocity,
-        aligned.time_s,
-        (aligned.received_ns - aligned.received_ns[0]) * 1e-9,
-        spec,
-        order,
-        spool,
-    )
+    spec = answers.runs.spec
+    limit = np.array(spec.torque_limit)
+    asked = answers.torque, answers.gravity, answers.answered
+    states = aligned.position, aligned.velocity, aligned.time_s
+    reviewed = review(*asked, *states, aligned.arrival_s, spec, aligned.spool)
     series: Series = {"policy_torque": answers.torque, "published_torque": reviewed.published}
-    errors, lag, divergence = _against_recording(aligned, answers, limit, series, spool)
-    limits, recorded_limits = _limits(policy, aligned, answers, limit, spool)
+    errors, lag, divergence = _against_recording(aligned, answers, limit, series)
+    limits, recorded_limits = _limits(aligned, answers, limit)
     timed = answers.rows[np.linspace(0, len(answers.rows) - 1, _TIMED_CALLS).astype(np.intp)]
     result = ModelResult(
         label=label,
@@ -68,16 +59,16 @@ def model_result(
         recorded_limits=recorded_limits,
         interventions=reviewed.interventions,
         faults=reviewed.faults,
-        smoothness=_smoothness(aligned, answers, reviewed.published, limit, series, spool),
-        coverage=coverage_figures(aligned.position, aligned.velocity, answers.goal, spec, order),
-        latency=measure_latency(policy, answers.inputs.at(timed), answers.control_rate_hz),
+        smoothness=_smoothness(aligned, answers, reviewed.published, limit, series),
+        coverage=coverage_figures(aligned.position, aligned.velocity, answers.goal, spec),
+        latency=measure_latency(policy, answers.runs.inputs(timed), answers.control_rate_hz),
         divergence=divergence,
     )
     return result, series
 
 
 def _against_recording(
-    aligned: Aligned, answers: Answers, limit: Array, series: Series, spool: Spool
+    aligned: Aligned, answers: Answers, limit: Array, series: Series
 ) -> tuple[tuple[ErrorFigures, ...], LagFigures | None, DivergenceFigures | None]:
     """Compare the torques of the samples that have a recorded one and the policy's."""
     both = answers.answered[aligned.commanded] & finite_rows(aligned.torque)
@@ -86,45 +77,35 @@ def _against_recording(
     if not len(chosen):
         return (), None, None
     rows = aligned.commanded[chosen]
-    time_s, segment = aligned.time_s[rows], aligned.segment[rows]
-    policy = take_rows(spool, answers.torque, rows)
-    recorded = take_rows(spool, aligned.torque, chosen)
+    time_s, segment = aligned.at(rows)
+    policy = take_rows(aligned.spool, answers.torque, rows)
+    recorded = take_rows(aligned.spool, aligned.torque, chosen)
     errors = all_errors(policy, recorded, time_s, limit)
     joints = aligned.facts.joint_names
     divergence = divergence_figures(policy, recorded, time_s, segment, limit, joints)
     if len(rows) < 2:
         return errors, None, divergence
     rate = 1.0 / float(np.median(np.diff(time_s)))
-    lag, series["lag_s"], series["lag_correlation"] = lag_figures(
-        lambda: windows(time_s, segment, rate, recorded, policy),
-        rate,
-        limit,
-        errors[0].overall.rmse_share,
-    )
+    pairs = partial(windows, time_s, segment, rate, recorded, policy)
+    lag, *curves = lag_figures(pairs, rate, limit, errors[0].overall.rmse_share)
+    series["lag_s"], series["lag_correlation"] = curves
     return errors, lag, divergence
 
 
 def _limits(
-    policy: Policy, aligned: Aligned, answers: Answers, limit: Array, spool: Spool
+    aligned: Aligned, answers: Answers, limit: Array
 ) -> tuple[tuple[LimitFigures, ...], tuple[LimitFigures, ...]]:
     """Return what policy and states do to the limits, and what the recorded torque does."""
-    joints, slew = aligned.facts.joint_names, joint_limits(policy.spec, answers.order).slew
+    spec = answers.runs.spec
+    slew = JointLimits.of(spec, SafetyConfig()).slew
 
-    def of_torque(
-        torque: NDArray[np.floating], rows: NDArray[np.intp]
-    ) -> tuple[LimitFigures, ...]:
-        time_s, segment = aligned.time_s[rows], aligned.segment[rows]
-        return (
-            *torque_figures(torque, limit, time_s, joints),
-            rate_figures(torque, segment, slew, time_s, joints),
-        )
-
-    own = of_torque(take_rows(spool, answers.torque, answers.rows), answers.rows)
-    states = state_figures(
-        aligned.position, aligned.velocity, policy.spec, answers.order, aligned.time_s
-    )
-    recorded = of_torque(aligned.torque, aligned.commanded) if len(aligned.commanded) else ()
-    return (*own, *states), recorded
+    own = take_rows(aligned.spool, answers.torque, answers.rows)
+    found = torque_figures(own, *aligned.at(answers.rows), limit, slew, spec.joint_names)
+    found += state_figures(aligned.position, aligned.velocity, aligned.time_s, spec)
+    if not len(aligned.commanded):
+        return found, ()
+    recorded = aligned.torque, *aligned.at(aligned.commanded)
+    return found, torque_figures(*recorded, limit, slew, spec.joint_names)
 
 
 def _smoothness(
@@ -133,7 +114,6 @@ def _smoothness(
     published: NDArray[np.float32],
     limit: Array,
     series: Series,
-    spool: Spool,
 ) -> tuple[SmoothnessFigures, ...]:
     """Return the figures of policy, published and recorded torques, all at the control rate."""
     rate = answers.control_rate_hz
@@ -147,11 +127,10 @@ def _smoothness(
     ):
         if not len(rows):
             continue
-        torques = take_rows(spool, torque, chosen)
-        grid = windows(aligned.time_s[rows], aligned.segment[rows], rate, torques)
-        figures, spectrum = smoothness_figures(name, (each for (each,) in grid), rate, limit)
+        torques = take_rows(aligned.spool, torque, chosen)
+        grid = windows(*aligned.at(rows), rate, torques)
+        figures, hz, power = smoothness_figures(name, (each for (each,) in grid), rate, limit)
         found.append(figures)
         if name != "published":
-            series["spectrum_hz"] = spectrum.frequency_hz
-            series[f"spectrum_{name}"] = spectrum.power
+            series["spectrum_hz"], series[f"spectrum_{name}"] = hz, power
     return tuple(found)

@@ -5,18 +5,17 @@ from __future__ import annotations
 
 import gc
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.decisions import read_decision
-from sac_ros.bags.discovery import AskedTopics, TopicFinder
-from sac_ros.bags.joints import bag_joints, command_order
+from sac_ros.bags.discovery import AskedTopics, TopicFinder, bag_joints
 from sac_ros.bags.reader.bag import Bag, merged
-from sac_ros.bags.reader.storage import Message, StoredTopic
+from sac_ros.bags.reader.messages import Message, StoredTopic
 from sac_ros.bags.result import BagFacts
 from sac_ros.bags.streams import JointStream, NumberStream, PoseStream
 from sac_ros.cdr import JOINT_STATE, CdrError, read_layout
@@ -28,96 +27,96 @@ Progress = Callable[[int, int], None]
 _LOOKED_AT = 100  # messages in which joint names are looked for
 
 
+@dataclass(frozen=True)
+class ReadingOptions:
+    """Which part of bags is to be read, and how.
+
+    Attributes:
+        topics: chosen explicitly.
+        mapping: the policy's joint name to the bag's.
+        command_joints: the bag's names in the order of a command without names.
+        clock: one of `CLOCKS`, or empty to detect it.
+        start_s, end_s: seconds since the first state; None: everything.
+    """
+
+    topics: AskedTopics = field(default_factory=AskedTopics)
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    command_joints: Sequence[str] = ()
+    clock: str = ""
+    start_s: float | None = None
+    end_s: float | None = None
+
+
 @dataclass
 class Recording:
     """What was read, each stream with its columns.
 
     Attributes:
         bags: the facts of each.
-        joints: [n] the bag's names of the policy's joints.
-        command_joints: [n] the bag's names in the order of a command that says none.
+        joint_names: [n] the policy's.
         states: position, velocity and effort.
         commands: effort; None where there are none.
         goals: None where there are none.
         log: the topic of `decisions`; empty without.
         decisions: policy_node's own log, one object an event.
+        spool: where large arrays go.
     """
 
     bags: tuple[BagFacts, ...]
-    joints: tuple[str, ...]
-    command_joints: tuple[str, ...]
+    joint_names: tuple[str, ...]
     states: JointStream
     commands: JointStream | NumberStream | None
     goals: PoseStream | None
     log: str
     decisions: list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class ReadingOptions:
-    """How bags are to be read.
-
-    Attributes:
-        topics: chosen explicitly.
-        mapping: the policy's joint name to the bag's.
-        command_joints: the bag's names in the order of a command without names.
-        sent: whether times of sending are needed.
-    """
-
-    topics: AskedTopics = field(default_factory=AskedTopics)
-    mapping: Mapping[str, str] | None = None
-    command_joints: Sequence[str] = ()
-    sent: bool = False
+    spool: Spool
 
 
 def read_recording(
     paths: Sequence[Path],
-    joint_names: Sequence[str],
+    joint_names: tuple[str, ...],
     options: ReadingOptions,
     spool: Spool,
     progress: Progress = lambda _done, _all: None,
 ) -> Recording:
     """Read everything that an evaluation needs, once through, in bounded memory.
 
-    Args:
-        paths: the bags; states and commands may be in different ones.
-        joint_names: [n] the policy's.
-        options: see there.
-        spool: where the columns go.
-        progress: is told how far it is.
+    States and commands may be in different bags; ``joint_names`` [n] are the policy's. Large
+    arrays go to the spool.
 
     Raises:
         BagError: a bag is refused, a topic cannot be found, or joints do not fit.
         ConfigurationError: an option does not fit the bag.
     """
-    bags: list[Bag] = []
-    try:
-        for path in paths:
-            bags.append(Bag(path, options.sent))
+    with ExitStack() as opened:
+        sent = options.clock == "sent"
+        bags = [opened.enter_context(Bag(path, sent)) for path in paths]
         bags.sort(key=lambda bag: bag.span_ns)
         where = " + ".join(f"bag {bag.path}" for bag in bags)
         found = TopicFinder(_topics(bags), options.topics, where)
         states, commands, goals = found.states(), found.commands(), found.goals()
-        mapping = options.mapping or {}
-        joints = bag_joints(joint_names, _names_in(bags, states), mapping, states.name)
         log = found.decisions()
+        names = _names_in(bags, states)
+        joints = bag_joints(joint_names, names, options.mapping, states.name)
+        torques: JointStream | NumberStream | None = None
+        if commands and commands.type == JOINT_STATE:
+            torques = JointStream(commands, spool, joints, ("effort",))
+        elif commands:
+            torques = NumberStream(commands, spool, joints, options.command_joints)
         recording = Recording(
             bags=(),
-            joints=joints,
-            command_joints=tuple(options.command_joints) or joints,
+            joint_names=joint_names,
             states=JointStream(states, spool, joints, ("position", "velocity")),
-            commands=_command_stream(commands, joints, options, spool),
+            commands=torques,
             goals=PoseStream(goals, spool) if goals else None,
             log=log.name if log else "",
             decisions=[],
+            spool=spool,
         )
         _read(bags, recording, progress)
         roles = {"states": states, "commands": commands, "goals": goals, "decisions": log}
-        names = {topic.name: role for role, topic in roles.items() if topic}
-        recording.bags = tuple(bag.facts(names) for bag in bags)
-    finally:
-        for bag in bags:
-            bag.close()
+        role_of = {topic.name: role for role, topic in roles.items() if topic}
+        recording.bags = tuple(bag.facts(role_of) for bag in bags)
     if not len(recording.states.columns["received_ns"]):
         dropped, example = recording.states.dropped, recording.states.example
         why = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "none came"
@@ -136,11 +135,9 @@ def _topics(bags: Sequence[Bag]) -> dict[str, StoredTopic]:
     """
     topics = [topic for bag in bags for topic in bag.topics.values()]
     types: dict[str, str] = {}
-    for topic in topics:
-        if topic.messages and types.setdefault(topic.name, topic.type) != topic.type:
-            raise BagError(
-                f"topic {topic.name} is {types[topic.name]} in one bag, {topic.type} in another"
-            )
+    for name, kind in ((topic.name, topic.type) for topic in topics if topic.messages):
+        if types.setdefault(name, kind) != kind:
+            raise BagError(f"topic {name} is {types[name]} in one bag, {kind} in another")
     return merged(topics)
 
 
@@ -159,23 +156,15 @@ def _names_in(bags: Sequence[Bag], topic: StoredTopic) -> list[str]:
     return list(names)
 
 
-def _command_stream(
-    topic: StoredTopic | None, joints: Sequence[str], options: ReadingOptions, spool: Spool
-) -> JointStream | NumberStream | None:
-    if topic is None:
-        return None
-    if topic.type == JOINT_STATE:
-        return JointStream(topic, spool, joints, ("effort",))
-    return NumberStream(topic, spool, command_order(joints, options.command_joints))
-
-
 def _read(bags: Sequence[Bag], recording: Recording, progress: Progress) -> None:
     """Hand every message to the streams of its topic, or to the decisions."""
     streams = [s for s in (recording.states, recording.commands, recording.goals) if s]
     wanted = {*(stream.topic for stream in streams), recording.log} - {""}
     expected = sum(bag.topics[t].messages for bag in bags for t in wanted if t in bag.topics)
     done = 0
-    with _without_collector():
+    collects = gc.isenabled()
+    gc.disable()  # to look for cycles among messages, which are none, takes a quarter of the time
+    try:
         for batch in (batch for bag in bags for batch in bag.batches(wanted)):
             grouped: dict[str, list[Message]] = defaultdict(list)
             for message in batch:
@@ -187,21 +176,9 @@ def _read(bags: Sequence[Bag], recording: Recording, progress: Progress) -> None
                     recording.decisions.append(read_decision(raw))
             done += len(batch)
             progress(min(done, expected), expected)
-    progress(expected, expected)
-    for stream in streams:
-        stream.finish()
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Switch Python's garbage collector off: looking for cycles among messages, which are none,
-
-    takes a quarter of an evaluation's time.
-    """
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
     finally:
         if collects:
             gc.enable()
+    progress(expected, expected)
+    for stream in streams:
+        stream.finish()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an evaluation of bags finds: plain values, written as ``summary.json``.
 
-The figures themselves are in `sac_ros.bags.metrics`, the arrays in `sac_ros.bags.series`.
+The figures themselves are in `sac_ros.bags.metrics`, the arrays in `sac_ros.bags.files`.
 
 Per-joint tuples are [n], in the joint order of the first model. Times are seconds since the first
 joint state of the recording, on the clock that `ClockFacts` names. Torques are N·m. A value that
@@ -28,6 +28,9 @@ SCHEMA = "sac_ros.bag_evaluation"
 SCHEMA_VERSION = 2
 """Version of the fields; a summary of another version is refused."""
 
+OWN_LIMITS = ("torque", "torque_rate", "non_finite")
+"""The limits that are the policy's doing; the others are the recorded robot's."""
+
 OPEN_LOOP = (
     "This is open loop on recorded states: the policy never saw the consequences of its own "
     "torques. A good score does not predict the robot."
@@ -39,12 +42,10 @@ OPEN_LOOP = (
 class TopicFacts:
     """One topic of a bag."""
 
-    name: Annotated[str, "such as ``/joint_states`` and ``sensor_msgs/msg/JointState``."]
-    type: Annotated[str, "such as ``/joint_states`` and ``sensor_msgs/msg/JointState``."]
+    name: Annotated[str, "such as ``/joint_states``."]
+    type: Annotated[str, "such as ``sensor_msgs/msg/JointState``."]
     messages: Annotated[int, "how many the bag says that it has."]
-    role: Annotated[
-        str, "``states``, ``commands``, ``goals``, ``decisions`` or empty where it is not used."
-    ] = ""
+    role: Annotated[str, "``states``, ``commands``, ``goals``, ``decisions``; empty: unused."] = ""
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,7 @@ class ClockFacts:
 
     name: Annotated[str, "``header``, ``received`` or ``sent``."]
     why: Annotated[str, "one sentence: asked for, or what was detected."]
-    factor: Annotated[
-        float | None,
-        "seconds of the header's clock per second of the recorder's; None without stamps.",
-    ]
+    factor: Annotated[float | None, "s of the header's clock per s of the recorder's, if stamped."]
 
 
 @dataclass(frozen=True)
@@ -78,16 +76,10 @@ class StreamFacts:
 
     topic: Annotated[str, "where they came from."]
     type: Annotated[str, "where they came from."]
-    joints: Annotated[
-        tuple[str, ...], "[n] the names in the bag for the policy's joints; empty for goals."
-    ]
+    joints: Annotated[tuple[str, ...], "[n] the bag's names of the joints; empty for goals."]
     read: Annotated[int, "messages in the bags."]
-    used: Annotated[
-        int, "how many of them carry figures; of those outside ``--start`` and ``--end`` none."
-    ]
-    dropped: Annotated[
-        dict[str, int], 'the reason to how many, such as ``{"stamp does not advance": 3}``.'
-    ]
+    used: Annotated[int, "how many of them carry figures: none outside ``--start``, ``--end``."]
+    dropped: Annotated[dict[str, int], 'reason to count, as ``{"stamp does not advance": 3}``.']
     rate_hz: Annotated[float | None, "the median rate; None for fewer than two messages."]
     gaps: Annotated[int, "intervals longer than three periods."]
     longest_gap_s: Annotated[float, "the longest of them; 0 without."]
@@ -101,17 +93,13 @@ class RecordingFacts:
     clock: Annotated[ClockFacts, "which clock all times are on."]
     states: Annotated[StreamFacts, "the joint states."]
     commands: Annotated[StreamFacts | None, "the recorded torques; None where there are none."]
-    goals: Annotated[
-        StreamFacts | None, "the goals; None where none were recorded and one was given instead."
-    ]
+    goals: Annotated[StreamFacts | None, "the goals; None where none were recorded."]
     goal_source: Annotated[str, "one sentence: where the goals come from."]
-    start_s: Annotated[float, "first and last state that has figures."]
-    end_s: Annotated[float, "first and last state that has figures."]
+    start_s: Annotated[float, "first state that has figures."]
+    end_s: Annotated[float, "last state that has figures."]
     first_command_s: Annotated[float | None, "None without commands."]
     last_command_s: Annotated[float | None, "None without commands."]
-    effort_filled: Annotated[
-        bool, "whether the recorded effort varies, so that it is a measurement."
-    ]
+    effort_filled: Annotated[bool, "whether the recorded effort varies: then it is measured."]
     still_joints: Annotated[tuple[str, ...], "joints whose recorded velocity never changes."]
 
 
@@ -124,29 +112,18 @@ class ModelResult:
     sha256: Annotated[str, "of the policy file."]
     name: Annotated[str, "of the policy file."]
     arm: Annotated[str, "of the policy file."]
-    control_rate_hz: Annotated[
-        float, "the rate of inference: that of training, or of the states where slower."
-    ]
+    control_rate_hz: Annotated[float, "of inference: as in training, or as states where slower."]
     gravity_compensation: Annotated[str, "who holds g(q): ``robot`` or ``policy``."]
     torque_limit: Annotated[tuple[float, ...], "[n] N·m."]
     samples: Annotated[int, "states that the policy answered."]
     inferences: Annotated[int, "how often it was run for them; it holds its torque in between."]
-    errors: Annotated[
-        tuple[ErrorFigures, ...],
-        "of the policy and the baselines; empty without recorded torques.",
-    ]
+    errors: Annotated[tuple[ErrorFigures, ...], "of policy and baselines; empty without torques."]
     lag: Annotated[LagFigures | None, "None without recorded torques."]
-    limits: Annotated[
-        tuple[LimitFigures, ...], "of the policy's raw torque, and of the recorded states."
-    ]
+    limits: Annotated[tuple[LimitFigures, ...], "of the policy's raw torque, and of the states."]
     recorded_limits: Annotated[tuple[LimitFigures, ...], "of the recorded torque; empty without."]
-    interventions: Annotated[
-        tuple[InterventionFigures, ...], "only the kinds that act at least once."
-    ]
+    interventions: Annotated[tuple[InterventionFigures, ...], "only the kinds that act."]
     faults: Annotated[tuple[FaultFigures, ...], "only the kinds that occur."]
-    smoothness: Annotated[
-        tuple[SmoothnessFigures, ...], "policy, published, and recorded where there is one."
-    ]
+    smoothness: Annotated[tuple[SmoothnessFigures, ...], "policy, published, recorded if there."]
     coverage: Annotated[CoverageFigures, "of the recording by the policy's training."]
     latency: Annotated[LatencyFigures, "of the policy's inference."]
     divergence: Annotated[DivergenceFigures | None, "None without recorded torques."]
@@ -159,9 +136,7 @@ class Threshold:
     name: Annotated[str, "of the figure."]
     model: Annotated[str, "label of the model."]
     limit: Annotated[float, "the largest value allowed."]
-    value: Annotated[
-        float | None, "what was found; None where the figure cannot be told, which misses."
-    ]
+    value: Annotated[float | None, "what was found; None, which misses, where it cannot be told."]
     met: Annotated[bool, "whether value ≤ limit."]
 
 

@@ -11,18 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.columns import Spool
-from sac_ros.bags.reader.storage import Message, StoredTopic
+from sac_ros.bags.columns import Array, Column, Spool
+from sac_ros.bags.reader.messages import Message, StoredTopic
+from sac_ros.bags.result import StreamFacts
 from sac_ros.cdr import CdrError, Layout, read_layout
-
-Array = NDArray[np.float64]
+from sac_ros.utils.errors import ConfigurationError
 
 _TIMES = ("received_ns", "sent_ns", "stamp_ns")
 _FIELDS = ("position", "velocity", "effort")
 _LAYOUTS = 16  # shapes tried on a batch; what has more is no publisher but damage
-
-NOT_DECODED = "cannot be decoded"
-NO_JOINT = "has none of the policy's joints"
 
 
 class Stream(ABC):
@@ -30,6 +27,7 @@ class Stream(ABC):
 
     Attributes:
         topic, kind: its name and type.
+        joints: [n] the bag's names of what it reads.
         columns: of all usable messages, by time of recording, once it is finished:
             ``received_ns``, ``sent_ns`` and ``stamp_ns`` [m], and the values of its messages.
         read: messages that came.
@@ -41,6 +39,7 @@ class Stream(ABC):
     def __init__(self, topic: StoredTopic, spool: Spool, widths: Mapping[str, int]) -> None:
         self.topic = topic.name
         self.kind = topic.type
+        self.joints: tuple[str, ...] = ()
         self.columns: dict[str, NDArray[Any]] = {}
         self.read = 0
         self.dropped: Counter[str] = Counter()
@@ -48,34 +47,16 @@ class Stream(ABC):
         self.trailing = 0
         self._widths = dict(widths)
         self._columns = {
-            **{name: spool.column(0, np.int64) for name in _TIMES},
-            **{name: spool.column(width) for name, width in widths.items()},
+            **{name: Column(spool, kind=np.int64) for name in _TIMES},
+            **{name: Column(spool, width) for name, width in widths.items()},
         }
         self._layouts: dict[int, list[Layout]] = {}
 
     def add(self, messages: list[Message]) -> None:
         """Take messages of this topic."""
-        if messages:
-            _, received, sent, raw = zip(*messages, strict=True)
-            self._take(raw, {"received_ns": _as_ns(received), "sent_ns": _as_ns(sent)})
-
-    def finish(self) -> None:
-        """Fill `columns`."""
-        self.columns = {name: column.array() for name, column in self._columns.items()}
-        times = self.columns["received_ns"]
-        if np.any(times[1:] < times[:-1]):  # bags that overlap
-            order = np.argsort(times, kind="stable")
-            self.columns = {name: column[order] for name, column in self.columns.items()}
-
-    @abstractmethod
-    def _refusal(self, layout: Layout) -> str:
-        """Say why messages of this shape cannot be used; empty when they can."""
-
-    @abstractmethod
-    def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:
-        """Return the columns of messages of one shape."""
-
-    def _take(self, raws: Sequence[bytes], times: dict[str, NDArray[np.int64]]) -> None:
+        if not messages:
+            return
+        _, received, sent, raws = zip(*messages, strict=True)
         count = len(raws)
         self.read += count
         keep = np.zeros(count, dtype=bool)
@@ -96,9 +77,34 @@ class Stream(ABC):
                 stamps[rows[part]] = layout.stamps_ns(chosen)
                 for name, column in self._values(layout, chosen).items():
                     values[name][rows[part]] = column
-        columns: dict[str, NDArray[Any]] = {**times, "stamp_ns": stamps, **values}
+        times = {"received_ns": _as_ns(received), "sent_ns": _as_ns(sent), "stamp_ns": stamps}
+        columns: dict[str, NDArray[Any]] = {**times, **values}
         for name, column in columns.items():
             self._columns[name].append(column[keep])
+
+    def finish(self) -> None:
+        """Fill `columns`."""
+        self.columns = {name: column.array() for name, column in self._columns.items()}
+        times = self.columns["received_ns"]
+        if np.any(times[1:] < times[:-1]):  # bags that overlap
+            order = np.argsort(times, kind="stable")
+            self.columns = {name: column[order] for name, column in self.columns.items()}
+
+    def facts(
+        self, used: int, dropped: Counter[str], period_s: float, gaps: int = 0, gap_s: float = 0.0
+    ) -> StreamFacts:
+        """Return the facts of the stream; a period of 0 s cannot be told."""
+        why, rate = dict(sorted((+dropped).items())), 1.0 / period_s if period_s > 0.0 else None
+        about = self.topic, self.kind, self.joints, self.read
+        return StreamFacts(*about, used, why, rate, gaps, gap_s)
+
+    @abstractmethod
+    def _refusal(self, layout: Layout) -> str:
+        """Say why messages of this shape cannot be used; empty when they can."""
+
+    @abstractmethod
+    def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:
+        """Return the columns of messages of one shape."""
 
     def _by_shape(
         self, size: int, block: NDArray[np.uint8]
@@ -117,7 +123,7 @@ class Stream(ABC):
             try:
                 layout = read_layout(block[rest[0]].tobytes(), self.kind)
             except CdrError as error:
-                self._drop(NOT_DECODED, 1, str(error))
+                self._drop("cannot be decoded", 1, str(error))
                 rest = rest[1:]
                 continue
             if len(layouts) < _LAYOUTS:
@@ -140,23 +146,19 @@ class JointStream(Stream):
     def __init__(
         self, topic: StoredTopic, spool: Spool, joints: Sequence[str], needed: Sequence[str]
     ) -> None:
-        """Reads some joints by name.
+        """Reads some joints [n] by their names in the bag.
 
-        Args:
-            topic: its name and type.
-            spool: where columns go.
-            joints: [n] names in the bag.
-            needed: those of position, velocity and effort that must be filled; others may be
-                empty and are then NaN.
+        Of position, velocity and effort, those ``needed`` must be filled; others may be empty and
+        are then NaN.
         """
         super().__init__(topic, spool, dict.fromkeys(_FIELDS, len(joints)))
-        self._joints = tuple(joints)
+        self.joints = tuple(joints)
         self._needed = tuple(needed)
 
     def _refusal(self, layout: Layout) -> str:
-        missing = [joint for joint in self._joints if layout.names.count(joint) != 1]
-        if len(missing) == len(self._joints):
-            return NO_JOINT
+        missing = [joint for joint in self.joints if layout.names.count(joint) != 1]
+        if len(missing) == len(self.joints):
+            return "has none of the policy's joints"
         if missing:
             twice = missing[0] in layout.names
             return f"joint {missing[0]} {'stands twice' if twice else 'is missing'}"
@@ -167,7 +169,7 @@ class JointStream(Stream):
         return ""
 
     def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:
-        index = [layout.names.index(joint) for joint in self._joints]
+        index = [layout.names.index(joint) for joint in self.joints]
         return {
             field: layout.doubles(block, field)[:, index]
             if layout.arrays[field][1]
@@ -177,19 +179,31 @@ class JointStream(Stream):
 
 
 class NumberStream(Stream):
-    """Arrays of numbers without names, [m, n] in an order that was said otherwise."""
+    """Arrays of numbers without names, [m, n]; `order` are the names of the joints in them."""
 
-    def __init__(self, topic: StoredTopic, spool: Spool, order: Sequence[int]) -> None:
-        """Reads ``data``; value ``order[i]`` is the policy's joint i."""
-        super().__init__(topic, spool, {"effort": len(order)})
-        self._order = list(order)
+    def __init__(
+        self, topic: StoredTopic, spool: Spool, joints: Sequence[str], order: Sequence[str]
+    ) -> None:
+        """Reads ``data``, in the order of the bag's names of the joints [n] or in another.
+
+        Raises:
+            ConfigurationError: ``order`` are not the same joints.
+        """
+        super().__init__(topic, spool, {"effort": len(joints)})
+        self.joints, self.order = tuple(joints), tuple(order) or tuple(joints)
+        if sorted(self.order) != sorted(joints):
+            raise ConfigurationError(
+                f"--command-joints must be the joints {', '.join(joints)} in the order of a "
+                f"command; got {', '.join(order)}"
+            )
+        self._index = [self.order.index(name) for name in joints]
 
     def _refusal(self, layout: Layout) -> str:
         count = layout.arrays["data"][1]
-        return "" if count == len(self._order) else f"{count} values for {len(self._order)} joints"
+        return "" if count == len(self.order) else f"{count} values for {len(self.order)} joints"
 
     def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:
-        return {"effort": layout.doubles(block, "data")[:, self._order]}
+        return {"effort": layout.doubles(block, "data")[:, self._index]}
 
 
 class PoseStream(Stream):

@@ -8,7 +8,7 @@ from sac_ros.bags.result import OPEN_LOOP, Evaluation, ModelResult, RecordingFac
 
 def text_report(evaluation: Evaluation) -> str:
     """Return the figures that matter as text."""
-    lines = [*_recording(evaluation.recording)]
+    lines = _recording(evaluation.recording)
     lines += [f"warning: {warning}" for warning in evaluation.warnings]
     for model in evaluation.models:
         lines += ["", *_model(model)]
@@ -20,36 +20,23 @@ def text_report(evaluation: Evaluation) -> str:
 
 
 def _recording(facts: RecordingFacts) -> list[str]:
-    states, commands = facts.states, facts.commands
-    lines = [
-        (
-            f"states    {states.topic}: {states.used} of {states.read}{_rate(states.rate_hz)}, "
-            f"{facts.start_s:.3f} to {facts.end_s:.3f} s"
-        ),
-        f"clock     {facts.clock.name}: {facts.clock.why}",
-        f"goals     {facts.goal_source}",
-    ]
-    if commands is not None:
-        span = (
-            ""
-            if facts.first_command_s is None
-            else (f", {facts.first_command_s:.3f} to {facts.last_command_s:.3f} s")
-        )
-        lines.insert(
-            1,
-            f"commands  {commands.topic}: {commands.used} of {commands.read}"
-            f"{_rate(commands.rate_hz)}{span}",
-        )
-    return lines
+    lines = []
+    for name, stream, first_s, last_s in (
+        ("states  ", facts.states, facts.start_s, facts.end_s),
+        ("commands", facts.commands, facts.first_command_s, facts.last_command_s),
+    ):
+        if stream is not None:
+            rate = "" if stream.rate_hz is None else f" at {stream.rate_hz:.1f} Hz"
+            span = "" if first_s is None else f", {first_s:.3f} to {last_s:.3f} s"
+            lines.append(f"{name}  {stream.topic}: {stream.used} of {stream.read}{rate}{span}")
+    clock = f"clock     {facts.clock.name}: {facts.clock.why}"
+    return [*lines, clock, f"goals     {facts.goal_source}"]
 
 
 def _model(model: ModelResult) -> list[str]:
-    lines = [
-        (
-            f"{model.label}: {model.name} for {model.arm}, {model.samples} states answered by "
-            f"{model.inferences} inferences at {model.control_rate_hz:.1f} Hz"
-        )
-    ]
+    answered = f"{model.samples} states answered by {model.inferences} inferences"
+    rate = f"{model.control_rate_hz:.1f} Hz"
+    lines = [f"{model.label}: {model.name} for {model.arm}, {answered} at {rate}"]
     if model.errors:
         lines.append("  torque error        bias      MAE     RMSE      p95      max  RMSE/limit")
     for error in model.errors:
@@ -61,7 +48,7 @@ def _model(model: ModelResult) -> list[str]:
     if model.errors:
         row = model.errors[0].overall
         lines.append(
-            f"  sign agreement {_share(row.sign_agreement)}, "
+            f"  sign agreement {_number(row.sign_agreement, '.1%')}, "
             f"correlation {_number(row.correlation, '.3f')}, {_lag(model)}, {_divergence(model)}"
         )
     coverage = model.coverage
@@ -101,14 +88,6 @@ def _divergence(model: ModelResult) -> str:
     if model.divergence is None or model.divergence.first_s is None:
         return "no sustained divergence"
     return f"diverges at {model.divergence.first_s:.3f} s ({model.divergence.joint})"
-
-
-def _rate(rate_hz: float | None) -> str:
-    return "" if rate_hz is None else f" at {rate_hz:.1f} Hz"
-
-
-def _share(value: float | None) -> str:
-    return _number(value, ".1%")
 
 
 def _number(value: float | None, form: str) -> str:

@@ -4,25 +4,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from sac_ros.bags.clock import CLOCKS
 from sac_ros.bags.columns import Spool
-from sac_ros.bags.compare import compare, comparison_text
-from sac_ros.bags.discovery import AskedTopics
+from sac_ros.bags.discovery import AskedTopics, parse_mapping
 from sac_ros.bags.evaluation import EvaluationOptions, evaluate_bags
-from sac_ros.bags.joints import parse_mapping
-from sac_ros.bags.progress import progress_bar
-from sac_ros.bags.recording import ReadingOptions
+from sac_ros.bags.figures import FIGURES, compare, comparison_text, parse_thresholds
+from sac_ros.bags.files import load_summary, save_series, save_summary, summary_text
+from sac_ros.bags.recording import Progress, ReadingOptions
 from sac_ros.bags.result import Evaluation
-from sac_ros.bags.series import save_series
-from sac_ros.bags.summary_file import load_summary, save_summary, summary_text
 from sac_ros.bags.text_report import text_report
-from sac_ros.bags.thresholds import FIGURES, parse_thresholds
 from sac_ros.policy.runtime import Policy
 from sac_ros.utils.errors import (
     EXIT_BAD_ANSWER,
@@ -31,6 +28,8 @@ from sac_ros.utils.errors import (
     ConfigurationError,
     run_command,
 )
+
+_LONG = 200_000  # messages; fewer are read in a second
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,6 +66,26 @@ def _run(options: argparse.Namespace) -> int:
     return EXIT_DONE if all(each.met for each in evaluation.thresholds) else EXIT_BAD_ANSWER
 
 
+@contextlib.contextmanager
+def progress_bar(hidden: bool) -> Iterator[Progress]:
+    """Yield what is to be told the progress; it shows nothing unless stderr is a terminal."""
+    with contextlib.ExitStack() as shown:
+        bar: Any = None
+
+        def update(done: int, expected: int) -> None:
+            nonlocal bar
+            if hidden or expected < _LONG or not sys.stderr.isatty():
+                return
+            if bar is None:
+                from tqdm import tqdm  # noqa: PLC0415 - only where one is shown
+
+                new = tqdm(total=expected, unit=" messages", unit_scale=True, desc="reading")
+                bar = shown.enter_context(new)
+            bar.update(done - bar.n)
+
+        yield update
+
+
 def _options(options: argparse.Namespace) -> EvaluationOptions:
     if options.start is not None and options.end is not None and options.end < options.start:
         raise ConfigurationError(
@@ -77,11 +96,10 @@ def _options(options: argparse.Namespace) -> EvaluationOptions:
             topics=AskedTopics(options.state_topic, options.command_topic, options.goal_topic),
             mapping=parse_mapping(options.joints),
             command_joints=tuple(filter(None, options.command_joints.split(","))),
-            sent=options.time == "sent",
+            clock=options.time or "",
+            start_s=options.start,
+            end_s=options.end,
         ),
-        clock=options.time or "",
-        start_s=options.start,
-        end_s=options.end,
         goal=options.goal,
         thresholds=parse_thresholds(",".join(options.fail_on)),
         told=_told(options),
@@ -116,7 +134,7 @@ def _make_folder(folder: Path) -> None:
 
 def _save(evaluation: Evaluation, series: dict[str, Any], folder: Path) -> None:
     try:
-        save_series(folder, series)
+        save_series(series, folder)
         save_summary(evaluation, folder)
         # Here, since matplotlib takes longer to import than many a bag to evaluate.
         from sac_ros.bags.report.page import save_report  # noqa: PLC0415
@@ -168,14 +186,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="BAG,...",
         help="the joints in a command without names, in its order (default: the policy's)",
     )
-    add("--state-topic", default="", metavar="TOPIC", help="default: joint_states")
-    add(
-        "--command-topic",
-        default="",
-        metavar="TOPIC",
-        help="the recorded torques: an array of numbers, or the effort of joint states",
-    )
-    add("--goal-topic", default="", metavar="TOPIC", help="default: goal_pose")
+    for role, what in (
+        ("state", "default: joint_states"),
+        ("command", "the recorded torques: an array of numbers, or the effort of joint states"),
+        ("goal", "default: goal_pose"),
+    ):
+        add(f"--{role}-topic", default="", metavar="TOPIC", help=what)
     add("--goal", type=_numbers, metavar="X,Y,Z", help="one goal for all states, instead")
     add(
         "--time",
@@ -184,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--start", type=_seconds, metavar="S", help="seconds since the first joint state")
     add("--end", type=_seconds, metavar="S", help="seconds since the first joint state")
-    figures = "; ".join(f"{name}: {what}" for name, (_, what) in FIGURES.items())
+    figures = "; ".join(f"{name}: {what}" for name, what in FIGURES.items())
     add(
         "--fail-on",
         action="append",

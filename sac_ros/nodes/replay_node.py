@@ -19,7 +19,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock as ClockMessage
 
-from sac_ros.bags.joints import parse_mapping
+from sac_ros.bags.discovery import parse_mapping
 from sac_ros.nodes.bag_writer import RECORDED, BagWriter, absolute, new_bag_name
 from sac_ros.nodes.child_processes import ChildProcesses
 from sac_ros.nodes.goal_reader import goal_message

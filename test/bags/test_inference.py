@@ -13,7 +13,7 @@ import pytest
 from bag_maker import GOALS, START_NS, Entry, Motion, pose, text, write_bag
 from tiny_policy import JOINTS, tiny_gravity, write_tiny_policy
 
-from sac_ros.bags import chained_runs
+from sac_ros.bags import policy_runs
 from sac_ros.bags.alignment import Aligned, align
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.inference import answer
@@ -33,9 +33,8 @@ def policy_of(tmp_path: Path, state_size: int, gravity: str = "robot") -> Policy
 
 
 def aligned_of(path: Path, spool: Spool | None = None) -> Aligned:
-    spool = spool or Spool()
-    recording = read_recording([path], JOINTS, ReadingOptions(), spool)
-    return align(recording, JOINTS, "", None, None, spool)
+    recording = read_recording([path], JOINTS, ReadingOptions(), spool or Spool())
+    return align(recording, ReadingOptions())
 
 
 def jittered(i: int) -> int:
@@ -86,7 +85,7 @@ def test_every_state_gets_the_torque_that_the_node_would_ask(
     ]
     policy = policy_of(tmp_path, state_size, gravity)
     aligned = aligned_of(write_bag(tmp_path / "bag", [*motion.states(), *goals]))
-    found = answer(policy, aligned, None, Spool())
+    found = answer(policy, aligned, None)
     expected = live(policy, motion, changes)
     assert (found.gravity is None) == (gravity == "robot")
     np.testing.assert_array_equal(np.isnan(found.torque), np.isnan(expected))
@@ -99,12 +98,12 @@ def test_every_state_gets_the_torque_that_the_node_would_ask(
 def test_a_chain_cut_into_pieces_is_the_chain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chained_runs, "_LENGTH", 7)
-    monkeypatch.setattr(chained_runs, "_PIECES", 5)
+    monkeypatch.setattr(policy_runs, "_LENGTH", 7)
+    monkeypatch.setattr(policy_runs, "_PIECES", 5)
     motion = Motion(rate_hz=100.0, count=400)
     policy = policy_of(tmp_path, state_size=5)
     aligned = aligned_of(write_bag(tmp_path / "bag", [*motion.states(), *motion.goals()]))
-    found = answer(policy, aligned, None, Spool())
+    found = answer(policy, aligned, None)
     state: Any = np.zeros(5)
     for i in range(400):
         torque, _, _, state = policy.answer(*motion.state(i), motion.goal, state=state)
@@ -155,7 +154,7 @@ def test_the_nodes_own_log_decides_what_a_state_was_answered_with(
     aligned = aligned_of(
         write_bag(tmp_path / "bag", [*entries, *(each for each in log if each not in lost)])
     )
-    found = answer(policy, aligned, None, Spool())
+    found = answer(policy, aligned, None)
     seen = [i for i in range(COUNT) if i % 97 != 60]
     answered = found.answered
     assert not answered[:90].any()
@@ -175,7 +174,7 @@ def test_where_the_policy_holds_the_arm_up_is_where_it_ran_last(tmp_path: Path) 
     )
     policy = Policy.load(path)
     aligned = aligned_of(write_bag(tmp_path / "bag", [*motion.states(), start]))
-    found = answer(policy, aligned, None, Spool())
+    found = answer(policy, aligned, None)
     assert found.gravity is not None
     own = tiny_gravity(aligned.position[:, ::-1])[:, ::-1]
     ran = found.rows[np.searchsorted(found.rows, np.arange(57, COUNT), side="right") - 1]
@@ -195,7 +194,7 @@ def test_a_policy_of_another_rate_than_the_nodes_runs_at_its_own(tmp_path: Path)
     aligned = aligned_of(write_bag(tmp_path / "bag", [*motion.states(), *log]))
     for rate_hz, every in ((100.0, 4), (50.0, 8)):
         path = write_tiny_policy(tmp_path / f"{rate_hz}.onnx", control_rate_hz=rate_hz)
-        found = answer(Policy.load(path), aligned, None, Spool())
+        found = answer(Policy.load(path), aligned, None)
         assert found.answered.all()
         np.testing.assert_array_equal(found.rows, np.arange(0, COUNT, every))
 
@@ -207,7 +206,7 @@ def test_large_recordings_live_in_files_and_give_the_same(tmp_path: Path) -> Non
     folder = tmp_path / "spool"
     folder.mkdir()
     small, large = Spool(), Spool(folder, in_memory=1000)
-    results = [answer(policy, aligned_of(bag, each), None, each) for each in (small, large)]
+    results = [answer(policy, aligned_of(bag, each), None) for each in (small, large)]
     assert isinstance(results[1].torque, np.memmap)
     np.testing.assert_array_equal(results[0].torque, results[1].torque)
     assert not list(folder.iterdir()), "nothing is left behind"

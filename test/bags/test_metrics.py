@@ -18,14 +18,13 @@ from sac_ros.bags.metrics import errors, limits, safety
 from sac_ros.bags.metrics.coverage import coverage_figures
 from sac_ros.bags.metrics.divergence import divergence_figures
 from sac_ros.bags.metrics.lag import lag_figures
-from sac_ros.bags.metrics.resample import windows
-from sac_ros.bags.metrics.smoothness import smoothness_figures
+from sac_ros.bags.metrics.smoothness import smoothness_figures, windows
 from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_config import JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Intervention
 
 LIMIT = np.array([30.0, 20.0, 10.0])
-ORDER = np.arange(3)
+SLEW, JOINED = np.full(3, np.inf), np.zeros(100, dtype=np.int32)
 
 
 def noise(rows: int, seed: int = 0) -> np.ndarray:
@@ -93,7 +92,7 @@ def test_torques_beyond_their_limit_are_counted_with_the_worst_and_the_longest()
     torque[10:15, 2] = 11.0
     torque[12, 0] = -45.0
     torque[80, 1] = np.nan
-    beyond, none = limits.torque_figures(torque, LIMIT, time_s, JOINTS)
+    beyond, none, _ = limits.torque_figures(torque, time_s, JOINED, LIMIT, SLEW, JOINTS)
     assert (beyond.count, beyond.joint_count) == (5, (1, 0, 5))
     assert beyond.share == 0.05
     assert beyond.worst == pytest.approx(1.5)
@@ -105,7 +104,8 @@ def test_torques_beyond_their_limit_are_counted_with_the_worst_and_the_longest()
 
 def test_a_torque_at_its_limit_is_within_it() -> None:
     torque = np.tile(LIMIT.astype(np.float32), (5, 1)) * np.float32(1.0 + 1e-6)
-    assert limits.torque_figures(torque, LIMIT, np.arange(5.0), JOINTS)[0].count == 0
+    found = limits.torque_figures(torque, np.arange(5.0), JOINED[:5], LIMIT, SLEW, JOINTS)
+    assert found[0].count == 0
 
 
 def test_rates_are_judged_by_the_time_between_torques_and_not_across_a_gap() -> None:
@@ -113,7 +113,8 @@ def test_rates_are_judged_by_the_time_between_torques_and_not_across_a_gap() -> 
     time_s = np.array([0.0, 0.1, 0.2, 0.21, 9.0, 9.1])
     segment = np.array([0, 0, 0, 0, 1, 1], dtype=np.int32)
     torque[4:] += 1000.0
-    found = limits.rate_figures(torque, segment, np.full(3, 20.0), time_s, JOINTS)
+    slew = np.full(3, 20.0)
+    *_, found = limits.torque_figures(torque, time_s, segment, LIMIT, slew, JOINTS)
     assert found.count == 1
     assert found.worst_s == pytest.approx(0.21)
     assert found.worst == pytest.approx(5.0)
@@ -122,7 +123,7 @@ def test_rates_are_judged_by_the_time_between_torques_and_not_across_a_gap() -> 
 def test_states_are_held_to_the_policys_position_and_velocity_limits() -> None:
     position, velocity = np.zeros((10, 3)), np.zeros((10, 3))
     position[3, 1], velocity[5, 2] = 3.0, -5.0
-    where, fast = limits.state_figures(position, velocity, tiny_spec(), ORDER, np.arange(10.0))
+    where, fast = limits.state_figures(position, velocity, np.arange(10.0), tiny_spec())
     assert (where.count, where.worst_joint, where.worst_s) == (1, "elbow", 3.0)
     assert where.worst == pytest.approx(3.0 / 2.9)
     assert (fast.count, fast.worst_joint, fast.worst_s) == (1, "wrist", 5.0)
@@ -137,7 +138,7 @@ def test_coverage_counts_states_goals_and_what_has_none() -> None:
     goal = np.zeros((10, 3), dtype=np.float32)
     position[:4, 0], velocity[2:6, 1] = 2.5, -1.5
     goal[:2], goal[9, 0] = np.nan, 1.5
-    found = coverage_figures(position, velocity, goal, tiny_spec(), ORDER)
+    found = coverage_figures(position, velocity, goal, tiny_spec())
     assert found.outside_share == 0.6
     assert found.position_outside == (0.4, 0.0, 0.0)
     assert found.velocity_outside == (0.0, 0.4, 0.0)
@@ -218,17 +219,17 @@ def test_power_above_10_hz_is_that_of_a_sine_above_it() -> None:
     t = np.arange(4096)[:, np.newaxis] / 100.0
     slow, fast = np.sin(2 * np.pi * 3.0 * t), np.sin(2 * np.pi * 20.0 * t)
     torque = np.hstack([slow, fast, 3.0 * slow + fast])
-    found, spectrum = figures(torque)
+    found, hz, power = figures(torque)
     assert found.power_above_10hz == pytest.approx((0.0, 1.0, 0.1), abs=1e-3)
-    assert spectrum.frequency_hz[spectrum.power[:, 1].argmax()] == pytest.approx(20.0, abs=0.4)
+    assert hz[power[:, 1].argmax()] == pytest.approx(20.0, abs=0.4)
     # Parseval: the density's integral is the variance.
-    width = spectrum.frequency_hz[1]
-    assert spectrum.power[:, 0].sum() * width == pytest.approx(0.5, rel=0.02)
+    width = hz[1]
+    assert power[:, 0].sum() * width == pytest.approx(0.5, rel=0.02)
 
 
 def test_steps_and_jerk_are_those_of_a_parabola() -> None:
     t = np.arange(101)[:, np.newaxis] / 100.0
-    found, _ = figures(np.hstack([t**2, 10 * t**2, 0 * t]))
+    found, *_ = figures(np.hstack([t**2, 10 * t**2, 0 * t]))
     assert found.max_step == pytest.approx((1.0 - 0.99**2, 10 * (1.0 - 0.99**2), 0.0))
     assert found.rms_step[0] == pytest.approx(np.sqrt(np.mean(np.diff(t**2, axis=0) ** 2)))
     # τ̈ = 2 over a range of 1, in units of (1 s)².
@@ -249,7 +250,7 @@ def test_chatter_is_told_from_smooth_motion_by_every_figure() -> None:
 
 
 def test_a_torque_of_few_samples_has_no_spectrum() -> None:
-    found, _ = figures(noise(5))
+    found, *_ = figures(noise(5))
     assert found.power_above_10hz == (None,) * 3
     assert found.rms_step[0] > 0.0
     assert figures(noise(1))[0].rms_step == (0.0,) * 3
@@ -308,7 +309,6 @@ def test_torques_are_those_of_the_safety_filter_bit_for_bit(
             time_s,
             time_s,
             tiny_spec(control_rate_hz=50.0),
-            ORDER,
             Spool(),
         )
     weight = None if gravity is None else gravity.astype(float)
@@ -335,7 +335,7 @@ def review(**changes: np.ndarray) -> safety.SafetyReview:
         "arrival_s": time_s,
         **changes,
     }
-    return safety.review(**given, spec=tiny_spec(), order=ORDER, spool=Spool())  # type: ignore[arg-type]
+    return safety.review(**given, spec=tiny_spec(), spool=Spool())  # type: ignore[arg-type]
 
 
 def faults(found: safety.SafetyReview) -> dict[str, tuple[int, tuple[float, ...]]]:

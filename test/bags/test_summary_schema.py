@@ -14,7 +14,7 @@ from sample_result import sample_evaluation
 from summary_schema import SCHEMA_FILE, schema_text
 from tiny_policy import write_tiny_policy
 
-from sac_ros.bags.summary_file import summary_text
+from sac_ros.bags.files import summary_text
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ from bag_maker import COMMANDS, GOALS, STATES, Entry, Motion, joint_state, pose,
 from evaluate_command import refusal_of, summary_of
 from tiny_policy import JOINTS, tiny_gravity, tiny_spec, write_tiny_policy
 
-from sac_ros.bags.series import load_series
-from sac_ros.bags.summary_file import load_summary
+from sac_ros.bags.files import SERIES_FILE, load_summary
 from sac_ros.cli.evaluate_bag import main
 
 
@@ -47,7 +46,7 @@ def test_a_policy_that_carries_the_arm_is_taken_to_hold_it_where_it_has_no_goal(
     goal = Entry(GOALS, "pose", motion.time_ns(first) - 1_000_000, pose(0.3, 0.0, 0.2))
     bag = write_bag(tmp_path / "bag", [*motion.states(), goal])
     summary_of(capsys, bag, "--model", model, "--output", tmp_path / "out")
-    published = load_series(tmp_path / "out")["published_torque_0"]
+    published = dict(np.load(tmp_path / "out" / SERIES_FILE))["published_torque_0"]
     states = [motion.state(i) for i in range(first)]
     position, velocity = (np.array(each) for each in zip(*states, strict=True))
     drag = 0.5 * np.array(tiny_spec().action_scale) / tiny_spec().velocity_limit
@@ -70,7 +69,7 @@ def test_several_policies_stand_side_by_side_in_the_order_given(
     other = write_tiny_policy(tmp_path / "other.onnx", tuple(reversed(JOINTS)), gain=2.0)
     output = tmp_path / "out"
     assert main([str(bag), "--model", str(model), str(other), "--output", str(output)]) == 0
-    summary, series = load_summary(output), load_series(output)
+    summary, series = load_summary(output), dict(np.load(output / SERIES_FILE))
     assert [each.label for each in summary.models] == ["tiny", "other"]
     # One order of joints for both, that of the first.
     assert summary.models[1].torque_limit == (10.0, 20.0, 30.0)
@@ -86,7 +85,7 @@ def test_the_files_hold_what_they_say(tmp_path: Path, model: Path, bag: Path) ->
     assert main([str(bag), "--model", str(model), "--output", str(output)]) == 0
     files = {"report.html", "summary.json", "series.npz"}
     assert {each.name for each in output.iterdir()} == files
-    series = load_series(output)
+    series = dict(np.load(output / SERIES_FILE))
     m, n = 300, 3
     assert series["time_s"].shape == (m,)
     for name in ("position", "velocity", "recorded_torque", "policy_torque_0"):

@@ -9,22 +9,16 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.columns import blocks
+from sac_ros.bags.columns import Array, blocks
 from sac_ros.policy.spec import PolicySpec
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class CoverageFigures:
     """How much of the recording lies within what the policy was trained on."""
 
-    percentiles: Annotated[
-        tuple[float, float], "of training between which a value counts as inside."
-    ]
-    outside_share: Annotated[
-        float, "share of samples with any joint outside, by position or velocity."
-    ]
+    percentiles: Annotated[tuple[float, float], "of training; between them is inside."]
+    outside_share: Annotated[float, "share of samples with any joint's position or velocity out."]
     position_outside: Annotated[tuple[float, ...], "[n] shares."]
     velocity_outside: Annotated[tuple[float, ...], "[n] shares."]
     goal_outside_share: Annotated[float, "share of samples whose goal is outside the trained box."]
@@ -32,25 +26,16 @@ class CoverageFigures:
 
 
 def coverage_figures(
-    position: Array,
-    velocity: Array,
-    goal: NDArray[np.float32],
-    spec: PolicySpec,
-    order: NDArray[np.intp],
+    position: Array, velocity: Array, goal: NDArray[np.float32], spec: PolicySpec
 ) -> CoverageFigures:
-    """Compare states with the policy's ``training_range``.
+    """Compare states [m, n], rad and rad/s, with the ``training_range`` of a policy.
 
-    Args:
-        position: [m, n] rad.
-        velocity: [m, n] rad/s.
-        goal: [m, k]; NaN where there is none.
-        spec: of the policy.
-        order: [n] where each joint stands in the spec.
+    ``goal`` [m, k] is NaN where there is none; joints are in the spec's order.
     """
     trained = spec.training_range
-    inside = np.array(trained.joint_position)[order], np.array(trained.joint_velocity)[order]
+    inside = np.array(trained.joint_position), np.array(trained.joint_velocity)
     low, high = np.array(spec.goal.low, np.float32), np.array(spec.goal.high, np.float32)
-    outside, counts = 0, np.zeros((2, len(order)), dtype=np.int64)
+    outside, counts = 0, np.zeros((2, spec.joints), dtype=np.int64)
     goals_outside = without = 0
     for part in blocks(len(position)):
         out = [

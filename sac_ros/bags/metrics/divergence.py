@@ -12,11 +12,8 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.metrics.limits import runs
 
-THRESHOLD_SHARE = 0.1
-"""Of the torque limit, in any joint."""
-
-SUSTAINED_S = 0.5
-"""How long the error has to stay above the threshold."""
+_SHARE = 0.1  # of the torque limit, in any joint
+_SUSTAINED_S = 0.5  # how long the error has to stay above it
 
 
 @dataclass(frozen=True)
@@ -37,27 +34,17 @@ def divergence_figures(
     limit: NDArray[np.float64],
     joints: Sequence[str],
 ) -> DivergenceFigures:
-    """Find the first sustained error.
+    """Find the first sustained error of torques [c, n] N·m at the times ``time_s`` [c].
 
-    Args:
-        policy: [c, n] N·m.
-        recorded: [c, n] N·m.
-        time_s: [c] s.
-        segment: [c] counts up after every gap; no error is sustained across one.
-        limit: [n] N·m.
-        joints: [n] names.
+    No error is sustained across a gap, after which ``segment`` [c] counts up. ``limit`` is [n]
+    N·m, ``joints`` are the names [n].
     """
-    above = np.abs(policy - recorded) > THRESHOLD_SHARE * limit
+    above = np.abs(policy - recorded) > _SHARE * limit
     breaks = np.flatnonzero(np.diff(segment)) + 1
     first_s, joint = np.inf, None
     for j, name in enumerate(joints):
         starts, ends = runs(above[:, j], breaks)
-        lasting = starts[time_s[ends] - time_s[starts] >= SUSTAINED_S]
+        lasting = starts[time_s[ends] - time_s[starts] >= _SUSTAINED_S]
         if len(lasting) and time_s[lasting[0]] < first_s:
             first_s, joint = float(time_s[lasting[0]]), name
-    return DivergenceFigures(
-        threshold_share=THRESHOLD_SHARE,
-        sustained_s=SUSTAINED_S,
-        first_s=first_s if joint else None,
-        joint=joint,
-    )
+    return DivergenceFigures(_SHARE, _SUSTAINED_S, first_s if joint else None, joint)

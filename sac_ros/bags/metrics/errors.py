@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from sac_ros.bags.columns import Array
 
 _DEAD_BAND = 0.01  # of the torque limit: below it a sign is noise
 _MOVES = 1e-20  # product of two variances of torque over limit: a constant is below it
@@ -33,24 +33,10 @@ class ErrorRow:
     p95: Annotated[float, "95th percentile of |e|, N·m."]
     max: Annotated[float, "largest |e|, N·m."]
     max_s: Annotated[float, "when that was."]
-    rmse_share: Annotated[
-        float, "√(mean (e / limit)²); overall the mean runs over joints and samples."
-    ]
+    rmse_share: Annotated[float, "√(mean (e / limit)²); overall: over joints and samples."]
     max_share: Annotated[float, "largest |e| / limit."]
-    sign_agreement: Annotated[
-        float | None,
-        (
-            "share of samples with the same sign, among those where both torques are beyond 1 % "
-            "of the limit; None without such samples."
-        ),
-    ]
-    correlation: Annotated[
-        float | None,
-        (
-            "Pearson's, −1..1; None where one of the two never changes. Overall: of the torques "
-            "as shares of their limits, all joints in one."
-        ),
-    ]
+    sign_agreement: Annotated[float | None, "same signs, where both are beyond 1 % of the limit."]
+    correlation: Annotated[float | None, "Pearson's, overall of τ / limit; None: one is constant."]
 
 
 @dataclass(frozen=True)
@@ -88,15 +74,7 @@ def all_errors(
 def error_figures(
     name: str, predicted: NDArray[np.floating], recorded: Array, time_s: Array, limit: Array
 ) -> ErrorFigures:
-    """Compare two torques.
-
-    Args:
-        name: of what predicts.
-        predicted: [c, n] N·m.
-        recorded: [c, n] N·m.
-        time_s: [c] s.
-        limit: [n] N·m.
-    """
+    """Compare two torques [c, n] N·m at the times ``time_s`` [c]; ``limit`` is [n] N·m."""
     asked, given = _by_joint(predicted), _by_joint(recorded)
     rows = [
         _row(asked[:, joints], given[:, joints], time_s, limit[joints])

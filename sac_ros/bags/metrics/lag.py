@@ -10,13 +10,11 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from sac_ros.bags.columns import Array
 
 Pairs = Callable[[], Iterable[tuple[Array, ...]]]
 
-WINDOW_S = 0.5
-"""The search goes so far to either side; what is later is no lag but another motion."""
-
+_WINDOW_S = 0.5  # searched to either side; what is later is no lag but another motion
 _MOVES = 1e-20
 
 
@@ -24,16 +22,8 @@ _MOVES = 1e-20
 class LagFigures:
     """How far the policy's torque runs behind the recorded one (positive) or ahead of it."""
 
-    lag_s: Annotated[
-        tuple[float | None, ...],
-        (
-            "[n] where the cross-correlation is largest; None where a torque never changes, or "
-            "where it is largest at the edge of the search, so that none was found."
-        ),
-    ]
-    overall_s: Annotated[
-        float | None, "of the sum over joints of their correlations; None likewise."
-    ]
+    lag_s: Annotated[tuple[float | None, ...], "[n] of the best correlation; None: none found."]
+    overall_s: Annotated[float | None, "of the correlations summed over joints; None likewise."]
     window_s: Annotated[float, "the search went from −window_s to window_s."]
     rmse_share: Annotated[float, "raw, as in `ErrorRow`."]
     compensated_rmse_share: Annotated[float | None, "after shifting every joint by `overall_s`."]
@@ -47,13 +37,10 @@ def lag_figures(
     With centred torques x (recorded) and y (policy):
     r(k) = Σ_t x(t) · y(t + k) / √(Σ_t x(t)² · Σ_t y(t + k)²) over the t at which both are there.
 
-    Args:
-        pairs: gives windows (recorded, policy), each [w, n] N·m on an even grid; called thrice.
-        rate_hz: of the grid.
-        limit: [n] N·m.
-        rmse_share: without compensation, as in `ErrorRow`.
+    ``pairs``, called thrice, gives windows (recorded, policy), each [w, n] N·m on a grid of
+    ``rate_hz``; ``limit`` is [n] N·m. For ``rmse_share`` see `LagFigures`.
     """
-    n, reach = len(limit), max(round(WINDOW_S * rate_hz), 1)
+    n, reach = len(limit), max(round(_WINDOW_S * rate_hz), 1)
     lags = np.arange(-reach, reach + 1)
     count, totals = 0, np.zeros((2, n))
     for recorded, policy in pairs():

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -11,110 +11,81 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.columns import blocks
+from sac_ros.bags.columns import Array, blocks
 from sac_ros.policy.spec import PolicySpec
 
-Array = NDArray[np.float64]
-
-ROUNDING = 1e-5
-"""Share of a limit that float32 may add to a saturated torque."""
+_ROUNDING = 1e-5  # share of a limit that float32 may add to a saturated torque
 
 
 @dataclass(frozen=True)
 class LimitFigures:
     """One limit, over all joints."""
 
-    kind: Annotated[
-        str, "``torque``, ``torque_rate``, ``position``, ``velocity`` or ``non_finite``."
-    ]
+    kind: Annotated[str, "torque, torque_rate, position, velocity or non_finite."]
     unit: Annotated[str, "of the values."]
     limit: Annotated[tuple[Any, ...], "[n] or [n] pairs."]
     count: Annotated[int, "samples in which any joint is beyond it."]
     share: Annotated[float, "`count` over all samples."]
     joint_count: Annotated[tuple[int, ...], "[n] samples in which that joint is."]
-    worst: Annotated[
-        float | None,
-        "the value farthest beyond its limit, as a share of it; None where there is none.",
-    ]
-    worst_s: Annotated[float | None, "when and which joint."]
-    worst_joint: Annotated[str | None, "when and which joint."]
+    worst: Annotated[float | None, "value farthest beyond, as a share of its limit; or None."]
+    worst_s: Annotated[float | None, "when that was."]
+    worst_joint: Annotated[str | None, "which joint that was."]
     longest_run_s: Annotated[float, "the longest time without a sample inside the limit."]
 
 
 def torque_figures(
-    torque: NDArray[np.floating], limit: Array, time_s: Array, joints: Sequence[str]
-) -> tuple[LimitFigures, LimitFigures]:
-    """Return the figures of a torque [m, n], N·m, beyond its limit and of one that is no number.
+    torque: NDArray[np.floating],
+    time_s: Array,
+    segment: NDArray[np.int32],
+    limit: Array,
+    slew: Array,
+    joints: Sequence[str],
+) -> tuple[LimitFigures, ...]:
+    """Return the figures of a torque beyond its limit, not finite, and of |Δτ| / Δt beyond slew.
 
-    Rows that are NaN as a whole are samples without a torque and must be left out before.
+    ``torque`` is [m, n] N·m, a row for each time ``time_s`` [m] that it was decided; ``limit`` and
+    ``slew`` are [n] N·m and N·m/s. No rate is taken across a gap, after which ``segment`` [m]
+    counts up.
     """
     over = partial(_over, time_s=time_s, joints=joints)
-    bounds = tuple(limit.tolist())
-    return (
-        over("torque", "N·m", bounds, lambda p: np.abs(torque[p]) / limit),
-        over("non_finite", "", (), lambda p: np.where(np.isfinite(torque[p]), 0.0, np.inf)),
-    )
 
-
-def rate_figures(
-    torque: NDArray[np.floating],
-    segment: NDArray[np.int32],
-    slew: Array,
-    time_s: Array,
-    joints: Sequence[str],
-) -> LimitFigures:
-    """Return the figures of |Δτ| / Δt beyond the slew limit, N·m/s, within segments.
-
-    Args:
-        torque: [d, n] N·m, one row for each time that it was decided.
-        segment: [d] counts up after every gap.
-        slew: [n] N·m/s.
-        time_s: [d] s.
-        joints: [n] names.
-    """
-
-    def share(part: slice) -> Array:
+    def rate(part: slice) -> Array:
         first = max(part.start - 1, 0)
         values = np.asarray(torque[first : part.stop], dtype=float)
         elapsed = np.diff(time_s[first : part.stop])[:, np.newaxis]
         joined = (np.diff(segment[first : part.stop]) == 0)[:, np.newaxis]
-        rate = np.where(joined, np.abs(np.diff(values, axis=0)) / elapsed, 0.0) / slew
-        return rate if part.start else np.vstack([np.zeros((1, len(slew))), rate])
+        share = np.where(joined, np.abs(np.diff(values, axis=0)) / elapsed, 0.0) / slew
+        return share if part.start else np.vstack([np.zeros((1, len(slew))), share])
 
-    return _over("torque_rate", "N·m/s", tuple(slew.tolist()), share, time_s, joints)
+    return (
+        over("torque", "N·m", limit.tolist(), lambda p: np.abs(torque[p]) / limit),
+        over("non_finite", "", [], lambda p: np.where(np.isfinite(torque[p]), 0.0, np.inf)),
+        over("torque_rate", "N·m/s", slew.tolist(), rate),
+    )
 
 
 def state_figures(
-    position: Array, velocity: Array, spec: PolicySpec, order: NDArray[np.intp], time_s: Array
-) -> tuple[LimitFigures, LimitFigures]:
-    """Return the figures of recorded states beyond the policy's position and velocity limits.
+    position: Array, velocity: Array, time_s: Array, spec: PolicySpec
+) -> tuple[LimitFigures, ...]:
+    """Return the figures of states [m, n], rad and rad/s, beyond the limits of a policy.
 
     How far a position is beyond its limit is told as a share of half the joint's range, from its
-    middle: 1 at either limit.
-
-    Args:
-        position: [m, n] rad.
-        velocity: [m, n] rad/s.
-        spec: whose limits.
-        order: [n] where each joint stands in the spec.
-        time_s: [m] s.
+    middle: 1 at either limit. Joints are in the spec's order.
     """
-    names = [spec.joint_names[i] for i in order]
-    bounds = np.array(spec.position_limit)[order]
+    bounds, top = np.array(spec.position_limit), np.array(spec.velocity_limit)
     middle, half = bounds.mean(axis=1), np.maximum(np.ptp(bounds, axis=1) / 2, 1e-9)
-    top = np.array(spec.velocity_limit)[order]
-    over = partial(_over, time_s=time_s, joints=names)
-    ranges = tuple(map(tuple, bounds.tolist()))
+    over = partial(_over, time_s=time_s, joints=spec.joint_names)
+    ranges = map(tuple, bounds.tolist())
     return (
         over("position", "rad", ranges, lambda p: np.abs(position[p] - middle) / half),
-        over("velocity", "rad/s", tuple(top.tolist()), lambda p: np.abs(velocity[p]) / top),
+        over("velocity", "rad/s", top.tolist(), lambda p: np.abs(velocity[p]) / top),
     )
 
 
 def _over(
     kind: str,
     unit: str,
-    limit: tuple[object, ...],
+    limit: Iterable[Any],
     share: Callable[[slice], Array],
     time_s: Array,
     joints: Sequence[str],
@@ -122,10 +93,10 @@ def _over(
     """Judge shares [k, n] of a limit, 1 at the limit."""
     any_over = np.zeros(len(time_s), dtype=bool)
     by_joint = np.zeros(len(joints), dtype=np.int64)
-    worst, row, joint = 1.0 + ROUNDING, -1, -1
+    worst, row, joint = 1.0 + _ROUNDING, -1, -1
     for part in blocks(len(time_s)):
         values = np.nan_to_num(share(part), nan=0.0, posinf=np.inf)
-        over = values > 1.0 + ROUNDING
+        over = values > 1.0 + _ROUNDING
         if not over.any():
             continue
         any_over[part] = over.any(axis=1)
@@ -139,7 +110,7 @@ def _over(
     return LimitFigures(
         kind=kind,
         unit=unit,
-        limit=limit,
+        limit=tuple(limit),
         count=count,
         share=count / len(time_s) if len(time_s) else 0.0,
         joint_count=tuple(by_joint.tolist()),

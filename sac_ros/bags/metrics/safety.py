@@ -9,13 +9,13 @@ goal. A test holds the torques to those of `SafetyFilter`, bit for bit, where no
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.columns import Spool, blocks, finite_rows
+from sac_ros.bags.columns import Array, Spool, blocks, finite_rows
 from sac_ros.bags.metrics.limits import runs
 from sac_ros.policy import guards
 from sac_ros.policy.safety import SLOW_FAULT
@@ -23,8 +23,6 @@ from sac_ros.policy.safety_config import JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Fault, Intervention
 from sac_ros.policy.schedule import ArrivalRate
 from sac_ros.policy.spec import PolicySpec
-
-Array = NDArray[np.float64]
 
 _TOLD = 100  # times of one kind; who wants all of them compares the series
 _KINDS = (
@@ -44,9 +42,7 @@ class InterventionFigures:
     count: Annotated[int, "samples in which it acts."]
     share: Annotated[float, "over all samples."]
     joint_count: Annotated[tuple[int, ...], "[n] samples in which it changes that joint's torque."]
-    first_s: Annotated[
-        tuple[float, ...], "the times at which it begins to act, the first hundred."
-    ]
+    first_s: Annotated[tuple[float, ...], "when it begins to act, the first hundred times."]
 
 
 @dataclass(frozen=True)
@@ -67,12 +63,6 @@ class SafetyReview:
     faults: tuple[FaultFigures, ...]
 
 
-def joint_limits(spec: PolicySpec, order: NDArray[np.intp]) -> JointLimits:
-    """Return the filter's limits, by its default settings, in the order of the recording."""
-    limits = JointLimits.of(spec, SafetyConfig())
-    return JointLimits(**{each.name: getattr(limits, each.name)[order] for each in fields(limits)})
-
-
 def review(
     torque: NDArray[np.float32],
     gravity: NDArray[np.float32] | None,
@@ -82,38 +72,27 @@ def review(
     time_s: Array,
     arrival_s: Array,
     spec: PolicySpec,
-    order: NDArray[np.intp],
     spool: Spool,
 ) -> SafetyReview:
     """Apply the safety filter to a policy's torques.
 
-    Args:
-        torque: [m, n] N·m; NaN where the policy has no goal.
-        gravity: [m, n] N·m, the g(q) that the torque holds; None where the robot adds it.
-        answered: [m] whether it has one.
-        position: [m, n] rad.
-        velocity: [m, n] rad/s.
-        time_s: [m] s, by which the slew limit is judged.
-        arrival_s: [m] s, when states arrived, by which the watchdog is.
-        spec: of the policy.
-        order: [n] where each joint of the recording stands in the spec.
-        spool: where the torques go.
+    Torques [m, n] N·m are NaN where the policy has no goal, and ``gravity`` is the g(q) in them,
+    None where the robot adds it; ``answered`` [m] tells whether the policy has a torque. The slew
+    limit goes by ``time_s`` [m], the watchdog by ``arrival_s`` [m]. ``spec`` is that of the
+    policy, its joints in the order of the recording, as position and velocity [m, n] are.
     """
-    config, limits = SafetyConfig(), joint_limits(spec, order)
+    config = SafetyConfig()
+    limits = JointLimits.of(spec, config)
     m, n = torque.shape
     published = spool.empty((m, n), np.float32)
     acts = {kind: np.zeros(m, dtype=bool) for kind in _KINDS}
     by_joint = {kind: np.zeros(n, dtype=np.int64) for kind in _KINDS}
+    over, broken = np.zeros((2, m), dtype=bool)
     last: Array | None = None
     for part in blocks(m):
-        wanted, acted = _guarded(
-            torque[part].astype(np.float64),
-            None if gravity is None else gravity[part].astype(np.float64),
-            position[part],
-            velocity[part],
-            limits,
-            config,
-        )
+        carried = None if gravity is None else gravity[part].astype(np.float64)
+        asked = torque[part].astype(np.float64)
+        wanted, acted = _guarded(asked, carried, position[part], velocity[part], limits, config)
         before = time_s[max(part.start - 1, 0)]
         elapsed = np.clip(np.diff(time_s[part], prepend=before), 0.0, config.watchdog_s)
         step = limits.slew * elapsed[:, np.newaxis]
@@ -125,18 +104,31 @@ def review(
         for kind, changed in acted.items():
             acts[kind][part] = changed.any(axis=1)
             by_joint[kind] += changed.sum(axis=0)
+        over[part] = (np.abs(velocity[part]) > limits.velocity).any(axis=1)
+        broken[part] = answered[part] & ~finite_rows(torque[part])
     interventions = tuple(
         InterventionFigures(
             kind=kind.value,
             count=int(acts[kind].sum()),
             share=float(acts[kind].mean()),
             joint_count=tuple(by_joint[kind].tolist()),
-            first_s=_begins(acts[kind], time_s),
+            first_s=tuple(time_s[runs(acts[kind])[0][:_TOLD]].tolist()),
         )
         for kind in _KINDS
         if acts[kind].any()
     )
-    faults = _faults(torque, answered, velocity, time_s, arrival_s, spec, limits, config)
+    starts, ends = runs(over)
+    rows = {
+        Fault.WATCHDOG: np.flatnonzero(np.diff(arrival_s) > config.watchdog_s) + 1,
+        Fault.SLOW_STATES: _slow(arrival_s, spec.control_rate_hz, config.watchdog_s),
+        Fault.OVER_SPEED: starts[time_s[ends] - time_s[starts] >= config.over_speed_s],
+        Fault.POLICY_OUTPUT: runs(broken)[0],
+    }
+    faults = tuple(
+        FaultFigures(kind.value, len(each), tuple(time_s[each[:_TOLD]].tolist()))
+        for kind, each in rows.items()
+        if len(each)
+    )
     return SafetyReview(published, interventions, faults)
 
 
@@ -145,9 +137,7 @@ def limit_slew(wanted: Array, last: Array, step: Array) -> tuple[Array, NDArray[
 
     y_i = clip(w_i, y_{i−1} − s_i, y_{i−1} + s_i). Between two torques that differ by no more than
     a step nothing is to be done, so only the ramps are walked through.
-
-    Returns:
-        The torques, and where they differ from those wanted.
+    Returns the torques, and where they differ from those wanted.
     """
     final = wanted.copy()
     before = np.vstack([last[np.newaxis], wanted[:-1]])
@@ -197,37 +187,6 @@ def _guarded(
     }
 
 
-def _faults(
-    torque: NDArray[np.float32],
-    answered: NDArray[np.bool_],
-    velocity: Array,
-    time_s: Array,
-    arrival_s: Array,
-    spec: PolicySpec,
-    limits: JointLimits,
-    config: SafetyConfig,
-) -> tuple[FaultFigures, ...]:
-    over = np.zeros(len(time_s), dtype=bool)
-    broken = np.zeros(len(time_s), dtype=bool)
-    for part in blocks(len(time_s)):
-        over[part] = (np.abs(velocity[part]) > limits.velocity).any(axis=1)
-        broken[part] = answered[part] & ~finite_rows(torque[part])
-    starts, ends = runs(over)
-    persistent = starts[time_s[ends] - time_s[starts] >= config.over_speed_s]
-    late = np.flatnonzero(np.diff(arrival_s) > config.watchdog_s)
-    found = {
-        Fault.WATCHDOG: time_s[late + 1],
-        Fault.SLOW_STATES: time_s[_slow(arrival_s, spec.control_rate_hz, config.watchdog_s)],
-        Fault.OVER_SPEED: time_s[persistent],
-        Fault.POLICY_OUTPUT: time_s[runs(broken)[0]],
-    }
-    return tuple(
-        FaultFigures(kind.value, len(times), tuple(times[:_TOLD].tolist()))
-        for kind, times in found.items()
-        if len(times)
-    )
-
-
 def _slow(arrival_s: Array, control_rate_hz: float, watchdog_s: float) -> NDArray[np.intp]:
     """Return the states with which their rate falls below half of the policy's.
 
@@ -245,7 +204,3 @@ def _slow(arrival_s: Array, control_rate_hz: float, watchdog_s: float) -> NDArra
         newest = now
         slow[row] = rate.settled and rate.hz < SLOW_FAULT * control_rate_hz
     return runs(slow)[0]
-
-
-def _begins(flags: NDArray[np.bool_], time_s: Array) -> tuple[float, ...]:
-    return tuple(time_s[runs(flags)[0][:_TOLD]].tolist())

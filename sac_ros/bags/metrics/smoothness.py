@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How smooth a torque is: steps, jerk, spectrum and spectral arc length, window by window."""
+"""How smooth a torque is: steps, jerk, spectrum and spectral arc length, window by window.
+
+All depend on the rate at which they are taken, so torques come on an even grid.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from sac_ros.bags.columns import Array
 
-FAST_HZ = 10.0
-"""An arm does not follow torques faster than this; what is above is chatter."""
+PerJoint = tuple[float | None, ...]
 
+_FAST_HZ = 10.0  # an arm does not follow faster torques; what is above is chatter
+_WINDOW = 2**14  # rows of a grid that are handled at a time
 _SPECTRUM = 256  # rows of one spectrum (Welch 1967), half of them overlapping
 _SHORTEST = 32  # rows below which a window has no spectrum
 _MOVES = 1e-9  # N·m: a torque that changes less is constant
@@ -24,47 +28,49 @@ _MOVEMENT_S = 2.0  # SPARC is of one movement: in a long record noise drowns in 
 
 @dataclass(frozen=True)
 class SmoothnessFigures:
-    """How smooth a torque is, after resampling to `rate_hz`; the longer, the more is averaged."""
+    """How smooth a torque is, after resampling to `rate_hz`; None where nothing moves."""
 
     name: Annotated[str, "``policy``, ``published`` (through the safety filter) or ``recorded``."]
     rate_hz: Annotated[float, "of the resampled torque."]
     rms_step: Annotated[tuple[float, ...], "[n] √(mean Δτ²), N·m."]
     max_step: Annotated[tuple[float, ...], "[n] N·m."]
     rms_step_share: Annotated[float, "√(mean (Δτ / limit)²) of all joints."]
-    jerk: Annotated[
-        tuple[float | None, ...],
-        "[n] normalised jerk √(mean τ̈²) · T² / range, T = 1 s; None where nothing moves.",
-    ]
-    power_above_10hz: Annotated[
-        tuple[float | None, ...], "[n] share of the torque's power; None where nothing moves."
-    ]
-    sparc: Annotated[
-        tuple[float | None, ...],
-        (
-            "[n] spectral arc length of the torque rate (Balasubramanian et al. 2015), negative, "
-            "nearer zero is smoother; None where nothing moves."
-        ),
-    ]
+    jerk: Annotated[PerJoint, "[n] normalised jerk √(mean τ̈²) · T² / range, T = 1 s."]
+    power_above_10hz: Annotated[PerJoint, "[n] share of the torque's power."]
+    sparc: Annotated[PerJoint, "[n] spectral arc length of the torque rate; nearer 0 is smoother."]
 
 
-@dataclass(frozen=True)
-class Spectrum:
-    """Power density [f, n] in (N·m)²/Hz at the frequencies [f] in Hz."""
+def windows(
+    time_s: Array,
+    segment: NDArray[np.int32],
+    rate_hz: float,
+    *torques: NDArray[np.floating],
+) -> Iterator[tuple[Array, ...]]:
+    """Yield torques [w, n] on an even grid, each held until the next as a robot holds it.
 
-    frequency_hz: Array
-    power: Array
+    ``torques`` are [c, n] N·m at the times ``time_s`` [c]. No grid leads across a gap, after which
+    ``segment`` [c] counts up, and a window has at most `_WINDOW` rows.
+    """
+    edges = np.flatnonzero(np.diff(segment)) + 1
+    for first, last in zip([0, *edges.tolist()], [*edges.tolist(), len(time_s)], strict=True):
+        if last <= first:
+            continue
+        times = time_s[first:last]
+        rows = int((times[-1] - times[0]) * rate_hz * (1 + 1e-9)) + 1
+        for start in range(0, rows, _WINDOW):
+            grid = times[0] + np.arange(start, min(start + _WINDOW, rows)) / rate_hz
+            # A sample counts from a hundredth of a period before its time: stamps are rounded.
+            held = np.searchsorted(times, grid + 0.01 / rate_hz, side="right") - 1
+            yield tuple(torque[first + held].astype(np.float64) for torque in torques)
 
 
 def smoothness_figures(
     name: str, torques: Iterable[Array], rate_hz: float, limit: Array
-) -> tuple[SmoothnessFigures, Spectrum]:
-    """Return the figures of a torque on an even grid.
+) -> tuple[SmoothnessFigures, Array, Array]:
+    """Return the figures, frequencies [f] in Hz, and the power density [f, n] in (N·m)²/Hz there.
 
-    Args:
-        name: ``policy``, ``published`` or ``recorded``.
-        torques: windows [w, n] N·m, see `sac_ros.bags.metrics.resample`.
-        rate_hz: of the grid.
-        limit: [n] N·m.
+    ``torques`` are `windows` [w, n] N·m on a grid of so many Hz; ``limit`` is [n] N·m; for
+    ``name`` see `SmoothnessFigures`.
     """
     torques = list(torques)
     nothing = np.empty((0, len(limit)))
@@ -78,7 +84,7 @@ def smoothness_figures(
     spread = np.ptp(np.concatenate(torques), axis=0) if len(steps) else np.zeros(len(limit))
     moves = spread > _MOVES
     total = power[1:].sum(axis=0)
-    fast = power[frequency > FAST_HZ * (1 + 1e-9)].sum(axis=0)
+    fast = power[frequency > _FAST_HZ * (1 + 1e-9)].sum(axis=0)
     jerk = rate_hz**2 * _rms(bends, axis=0)
     figures = SmoothnessFigures(
         name=name,
@@ -90,7 +96,7 @@ def smoothness_figures(
         power_above_10hz=_where(moves & (total > 0.0), fast, total),
         sparc=_where(moves & bool(long), arc, np.ones(len(limit))),
     )
-    return figures, Spectrum(frequency, power)
+    return figures, frequency, power
 
 
 def _mean(parts: Iterable[Array], total: Array) -> Array:
@@ -108,7 +114,7 @@ def _rms(values: Array, axis: int | None = None) -> Array:
     return np.asarray(np.sqrt((values**2).sum(axis=axis) / max(count, 1)))
 
 
-def _where(known: NDArray[np.bool_], above: Array, below: Array) -> tuple[float | None, ...]:
+def _where(known: NDArray[np.bool_], above: Array, below: Array) -> PerJoint:
     """Return quotients; None where nothing is known."""
     pairs = zip(known.tolist(), above.tolist(), below.tolist(), strict=True)
     return tuple(float(a) / float(b) if sure else None for sure, a, b in pairs)

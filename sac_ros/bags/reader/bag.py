@@ -11,11 +11,10 @@ from pathlib import Path
 
 from sac_ros.bags.reader import zstd
 from sac_ros.bags.reader.bag_files import find_bag_files, storage_kind
-from sac_ros.bags.reader.storage import Message, StorageFile, StoredTopic
+from sac_ros.bags.reader.messages import Message, StoredTopic
+from sac_ros.bags.reader.storage import StorageFile
 from sac_ros.bags.result import BagFacts, TopicFacts
 from sac_ros.utils.errors import BagError
-
-_CDR = "cdr"
 
 
 class Bag:
@@ -28,11 +27,9 @@ class Bag:
     """
 
     def __init__(self, path: Path, sent: bool = False) -> None:
-        """Finds the files and opens every one.
+        """Opens every file of a folder, or one storage file.
 
-        Args:
-            path: a folder, a storage file or a metadata.yaml.
-            sent: whether `Message` must carry the time of sending.
+        ``sent``: whether `Message` must carry the time of sending.
 
         Raises:
             BagError: there is no bag, it has no messages, or they are not serialised as CDR.
@@ -84,16 +81,12 @@ class Bag:
         """What is odd about it; complete once it was read."""
         odd = [*self._found.warnings, *(w for file in self._files for w in file.warnings)]
         count = sum(topic.messages for topic in self.topics.values())
-        if self._found.expected is not None and count != self._found.expected:
-            odd.append(
-                f"metadata.yaml promises {self._found.expected} messages, {count} are there"
-            )
-        for file in self._found.files:
-            log = file.with_name(file.name + "-wal")
-            if log.is_file() and log.stat().st_size:
-                odd.append(
-                    f"{log.name} holds messages that sqlite3 never merged; they are missing"
-                )
+        expected = self._found.expected
+        if expected is not None and count != expected:
+            odd.append(f"metadata.yaml promises {expected} messages, {count} are there")
+        logs = [file.with_name(file.name + "-wal") for file in self._found.files]
+        for log in (log for log in logs if log.is_file() and log.stat().st_size):
+            odd.append(f"{log.name} holds messages that sqlite3 never merged; they are missing")
         return tuple(odd)
 
     def batches(self, topics: Collection[str]) -> Iterator[list[Message]]:
@@ -129,12 +122,10 @@ class Bag:
         if all(file.span_ns is None for file in self._files):
             odd = "".join(f"; {warning}" for warning in self.warnings)
             raise BagError(f"bag {self.path} has no messages{odd}")
-        topics = self.topics.values()
-        others = {topic.encoding for topic in topics if topic.messages} - {_CDR}
-        if others and all(topic.encoding != _CDR for topic in topics if topic.messages):
+        found = sorted({topic.encoding for topic in self.topics.values() if topic.messages})
+        if found and "cdr" not in found:
             raise BagError(
-                f"bag {self.path}: messages must be serialised as cdr; "
-                f"got {', '.join(sorted(others))}"
+                f"bag {self.path}: messages must be serialised as cdr; got {', '.join(found)}"
             )
 
 

@@ -7,6 +7,7 @@ no need: it may be missing, or name files that were renamed since.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -88,14 +89,14 @@ def _read_metadata(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         information = values["rosbag2_bagfile_information"]
         version = int(information["version"])
-        dict(information)
+        information = dict(information)
     except OSError as error:
         raise BagError(f"{path} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError):
         return {}  # as good as missing
     if version > _NEWEST_METADATA:
         raise BagError(f"{path} must be of version {_NEWEST_METADATA} or older; got {version}")
-    return dict(information)
+    return information
 
 
 def _by_metadata(path: Path, found: tuple[Path, ...], metadata: dict[str, Any]) -> BagFiles:
@@ -117,18 +118,9 @@ def _by_metadata(path: Path, found: tuple[Path, ...], metadata: dict[str, Any]) 
     if not files:
         what = f"; {METADATA} names {', '.join(missing)}" if missing else ""
         raise BagError(f"bag {path} holds no .db3 or .mcap file{what}")
-    expected = metadata.get("message_count")
-    return BagFiles(
-        files=files,
-        expected=expected if isinstance(expected, int) else None,
-        warnings=tuple(warnings),
-        encodings=_encodings(metadata),
-    )
-
-
-def _encodings(metadata: dict[str, Any]) -> dict[str, str]:
-    try:
+    count = metadata.get("message_count")
+    encodings: dict[str, str] = {}
+    with suppress(KeyError, TypeError):
         topics = [each["topic_metadata"] for each in metadata["topics_with_message_count"]]
-        return {str(topic["name"]): str(topic["serialization_format"]) for topic in topics}
-    except (KeyError, TypeError):
-        return {}
+        encodings = {str(topic["name"]): str(topic["serialization_format"]) for topic in topics}
+    return BagFiles(files, count if isinstance(count, int) else None, tuple(warnings), encodings)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import struct
 from binascii import crc32
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import lz4.frame
 
 from sac_ros.bags.reader import zstd
+from sac_ros.bags.reader.messages import StoredTopic
 from sac_ros.utils.errors import BagError
 
 _MAGIC = b"\x89MCAP0\r\n"
@@ -29,44 +30,32 @@ _RECORD = struct.Struct("<BQ").unpack_from  # opcode, length
 _Record = tuple[int, bytes, int]  # opcode, content, where it ends in the file
 
 
-@dataclass(frozen=True)
-class Channel:
-    """One channel: a topic with the name of its type and the encoding of its messages."""
-
-    topic: str
-    type: str
-    encoding: str
-
-
 class McapScan:
     """One MCAP file.
 
     Attributes:
-        channels: by their id.
         counts: messages, by the id of their channel.
-        first_ns, last_ns: log times of the first and last message; None without one.
+        span_ns: log times of the first and last message; None without one.
         whole_bytes: so much from the front is whole.
         damage: why the rest is not read; empty where everything is.
     """
 
-    def __init__(self, path: Path, channels: Mapping[int, Channel] | None = None) -> None:
-        """Reads the file once through, unless its channels are known.
+    def __init__(self, path: Path, names: Mapping[int, str] | None = None) -> None:
+        """Reads the file once through, unless its topics are known from its own index.
 
-        Args:
-            path: of the file.
-            channels: by their id, from the file's own index; None: to be found, and counted.
+        ``names`` are those of the topics, by channel; None: to be found, and counted.
 
         Raises:
             BagError: it is not an MCAP file at all.
         """
         self._path = path
-        self.channels: dict[int, Channel] = dict(channels or {})
-        self.counts: dict[int, int] = {}
-        self.first_ns: int | None = None
-        self.last_ns: int | None = None
+        self._names = dict(names or {})
+        self._about: dict[int, tuple[str, str]] = {}
+        self.counts: Counter[int] = Counter()
+        self.span_ns: tuple[int, int] | None = None
         self.whole_bytes = 0
         self.damage = ""
-        if channels is None:
+        if names is None:
             self._learn_all()
 
     def _learn_all(self) -> None:
@@ -78,9 +67,17 @@ class McapScan:
             except (struct.error, UnicodeDecodeError, KeyError) as error:
                 self.damage = self.damage or f"a record that ends at byte {end} is bad: {error}"
 
+    @property
+    def topics(self) -> tuple[StoredTopic, ...]:
+        """What was found."""
+        return tuple(
+            StoredTopic(self._names[key], kind, self.counts[key], encoding)
+            for key, (kind, encoding) in self._about.items()
+        )
+
     def messages(self, topics: Collection[str]) -> Iterator[tuple[str, int, int, bytes]]:
         """Yield ``(topic, log time, publish time, data)`` as the file has them; times in ns."""
-        wanted = {key: c.topic for key, c in self.channels.items() if c.topic in topics}
+        wanted = {key: name for key, name in self._names.items() if name in topics}
         for opcode, content, _ in self._records():
             if opcode == _MESSAGE and len(content) >= 22:
                 channel, _, log_ns, publish_ns = _HEAD(content)
@@ -97,13 +94,13 @@ class McapScan:
         elif opcode == _CHANNEL:
             key, schema = struct.unpack_from("<HH", content)
             topic, at = _text(content, 4)
-            encoding, _ = _text(content, at)
-            self.channels[key] = Channel(topic, schemas[schema], encoding)
+            self._about[key] = schemas[schema], _text(content, at)[0]
+            self._names[key] = topic
         elif opcode == _MESSAGE:
             key, _, log_ns, _ = struct.unpack_from("<HIQQ", content)
-            self.counts[key] = self.counts.get(key, 0) + 1
-            self.first_ns = log_ns if self.first_ns is None else min(self.first_ns, log_ns)
-            self.last_ns = log_ns if self.last_ns is None else max(self.last_ns, log_ns)
+            self.counts[key] += 1
+            first, last = self.span_ns or (log_ns, log_ns)
+            self.span_ns = min(first, log_ns), max(last, log_ns)
 
     def _records(self) -> Iterator[_Record]:
         """Yield the records of the data section, chunks unpacked, up to the first damage."""

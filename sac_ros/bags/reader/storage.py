@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -15,24 +14,14 @@ from rosbags.rosbag2 import Reader as Ros2Reader
 from rosbags.typesys import Stores, get_typestore
 
 from sac_ros.bags.reader import zstd
-from sac_ros.bags.reader.mcap_scan import Channel, McapScan
+from sac_ros.bags.reader.mcap_scan import McapScan
+from sac_ros.bags.reader.messages import Message, StoredTopic
 from sac_ros.utils.errors import BagError
 
-Message = tuple[str, int, int, bytes]
-"""Topic, time of recording and of sending (ns; the same where only one is known), CDR."""
+_types = cache(get_typestore)
 
 BATCH = 4096
 """Messages that are read at a time."""
-
-
-@dataclass(frozen=True)
-class StoredTopic:
-    """A topic of one storage file: its type, its messages and how they are serialised."""
-
-    name: str
-    type: str
-    messages: int
-    encoding: str
 
 
 class StorageFile:
@@ -45,12 +34,9 @@ class StorageFile:
     """
 
     def __init__(self, path: Path, kind: str, sent: bool) -> None:
-        """Opens the file.
+        """Opens a file of the kind that `storage_kind` says, but not ``zstd``.
 
-        Args:
-            path: of the file.
-            kind: as `bag_files.storage_kind` says, but not ``zstd``.
-            sent: whether the times of sending are needed, which only MCAP has.
+        ``sent``: whether the times of sending are needed, which only MCAP has.
 
         Raises:
             BagError: it cannot be read at all.
@@ -65,7 +51,7 @@ class StorageFile:
         if sent and kind != "mcap":
             raise BagError(f"bag {path}: --time sent needs mcap; {kind} has no times of sending")
         if sent:
-            self._take_scan(McapScan(path))
+            self._use(McapScan(path))
         else:
             self._open()
 
@@ -96,8 +82,11 @@ class StorageFile:
             self.warnings.append(f"{self._path.name} is damaged after {count} messages: {damage}")
 
     def _open(self) -> None:
+        ros1 = self._kind == "ros1"
+        ending = {"mcap": ".mcap", "sqlite3": ".db3"}.get(self._kind, "")
         try:
-            reader: Any = (Ros1Reader if self._kind == "ros1" else self._plugin)(self._path)
+            kind: Any = Ros1Reader if ros1 else Ros2Reader.STORAGE_PLUGINS[ending]
+            reader = kind(self._path)
             reader.open()
         except Exception as error:  # the library lets everything through that damage can cause
             if self._kind != "mcap":
@@ -105,23 +94,15 @@ class StorageFile:
             self._salvage(error)
             return
         self._reader = reader
-        ros1 = self._kind == "ros1"
         self.topics = tuple(
             StoredTopic(
-                each.topic,
-                each.msgtype,
-                each.msgcount,
-                "cdr" if ros1 else each.ext.serialization_format,
+                c.topic, c.msgtype, c.msgcount, "cdr" if ros1 else c.ext.serialization_format
             )
-            for each in reader.connections
+            for c in reader.connections
         )
         about = reader if ros1 else reader.metadata
         if about.message_count:
             self.span_ns = (about.start_time, about.end_time - 1)
-
-    @property
-    def _plugin(self) -> Any:
-        return Ros2Reader.STORAGE_PLUGINS[{"mcap": ".mcap", "sqlite3": ".db3"}[self._kind]]
 
     def _salvage(self, error: Exception) -> None:
         """Read an MCAP file that the library refuses from its front."""
@@ -130,28 +111,23 @@ class StorageFile:
             size = self._path.stat().st_size
             self.warnings.append(
                 f"{self._path.name} is damaged ({scan.damage}): recovered "
-                f"{sum(scan.counts.values())} messages, {scan.whole_bytes} of {size} bytes"
+                f"{scan.counts.total()} messages, {scan.whole_bytes} of {size} bytes"
             )
         else:
             self.warnings.append(
                 f"{self._path.name} was read record by record: {_one_line(error)}"
             )
-        self._take_scan(scan)
+        self._use(scan)
 
-    def _take_scan(self, scan: McapScan) -> None:
-        self._scan = scan
-        self.topics = tuple(
-            StoredTopic(each.topic, each.type, scan.counts.get(key, 0), each.encoding)
-            for key, each in scan.channels.items()
-        )
-        if scan.first_ns is not None and scan.last_ns is not None:
-            self.span_ns = (scan.first_ns, scan.last_ns)
+    def _use(self, scan: McapScan) -> None:
+        self._scan, self.topics, self.span_ns = scan, scan.topics, scan.span_ns
 
     def _read(self, topics: Collection[str]) -> Iterator[Message]:
         connections = [each for each in self._reader.connections if each.topic in topics]
         if not connections:
             return  # to the library, none would be all
-        convert = _ros_types().ros1_to_cdr if self._kind == "ros1" else None
+        # To ROS 2's types, without what only ROS 1 headers have.
+        convert = _types(Stores.LATEST).ros1_to_cdr if self._kind == "ros1" else None
         for connection, time_ns, data in self._reader.messages(connections=connections):
             if convert:
                 data = bytes(convert(data, connection.msgtype))  # noqa: PLW2901
@@ -163,17 +139,10 @@ class StorageFile:
         """Yield the messages of an MCAP file record by record; see `mcap_scan` for why."""
         scan = self._scan
         if scan is None:
-            known = {c.id: Channel(c.topic, c.msgtype, "") for c in self._reader.connections}
-            scan = McapScan(self._path, known)
+            scan = McapScan(self._path, {c.id: c.topic for c in self._reader.connections})
         yield from scan.messages(topics)
         if scan.damage and scan is not self._scan:  # of that one `_salvage` has told already
             raise BagError(scan.damage)
-
-
-@cache
-def _ros_types() -> Any:
-    """Return ROS 2's types: the conversion leaves out what only ROS 1 headers have."""
-    return get_typestore(Stores.LATEST)
 
 
 def _one_line(error: BaseException) -> str:

@@ -15,20 +15,12 @@ from markupsafe import Markup
 from sac_ros.bags.metrics.limits import LimitFigures
 from sac_ros.bags.report import plots, verdict
 from sac_ros.bags.report.format import number, percent, short_names
-from sac_ros.bags.result import OPEN_LOOP, Evaluation, ModelResult
+from sac_ros.bags.result import OPEN_LOOP, OWN_LIMITS, Evaluation, ModelResult
 from sac_ros.utils.atomic_write import atomic_write
-
-REPORT_FILE = "report.html"
-"""The name of the file in an evaluation's folder."""
 
 
 def report_html(evaluation: Evaluation, series: plots.Series) -> str:
-    """Return the page; the same for the same evaluation.
-
-    Args:
-        evaluation: every figure.
-        series: the arrays of `sac_ros.bags.series`.
-    """
+    """Return the page, the same for the same evaluation and series (see `sac_ros.bags.files`)."""
     loader = PackageLoader("sac_ros.bags.report", "")
     pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     pages.filters.update(
@@ -36,8 +28,8 @@ def report_html(evaluation: Evaluation, series: plots.Series) -> str:
         percent=percent,
         milliseconds=_milliseconds,
         lag=_lag,
-        largest=_largest,
-        smallest=_smallest,
+        largest=lambda values: max(_known(values), default=None),
+        smallest=lambda values: min(_known(values), default=None),
     )
     names = ", ".join(model.label for model in evaluation.models)
     bags = ", ".join(Path(bag.path).name for bag in evaluation.bags)
@@ -49,17 +41,16 @@ def report_html(evaluation: Evaluation, series: plots.Series) -> str:
         series=series,
         plots=plots,
         verdict=verdict,
+        own_limits=OWN_LIMITS,
         short_names=short_names,
         recorded_limits=_recorded_limits,
     )
 
 
-def save_report(evaluation: Evaluation, series: plots.Series, folder: Path) -> Path:
-    """Write ``report.html`` into an existing folder, whole or not at all; return its path."""
-    path = folder / REPORT_FILE
-    with atomic_write(path) as partial:
+def save_report(evaluation: Evaluation, series: plots.Series, folder: Path) -> None:
+    """Write ``report.html`` into an existing folder, whole or not at all."""
+    with atomic_write(folder / "report.html") as partial:
         partial.write_text(report_html(evaluation, series), encoding="utf-8")
-    return path
 
 
 def _milliseconds(seconds: float | None) -> str:
@@ -71,15 +62,11 @@ def _lag(model: ModelResult) -> str:
     return _milliseconds(model.lag.overall_s if model.lag else None)
 
 
-def _largest(values: Iterable[float | None]) -> float | None:
-    return max((each for each in values if each is not None), default=None)
-
-
-def _smallest(values: Iterable[float | None]) -> float | None:
-    return min((each for each in values if each is not None), default=None)
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [each for each in values if each is not None]
 
 
 def _recorded_limits(model: ModelResult) -> tuple[LimitFigures, ...]:
     """What the recording does to a policy's limits, whatever the policy would do."""
-    states = [each for each in model.limits if each.kind not in verdict.OWN_LIMITS]
+    states = [each for each in model.limits if each.kind not in OWN_LIMITS]
     return (*states, *model.recorded_limits)

@@ -22,8 +22,7 @@ from sac_ros.bags.result import Evaluation, ModelResult
 Array = NDArray[Any]
 Series = dict[str, Array]
 
-INK, GREY = "#1e293b", "#94a3b8"
-RECORDED = "#94a3b8"
+INK, GREY = "#1e293b", "#94a3b8"  # grey is what was recorded
 WRONG = "#dc2626"  # for what is wrong, and nothing else
 MODELS = ("#2563eb", "#ea8c0c", "#059669", "#9333ea", "#0891b2", "#a16207")
 # Each policy has its own dashes too, and each baseline its own hatching: on a grey print, and to
@@ -49,48 +48,35 @@ def torques(evaluation: Evaluation, series: Series) -> str:
     """Recorded and policy torque of each joint; red where a limit of torque is exceeded."""
     joints = evaluation.recording.joint_names
     figure, rows = _rows(joints, "N·m")
-    time, segment = series["time_s"], series["segment"]
-    period = _period(evaluation)
     for joint, axes in enumerate(rows):
         if "recorded_torque" in series:
-            line = thin(time, series["recorded_torque"][:, joint], segment)
-            axes.plot(*line, color=RECORDED, linewidth=3.0, label="recorded")
+            recorded = series["recorded_torque"][:, joint]
+            _line(axes, series, recorded, color=GREY, linewidth=3.0, label="recorded")
         for i, model in enumerate(evaluation.models):
             values = series[f"policy_torque_{i}"][:, joint]
-            axes.plot(*thin(time, values, segment), **_style(i), label=model.label)
+            _line(axes, series, values, **_style(i), label=model.label)
         _limits(axes, evaluation.models, joint)
-        _mark(axes, time, _beyond(evaluation, series, joint), period)
-    _legend(figure, rows[0])
-    return _svg(figure)
+        _mark(axes, evaluation, series, _beyond(evaluation, series, joint))
+    return _svg(figure, rows[0])
 
 
 def errors(evaluation: Evaluation, series: Series) -> str:
     """Each joint's error as a share of its limit over time, and where a policy diverges."""
     joints = evaluation.recording.joint_names
     figure, rows = _rows(joints, "% of limit")
-    time, segment, recorded = series["time_s"], series["segment"], series["recorded_torque"]
     for joint, axes in enumerate(rows):
         axes.axhline(0.0, color=GREY, linewidth=0.6)
         for i, model in enumerate(evaluation.models):
-            error = np.subtract(series[f"policy_torque_{i}"][:, joint], recorded[:, joint])
+            error = series[f"policy_torque_{i}"][:, joint] - series["recorded_torque"][:, joint]
             share = 100.0 * error / model.torque_limit[joint]
-            axes.plot(*thin(time, share, segment), **_style(i), label=model.label)
-            divergence = model.divergence
-            if divergence is not None and divergence.joint == joints[joint]:
-                axes.axvline(divergence.first_s or 0.0, color=WRONG, linewidth=1.2, linestyle=":")
-                axes.annotate(
-                    "diverges",
-                    (divergence.first_s or 0.0, 1.0),
-                    xycoords=("data", "axes fraction"),
-                    xytext=(3, -9),
-                    textcoords="offset points",
-                    fontsize=8,
-                    color=WRONG,
-                )
+            _line(axes, series, share, **_style(i), label=model.label)
+            if model.divergence is not None and model.divergence.joint == joints[joint]:
+                at, coordinates = model.divergence.first_s or 0.0, ("data", "axes fraction")
+                axes.axvline(at, color=WRONG, linewidth=1.2, linestyle=":")
+                _note(axes, "diverges", (at, 1.0), coordinates, (3, -9), fontsize=8, color=WRONG)
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, -_SMALL), max(high, _SMALL))
-    _legend(figure, rows[0])
-    return _svg(figure)
+    return _svg(figure, rows[0])
 
 
 def error_bars(evaluation: Evaluation, number: int) -> str:
@@ -103,8 +89,7 @@ def error_bars(evaluation: Evaluation, number: int) -> str:
         bars.append((each.name, [row.rmse_share for row in each.joints], shade, hatch))
     _bars(axes, evaluation.recording.joint_names, bars)
     axes.set_ylabel("RMSE, % of limit")
-    _legend(figure, axes)
-    return _svg(figure)
+    return _svg(figure, axes)
 
 
 def states(evaluation: Evaluation, series: Series) -> str:
@@ -112,19 +97,17 @@ def states(evaluation: Evaluation, series: Series) -> str:
     joints = evaluation.recording.joint_names
     figure, rows = _rows(joints, "% of range")
     limits = {each.kind: each.limit for each in evaluation.models[0].limits}
-    time, segment, period = series["time_s"], series["segment"], _period(evaluation)
     for joint, axes in enumerate(rows):
         low, high = limits["position"][joint]
         position = 200.0 * (series["position"][:, joint] - low) / (high - low) - 100.0
         velocity = 100.0 * series["velocity"][:, joint] / limits["velocity"][joint]
-        line = thin(time, position, segment)
-        axes.plot(*line, color="#93c5fd", linewidth=2.6, label="position")
-        axes.plot(*thin(time, velocity, segment), color=INK, linewidth=0.8, label="velocity")
+        _line(axes, series, position, color="#93c5fd", linewidth=2.6, label="position")
+        _line(axes, series, velocity, color=INK, linewidth=0.8, label="velocity")
         for sign in (-100.0, 100.0):
             axes.axhline(sign, color=WRONG, linewidth=0.8, linestyle="--")
-        _mark(axes, time, (np.abs(position) > 100.0) | (np.abs(velocity) > 100.0), period)
-    _legend(figure, rows[0])
-    return _svg(figure)
+        beyond = (np.abs(position) > 100.0) | (np.abs(velocity) > 100.0)
+        _mark(axes, evaluation, series, beyond)
+    return _svg(figure, rows[0])
 
 
 def interventions(evaluation: Evaluation, model: ModelResult) -> str:
@@ -133,8 +116,7 @@ def interventions(evaluation: Evaluation, model: ModelResult) -> str:
     acts += [(f"fault: {each.kind}", each.first_s, WRONG, "x") for each in model.faults]
     figure, axes = _panel(0.7 + 0.24 * len(acts))
     for place, (_, times, shade, sign) in enumerate(acts):
-        look: dict[str, Any] = {"color": shade, "markersize": 9, "clip_on": False}
-        axes.plot(times, [place] * len(times), sign, **look)
+        axes.plot(times, [place] * len(times), sign, color=shade, markersize=9, clip_on=False)
     axes.set_yticks(range(len(acts)), [kind for kind, *_ in acts])
     axes.set_ylim(len(acts) - 0.4, -0.6)
     axes.set_xlim(evaluation.recording.start_s, evaluation.recording.end_s)
@@ -149,21 +131,14 @@ def coverage(evaluation: Evaluation) -> str:
     for axes, name in zip(panels, ("position", "velocity"), strict=True):
         _plain(axes)
         axes.set_title(name, loc="left", fontsize=10, color=INK)
-        bars = [
-            (
-                m.label,
-                getattr(m.coverage, f"{name}_outside"),
-                colour(i),
-                _HATCHES[i % len(_HATCHES)],
-            )
-            for i, m in enumerate(evaluation.models)
-        ]
+        bars = []
+        for i, model in enumerate(evaluation.models):
+            shares = getattr(model.coverage, f"{name}_outside")
+            bars.append((model.label, shares, colour(i), _HATCHES[i % len(_HATCHES)]))
         _bars(axes, evaluation.recording.joint_names, bars)
     panels[0].set_ylabel("% of samples")
     panels[0].set_ylim(0.0, max(5.0, panels[0].get_ylim()[1]))
-    if len(evaluation.models) > 1:
-        _legend(figure, panels[0])
-    return _svg(figure)
+    return _svg(figure, panels[0] if len(evaluation.models) > 1 else None)
 
 
 def lag(evaluation: Evaluation, series: Series) -> str:
@@ -179,8 +154,7 @@ def lag(evaluation: Evaluation, series: Series) -> str:
             axes.axvline(1e3 * model.lag.overall_s, color=colour(i), linewidth=1.4, linestyle="--")
     axes.set_xlabel("how late the policy is, ms")
     axes.set_ylabel("correlation")
-    _legend(figure, axes)
-    return _svg(figure)
+    return _svg(figure, axes)
 
 
 def spectra(evaluation: Evaluation, series: Series) -> str:
@@ -197,10 +171,9 @@ def spectra(evaluation: Evaluation, series: Series) -> str:
         if joint >= len(joints):
             axes.set_visible(False)
             continue
-        models = enumerate(evaluation.models)
-        lines = [(f"spectrum_policy_{i}", _style(i), m.label) for i, m in models]
-        recorded = {"color": RECORDED, "linewidth": 3.0}
-        lines.insert(0, ("spectrum_recorded", recorded, "recorded"))
+        lines = [("spectrum_recorded", {"color": GREY, "linewidth": 3.0}, "recorded")]
+        for i, model in enumerate(evaluation.models):
+            lines.append((f"spectrum_policy_{i}", _style(i), model.label))
         for name, style, label in lines:
             power = series[name][above, joint] if name in series else np.zeros(0)
             if (power > 0.0).any():
@@ -208,20 +181,17 @@ def spectra(evaluation: Evaluation, series: Series) -> str:
                 axes.loglog(frequency[above], shown, **style, label=label)
         axes.axvline(10.0, color=GREY, linewidth=0.8, linestyle=":")
         axes.set_title(short_names(joints)[joint], loc="left", fontsize=9, color=INK)
-        nothing_below = joint + across >= len(joints)
-        axes.tick_params(labelsize=7, labelbottom=nothing_below)
-    _legend(figure, grid[0])
+        axes.tick_params(labelsize=7, labelbottom=joint + across >= len(joints))
     figure.supxlabel("Hz", fontsize=9, color=INK)
     figure.supylabel("(N·m)²/Hz", fontsize=9, color=INK)
-    return _svg(figure)
+    return _svg(figure, grid[0])
 
 
 # ---- helpers -----------------------------------------------------------------------------------
 
 
-def _period(evaluation: Evaluation) -> float:
-    rate = evaluation.recording.states.rate_hz
-    return 1.0 / rate if rate else 0.0
+def _line(axes: Axes, series: Series, values: Array, **look: Any) -> None:
+    axes.plot(*thin(series["time_s"], values, series["segment"]), **look)
 
 
 def _beyond(evaluation: Evaluation, series: Series, joint: int) -> Array:
@@ -251,22 +221,15 @@ def _limits(axes: Axes, models: Sequence[ModelResult], joint: int) -> None:
             axes.axhline(sign, color=WRONG, linewidth=0.8, linestyle="--")
             shown = True
     words = f"limit ±{limit:g} N·m" + ("" if shown else ", off the scale")
-    axes.annotate(
-        words,
-        (1.0, 1.0),
-        xycoords="axes fraction",
-        xytext=(0, 2),
-        textcoords="offset points",
-        ha="right",
-        fontsize=7.5,
-        color=WRONG if shown else INK,
-    )
+    look = {"ha": "right", "fontsize": 7.5, "color": WRONG if shown else INK}
+    _note(axes, words, (1.0, 1.0), "axes fraction", (0, 2), **look)
 
 
-def _mark(axes: Axes, time: Array, beyond: Array, period: float) -> None:
+def _mark(axes: Axes, evaluation: Evaluation, series: Series, beyond: Array) -> None:
     """Shade where something is beyond a limit, at least a hair wide."""
+    time, rate = series["time_s"], evaluation.recording.states.rate_hz
     hair = 0.001 * float(time[-1] - time[0]) if len(time) else 0.0
-    for start, length in spans(time, beyond, max(period, hair)):
+    for start, length in spans(time, beyond, max(1.0 / rate if rate else 0.0, hair)):
         axes.axvspan(start, start + length, color=WRONG, alpha=0.35, linewidth=0)
 
 
@@ -315,21 +278,22 @@ def _plain(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles,
-        labels,
-        loc="outside upper left",
-        ncols=max(1, len(labels)),
-        fontsize=9,
-        frameon=False,
-        labelcolor=INK,
+def _note(axes: Axes, words: str, at: Any, coordinates: Any, offset: Any, **look: Any) -> None:
+    axes.annotate(
+        words, at, xycoords=coordinates, xytext=offset, textcoords="offset points", **look
     )
 
 
-def _svg(figure: Figure) -> str:
-    """Return the figure as a data URI, the same for the same figure: no date, no random ids."""
+def _svg(figure: Figure, labelled: Axes | None = None) -> str:
+    """Return the figure as a data URI, the same for the same figure: no date, no random ids.
+
+    The legend above it is that of the labelled axes.
+    """
+    if labelled is not None:
+        handles, labels = labelled.get_legend_handles_labels()
+        look: dict[str, Any] = {"fontsize": 9, "frameon": False, "labelcolor": INK}
+        columns = max(1, len(labels))
+        figure.legend(handles, labels, loc="outside upper left", ncols=columns, **look)
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "sac_ros"}):
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})

@@ -10,29 +10,19 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.metrics.limits import runs
 
-BINS = 900
-"""More than a plot of the page has pixels across."""
-
+_BINS = 900  # more than a plot of the page has pixels across
 _GAP = 3.0  # usual intervals: what counts as a gap everywhere in an evaluation
 
 Array = NDArray[Any]
 
 
-def thin(time: Array, values: Array, segment: Array, bins: int = BINS) -> tuple[Array, Array]:
+def thin(time: Array, values: Array, segment: Array, bins: int = _BINS) -> tuple[Array, Array]:
     """Return a line through the smallest and the largest value of each bin.
 
     A peak of one sample stays at its full height and time, as it does not in a mean or in every
     tenth sample. Commands are often rarer than states: the line goes through the samples that
-    have a value, and breaks where there is none for more than three of their usual intervals.
-
-    Args:
-        time: [m] s, ascending.
-        values: [m]; NaN and Inf are no values.
-        segment: [m]; the line is broken where it changes.
-        bins: how many; short series stay whole.
-
-    Returns:
-        ``(time, values)`` of the line, with NaN where it breaks.
+    have a value, and breaks (NaN) where there is none for more than three of their usual
+    intervals, or where ``segment`` changes. All are [m]; short series stay whole.
     """
     valued = np.flatnonzero(np.isfinite(values))
     time, values = np.asarray(time, dtype=float)[valued], np.asarray(values, dtype=float)[valued]

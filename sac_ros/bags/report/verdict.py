@@ -12,13 +12,10 @@ from typing import NamedTuple
 from sac_ros.bags.metrics.errors import ErrorFigures
 from sac_ros.bags.metrics.limits import LimitFigures
 from sac_ros.bags.report.format import number, percent
-from sac_ros.bags.result import ModelResult
+from sac_ros.bags.result import OWN_LIMITS, ModelResult
 from sac_ros.policy.safety_events import Intervention
 
 GOOD, MIND, BAD = "good", "mind", "bad"
-
-OWN_LIMITS = ("torque", "torque_rate", "non_finite")
-"""The limits that are the policy's doing; the others are the recorded robot's."""
 
 _SAME = 1e-5  # of the torque limit: what float32 inference leaves between two machines
 _BLIND = ("zero", "mean")  # baselines that know nothing of the robot, not even its last torque
@@ -94,10 +91,9 @@ def _divergence(model: ModelResult) -> Finding | None:
     found = model.divergence
     if found is None or found.first_s is None:
         return None
+    off = f"{found.joint} is off by more than {percent(found.threshold_share)} of its limit"
     return Finding(
-        BAD,
-        f"From {found.first_s:.3f} s on {found.joint} is off by more than "
-        f"{percent(found.threshold_share)} of its limit for {found.sustained_s:g} s or longer.",
+        BAD, f"From {found.first_s:.3f} s on {off} for {found.sustained_s:g} s or longer."
     )
 
 
@@ -148,10 +144,8 @@ def _coverage(model: ModelResult) -> list[Finding]:
         meaning = BAD if share >= _MOSTLY_OUTSIDE else MIND
         found = [Finding(meaning, f"{words}; there its torque is a guess.")]
     if coverage.goal_outside_share > 0.0:
-        words = (
-            f"In {percent(coverage.goal_outside_share)} of the states the goal lies outside, too."
-        )
-        found.append(Finding(MIND, words))
+        goals = percent(coverage.goal_outside_share)
+        found.append(Finding(MIND, f"In {goals} of the states the goal lies outside, too."))
     return found
 
 
@@ -159,8 +153,5 @@ def _latency(model: ModelResult) -> Finding:
     latency = model.latency
     share = latency.period_share_p99
     meaning = GOOD if share < _ROOMY else MIND if share < _FULL else BAD
-    return Finding(
-        meaning,
-        f"One inference takes {number(1e6 * latency.p99_s)} µs (p99), {percent(share)} of its "
-        "period, on the machine that made this page.",
-    )
+    words = f"One inference takes {number(1e6 * latency.p99_s)} µs (p99), {percent(share)} of its "
+    return Finding(meaning, words + "period, on the machine that made this page.")

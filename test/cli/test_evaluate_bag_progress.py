@@ -11,7 +11,7 @@ import termios
 from pathlib import Path
 from typing import TextIO
 
-from sac_ros.bags.progress import progress_bar
+from sac_ros.cli.evaluate_bag import progress_bar
 
 LONG = 300_000  # messages
 

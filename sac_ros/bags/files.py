@@ -1,5 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``summary.json``: an `Evaluation` as JSON, whole or not at all, and back."""
+"""The files of an evaluation, each written whole or not at all.
+
+``summary.json`` is an `Evaluation`, ``series.npz`` the arrays that the report draws. They have
+m rows, one for each joint state that carries figures, and n columns in the joint order of the
+first model, unless said otherwise.
+
+| name | shape | what |
+|---|---|---|
+| `time_s` | [m] float64 | s since the recording's first joint state |
+| `position`, `velocity` | [m, n] float32 | rad, rad/s (m, m/s if prismatic) |
+| `goal` | [m, k] float32 | by the policy's task; NaN before the first goal |
+| `recorded_torque` | [m, n] float32 | N·m, the command that answers this state, or NaN |
+| `segment` | [m] int32 | counts up after every gap: never draw a line from one to the next |
+| `policy_torque_<i>` | [m, n] float32 | N·m, model i before the safety filter, or NaN |
+| `published_torque_<i>` | [m, n] float32 | N·m, after the safety filter |
+| `spectrum_hz` | [f] float64 | frequencies of the spectra, Hz |
+| `spectrum_policy_<i>`, `spectrum_recorded` | [f, n] float64 | power density, (N·m)²/Hz |
+| `lag_s` | [l] float64 | lags that were tried, s; positive: the policy is late |
+| `lag_correlation_<i>` | [l, n] float64 | normalised cross-correlation, −1..1; NaN if undefined |
+
+Without recorded torques `recorded_torque`, `spectrum_recorded`, `lag_s` and `lag_correlation_<i>`
+are not there.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +29,31 @@ import dataclasses
 import json
 import math
 import types
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sac_ros.bags.result import SCHEMA, SCHEMA_VERSION, Evaluation
 from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import BagError
 
-SUMMARY_FILE = "summary.json"
-"""The name of the file in an evaluation's folder."""
+SUMMARY_FILE, SERIES_FILE = "summary.json", "series.npz"
+"""The names of the files in an evaluation's folder."""
 
 
-def save_summary(evaluation: Evaluation, folder: Path) -> Path:
-    """Write ``summary.json`` into an existing folder and return its path."""
-    path = folder / SUMMARY_FILE
-    with atomic_write(path) as partial:
+def save_series(arrays: Mapping[str, NDArray[Any]], folder: Path) -> None:
+    """Write ``series.npz`` into an existing folder; memory-mapped arrays are copied in blocks."""
+    with atomic_write(folder / SERIES_FILE) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub knows no mapping
+
+
+def save_summary(evaluation: Evaluation, folder: Path) -> None:
+    """Write ``summary.json`` into an existing folder."""
+    with atomic_write(folder / SUMMARY_FILE) as partial:
         partial.write_text(summary_text(evaluation), encoding="utf-8")
-    return path
 
 
 def summary_text(evaluation: Evaluation) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sample_result import sample_evaluation
 
-from sac_ros.bags.summary_file import load_summary, save_summary, summary_text
+from sac_ros.bags.files import load_summary, save_summary, summary_text
 from sac_ros.utils.errors import BagError
 
 
