@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import result
+from benchmarks.command_audit import TICK, CommandAudit, Rule, Violation
 from benchmarks.faulty_robot.calls import Calls
 from benchmarks.faulty_robot.driver import FaultyDriver
 from benchmarks.faulty_robot.motion import Motion
@@ -26,7 +27,6 @@ from benchmarks.faulty_robot.private_ros import private_node
 from benchmarks.faulty_robot.run_delay import RunDelay
 from benchmarks.faulty_robot.state_faults import STATE_FAULTS
 from benchmarks.figure import Figure
-from sac_ros.policy.command_audit import TICK, CommandAudit, Rule, Violation
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
 from sac_ros.utils.errors import run_command

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import result
+from benchmarks.command_audit import CommandAudit
 from benchmarks.faulty_robot.answers import Answers
 from benchmarks.faulty_robot.driver import FaultyDriver
 from benchmarks.faulty_robot.models import opposite, wrong_files
@@ -26,7 +27,6 @@ from benchmarks.faulty_robot.motion import Motion
 from benchmarks.faulty_robot.policy_process import PolicyProcess, wait_until
 from benchmarks.faulty_robot.private_ros import private_node
 from benchmarks.figure import Figure
-from sac_ros.policy.command_audit import CommandAudit
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
 from sac_ros.utils.errors import run_command

@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
 from benchmarks import soak
+from benchmarks.command_audit import Rule, Violation
 from benchmarks.faulty_robot import driver
-from sac_ros.policy.command_audit import Rule, Violation
 
 
 @pytest.fixture(autouse=True)

@@ -24,8 +24,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from tiny_policy import write_tiny_policy
 
+from benchmarks.command_audit import Rule
 from benchmarks.faulty_robot.policy_process import ACTIVATE, CONFIGURE, DEACTIVATE, SHUTDOWN
-from sac_ros.policy.command_audit import Rule
 from sac_ros.policy.spec import PolicySpec
 
 GOAL = 0.9

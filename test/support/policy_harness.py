@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from tiny_policy import JOINTS, tiny_action, tiny_spec
 
+from benchmarks.command_audit import CommandAudit
 from benchmarks.faulty_robot.driver import FaultyDriver, Recorded
 from benchmarks.faulty_robot.policy_process import PolicyProcess
-from sac_ros.policy.command_audit import CommandAudit
 
 SPEC = tiny_spec()
 SLEW = 40.0  # N·m/s: slow enough that the jitter of a loaded machine is small beside it

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sac_ros.policy.command_audit import CommandAudit, Rule
+from benchmarks.command_audit import CommandAudit, Rule
 
 AUDIT = CommandAudit(
     torque_limit=np.array([10.0, 5.0]),
