@@ -1,5 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Gymnasium environment of one arm."""
+"""The Gymnasium environment of one arm, and the environments by their Gymnasium names.
+
+Importing this registers them, so that Gymnasium does both by
+
+    gymnasium.make("sac_ros.sim.env:sac_ros/ArmReach-v0", arm="panda", backend="mujoco")
+
+It reads no entry points any more since 1.0.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +16,15 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.sim.registration import register
 from sac_ros.sim.vector_env import INFO, ArmVectorEnv
+from sac_ros.tasks.task import TASKS
 from sac_ros.utils.errors import ConfigurationError
 
 Observation = NDArray[np.float32]
 
 
 class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
-    """One row of an `ArmVectorEnv`, which says what actions, observations and infos are.
-
-    Made by `gymnasium.make("sac_ros/ArmReach-v0", arm="panda", backend="mujoco")` once
-    this is imported.
-    """
+    """One row of an `ArmVectorEnv`, which says what actions, observations and infos are."""
 
     metadata: dict[str, Any] = ArmVectorEnv.metadata
 
@@ -76,6 +79,19 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
 def _first(infos: dict[str, Any]) -> dict[str, Any]:
     return {name: infos[name][0] for name in INFO}
+
+
+def register() -> None:
+    """Registers an environment a task, such as `sac_ros/ArmReach-v0`; twice does nothing."""
+    for task in TASKS:
+        name = f"sac_ros/Arm{task.capitalize()}-v0"
+        if name not in gymnasium.registry:
+            gymnasium.register(
+                id=name,
+                entry_point="sac_ros.sim.env:ArmEnv",
+                vector_entry_point="sac_ros.sim.vector_env:ArmVectorEnv",
+                kwargs={"task": task},
+            )
 
 
 register()

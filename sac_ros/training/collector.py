@@ -6,11 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from sac_ros.sim.registration import register
+from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training.numpy_actor import ActorShape, NumpyActor
 from sac_ros.training.shared_memory import SharedMemory
 
@@ -20,9 +19,7 @@ class CollectorSetup:
     """What a collector does; plain values, since it may cross to another process.
 
     Attributes:
-        environment_id: a Gymnasium name. An episode begins by `reset` and in no other way
-            (`AutoresetMode.DISABLED`); the info holds `distance` and `joint_position`.
-        environment_arguments: keywords of the environment.
+        environment_arguments: keywords of the `ArmVectorEnv`.
         environments: the number that is stepped together.
         actor_shape: of the actor whose weights the shared memory holds.
         warm_up_steps: transitions at the start whose actions the environments'
@@ -36,7 +33,6 @@ class CollectorSetup:
         seed: of every draw.
     """
 
-    environment_id: str
     environment_arguments: dict[str, Any]
     environments: int
     actor_shape: ActorShape
@@ -54,14 +50,8 @@ class CollectorSetup:
 
     def make(self, shared: SharedMemory) -> Collector:
         """Makes the environments and a collector over them."""
-        register()  # where the package is not installed, Gymnasium finds no entry point
-        made = gymnasium.make_vec(
-            self.environment_id,
-            self.environments,
-            gymnasium.VectorizeMode.VECTOR_ENTRY_POINT,
-            **self.environment_arguments,
-        )
-        return Collector(made, shared, self)
+        environments = ArmVectorEnv(self.environments, **self.environment_arguments)
+        return Collector(environments, shared, self)
 
 
 class Collector:
@@ -73,7 +63,8 @@ class Collector:
         """Resets every environment, with seeds that follow from that of `setup`.
 
         Args:
-            environments: what is stepped.
+            environments: what is stepped. An episode begins by `reset` and in no other way
+                (`AutoresetMode.DISABLED`); the info holds `distance` and `joint_position`.
             shared: where transitions go, and weights come from.
             setup: how.
         """

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from sac_ros.sac.agent import SacAgent
-from sac_ros.sim.registration import environment_id
 from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training.best_actor import BestActor
 from sac_ros.training.collector import CollectorSetup
@@ -80,7 +79,6 @@ def make_sampler(
 def start_source(config: TrainConfig, env: ArmVectorEnv, shared: SharedMemory) -> Source:
     """A collector like `env`, here or in a process of its own."""
     setup = CollectorSetup(
-        environment_id=environment_id(config.task),
         environment_arguments=_env_arguments(config),
         environments=config.environments,
         actor_shape=actor_shape(config, env),

@@ -19,9 +19,12 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
+from plain_urdf import PLAIN
 from sensor_msgs.msg import JointState
+from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
+from sac_ros.nodes.robot_description import LATCHED
 from sac_ros.policy.runtime import Policy
 from sac_ros.robots.arm import load_arm
 from sac_ros.sim.randomization import TERMS
@@ -52,14 +55,14 @@ TINY = {
 class Training:
     """A train_node, with what it wrote in files so that no pipe fills up."""
 
-    def __init__(self, directory: Path, **parameters: Any) -> None:
+    def __init__(self, directory: Path, *arguments: str, **parameters: Any) -> None:
         self.directory = directory / "tiny"
         self._log = directory / f"log_{len(list(directory.glob('log_*')))}"
         values = {"directory": str(directory), **TINY, **parameters}
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", MODULE, "--ros-args"),
+                    *(sys.executable, "-m", MODULE, "--ros-args", *arguments),
                     *(
                         part
                         for name, value in values.items()
@@ -95,8 +98,8 @@ class Training:
 def training(tmp_path: Path) -> Iterator[Callable[..., Training]]:
     started: list[Training] = []
 
-    def start(**parameters: Any) -> Training:
-        started.append(Training(tmp_path, **parameters))
+    def start(*arguments: str, **parameters: Any) -> Training:
+        started.append(Training(tmp_path, *arguments, **parameters))
         return started[-1]
 
     yield start
@@ -109,6 +112,37 @@ def training(tmp_path: Path) -> Iterator[Callable[..., Training]]:
 def has_collected(train: Training) -> bool:
     """Whether the run has come so far that its events and its log are there."""
     return train.running() and "training iiwa" in train.log
+
+
+# ---- the robot's own description ---------------------------------------------------------------
+
+
+def trains_the_plain_arm(train: Training, eventually: Eventually) -> None:
+    """Whether the arm of the description is trained, and kept beside the run for `resume`."""
+    eventually(lambda: train.running() and train.checkpoint.exists(), timeout=60.0)
+    assert train.stop() == 0, train.log
+    kept = yaml.safe_load((train.directory / "train.yaml").read_text())
+    (parameters,) = (each["ros__parameters"] for each in kept.values())
+    assert parameters["arm"] == str(train.directory.parent / "plain.urdf")
+    assert load_arm(parameters["arm"]).joint_names == ("waist", "shoulder", "elbow")
+
+
+def test_the_arm_is_what_robot_state_publisher_has_on_its_topic(
+    training: Callable[..., Training], ros: Any, eventually: Eventually
+) -> None:
+    publisher = ros.node().create_publisher(String, "robot_description", LATCHED)
+    publisher.publish(String(data=PLAIN))
+    trains_the_plain_arm(training(arm="robot_description"), eventually)
+
+
+def test_the_arm_is_the_urdf_in_a_parameter(
+    training: Callable[..., Training], tmp_path: Path, eventually: Eventually
+) -> None:
+    file = tmp_path / "robot.yaml"
+    document = {"/**": {"ros__parameters": {"robot_description": PLAIN}}}
+    file.write_text(yaml.safe_dump(document))
+    train = training("--params-file", str(file), arm="robot_description")
+    trains_the_plain_arm(train, eventually)
 
 
 # ---- wrong input -------------------------------------------------------------------------------

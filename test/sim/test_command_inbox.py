@@ -7,8 +7,7 @@ import math
 
 import pytest
 
-from sac_ros.sim.command_inbox import CommandInbox, CommandRefusedError
-from sac_ros.sim.lossy_channel import LossyChannel
+from sac_ros.sim.command_inbox import CommandInbox, CommandRefusedError, LossyChannel
 
 NAMES = ("shoulder", "elbow")
 

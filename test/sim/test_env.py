@@ -18,8 +18,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from sac_ros.robots.arm import load_arm
-from sac_ros.sim.env import ArmEnv
-from sac_ros.sim.registration import register
+from sac_ros.sim.env import ArmEnv, register
 from sac_ros.tasks.reach import ReachReward
 from sac_ros.utils.errors import ConfigurationError
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sac_ros.sim.fixed_rate_clock import FixedRateClock
+from sac_ros.sim.robot_driver import FixedRateClock
 
 
 def test_the_first_question_starts_the_clock_and_no_step_is_due() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from sac_ros.sim.lossy_channel import LossyChannel
+from sac_ros.sim.command_inbox import LossyChannel
 
 
 def line(latency: float = 0.0, loss: float = 0.0, seed: int = 0) -> LossyChannel[int]:

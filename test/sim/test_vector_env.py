@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from sac_ros.sim.env import ArmEnv
-from sac_ros.sim.registration import register
+from sac_ros.sim.env import ArmEnv, register
 from sac_ros.sim.vector_env import INFO, ArmVectorEnv
 from sac_ros.utils.errors import ConfigurationError
 

@@ -30,7 +30,7 @@ def collector(envs: list[CountingEnv], shared: SharedMemory, **arguments: Any) -
         "continue_probability": 0.0,
         "seed": 0,
     }
-    setup = CollectorSetup("", {}, len(envs), SHAPE, **{**defaults, **arguments})
+    setup = CollectorSetup({}, len(envs), SHAPE, **{**defaults, **arguments})
     return Collector(together(envs), shared, setup)
 
 

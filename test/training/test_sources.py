@@ -37,7 +37,6 @@ def setup() -> CollectorSetup:
     size, n = env.task.size, env.arm.joints
     env.close()
     return CollectorSetup(
-        environment_id="sac_ros/ArmReach-v0",
         environment_arguments={"arm": "iiwa", "episode_seconds": 0.2},
         environments=ENVIRONMENTS,
         actor_shape=ActorShape.of(size, n, (8,), (-3.0, 0.0)),
