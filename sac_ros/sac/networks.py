@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +15,6 @@ from sac_ros.sac.losses import squashed_gaussian_log_prob
 
 class SquashedGaussianActor(nn.Module):
     """π(a|s): a = tanh(μ(s) + σ(s)·ε), ε standard normal; actions in −1..1."""
-
-    log_std_min: float
-    log_std_max: float
 
     def __init__(
         self,
@@ -70,10 +68,7 @@ class TwinCritic(nn.Module):
         """Makes both networks; arguments as for the actor."""
         super().__init__()
         sizes = [observation_size + action_size, *hidden_sizes, 1]
-        layers = [
-            TwinLinear(inputs, outputs)
-            for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True)
-        ]
+        layers = [TwinLinear(*pair) for pair in pairwise(sizes)]
         self.layers = nn.ModuleList(layers)
         self.head = layers[-1]
 
@@ -119,6 +114,6 @@ class ValueFunction(nn.Module):
 
 def _mlp(sizes: Sequence[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True)]
+    for pair in pairwise(sizes):
+        layers += [nn.Linear(*pair), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers[:-1])

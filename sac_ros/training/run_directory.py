@@ -75,7 +75,8 @@ def find_run_directory(config: TrainConfig) -> RunDirectory:
     root = Path(config.directory)
     if config.resume:
         path = _existing(root, config.name)
-        _remove_half_written(path)
+        for half_written in path.glob(".*.partial.*"):  # by a run that was killed meanwhile
+            half_written.unlink(missing_ok=True)
         return RunDirectory(path)
     time = datetime.now().strftime("%Y%m%d-%H%M%S")
     name = config.name or f"{Path(config.arm).stem}_{config.task}_{time}"
@@ -99,12 +100,6 @@ def _without_empty_lists(tree: dict[str, Any]) -> dict[str, Any]:
         for name, value in tree.items()
         if value != []
     }
-
-
-def _remove_half_written(run: Path) -> None:
-    """Removes what a run that was killed while it wrote a file has left."""
-    for path in run.glob(".*.partial.*"):
-        path.unlink(missing_ok=True)
 
 
 def _existing(root: Path, name: str) -> Path:
