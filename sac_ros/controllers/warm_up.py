@@ -46,9 +46,10 @@ class WarmUpController:
         ch. 3.5), and velocities over their limits:
 
             v_d = J⁺ ((goal − end_effector) / T_reach − J h) + h,   h = (home − q) / T_home
-            τ = M (v_d + noise − v) / T_track + D (v_d + noise)
+            τ = M (w − v) / T_track + D w + F sign w,   w = v_d + noise
 
-        and a the action of which `damped_torque` makes τ, without its envelope.
+        with F the Coulomb friction. The action is that of which `damped_torque` makes τ, without
+        its envelope.
 
         Args:
             point: [k, 3] m, where the end effector is to be.
@@ -69,5 +70,6 @@ class WarmUpController:
         mass_matrix = arm.bodies.mass_matrix(arm.chain, frames)
         acceleration = ((wanted - velocity) / TRACKING_TIME)[..., None]
         torque = (mass_matrix @ acceleration)[..., 0] + arm.damping * wanted
+        torque += arm.friction * np.sign(wanted)
         action = (torque + arm.control_damping * velocity) / self.action_scale
         return np.clip(action, -1.0, 1.0).astype(np.float32)

@@ -251,8 +251,8 @@ class _Builder:
         scale = self._value(
             "action_scale",
             n,
-            lambda: defaults.action_scale(velocity_limit, damping, torque_limit),
-            "computed: mean diag M · v_max / 0.3 s + damping · v_max",
+            lambda: defaults.action_scale(velocity_limit, damping, friction, torque_limit),
+            "computed: mean diag M · v_max / 0.3 s + damping · v_max + friction",
         )
         self._check("action_scale", names, scale, above=0.0)
         self._check("action_scale", names, scale, maximum=torque_limit, what="its torque_limit")

@@ -62,15 +62,17 @@ class Defaults:
         mass_matrix = self.bodies.mass_matrix(self.chain, frames)
         return np.asarray(np.diagonal(mass_matrix, axis1=-2, axis2=-1))
 
-    def action_scale(self, velocity_limit: Array, damping: Array, torque_limit: Array) -> Array:
+    def action_scale(
+        self, velocity_limit: Array, damping: Array, friction: Array, torque_limit: Array
+    ) -> Array:
         """[n] N·m at action 1: what takes a joint from rest to its velocity limit in 0.3 s.
 
-            mean diag M(q) · v_max / 0.3 s + damping · v_max, at most the torque limit
+            mean diag M(q) · v_max / 0.3 s + damping · v_max + friction, at most the torque limit
 
         More torque only overshoots the velocity limit, and less reaches it late.
         """
         inertia = self.joint_inertia.mean(axis=0)
-        scale = (inertia / ACCELERATION_TIME + damping) * velocity_limit
+        scale = (inertia / ACCELERATION_TIME + damping) * velocity_limit + friction
         return np.minimum(scale, torque_limit)
 
     def control_damping(self) -> Array:

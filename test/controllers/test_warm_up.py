@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -10,6 +13,12 @@ from sac_ros.controllers import warm_up
 from sac_ros.controllers.warm_up import WarmUpController
 from sac_ros.robots.arm import Arm, arm_names, load_arm
 from sac_ros.sim.vector_env import ArmVectorEnv
+
+
+def with_friction(arm: Arm) -> Arm:
+    """The arm with a Coulomb friction of a quarter of its torque at action 1."""
+    friction = 0.3 * arm.action_scale
+    return dataclasses.replace(arm, friction=friction, action_scale=arm.action_scale + friction)
 
 
 @pytest.fixture(scope="module", params=arm_names())
@@ -26,11 +35,12 @@ def states(arm: Arm, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return points, position, velocity
 
 
+@pytest.mark.parametrize("changed", [lambda arm: arm, with_friction], ids=["plain", "friction"])
 def test_without_noise_it_brings_every_arm_near_its_goal(
-    arm: Arm, monkeypatch: pytest.MonkeyPatch
+    arm: Arm, changed: Callable[[Arm], Arm], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(warm_up, "NOISE", 0.0)
-    env = ArmVectorEnv(4, arm=arm, backend="mujoco", episode_seconds=5.0)
+    env = ArmVectorEnv(4, arm=changed(arm), backend="mujoco", episode_seconds=5.0)
     _, info = env.reset(seed=0)
     start, rng = info["distance"], np.random.default_rng(0)
     for _ in range(env.episode_steps):

@@ -163,7 +163,7 @@ def test_scales_and_stop_are_computed_from_the_mass_matrix(plain: Arm) -> None:
     drawn = np.random.default_rng(5).uniform(low, high, (4000, 3))
     matrix = plain.bodies.mass_matrix(plain.chain, plain.chain.frames_at(drawn))
     inertia = np.diagonal(matrix, axis1=-2, axis2=-1)
-    scale = (inertia.mean(axis=0) / 0.3 + plain.damping) * plain.velocity_limit
+    scale = (inertia.mean(axis=0) / 0.3 + plain.damping) * plain.velocity_limit + plain.friction
     np.testing.assert_allclose(
         plain.action_scale, np.minimum(scale, plain.torque_limit), rtol=0.05
     )
