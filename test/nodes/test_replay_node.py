@@ -17,6 +17,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
+from lifecycle_msgs.msg import Transition
 from policy_harness import Robot
 from rclpy.serialization import deserialize_message
 from replay_bags import PERIOD_NS, START_NS, STATES, TORQUES, replay, said, torques, write_bag
@@ -70,7 +71,13 @@ def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_twice(
     )
     eventually(lambda: robot.driver.readers, "the recorder listens")
     try:
-        robot.start_active(request.getfixturevalue(policy), *parameters)
+        robot.start_node(request.getfixturevalue(policy), *parameters)
+        assert robot.state() == "unconfigured"
+        # A recorder that missed the node's first announcement gets the next one 3 s later.
+        announced = time.monotonic() + 5.0
+        eventually(lambda: time.monotonic() > announced, "the recorder knows the node")
+        for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            assert robot.change_state(transition), robot.log
 
         def seen(event: str, **fields: Any) -> Callable[[], bool]:
             wanted = {"event": event, **fields}.items()
@@ -98,9 +105,6 @@ def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_twice(
         eventually(lambda: not robot.clear_fault(), "the fault is cleared")
         count = len(decisions)
         eventually(lambda: len(decisions) > count + 100, "it goes on")
-        # A recorder that missed the node's first announcement hears the next one 3 s later.
-        heard = time.monotonic() + 5.0
-        eventually(lambda: time.monotonic() > heard, "the recorder has heard of the node")
         robot.signal(signal.SIGINT)
         assert robot.wait() == 0, robot.log
     finally:
