@@ -56,11 +56,15 @@ class Defaults:
         return self.chain.frames_at(self.positions)
 
     @cached_property
-    def joint_inertia(self) -> Array:
-        """[samples / 2, n] kg·m², the diagonal of the mass matrix at half of the positions."""
+    def mass_matrix(self) -> Array:
+        """[samples / 2, n, n] kg·m², at half of the positions."""
         frames = self.chain.frames_at(self.positions[::2])
-        mass_matrix = self.bodies.mass_matrix(self.chain, frames)
-        return np.asarray(np.diagonal(mass_matrix, axis1=-2, axis2=-1))
+        return np.asarray(self.bodies.mass_matrix(self.chain, frames))
+
+    @property
+    def joint_inertia(self) -> Array:
+        """[samples / 2, n] kg·m², the diagonal of the mass matrix."""
+        return np.asarray(np.diagonal(self.mass_matrix, axis1=-2, axis2=-1))
 
     def action_scale(
         self, velocity_limit: Array, damping: Array, friction: Array, torque_limit: Array
@@ -83,8 +87,7 @@ class Defaults:
         half of the velocity. Λ is far below M_ii where two axes align, and a torque that is held
         so long shakes the joint there.
         """
-        frames = self.chain.frames_at(self.positions[::2])
-        inverse = np.linalg.inv(self.bodies.mass_matrix(self.chain, frames))
+        inverse = np.linalg.inv(self.mass_matrix)
         felt = np.percentile(1.0 / np.diagonal(inverse, axis1=-2, axis2=-1), 1.0, axis=0)
         return np.minimum(0.5 * self.stop_damping(), 0.5 * felt / CONTROL_PERIOD)
 

@@ -59,7 +59,7 @@ def flattened(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def test_a_run_without_a_name_is_called_by_arm_task_and_time(tmp_path: Path) -> None:
     run = open_run_directory(tiny_config(tmp_path, name=""))
     assert re.fullmatch(r"iiwa_reach_\d{8}-\d{6}", run.path.name)
-    run = open_run_directory(tiny_config(tmp_path, name="", arm="/home/me/my_arm.urdf"))
+    run = open_run_directory(tiny_config(tmp_path, name="", arm="robots/my_arm.urdf"))
     assert re.fullmatch(r"my_arm_reach_\d{8}-\d{6}", run.path.name)
 
 
