@@ -388,7 +388,7 @@ class _Builder:
         else:
             low, high = defaults.goal_box(home)
             self._origin["goal_low"] = self._origin["goal_high"] = (
-                "computed: 15th to 85th percentile of the places in front and off the table"
+                "computed: middle of the places in front, off the table, within 95 % of the reach"
             )
         if not np.all(low < high):
             raise ConfigurationError(

@@ -144,9 +144,9 @@ class Defaults:
         """[3], [3] m: lower and upper corner of the box that goals are drawn in.
 
         It holds the middle of the end effector's places above the table, in the sector of 60° to
-        either side of where home points: between their 15th and 85th percentile, or as few more
-        as its corners need to be within 95 % of the reach from the second joint. A stretched arm
-        hardly controls its end effector along itself.
+        either side of where home points: between their 15th and 85th percentile, or closer
+        percentiles, down to the 44th and 56th, until its corners are within 95 % of the reach
+        from the second joint. A stretched arm hardly controls its end effector along itself.
 
         Raises:
             ConfigurationError: the arm has hardly any such places.
