@@ -135,7 +135,7 @@ class Defaults:
                 "above z = 0; give `home` in a YAML"
             )
         jacobian = self.chain.jacobian(frames)[good][:, :3]
-        dexterity = np.sqrt(np.linalg.det(jacobian @ jacobian.mT).clip(min=0.0))
+        dexterity = np.sqrt(np.linalg.det(jacobian @ jacobian.swapaxes(-1, -2)).clip(min=0.0))
         away = np.abs(positions[good] - zero).mean(axis=-1)
         score = dexterity / max(float(dexterity.max()), 1e-12) - away
         return np.asarray(positions[good][np.argmax(score)].round(2))

@@ -22,6 +22,7 @@ GRAVITY = 9.81  # m/s², standard value that robot drivers compensate
 
 ZERO_AT = 0.8  # share of the velocity limit at which no accelerating torque is left
 WIDTH = 0.3  # share of the limit over which it falls from all to none
+_DIRECTIONS = np.array([1.0, -1.0])
 BRAKE = 0.25  # action of the brake at 1.8 times the limit and beyond; above 0.8 it rises from 0
 
 
@@ -189,15 +190,10 @@ def torque_speed_envelope(torque: Any, velocity_fraction: Any) -> Any:
         velocity_fraction: [..., n], joint velocities over their limits.
     """
     xp = namespace(velocity_fraction)
-
-    def saturated(room: Any) -> Any:
-        return xp.maximum(room / WIDTH, BRAKE * room).clip(-BRAKE, 1.0)
-
-    lowest, highest = (
-        -saturated(ZERO_AT + velocity_fraction),
-        saturated(ZERO_AT - velocity_fraction),
-    )
-    return xp.minimum(xp.maximum(torque, lowest), highest)
+    # Both directions at once: 0.8 + v, then 0.8 − v.
+    room = ZERO_AT + velocity_fraction[..., None] * like(_DIRECTIONS, velocity_fraction)
+    saturated = xp.maximum(room / WIDTH, BRAKE * room).clip(-BRAKE, 1.0)
+    return xp.minimum(xp.maximum(torque, -saturated[..., 0]), saturated[..., 1])
 
 
 def place_of(

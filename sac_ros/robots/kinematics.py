@@ -98,7 +98,7 @@ class Chain:
     @cached_property
     def _turns(self) -> tuple[Array, Array, Array]:
         """[n, 3, 3] each: what 1, sin q and 1 − cos q are multiplied with in `frames`."""
-        skew = np.cross(self.axis[:, None, :], np.eye(3)).mT
+        skew = np.cross(self.axis[:, None, :], np.eye(3)).swapaxes(-1, -2)
         return self.rotation, self.rotation @ skew, self.rotation @ skew @ skew
 
     def forward(self, position: ArrayLike) -> Array:

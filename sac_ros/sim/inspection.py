@@ -122,8 +122,8 @@ def _reachable_fraction(arm: Arm, rng: np.random.Generator) -> float:
             frames = arm.chain.frames_at(q)
             jacobian = arm.chain.jacobian(frames)[:, :3]
             error = (missing - frames.end_effector)[..., None]
-            square = jacobian @ jacobian.mT + _DAMPING**2 * np.eye(3)
-            change = (jacobian.mT @ np.linalg.solve(square, error))[..., 0]
+            square = jacobian @ jacobian.swapaxes(-1, -2) + _DAMPING**2 * np.eye(3)
+            change = (jacobian.swapaxes(-1, -2) @ np.linalg.solve(square, error))[..., 0]
             q = np.clip(q + np.clip(change, -_LONGEST_STEP, _LONGEST_STEP), low, high)
         distance = np.linalg.norm(missing - arm.chain.forward(q), axis=-1)
         missing = missing[distance > _REACHED]

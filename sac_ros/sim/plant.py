@@ -77,7 +77,8 @@ class Plant:
         if self._delayed:
             self._hold_delayed(torque, left, substeps)
         else:
-            torque = torque + left
+            if self._gravity_error:
+                torque = torque + left
             self.backend.step(torque.tolist(), substeps)
             self._time += substeps
             self.true_state = self.backend.read()

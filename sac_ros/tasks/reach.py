@@ -19,7 +19,7 @@ Float32 = NDArray[np.float32]
 
 # Of single precision, as the observations: a Python number is slower in an array's arithmetic.
 _ZERO, _FAST, _LIMIT = np.float32(0.0), np.float32(0.8), np.float32(1.0)
-_ONES = np.ones(64, dtype=np.float32)
+_PI, _TURN = np.float32(np.pi), np.float32(2.0 * np.pi)
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,17 @@ class ReachTask(Task):
                 raise ConfigurationError(
                     f"reward must have keys among {', '.join(weights)}; got {name!r}"
                 )
-        self.weights = ReachReward(**(reward or {}))
+        w = self.weights = ReachReward(**(reward or {}))
         # Single precision, as the observations: numpy would make the rewards double otherwise.
-        self._sin_home = np.sin(arm.home).astype(np.float32)
-        self._cos_home = np.cos(arm.home).astype(np.float32)
+        self._to_half_turn = (np.pi - arm.home).astype(np.float32)
+        # From the squares in `reward` to d², mean v², and all that is subtracted.
+        sums = np.zeros((self.size + 4 * n, 3), dtype=np.float32)
+        sums[self.columns("goal_offset"), 0] = 1.0
+        sums[self.columns("joint_velocity"), 1] = 1.0 / n
+        sums[self.columns("joint_velocity"), 2] = w.velocity / n
+        others = (w.overspeed, -w.overspeed, 0.5 * w.configuration / n, w.action_change / n)
+        sums[self.size :, 2] = np.repeat(others, n)
+        self._sums = sums
 
     def observation_terms(self, state: State) -> list[Any]:
         return [
@@ -129,31 +136,28 @@ class ReachTask(Task):
         a redundant arm drifts into its joint limits from goal to goal. Its slope must not fall on
         the way: with 1 − cos, flat at π, a wrist that had turned over stayed at its stop.
         """
-        w, after, n = self.weights, next_observation, self.arm.joints
+        after = next_observation
+        # Few calls: over a few arms, numpy takes its time for the call itself.
         speed = np.abs(after[..., self.columns("joint_velocity")])
         fast, beyond = np.maximum(speed - _FAST, _ZERO), np.maximum(speed - _LIMIT, _ZERO)
-        change = action - observation[..., self.columns("previous_action")]
         sine = after[..., self.columns("joint_position_sin")]
         cosine = after[..., self.columns("joint_position_cos")]
-        from_home = np.arctan2(
-            sine * self._cos_home - cosine * self._sin_home,
-            cosine * self._cos_home + sine * self._sin_home,
-        )
-        return (
-            self.goal_reward(after)
-            - w.velocity * _sum_squares(speed) / n
-            - w.overspeed * (_sum_squares(fast) - _sum_squares(beyond))
-            - 0.5 * w.configuration * _sum_squares(from_home) / n
-            - w.action_change * _sum_squares(change) / n
-        )
+        from_home = (np.arctan2(sine, cosine) + self._to_half_turn) % _TURN - _PI
+        change = action - observation[..., self.columns("previous_action")]
+        squares = np.square(np.concatenate((after, fast, beyond, from_home, change), axis=-1))
+        sums = squares @ self._sums
+        return self._goal_reward(sums) - sums[..., 2]
 
     def goal_reward(self, next_observation: Float32) -> Float32:
         """(w_c + w_s / (1 + √(mean v²) / σ_v)) / (1 + d/σ) − w_d d  [...]."""
-        w, n = self.weights, self.arm.joints
-        d = np.sqrt(_sum_squares(next_observation[..., self.columns("goal_offset")]))
-        speed = np.sqrt(_sum_squares(next_observation[..., self.columns("joint_velocity")]) / n)
+        return self._goal_reward(np.square(next_observation) @ self._sums[: self.size, :2])
+
+    def _goal_reward(self, sums: Float32) -> Float32:
+        w = self.weights
+        d, speed = np.sqrt(sums[..., 0]), np.sqrt(sums[..., 1])
         bonus = w.closeness + w.stillness / (1.0 + speed / w.stillness_scale)
-        return bonus / (1.0 + d / w.closeness_scale) - w.distance * d
+        reward: Float32 = bonus / (1.0 + d / w.closeness_scale) - w.distance * d
+        return reward
 
     def goal(self, observation: Float32) -> Float32:
         return observation[..., self.columns("goal")]
@@ -176,13 +180,8 @@ class ReachTask(Task):
     def error(
         self, goal: NDArray[np.float64], end_effector: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        offset = goal - end_effector[..., :3]
-        return np.sqrt(_sum_squares(offset))
+        squares: NDArray[np.float64] = np.square(goal - end_effector[..., :3]) @ np.ones(3)
+        return np.sqrt(squares)
 
     def goal_bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return self.arm.goal_low, self.arm.goal_high
-
-
-def _sum_squares(values: Any) -> Any:
-    """Over the last axis: numpy's own sums take two to five times as long over short rows."""
-    return np.square(values) @ _ONES[: values.shape[-1]]
