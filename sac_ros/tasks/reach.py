@@ -146,18 +146,21 @@ class ReachTask(Task):
         change = action - observation[..., self.columns("previous_action")]
         squares = np.square(np.concatenate((after, fast, beyond, from_home, change), axis=-1))
         sums = squares @ self._sums
-        return self._goal_reward(sums) - sums[..., 2]
+        reward: Float32 = self._goal_reward(sums) - sums[..., 2]
+        return reward
 
     def goal_reward(self, next_observation: Float32) -> Float32:
         """(w_c + w_s / (1 + √(mean v²) / σ_v)) / (1 + d/σ) − w_d d  [...]."""
-        return self._goal_reward(np.square(next_observation) @ self._sums[: self.size, :2])
+        reward: Float32 = self._goal_reward(
+            np.square(next_observation) @ self._sums[: self.size, :2]
+        )
+        return reward
 
-    def _goal_reward(self, sums: Float32) -> Float32:
+    def _goal_reward(self, sums: Any) -> Any:
         w = self.weights
         d, speed = np.sqrt(sums[..., 0]), np.sqrt(sums[..., 1])
         bonus = w.closeness + w.stillness / (1.0 + speed / w.stillness_scale)
-        reward: Float32 = bonus / (1.0 + d / w.closeness_scale) - w.distance * d
-        return reward
+        return bonus / (1.0 + d / w.closeness_scale) - w.distance * d
 
     def goal(self, observation: Float32) -> Float32:
         return observation[..., self.columns("goal")]
