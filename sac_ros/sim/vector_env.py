@@ -337,7 +337,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             rows = [plant.true_state for plant in self.plants]
             told = [plant.measure() for plant in self.plants]
             self._true = np.array(rows)
-            self._state = self._true if told == rows else np.array(told)
+            self._state = self._true.copy() if told == rows else np.array(told)
         else:
             for index in np.flatnonzero(mask).tolist():
                 self._true[index] = self.plants[index].true_state

@@ -94,17 +94,9 @@ class ReachTask(Task):
                 raise ConfigurationError(
                     f"reward must have keys among {', '.join(weights)}; got {name!r}"
                 )
-        w = self.weights = ReachReward(**(reward or {}))
+        self.weights = ReachReward(**(reward or {}))
         # Single precision, as the observations: numpy would make the rewards double otherwise.
-        self._to_half_turn = (np.pi - arm.home).astype(np.float32)
-        # From the squares in `reward` to d², mean v², and all that is subtracted.
-        sums = np.zeros((self.size + 4 * n, 3), dtype=np.float32)
-        sums[self.columns("goal_offset"), 0] = 1.0
-        sums[self.columns("joint_velocity"), 1] = 1.0 / n
-        sums[self.columns("joint_velocity"), 2] = w.velocity / n
-        others = (w.overspeed, -w.overspeed, 0.5 * w.configuration / n, w.action_change / n)
-        sums[self.size :, 2] = np.repeat(others, n)
-        self._sums = sums
+        self._home = arm.home.astype(np.float32)
 
     def observation_terms(self, state: State) -> list[Any]:
         return [
@@ -136,29 +128,26 @@ class ReachTask(Task):
         a redundant arm drifts into its joint limits from goal to goal. Its slope must not fall on
         the way: with 1 − cos, flat at π, a wrist that had turned over stayed at its stop.
         """
-        after = next_observation
-        # Few calls: over a few arms, numpy takes its time for the call itself.
+        w, after, n = self.weights, next_observation, self.arm.joints
         speed = np.abs(after[..., self.columns("joint_velocity")])
         fast, beyond = np.maximum(speed - _FAST, _ZERO), np.maximum(speed - _LIMIT, _ZERO)
+        change = action - observation[..., self.columns("previous_action")]
         sine = after[..., self.columns("joint_position_sin")]
         cosine = after[..., self.columns("joint_position_cos")]
-        from_home = (np.arctan2(sine, cosine) + self._to_half_turn) % _TURN - _PI
-        change = action - observation[..., self.columns("previous_action")]
-        squares = np.square(np.concatenate((after, fast, beyond, from_home, change), axis=-1))
-        sums = squares @ self._sums
-        reward: Float32 = self._goal_reward(sums) - sums[..., 2]
-        return reward
+        from_home = (np.arctan2(sine, cosine) - self._home + _PI) % _TURN - _PI
+        return (
+            self.goal_reward(after)
+            - w.velocity * _sum_squares(speed) / n
+            - w.overspeed * (_sum_squares(fast) - _sum_squares(beyond))
+            - 0.5 * w.configuration * _sum_squares(from_home) / n
+            - w.action_change * _sum_squares(change) / n
+        )
 
     def goal_reward(self, next_observation: Float32) -> Float32:
         """(w_c + w_s / (1 + √(mean v²) / σ_v)) / (1 + d/σ) − w_d d  [...]."""
-        reward: Float32 = self._goal_reward(
-            np.square(next_observation) @ self._sums[: self.size, :2]
-        )
-        return reward
-
-    def _goal_reward(self, sums: Any) -> Any:
-        w = self.weights
-        d, speed = np.sqrt(sums[..., 0]), np.sqrt(sums[..., 1])
+        w, n = self.weights, self.arm.joints
+        d = np.sqrt(_sum_squares(next_observation[..., self.columns("goal_offset")]))
+        speed = np.sqrt(_sum_squares(next_observation[..., self.columns("joint_velocity")]) / n)
         bonus = w.closeness + w.stillness / (1.0 + speed / w.stillness_scale)
         return bonus / (1.0 + d / w.closeness_scale) - w.distance * d
 
@@ -183,8 +172,13 @@ class ReachTask(Task):
     def error(
         self, goal: NDArray[np.float64], end_effector: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        squares: NDArray[np.float64] = np.square(goal - end_effector[..., :3]) @ np.ones(3)
-        return np.sqrt(squares)
+        offset = goal - end_effector[..., :3]
+        return np.sqrt(_sum_squares(offset))
 
     def goal_bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return self.arm.goal_low, self.arm.goal_high
+
+
+def _sum_squares(values: Any) -> Any:
+    """Over the last axis: numpy's own sums take two to five times as long over short rows."""
+    return np.einsum("...i,...i", values, values)
