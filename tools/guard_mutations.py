@@ -66,14 +66,44 @@ MUTATIONS = (
     Mutation(
         "the watchdog",
         _SAFETY,
-        "fresh = self.is_fresh(now)\n        if not fresh:",
-        "fresh = self.is_fresh(now)\n        if False:",
+        "        if not fresh:\n            self.fault(",
+        "        if False:\n            self.fault(",
     ),
     Mutation(
-        "stale states and the emergency stop lead to stopped",
+        "stale states are no states to brake by",
         _SAFETY,
-        "frozenset({Fault.WATCHDOG, Fault.EMERGENCY_STOP})",
-        "frozenset()",
+        "self._blind = not fresh or",
+        "self._blind =",
+    ),
+    Mutation(
+        "states that cannot be true are no states to brake by",
+        _SAFETY,
+        " or self._in_a_row[Fault.IMPLAUSIBLE_STATE] >= IN_A_ROW\n",
+        "\n",
+    ),
+    Mutation(
+        "states that cannot be true are refused",
+        _SAFETY,
+        "        if self.problem:\n",
+        "        if False:\n",
+    ),
+    Mutation(
+        "a fifth of bad states is a fault",
+        _SAFETY,
+        "if bad and self._bad_fraction() > BAD_FRACTION:",
+        _NEVER,
+    ),
+    Mutation(
+        "a stop ends at rest",
+        _SAFETY,
+        "return Mode.STOPPED if self._blind or still else Mode.DAMPING",
+        "return Mode.STOPPED if self._blind else Mode.DAMPING",
+    ),
+    Mutation(
+        "an emergency stop holds an arm that the policy carries",
+        _SAFETY,
+        "if gravity is not None and not self._blind:",
+        _NEVER,
     ),
     Mutation(
         "in damping and stopped commands go on without states",
@@ -138,7 +168,18 @@ MUTATIONS = (
         "        if not cause:",
         "        if True:",
     ),
-    Mutation("faults latch", _SAFETY, "        if not self.faults:", "        if True:"),
+    Mutation(
+        "faults latch",
+        _SAFETY,
+        "        if not self.faults and not self.stopping:",
+        "        if True:",
+    ),
+    Mutation(
+        "the end of an activation brakes",
+        _SAFETY,
+        "        if not self.faults and not self.stopping:",
+        "        if not self.faults:",
+    ),
     Mutation(
         "an emergency stop outlives the activation",
         _SAFETY,
@@ -153,10 +194,10 @@ MUTATIONS = (
         "        if False:\n            self.fault",
     ),
     Mutation(
-        "damping torque within the limits",
+        "the brake limit",
         _GUARDS,
-        "_within(-limits.damping * velocity, -limits.torque, limits.torque)",
-        "-limits.damping * velocity",
+        "return _within(torque, -limits.brake, limits.brake)",
+        "return torque",
     ),
     Mutation(
         "g(q) holds the arm in damping",
@@ -258,7 +299,7 @@ MUTATIONS = (
     Mutation(
         "activation waits for a fresh state",
         _NODE,
-        "if not self._configured().safety.is_fresh(self._now()):",
+        "if not safety.is_fresh(self._now()):",
         _NEVER,
         NODE_TESTS,
     ),
@@ -274,6 +315,20 @@ MUTATIONS = (
         _NODE,
         "self._configured().safety.other_publishers(self._output.other_publishers())",
         "pass",
+        NODE_TESTS,
+    ),
+    Mutation(
+        "activation is refused while the arm moves",
+        _NODE,
+        "if problem := safety.starting_problem():",
+        _NEVER,
+        NODE_TESTS,
+    ),
+    Mutation(
+        "the arm is braked before the end",
+        _NODE,
+        "            self._stop_the_arm(safety)",
+        "            pass",
         NODE_TESTS,
     ),
     Mutation(

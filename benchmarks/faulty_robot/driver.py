@@ -104,7 +104,10 @@ class FaultyDriver:
 
     def _note(self, state: JointState) -> None:
         places = [list(state.name).index(name) for name in self.names]
-        self.answered = np.array([state.position, state.velocity])[:, places]
+        answered = np.array([state.position, state.velocity])[:, places]
+        if not np.isfinite(answered).all():
+            return  # of the messages of a fault that spoils some
+        self.answered = answered
         self.state_times.append(time.time())
 
     def _record(self, message: Float64MultiArray, info: Any) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 
 from sac_ros.policy.spec import PolicySpec
 
+_SWING = 0.035  # rad; faster, an arm would not be activated
+
 
 class Motion:
     """Joints that swing slowly about the middle of where the policy was trained."""
@@ -20,5 +22,5 @@ class Motion:
     def __call__(self) -> tuple[list[float], list[float]]:
         """Position and velocity of every joint now, rad and rad/s."""
         phase = self._rate * time.monotonic()
-        position = self._middle + 0.2 * np.sin(phase)
-        return position.tolist(), (0.2 * self._rate * np.cos(phase)).tolist()
+        position = self._middle + _SWING * np.sin(phase)
+        return position.tolist(), (_SWING * self._rate * np.cos(phase)).tolist()

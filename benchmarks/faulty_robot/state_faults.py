@@ -91,13 +91,30 @@ def _slow(state: JointState, count: int) -> list[JointState]:
     return [] if count % 30 else [state]
 
 
-def _over_speed(state: JointState, _count: int) -> list[JointState]:
+def _velocity_of_100(state: JointState, _count: int) -> list[JointState]:
     state.velocity[0] = 100.0
     return [state]
 
 
 def _absurd_velocity(state: JointState, _count: int) -> list[JointState]:
     state.velocity[0] = -1e300
+    return [state]
+
+
+def _frozen_at_speed(state: JointState, _count: int) -> list[JointState]:
+    state.velocity[0] = 3.0
+    return [state]
+
+
+def _two_robots(state: JointState, count: int) -> list[JointState]:
+    if count % 2:
+        state.position[0] += 1.0
+    return [state]
+
+
+def _every_other_nan(state: JointState, count: int) -> list[JointState]:
+    if count % 2:
+        state.position[-1] = math.nan
     return [state]
 
 
@@ -129,9 +146,12 @@ def _every_third_lost(state: JointState, count: int) -> list[JointState]:
 # What ends in *stopped* goes through *damping* first, as long as the last good state is fresh.
 _FAULTS: dict[str, tuple[Change, bool, Mode]] = {
     # values: before the fields, which must be there to be changed; the unusable ones last
-    "over-speed": (_over_speed, True, Mode.DAMPING),
-    "absurd velocity": (_absurd_velocity, True, Mode.DAMPING),
-    "beyond position limit": (_beyond_position_limit, True, Mode.TRACKING),
+    "velocity of 100 rad/s": (_velocity_of_100, False, Mode.STOPPED),
+    "absurd velocity": (_absurd_velocity, False, Mode.STOPPED),
+    "frozen at speed": (_frozen_at_speed, False, Mode.STOPPED),
+    "beyond position limit": (_beyond_position_limit, False, Mode.STOPPED),
+    "two robots": (_two_robots, True, Mode.DAMPING),
+    "every other nan": (_every_other_nan, True, Mode.DAMPING),
     "nan position": (_nan_position, False, Mode.STOPPED),
     "infinite velocity": (_infinite_velocity, False, Mode.STOPPED),
     # fields

@@ -32,7 +32,8 @@ from sac_ros.nodes.realtime import prepare
 from sac_ros.nodes.spin import in_thread, run_node
 from sac_ros.policy.controller import PolicyController
 from sac_ros.policy.runtime import Policy
-from sac_ros.policy.safety_events import Command, Fault
+from sac_ros.policy.safety import SafetyFilter
+from sac_ros.policy.safety_events import Command, Fault, Mode
 from sac_ros.utils.errors import (
     ConfigurationError,
     GoalError,
@@ -46,6 +47,7 @@ _POLL_S = 0.0005
 _QUEUE = qos_profile_sensor_data.depth
 _WARM_UP_S = 0.0009  # before a state: time for a cold run; a cache forgets in ten times that
 _RAMP_PERIOD_S = 0.002
+_LONGEST_STOP_S = 2.0  # of a controlled stop; a heavy arm takes half a second
 _LONGEST_RAMP_S = 3.0  # ros2 launch sends SIGKILL ten seconds after SIGINT
 _ACKNOWLEDGE_S = 1.0
 _OTHERS_PERIOD_S = 0.1
@@ -69,7 +71,6 @@ class PolicyNode(LifecycleNode):
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._controller: PolicyController | None = None  # until configured
         self._emergency = False
-        self._problem = ""  # why the last joint state could not be read
         self._reported: set[Fault] = set()
         self._decisions = DecisionLog(self)
         self._refusal: SacRosError | None = None
@@ -144,7 +145,7 @@ class PolicyNode(LifecycleNode):
         self._goal_reader = GoalReader(spec.goal, self._lookup)
         self._reader = JointStateReader(spec.joint_names)
         self._output = PolicyPublishers(self, spec, order, config.shadow)
-        self._problem, self._reported = "", set()
+        self._reported = set()
         self._controller = controller
         urgent, steady = self._urgent, self._steady
         self._states = self.create_subscription(
@@ -203,17 +204,21 @@ class PolicyNode(LifecycleNode):
 
     def _state_came(self) -> bool:
         """Return whether a joint state has come: a fresh one, or one that cannot be used."""
-        return bool(self._problem) or self._configured().safety.is_fresh(self._now())
+        safety = self._configured().safety
+        return bool(safety.problem) or safety.is_fresh(self._now())
 
     def _refuse_bad_start(self) -> None:
         """Raise unless the robot can be read and nobody else commands it."""
-        if self._problem:
-            raise JointStateError(self._problem)
-        if not self._configured().safety.is_fresh(self._now()):
+        safety = self._configured().safety
+        if safety.problem:
+            raise JointStateError(safety.problem)
+        if not safety.is_fresh(self._now()):
             raise ConfigurationError(
                 f"no usable joint state arrived on {self._states.topic_name} within "
                 f"{self._config.state_timeout_s:g} s"
             )
+        if problem := safety.starting_problem():
+            raise JointStateError(problem)
         others = self._output.other_publishers
         self._answer_states_until(lambda: UNNAMED not in others(), _NAMING_S)
         if others():
@@ -223,7 +228,7 @@ class PolicyNode(LifecycleNode):
             )
 
     def _come_to_rest(self) -> None:
-        """Ramp to the safe torque within the slew limit, and command no more.
+        """Brake until the arm stands, ramp to the safe torque, and command no more.
 
         What is left after `_LONGEST_RAMP_S` goes in one step: a torque that stands for ever is
         the worse end.
@@ -231,11 +236,14 @@ class PolicyNode(LifecycleNode):
         controller = self._controller
         if controller is None or not controller.safety.active or not self.context.ok():
             return
-        controller.deactivate()
-        self._decisions.note("deactivate", self._now())
         safety = controller.safety
+        controller.begin_stop()
+        self._decisions.note("deactivate", self._now())
+        if not self._config.shadow:  # in shadow mode nothing moves
+            self._stop_the_arm(safety)
+        controller.deactivate()
         deadline = time.monotonic() + _LONGEST_RAMP_S
-        commands = not self._config.shadow  # in shadow mode nothing moves
+        commands = not self._config.shadow
         while commands and not safety.at_rest and time.monotonic() < deadline:
             self._output.publish(safety.rest(self._now()))
             time.sleep(_RAMP_PERIOD_S)
@@ -243,6 +251,14 @@ class PolicyNode(LifecycleNode):
         if not self._output.wait_until_acknowledged(_ACKNOWLEDGE_S):
             self.get_logger().warning("a subscriber did not acknowledge the last command")
         self.get_logger().info("at rest")
+
+    def _stop_the_arm(self, safety: SafetyFilter) -> None:
+        """Answer states by the controlled stop until the arm stands or no state comes."""
+        try:
+            self._on_watchdog()
+            self._answer_states_until(lambda: safety.mode is Mode.STOPPED, _LONGEST_STOP_S)
+        except Exception:  # what raised once in a callback may raise here too
+            traceback.print_exc()
 
     # ---- states, goals, time ---------------------------------------------------------------
 
@@ -254,18 +270,18 @@ class PolicyNode(LifecycleNode):
         try:
             position, velocity = reader.read(raw)
         except JointStateError as error:
-            self._problem = str(error)
-            safety.refuse_state(self._problem)
+            safety.refuse_state(arrived, str(error))
             if safety.active:
                 command = safety.tick(arrived)
+            answers = False
         else:
-            self._problem = ""
+            answers = True
             if safety.active:
                 command = controller.state(arrived, position, velocity, reader.stamp_ns)
+                answers = not controller.refused
             else:
                 safety.accept(arrived, position, velocity, reader.stamp_ns)
-        answers = not (self._problem or controller.refused)
-        policy_torque = controller.asked if answers else None
+        policy_torque = controller.asked if answers and not safety.stopping else None
         if command is not None:
             self._output.publish(command)
             self._diagnostics.latency.add(time.monotonic() - started)
@@ -276,7 +292,7 @@ class PolicyNode(LifecycleNode):
             command,
             safety,
             stamp=reader.stamp_ns,
-            active=safety.active,
+            active=safety.active and not safety.stopping,
             asked=policy_torque is not None,
             inferences=controller.inferences,
         )

@@ -21,7 +21,8 @@ from sac_ros.nodes.direct_executor import DirectExecutor
 from sac_ros.utils.errors import EXIT_DONE, ConfigurationError, run_command
 
 T = TypeVar("T")
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# A closed terminal sends SIGHUP, Ctrl-\\ SIGQUIT.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 def in_thread(name: str, work: Callable[[], T]) -> futures.Future[T]:
@@ -47,13 +48,13 @@ class NodeDone(Exception):  # noqa: N818 - good news, not an error
 
 
 def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
-    """Run one node until SIGINT, SIGTERM, `NodeDone` or an error, and return the exit code.
+    """Run one node until a signal, `NodeDone` or an error, and return the exit code.
 
     rclpy's own signal handlers invalidate the context at once, and with it every publisher. So
     rclpy installs none, a signal only ends the spinning, and ``node.stop()`` (where the node has
     one) can send a last command or write a checkpoint, after an exception in a callback too.
 
-    This is the last thing that a process does: both signals stay ignored afterwards.
+    This is the last thing that a process does: the signals stay ignored afterwards.
 
     Args:
         make_node: constructs the node; called once ROS is initialised.
@@ -101,12 +102,12 @@ def _initialised(args: list[str] | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _stop_on_signal() -> Iterator[Future[int]]:
-    """Yield a future that SIGINT or SIGTERM completes with the signal's number.
+    """Yield a future that one of `_SIGNALS` completes with the signal's number.
 
     The executor waits in C++, where a Python signal handler cannot run. But the interpreter's C
     handler writes the number to the wake-up socket at once, where a thread reads it.
 
-    Afterwards the kernel ignores both signals: the interpreter takes Python handlers down before
+    Afterwards the kernel ignores these signals: the interpreter takes Python handlers down before
     it has ended.
     """
     stop: Future[int] = Future()

@@ -71,6 +71,11 @@ class PolicyController:
         self.safety.activate(now)
         self._forget_past()
 
+    def begin_stop(self) -> None:
+        """Brake from now on, until `deactivate`; the goal is forgotten."""
+        self.goal = self.asked = None
+        self.safety.begin_stop()
+
     def deactivate(self) -> None:
         """Stop answering; a goal must be given again after the next activation."""
         self.safety.deactivate()

@@ -16,6 +16,7 @@ import numpy as np
 
 from sac_ros.policy.safety_config import Array, JointLimits
 
+BRAKE_TIME = 0.08  # s; states come every 50 ms or faster, or are stale: the stop is stable
 _ZERO, _ONE = np.zeros(1), np.ones(1)
 
 
@@ -27,9 +28,21 @@ def all_finite(values: Array) -> bool:
     return math.isfinite(sum(values.tolist())) or bool(np.isfinite(values).all())
 
 
-def damping_torque(velocity: Array, limits: JointLimits) -> Array:
-    """Return −k_d · q̇ within the torque limits, which takes energy out and never adds any."""
-    return _within(-limits.damping * velocity, -limits.torque, limits.torque)
+def braking_torque(position: Array, velocity: Array, limits: JointLimits) -> Array:
+    """Return the torque of a controlled stop, each joint's within its brake limit.
+
+        τ = −M(q) q̇ / T,   T = 0.08 s
+
+    Alone it takes the speed of every joint to 1/e in T, and no joint disturbs another. A diagonal
+    damping that stops an iiwa or a Panda as soon shakes it where the axes of joints 1 and 3 align:
+    a joint there feels a fiftieth of M_ii. Without a mass matrix τ = −`stop_damping` · q̇, which
+    stops it later.
+    """
+    if limits.mass_matrix is None:
+        torque = -limits.stop_damping * velocity
+    else:
+        torque = -(limits.mass_matrix(position) @ velocity[..., None])[..., 0] / BRAKE_TIME
+    return _within(torque, -limits.brake, limits.brake)
 
 
 def clamp(torque: Array, limits: JointLimits) -> Array:

@@ -130,6 +130,10 @@ class JsonFields:
             self.refuse(key, "an object")
         return value
 
+    def is_null(self, key: str) -> bool:
+        """Tell whether a field that may be left out is missing or null."""
+        return self._get(key) is None
+
     def nested(self, key: str) -> JsonFields:
         """Read an object whose fields are read in turn."""
         return JsonFields(self._source, f"{self._path}{key}.", self.mapping(key))

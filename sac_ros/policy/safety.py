@@ -7,10 +7,10 @@ slew limit of the torque before, and in *tracking* and *damping* an answer to a 
 no longer ago than the watchdog.
 
     tracking   the policy's torque, through the guards
-    damping    a fault with fresh states: −k_d · q̇
-    stopped    stale states or an emergency stop: ramp to the safe torque and keep publishing it
+    damping    a fault, or the end of the activation: a controlled stop (IEC 60204-1, category 1)
+    stopped    at rest after that, or states are stale (category 0): ramp to the safe torque
 
-Where the robot does not carry itself, g(q) does in tracking and damping: scale, soft start and
+Where the robot does not carry itself, g(q) does while states are fresh: scale, soft start and
 guards act on what comes on top of it, as they do on a robot that adds it itself.
 
 Faults latch: only `SafetyFilter.clear_fault` (or a new activation) leads back to tracking.
@@ -18,12 +18,13 @@ Faults latch: only `SafetyFilter.clear_fault` (or a new activation) leads back t
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 
 import numpy as np
 
 from sac_ros.policy import guards
+from sac_ros.policy.plausibility import PlausibleStates
 from sac_ros.policy.safety_config import Array, JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Intervention, Mode
 from sac_ros.policy.schedule import ArrivalRate
@@ -36,7 +37,17 @@ SLOW_WARNING = 0.8
 
 SLOW_FAULT = 0.5
 """Share of the control rate below which the policy cannot be trusted any more."""
-_STOPPING = frozenset({Fault.WATCHDOG, Fault.EMERGENCY_STOP})
+
+BAD_FRACTION = 0.2
+"""Share of refused joint states in a second above which the rest is not believed either."""
+
+SLOW_START = 0.05
+"""Share of the velocity limit above which an arm is not activated."""
+
+_JUDGED_S = 1.0
+_FEWEST_JUDGED = 20  # messages: three bad ones of the first five are no share
+_STILL = 0.02  # of the velocity limit, at which a joint counts as at rest
+_STILL_S = 0.1
 
 
 class SafetyFilter:
@@ -48,6 +59,8 @@ class SafetyFilter:
 
     Attributes:
         active: whether commands are wanted; while not, states are taken but nothing is a fault.
+        stopping: whether the controlled stop before the end of the activation has begun.
+        problem: why the last joint state was refused; empty where it was not.
         limits: what a torque must respect.
         faults: the latched faults, each with the sentence that explains it.
         rate: the rate at which states arrive.
@@ -68,6 +81,13 @@ class SafetyFilter:
         self._emergency = False
         self._others = ""
         self.active = False
+        self.stopping = False
+        self.problem = ""
+        self._plausible = PlausibleStates(limits)
+        self._judged: deque[tuple[float, bool]] = deque()  # when a state came, whether it is bad
+        self._bad = 0
+        self._blind = True  # no state to brake by: none is fresh, or they cannot be true
+        self._moved_time = -np.inf
         self._position = np.zeros(n)
         self._velocity = np.zeros(n)
         self._gravity: Array | None = None
@@ -81,9 +101,10 @@ class SafetyFilter:
     @property
     def mode(self) -> Mode:
         """What decides the torque now."""
-        if not self.faults:
+        if not self.faults and not self.stopping:
             return Mode.TRACKING
-        return Mode.STOPPED if _STOPPING & self.faults.keys() else Mode.DAMPING
+        still = self._state_time - self._moved_time >= _STILL_S
+        return Mode.STOPPED if self._blind or still else Mode.DAMPING
 
     @property
     def at_rest(self) -> bool:
@@ -96,8 +117,12 @@ class SafetyFilter:
 
     def activate(self, now: float) -> None:
         """Start a new activation: faults forgotten, except an emergency stop that still holds."""
-        self.active = True
+        self.active, self.stopping = True, False
         self.faults.clear()
+        self._moved_time = now
+        self._plausible.reset()
+        self._judged.clear()
+        self._bad = 0
         if self._emergency:
             self.fault(Fault.EMERGENCY_STOP, "the emergency stop is engaged")
         self.interventions.clear()
@@ -110,8 +135,12 @@ class SafetyFilter:
 
     def deactivate(self) -> None:
         """End the activation: states are still taken, but nothing is a fault any more."""
-        self.active = False
+        self.active = self.stopping = False
         self.faults.clear()
+
+    def begin_stop(self) -> None:
+        """Begin the controlled stop before `deactivate`; nothing leads back from it."""
+        self.stopping = True
 
     def replace_limits(self, limits: JointLimits, control_rate_hz: float) -> None:
         """Take the limits of another policy for the same joints, and soft-start into it.
@@ -120,6 +149,7 @@ class SafetyFilter:
         fast the torque comes down to it.
         """
         self.limits = limits
+        self._plausible.replace_limits(limits)
         self._control_rate_hz = control_rate_hz
         self._restart()
 
@@ -133,25 +163,80 @@ class SafetyFilter:
             stamp_ns: its header stamp; 0 where the driver sets none.
 
         Returns:
-            False when it is not finite or its stamp does not advance: the state before it stays.
+            False when it is not finite, its stamp does not advance, or it cannot be true (see
+            `PlausibleStates`): the state before it stays.
         """
         fresh = self._check_watchdog(now)
-        if not (guards.all_finite(position) and guards.all_finite(velocity)):
-            self.refuse(Fault.NON_FINITE_STATE, "joint states are not finite")
+        refused = self._refused(now, position, velocity, stamp_ns)
+        # A message that comes twice is no bad one.
+        self._judge(now, bad=refused not in (None, Fault.STAMP))
+        if refused:
             return False
-        self._in_a_row[Fault.NON_FINITE_STATE] = 0
-        if not self._stamp_advances(stamp_ns):
-            return False
-        self._in_a_row[Fault.JOINT_STATE] = 0
+        self.problem = ""
         self._position[:] = position
         self._velocity[:] = velocity
         self._state_time = now
+        self._blind = False
+        if self.mode is Mode.TRACKING or (np.abs(velocity) > _STILL * self.limits.velocity).any():
+            self._moved_time = now
         if not fresh:
             self.rate.reset()  # the pause has its own fault; it must not make the next states slow
         self.rate.arrived(now)
         self._check_speed(now)
         self._check_rate()
         return True
+
+    def _refused(
+        self, now: float, position: Array, velocity: Array, stamp_ns: int
+    ) -> Fault | None:
+        """Return why a joint state is refused, having counted it; None where it is not."""
+        if not (guards.all_finite(position) and guards.all_finite(velocity)):
+            self.problem = "joint states are not finite"
+            self.refuse(Fault.NON_FINITE_STATE, self.problem)
+            return Fault.NON_FINITE_STATE
+        self._in_a_row[Fault.NON_FINITE_STATE] = 0
+        interval = self.rate.interval_s
+        step = (stamp_ns - self._stamp_ns) * 1e-9 if stamp_ns and self._stamp_ns else 0.0
+        if not self._stamp_advances(stamp_ns):
+            return Fault.STAMP
+        if not stamp_ns and 0.4 * interval < now - self._state_time < 2.5 * interval:
+            step = now - self._state_time  # but not in a burst after a gap
+        self._in_a_row[Fault.JOINT_STATE] = 0
+        self.problem = self._plausible.problem(now, step, interval, position, velocity)
+        if self.problem:
+            self.refuse(Fault.IMPLAUSIBLE_STATE, f"joint states cannot be true: {self.problem}")
+            self._check_watchdog(now)
+            return Fault.IMPLAUSIBLE_STATE
+        self._in_a_row[Fault.IMPLAUSIBLE_STATE] = 0
+        return None
+
+    def starting_problem(self) -> str:
+        """Return why the arm cannot be activated in its last state; empty where it can be."""
+        speed = np.abs(self._velocity) / self.limits.velocity
+        if speed.max() > SLOW_START:
+            joint = int(np.argmax(speed))
+            return (
+                f"joint {self.limits.joint_names[joint]} must be slower than "
+                f"{SLOW_START * self.limits.velocity[joint]:g} rad/s; "
+                f"it moves at {self._velocity[joint]:g} rad/s"
+            )
+        return ""
+
+    def _judge(self, now: float, *, bad: bool) -> None:
+        """Note whether a joint state is refused; too many of the last second are a fault."""
+        self._judged.append((now, bad))
+        self._bad += bad
+        while now - self._judged[0][0] > _JUDGED_S:
+            self._bad -= self._judged.popleft()[1]
+        if bad and self._bad_fraction() > BAD_FRACTION:
+            self.fault(
+                Fault.BAD_MESSAGES,
+                f"{self._bad} of the last {len(self._judged)} joint states were refused",
+            )
+
+    def _bad_fraction(self) -> float:
+        judged = len(self._judged)
+        return self._bad / judged if judged >= _FEWEST_JUDGED else 0.0
 
     def hold_up(self, gravity: Array) -> None:
         """Note g(q), what holds the arm still where it is now; it stands until the next call.
@@ -178,11 +263,14 @@ class SafetyFilter:
             self.fault(Fault.POLICY_OUTPUT, "the policy's torque is not finite")
             torque = None  # even where nothing latches, it must go no further
         acted: dict[Intervention, tuple[int, ...]] = {}
-        if self.mode is Mode.STOPPED:
-            acted[Intervention.STOPPED] = ()
-            return self._publishable(now, self.limits.safe_torque, acted)
         # What gave one torque that is not finite is not trusted with the arm's weight either.
         gravity = None if Fault.POLICY_OUTPUT in self.faults else self._gravity
+        if self.mode is Mode.STOPPED:
+            acted[Intervention.STOPPED] = ()
+            rest = self.limits.safe_torque
+            if gravity is not None and not self._blind:
+                rest = self._clamp(gravity + rest)
+            return self._publishable(now, rest, acted)
         wanted = self._wanted(now, torque, gravity, acted)
         for kind, guarded in (
             (Intervention.POSITION_LIMIT, self._fade_at_position_limits),
@@ -227,8 +315,10 @@ class SafetyFilter:
         """Note a usable goal: refused ones are not in a row any more."""
         self._in_a_row[Fault.NON_FINITE_GOAL] = 0
 
-    def refuse_state(self, sentence: str) -> None:
+    def refuse_state(self, now: float, sentence: str) -> None:
         """Count a joint state message that cannot be read; a fault at once while active."""
+        self.problem = sentence
+        self._judge(now, bad=True)
         self.refusals[Fault.JOINT_STATE] += 1
         self._in_a_row[Fault.JOINT_STATE] += 1
         self.fault(Fault.JOINT_STATE, sentence)
@@ -273,6 +363,8 @@ class SafetyFilter:
         for kind, count in self._in_a_row.items():
             if count and kind in self.faults:
                 return f"the last message was refused: {self.faults[kind]}"
+        if self._bad_fraction() > BAD_FRACTION:
+            return f"{self._bad} of the last {len(self._judged)} joint states were refused"
         if self._over_speed_since is not None:
             return "a joint is over its velocity limit"
         if self._is_slow():
@@ -335,6 +427,7 @@ class SafetyFilter:
     def _check_watchdog(self, now: float) -> bool:
         """Tell whether the last state is fresh; a fault where it is not."""
         fresh = self.is_fresh(now)
+        self._blind = not fresh or self._in_a_row[Fault.IMPLAUSIBLE_STATE] >= IN_A_ROW
         if not fresh:
             self.fault(
                 Fault.WATCHDOG, f"no joint state arrived within {self._config.watchdog_s:g} s"
@@ -372,7 +465,7 @@ class SafetyFilter:
             )
 
     def _damping(self) -> Array:
-        return guards.damping_torque(self._velocity, self.limits)
+        return guards.braking_torque(self._position, self._velocity, self.limits)
 
     def _clamp(self, torque: Array) -> Array:
         return guards.clamp(torque, self.limits)

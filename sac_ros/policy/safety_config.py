@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.policy.spec import PolicySpec
+from sac_ros.policy.spec import ArmModel, PolicySpec
+from sac_ros.robots.dynamics import Bodies
+from sac_ros.robots.kinematics import Chain
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import setting, validate
 
@@ -23,12 +26,14 @@ class SafetyConfig:
         0.05,
         "longest time without a joint state before the torque ramps down",
         above=0.0,
+        maximum=0.5,
         unit="s",
     )
     slew_limit: float = setting(
         1000.0,  # Franka's own figure for each of its joints
         "largest torque rate of the strongest joint; weaker joints in proportion to their limits",
         above=0.0,
+        maximum=1e5,
         unit="N·m/s",
     )
     torque_limit: tuple[float, ...] = setting(
@@ -47,21 +52,31 @@ class SafetyConfig:
         (), "torque of each joint to ramp to when stopped; empty: zero", unit="N·m"
     )
     soft_start_s: float = setting(
-        1.0, "time of the blend from damping to the policy's torque", minimum=0.0, unit="s"
-    )
-    damping: float = setting(
-        0.5,
-        "damping torque at a joint's velocity limit, as a share of the policy's action scale",
+        1.0,
+        "time of the blend from damping to the policy's torque",
         minimum=0.0,
+        maximum=60.0,
+        unit="s",
+    )
+    brake_limit: tuple[float, ...] = setting(
+        (),
+        "largest braking torque of each joint, at most the policy's own; empty: the policy's",
+        above=0.0,
+        unit="N·m",
     )
     position_margin: float = setting(
         0.05,
         "distance to a position limit over which the torque towards it fades to zero",
         above=0.0,
+        maximum=1.0,
         unit="rad",
     )
     over_speed_s: float = setting(
-        0.2, "time over the velocity limit that counts as persistent", minimum=0.0, unit="s"
+        0.2,
+        "time over the velocity limit that counts as persistent",
+        minimum=0.0,
+        maximum=2.0,
+        unit="s",
     )
 
     def __post_init__(self) -> None:
@@ -73,29 +88,31 @@ class JointLimits:
     """Limits and gains of n joints, as arrays in the policy's joint order.
 
     Attributes:
+        joint_names: [n].
         torque: [n] N·m, the smaller of the policy's limit and the parameter's.
         slew: [n] N·m/s.
         position: [n, 2] rad.
         velocity: [n] rad/s.
-        damping: [n] N·m·s/rad, k_d of the damping torque −k_d · q̇.
-        brake: [n] N·m, against a joint that is over its velocity limit.
+        stop_damping: [n] N·m·s/rad, of a controlled stop where there is no mass matrix.
+        brake: [n] N·m, the largest torque that brakes, within the torque limit.
         safe_torque: [n] N·m, within the torque limit.
+        mass_matrix: M(q) [..., n, n] kg·m² of positions [..., n] rad; None where the policy file
+            has no model of the arm.
     """
 
+    joint_names: tuple[str, ...]
     torque: Array
     slew: Array
     position: Array
     velocity: Array
-    damping: Array
+    stop_damping: Array
     brake: Array
     safe_torque: Array
+    mass_matrix: Callable[[Array], Array] | None = None
 
     @classmethod
     def of(cls, spec: PolicySpec, config: SafetyConfig) -> JointLimits:
         """Derive the limits of a policy's joints.
-
-        The damping gain follows the action scale, which carries the arm's inertia: a gain from
-        the torque limit would make light wrist joints oscillate at ordinary state rates.
 
         Raises:
             ConfigurationError: a per-joint parameter has another length than the policy's joints,
@@ -111,17 +128,46 @@ class JointLimits:
                 f"parameter safe_torque must stay within ±{torque.tolist()} N·m; "
                 f"got {safe_torque.tolist()}"
             )
-        velocity = np.array(spec.velocity_limit)
         return cls(
+            joint_names=spec.joint_names,
             torque=torque,
             slew=config.slew_limit * policy_limit / policy_limit.max(),
             position=np.array(spec.position_limit),
-            velocity=velocity,
-            damping=config.damping * np.array(spec.action_scale) / velocity,
-            # What accelerates a joint is also enough to slow it down.
-            brake=np.minimum(torque, np.array(spec.action_scale)),
+            velocity=np.array(spec.velocity_limit),
+            stop_damping=np.array(spec.stop_damping),
+            brake=np.minimum.reduce(
+                [
+                    torque,
+                    spec.brake_limit,
+                    _per_joint("brake_limit", config.brake_limit, spec, np.inf),
+                ]
+            ),
             safe_torque=safe_torque,
+            mass_matrix=None if spec.arm_model is None else _mass_matrix(spec.arm_model, spec),
         )
+
+
+def _mass_matrix(model: ArmModel, spec: PolicySpec) -> Callable[[Array], Array]:
+    n = spec.joints
+    chain = Chain(
+        np.array(model.rotation).reshape(n, 3, 3),
+        np.array(model.translation),
+        np.array(model.axis),
+        np.eye(3),
+        np.zeros(3),
+    )
+    bodies = Bodies(
+        np.array(model.mass), np.array(model.centre), np.array(model.inertia).reshape(n, 3, 3)
+    )
+    to_chain = [spec.joint_names.index(name) for name in model.joint_names]
+    back = np.argsort(to_chain)
+
+    def mass_matrix(position: Array) -> Array:
+        frames = chain.frames_at(position[..., to_chain])
+        matrix: Array = bodies.mass_matrix(chain, frames)[..., back, :][..., back]
+        return matrix
+
+    return mass_matrix
 
 
 def _per_joint(name: str, values: tuple[float, ...], spec: PolicySpec, default: float) -> Array:

@@ -23,6 +23,8 @@ class Fault(str, enum.Enum):
     WATCHDOG = "watchdog"
     EMERGENCY_STOP = "emergency_stop"
     NON_FINITE_STATE = "non_finite_state"
+    IMPLAUSIBLE_STATE = "implausible_state"
+    BAD_MESSAGES = "bad_messages"
     NON_FINITE_GOAL = "non_finite_goal"
     JOINT_STATE = "joint_state"
     STAMP = "stamp"

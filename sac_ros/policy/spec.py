@@ -97,6 +97,31 @@ class SelfTest:
 
 
 @dataclass(frozen=True)
+class ArmModel:
+    """Kinematics and masses of the arm's n joints: what its mass matrix follows from.
+
+    The fields are those of `robots.kinematics.Chain` and `robots.dynamics.Bodies`.
+
+    Attributes:
+        joint_names: [n] from the base to the end effector.
+        rotation: [n][9] of each joint's frame in the one before, row by row.
+        translation: [n][3] m.
+        axis: [n][3] unit vectors.
+        mass: [n] kg.
+        centre: [n][3] m.
+        inertia: [n][9] kg·m², row by row.
+    """
+
+    joint_names: tuple[str, ...]
+    rotation: tuple[tuple[float, ...], ...]
+    translation: tuple[tuple[float, ...], ...]
+    axis: tuple[tuple[float, ...], ...]
+    mass: tuple[float, ...]
+    centre: tuple[tuple[float, ...], ...]
+    inertia: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
 class PolicySpec:
     """Everything that a robot, a bag or a person must know about a policy file.
 
@@ -120,6 +145,7 @@ class PolicySpec:
         training: algorithm, hyperparameters, seed, env_steps, and so on; free.
         evaluation: episodes, seeds, success, and so on; free.
         self_test: see `SelfTest`.
+        arm_model: see `ArmModel`; None: a controlled stop brakes by ``stop_damping``.
         schema_version: always `SCHEMA_VERSION` in memory.
     """
 
@@ -142,6 +168,7 @@ class PolicySpec:
     training: dict[str, Any]
     evaluation: dict[str, Any]
     self_test: SelfTest
+    arm_model: ArmModel | None = None
     schema_version: int = field(default=SCHEMA_VERSION)
 
     @property
@@ -209,6 +236,7 @@ class PolicySpec:
             training=fields.mapping("training"),
             evaluation=fields.mapping("evaluation"),
             self_test=_read_self_test(fields.nested("self_test"), n, len(goal.fields)),
+            arm_model=_read_arm_model(fields, names),
         )
         if any(map(float.__gt__, spec.brake_limit, spec.torque_limit)):
             fields.refuse("brake_limit", f"at most torque_limit, {list(spec.torque_limit)}")
@@ -252,6 +280,23 @@ def _read_goal(fields: JsonFields) -> GoalSpec:
         fields.refuse("high", f"above low, which is {list(goal.low)}")
     fields.refuse_unread()
     return goal
+
+
+def _read_arm_model(fields: JsonFields, names: tuple[str, ...]) -> ArmModel | None:
+    if fields.is_null("arm_model"):
+        return None
+    model, n = fields.nested("arm_model"), len(names)
+    joint_names = model.texts("joint_names")
+    if sorted(joint_names) != sorted(names):
+        model.refuse("joint_names", f"the policy's joints, {', '.join(names)}")
+    widths = {"rotation": 9, "translation": 3, "axis": 3, "centre": 3, "inertia": 9}
+    rows = {name: model.rows(name, width) for name, width in widths.items()}
+    for name, values in rows.items():
+        if len(values) != n:
+            model.refuse(name, f"a list of {n} rows")
+    mass = model.numbers("mass", n)
+    model.refuse_unread()
+    return ArmModel(joint_names, mass=mass, **rows)
 
 
 def _read_term(fields: JsonFields) -> ObservationTerm:

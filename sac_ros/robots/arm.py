@@ -276,7 +276,7 @@ class _Builder:
         low, high = self._goal_box(defaults, home)
         self._origin |= {
             "stop_damping": "computed: mean diag M / 0.3 s",
-            "brake_limit": "computed: max diag M · v_max / 0.3 s, at most half the torque limit",
+            "brake_limit": "computed: max diag M · v_max / 0.1 s, at most half the torque limit",
         }
         return Arm(
             name=self._name,

@@ -20,7 +20,8 @@ TABLE_CLEARANCE = 0.05  # m, of every joint frame above the plane that the base 
 STRETCHED = 0.95  # of its reach: further an arm is nearly singular
 ACCELERATION_TIME = 0.3  # s, from rest to the velocity limit at action 1
 CONTROL_PERIOD = 0.02  # s, of the usual 50 Hz
-STOP_TIME = 0.3  # s, in which a controlled stop takes the speed to 1/e of what it was
+STOP_TIME = 0.3  # s, in which a stop by damping takes the speed to 1/e of what it was
+BRAKE_TIME = 0.1  # s, from the velocity limit to rest at the brake limit
 _SAMPLES = 2000
 _HOME_FRACTION = 0.75  # of each joint's range, where a home may be
 _FRONT = np.pi / 3  # rad, half the sector in which the goals are
@@ -96,11 +97,11 @@ class Defaults:
         return self.joint_inertia.mean(axis=0) / STOP_TIME
 
     def brake_limit(self, velocity_limit: Array, torque_limit: Array) -> Array:
-        """[n] N·m, the most that a stop may brake with: max diag M(q) · v_max / 0.3 s.
+        """[n] N·m, the most that a stop may brake with: max diag M(q) · v_max / 0.1 s.
 
         At most half of the torque limit, so that a wrong reading never asks for all of it.
         """
-        wanted = self.joint_inertia.max(axis=0) * velocity_limit / STOP_TIME
+        wanted = self.joint_inertia.max(axis=0) * velocity_limit / BRAKE_TIME
         return np.minimum(wanted, 0.5 * torque_limit)
 
     def home(self) -> Array:

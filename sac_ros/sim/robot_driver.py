@@ -22,6 +22,8 @@ from sac_ros.sim.robot_driver_config import DriverConfig
 
 Array = NDArray[np.float64]
 
+_RELEASE_S = 0.2  # from the first command until the brakes are off
+
 # One seed, independent sequences of draws.
 _WORLD, _ORDER, _COMMANDS, _STATES = range(4)
 
@@ -47,6 +49,9 @@ class Measurement:
 
 class SimDriver:
     """A simulated arm that runs in real time and obeys torque commands.
+
+    Where the robot adds no g(q), brakes hold the arm until 0.2 s after the first command, as on a
+    real one: without them it would lie on its stops before a policy is there.
 
     The caller brings the clock: `now` is in seconds of any monotonic clock, the same for all
     calls. Simulated time starts with the first `advance`.
@@ -83,6 +88,8 @@ class SimDriver:
         self._orders = np.random.default_rng((config.seed, _ORDER))
         self._effort = np.zeros(arm.joints)
         self._periods = 0
+        self._braked = False
+        self._release: float | None = None
         self._begin()
 
     @property
@@ -104,6 +111,8 @@ class SimDriver:
             CommandRefusedError: wrong number of values, or one that is not finite.
         """
         self._inbox.put(torque, now)
+        if self._release is None:
+            self._release = now + _RELEASE_S
 
     def advance(self, now: float) -> bool:
         """Simulates up to `now`; says whether there is a new measurement."""
@@ -113,7 +122,9 @@ class SimDriver:
             # A call that comes late applies each command when it was due, not all at the end.
             then = now - (remaining - 1) / self._config.rate
             self._effort = np.clip(self._inbox.torque(then), -limit, limit)
-            self._plant.hold(self._effort)
+            if not self._braked or (self._release is not None and then >= self._release):
+                self._braked = False
+                self._plant.hold(self._effort)
         self._periods += periods
         return periods > 0
 
@@ -144,6 +155,7 @@ class SimDriver:
             self._camera.close()
 
     def _begin(self) -> None:
+        self._braked, self._release = self._config.gravity_compensation == "policy", None
         world = self._randomization.draw(self._rng)
         self._plant.begin(world, self._arm.home, self._rng)
 

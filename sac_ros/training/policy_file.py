@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 import sac_ros
 from sac_ros.policy.runtime import Policy
-from sac_ros.policy.spec import GoalSpec, ObservationTerm, PolicySpec, SelfTest, TrainingRange
+from sac_ros.policy.spec import (
+    ArmModel,
+    GoalSpec,
+    ObservationTerm,
+    PolicySpec,
+    SelfTest,
+    TrainingRange,
+)
+from sac_ros.robots.arm import Arm
 from sac_ros.sac.networks import SquashedGaussianActor
 from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training.config import TrainConfig
@@ -114,8 +122,23 @@ def write_policy(
             **dataclasses.asdict(evaluation),
         },
         self_test=SelfTest({}, (), 1.0),  # the export fills it in
+        arm_model=arm_model(arm),
     )
     return export_policy(path, graph, spec, gate_states(env), home=arm.home.tolist())
+
+
+def arm_model(arm: Arm) -> ArmModel:
+    """The arm's kinematics and masses, as a policy file has them."""
+    chain, bodies, n = arm.chain, arm.bodies, arm.joints
+    return ArmModel(
+        arm.joint_names,
+        rotation=_rows(chain.rotation.reshape(n, 9)),
+        translation=_rows(chain.translation),
+        axis=_rows(chain.axis),
+        mass=_numbers(bodies.mass),
+        centre=_rows(bodies.centre),
+        inertia=_rows(bodies.inertia.reshape(n, 9)),
+    )
 
 
 def gate_states(env: ArmVectorEnv, number: int = GATE_STATES) -> GateStates:
@@ -164,6 +187,10 @@ def _percentiles(values: NDArray[np.float32]) -> tuple[tuple[float, float], ...]
 
 def _numbers(values: Any) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
+
+
+def _rows(values: Any) -> tuple[tuple[float, ...], ...]:
+    return tuple(_numbers(row) for row in values)
 
 
 def _pairs(values: Any) -> tuple[tuple[float, float], ...]:

@@ -294,10 +294,11 @@ def test_torques_are_those_of_the_safety_filter_bit_for_bit(
     torque[generator.uniform(size=rows) < 0.1] = np.nan  # no goal
     torque[0] = 0.0  # the filter begins at no torque
     torque = torque.astype(np.float32)
-    position = generator.uniform(-3.0, 3.0, (rows, 3))
     velocity = generator.uniform(-3.9, 3.9, (rows, 3))
     velocity[::7] *= 1.2  # over the limit, never for long
     velocity[0] = 0.0
+    way = np.cumsum(velocity * np.diff(time_s, prepend=time_s[0])[:, None], axis=0)
+    position = way + 2.905 - way.max(axis=0)  # to just beyond the limit
     with pytest.MonkeyPatch.context() as patch:  # a ramp goes on from one block to the next
         patch.setattr(safety, "blocks", lambda rows: columns.blocks(rows, 41))
         found = safety.review(

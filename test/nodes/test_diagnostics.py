@@ -39,7 +39,7 @@ def status(path: Path, rate_hz: float, active: bool = True) -> DiagnosticStatus:
         (81.0, DiagnosticStatus.OK, "waiting for a goal"),
         (79.0, DiagnosticStatus.WARN, "joint states arrive at 79.0 Hz, the policy wants 100 Hz"),
         (51.0, DiagnosticStatus.WARN, "joint states arrive at 51.0 Hz, the policy wants 100 Hz"),
-        (49.0, DiagnosticStatus.ERROR, "damping: joint states arrive at 49.0 Hz, below half"),
+        (49.0, DiagnosticStatus.ERROR, "stopped: joint states arrive at 49.0 Hz, below half"),
     ],
 )
 def test_slow_states_are_first_a_warning_and_below_half_the_rate_a_fault(

@@ -30,7 +30,14 @@ PAIRS = (
     else ring_of_pairs(seed=1)
 )
 # One of each kind: no state at all, a wrong one, one that is no fault, a call, a graph event.
-SOME = ("silence", "nan position", "joint missing", "over-speed", "emergency stop", "model swap")
+SOME = (
+    "silence",
+    "nan position",
+    "joint missing",
+    "velocity of 100 rad/s",
+    "emergency stop",
+    "model swap",
+)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +126,7 @@ def test_a_fault_during_deactivation(robot: MatrixRobot, fault: str) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("fault", ["silence", "nan position", "over-speed"])
+@pytest.mark.parametrize("fault", ["silence", "nan position", "velocity of 100 rad/s"])
 def test_a_fault_during_shutdown(robot: MatrixRobot, fault: str, how: signal.Signals) -> None:
     delay = moment(fault, how.name, longest_s=0.3)
     code = meanwhile(lambda: robot.end(how), lambda: FAULTS[fault].begin(robot), delay)

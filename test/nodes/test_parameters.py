@@ -63,12 +63,12 @@ def test_overrides_reach_nested_settings_and_whole_numbers_count_as_floats(
     context: Context,
 ) -> None:
     node = node_with(
-        context, "sac.learning_rate:=1", "watchdog_s:=2", "sac.size:=[32]", "joints:=[a, b]"
+        context, "sac.learning_rate:=1", "watchdog_s:=0.25", "sac.size:=[32]", "joints:=[a, b]"
     )
     config = declare(node, Config)
     assert config.sac.learning_rate == 1.0
     assert isinstance(config.sac.learning_rate, float)
-    assert config.watchdog_s == 2.0
+    assert config.watchdog_s == 0.25
     assert config.sac.size == (32,)
     assert config.joints == ("a", "b")
 

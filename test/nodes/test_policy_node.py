@@ -142,13 +142,23 @@ def test_after_silence_nothing_moves_until_the_fault_is_cleared(tracking: Robot)
     tracking.assert_always_true()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_ends_with_zero_torque_and_exit_code_0(
     tracking: Robot, how: signal.Signals
 ) -> None:
     assert tracking.end(how) == 0
     np.testing.assert_array_equal(tracking.commands[-1].torque, 0.0)
     tracking.assert_always_true()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP])
+def test_a_moving_arm_is_braked_before_the_node_ends(tracking: Robot, how: signal.Signals) -> None:
+    tracking.signal(how)
+    tracking.commands_become(tracking.damping_torque())
+    tracking.stand()
+    assert tracking.wait() == 0
+    tracking.eventually(lambda: not tracking.commands[-1].torque.any(), "zero torque")
+    tracking.assert_always_true(ended=True)
 
 
 def test_a_signal_ends_with_zero_torque_even_without_states(tracking: Robot) -> None:
@@ -201,8 +211,10 @@ def test_an_exception_in_a_callback_ends_with_zero_torque(robot: Robot, model: P
     robot.assert_always_true()
 
 
-def test_an_emergency_stop_ramps_to_zero_and_latches(tracking: Robot) -> None:
+def test_an_emergency_stop_brakes_to_rest_and_latches(tracking: Robot) -> None:
     tracking.emergency_stop(True)
+    tracking.commands_become(tracking.damping_torque())
+    tracking.stand()
     tracking.commands_become(np.zeros(3))
     assert tracking.clear_fault() == "the emergency stop is engaged"
     tracking.emergency_stop(False)
@@ -291,6 +303,14 @@ def test_activation_is_refused_while_states_cannot_be_read(
     assert reason in line
 
 
+def test_activation_is_refused_while_the_arm_moves(robot: Robot, model: Path) -> None:
+    robot.velocity = [0.0, 0.0, -0.21]
+    robot.start_node(model, "autostart:=true")
+    reason = "joint wrist must be slower than 0.2 rad/s; it moves at -0.21 rad/s"
+    assert reason in robot.refused()
+    assert robot.commands == []
+
+
 def test_activation_is_refused_while_another_node_commands(robot: Robot, model: Path) -> None:
     robot.node.create_publisher(Float64MultiArray, "commands", 1)
     robot.start_node(model, "autostart:=true")
@@ -316,7 +336,10 @@ def test_a_wrong_model_keeps_a_lifecycle_node_unconfigured(robot: Robot, tmp_pat
         ("silent", "no usable joint state arrived on /joint_states within 0.5 s"),
         ("no_velocity", "the robot's driver must fill it"),
         ("unknown", "parameter watchdog is unknown to node policy_node, did you mean watchdog_s?"),
-        ("negative", "parameter damping must be a number at least 0; got -1.0"),
+        (
+            "negative",
+            "parameter soft_start_s must be a number at least 0 and at most 60 (s); got -1.0",
+        ),
         ("limits", "parameter torque_limit must have one value for each of the policy's 3 joints"),
     ],
 )
@@ -343,7 +366,7 @@ def test_what_cannot_run_exits_with_code_2_and_one_sentence(
             "gravity": ("gravity_compensation:=policy",),
             "order": ("command_joints:=[shoulder, elbow]",),
             "unknown": ("watchdog:=0.1",),
-            "negative": ("damping:=-1.0",),
+            "negative": ("soft_start_s:=-1.0",),
             "limits": ("torque_limit:=[1.0]",),
         }[setup]
     robot.start_node(path, "autostart:=true", *parameters)
@@ -428,7 +451,7 @@ def test_while_a_file_does_not_load_states_and_the_emergency_stop_are_answered(
     tracking.set_goal(0.5)  # not read meanwhile: the swap has begun when it is not followed
     tracking.commands_become(tracking.policy_torque(GOAL))
     tracking.emergency_stop(True)
-    tracking.commands_become(np.zeros(3))
+    tracking.commands_become(tracking.damping_torque())
     assert answers == []
     swap.join()
     ((successful, why),) = answers
@@ -467,14 +490,14 @@ def test_a_load_that_fails_in_an_unforeseen_way_is_told_as_that_and_the_old_poli
     robot.assert_always_true()
 
 
-def test_a_node_that_was_frozen_longer_than_the_watchdog_comes_back_stopped(
+def test_a_node_that_was_frozen_longer_than_the_watchdog_comes_back_in_a_stop(
     tracking: Robot,
 ) -> None:
     frozen_s = 2.0 * WATCHDOG
     tracking.signal(signal.SIGSTOP)
     threading.Event().wait(frozen_s)
     tracking.signal(signal.SIGCONT)
-    tracking.commands_become(np.zeros(3))
+    tracking.commands_become(tracking.damping_torque())
     tracking.eventually(lambda: "no joint state" in tracking.log, "the watchdog's fault")
     times, torques = zip(*tracking.commands, strict=True)
     found = AUDIT.violations(times, torques, tracking.driver.state_times)
@@ -554,7 +577,7 @@ def test_the_spec_is_latched_and_diagnostics_say_what_happens(
     robot.set_goal(5.0)
     eventually(lambda: "within -1 to 1 m" in values()["last_refused_goal"], "the refused goal")
     robot.emergency_stop(True)
-    eventually(lambda: values()["mode"] == "stopped", "the fault in the diagnostics")
+    eventually(lambda: values()["mode"] == "damping", "the fault in the diagnostics")
     assert "emergency_stop" in values()["last_fault"]
 
 

@@ -47,7 +47,7 @@ configs = st.builds(
     torque_limit=st.sampled_from([(), (5.0, 100.0, 1.0)]),
     safe_torque=st.sampled_from([(), (1.0, -2.0, 0.5)]),
     torque_scale=st.sampled_from([0.1, 1.0]),
-    damping=st.sampled_from([0.0, 0.5, 100.0]),
+    brake_limit=st.sampled_from([(), (0.5, 100.0, 1.0)]),
 )
 
 
@@ -96,6 +96,7 @@ class Judge:
     configs,
     sequences(
         st.tuples(st.just("state"), vectors, vectors, stamps),
+        st.tuples(st.just("move"), st.tuples(*[plausible] * N), st.integers(1, 60)),
         st.tuples(st.just("command"), st.one_of(st.none(), st.tuples(*[plausible] * N), vectors)),
         st.tuples(st.just("gravity"), vectors),
         st.tuples(st.just("tick")),
@@ -108,6 +109,7 @@ class Judge:
         st.tuples(st.just("deactivate")),
         st.tuples(st.just("unreadable")),
         st.tuples(st.just("goal")),
+        st.tuples(st.just("stop")),
     ),
 )
 @example({}, [(0.0, ("unreadable",)), (0.0, ("deactivate",)), (0.0, ("tick",))])
@@ -117,7 +119,7 @@ def test_whatever_happens_a_command_of_the_filter_is_finite_limited_slewed_and_f
 ) -> None:
     safety_config = SafetyConfig(**config)
     safety = SafetyFilter(JointLimits.of(SPEC, safety_config), safety_config, 100.0)
-    judge, now, active = Judge(config), START, True
+    judge, now, active, place = Judge(config), START, True, np.zeros(N)
     safety.activate(now)
     for delay, (kind, *arguments) in sequence:
         now += delay
@@ -128,6 +130,15 @@ def test_whatever_happens_a_command_of_the_filter_is_finite_limited_slewed_and_f
                 if safety.accept(now, np.array(position), np.array(velocity), stamp):
                     assert np.isfinite([position, velocity]).all()
                     judge.accepted = now
+            elif kind == "move":
+                for _ in range(arguments[1]):
+                    now += 0.002
+                    place = np.clip(place + 0.002 * np.array(arguments[0]), -2.9, 2.9)
+                    if safety.accept(now, place, np.array(arguments[0])):
+                        judge.accepted = now
+                    judge.judge(now, safety.command(now, None), active)
+            elif kind == "stop":
+                safety.begin_stop()
             elif kind == "command":
                 command = safety.command(now, arguments[0] and np.array(arguments[0]))
             elif kind == "gravity":
@@ -153,7 +164,7 @@ def test_whatever_happens_a_command_of_the_filter_is_finite_limited_slewed_and_f
                 safety.deactivate()
                 active = False
             elif kind == "unreadable":
-                safety.refuse_state("joint wrist is missing")
+                safety.refuse_state(now, "joint wrist is missing")
             elif kind == "goal":
                 safety.refuse(Fault.NON_FINITE_GOAL, "goals are not finite")
         if command is not None:
@@ -188,6 +199,7 @@ def policies(
     sequence=sequences(
         st.tuples(st.just("state"), vectors, vectors, stamps),
         st.tuples(st.just("states"), vectors, vectors, st.integers(2, 40)),
+        st.tuples(st.just("move"), vectors, st.tuples(*[plausible] * N), st.integers(2, 60)),
         st.tuples(st.just("tick")),
         st.tuples(
             st.just("goal"),
@@ -212,14 +224,16 @@ def test_whatever_happens_a_command_of_the_controller_is_finite_limited_slewed_a
     with np.errstate(all="ignore"):
         for delay, (kind, *arguments) in sequence:
             now += delay
-            if kind in ("state", "states"):
-                position, velocity, number = arguments
+            if kind in ("state", "states", "move"):
+                position, velocity, number = map(np.array, arguments)
                 usable = np.isfinite([position, velocity]).all()
-                for i in range(number if kind == "states" else 1):
+                for i in range(1 if kind == "state" else int(number)):
                     now += 0.002 * (i > 0)
+                    if kind == "move":
+                        position = position + 0.002 * velocity
                     before = controller.safety.refusals.total()
-                    stamp = 0 if kind == "states" else number
-                    command = controller.state(now, np.array(position), np.array(velocity), stamp)
+                    stamp = int(number) if kind == "state" else 0
+                    command = controller.state(now, position, velocity, stamp)
                     if controller.safety.refusals.total() == before:
                         assert usable
                         judge.accepted = now

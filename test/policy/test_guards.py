@@ -15,18 +15,20 @@ from sac_ros.policy import guards
 from sac_ros.policy.safety_config import Array, JointLimits
 
 LIMITS = JointLimits(
+    joint_names=("shoulder", "elbow"),
     torque=np.array([10.0, 5.0]),
     slew=np.array([1000.0, 500.0]),
     position=np.array([[-1.0, 1.0], [-2.0, 0.5]]),
     velocity=np.array([2.0, 3.0]),
-    damping=np.array([1.0, 0.5]),
+    stop_damping=np.array([1.0, 0.5]),
     brake=np.array([4.0, 2.0]),
     safe_torque=np.zeros(2),
+    mass_matrix=lambda q: np.eye(2) + 0.1 * q[..., None] * q[..., None, :],
 )
 STATES = arrays(float, (6, 2), elements=st.floats(-4.0, 4.0))
 TORQUES = arrays(float, (6, 2), elements=st.floats(-30.0, 30.0))
 GUARDS: dict[str, Callable[[Array, Array], Array]] = {
-    "damping": lambda _, state: guards.damping_torque(state, LIMITS),
+    "controlled stop": lambda torque, state: guards.braking_torque(state, torque, LIMITS),
     "clamp": lambda torque, _: guards.clamp(torque, LIMITS),
     "fade": lambda torque, state: guards.fade_at_position_limits(torque, state, LIMITS, 0.05),
     "brake": lambda torque, state: guards.brake_at_velocity_limits(torque, state, LIMITS),

@@ -352,7 +352,9 @@ def test_a_torque_that_is_not_finite_is_refused(path: Path) -> None:
 
 
 def test_a_torque_beyond_the_limit_is_refused(path: Path) -> None:
-    spec = dataclasses.replace(tiny_spec(), torque_limit=(0.01, 20.0, 10.0))
+    spec = tiny_spec()
+    low = (0.01, 20.0, 10.0)
+    spec = dataclasses.replace(spec, torque_limit=low, brake_limit=(0.01, 10.0, 5.0))
     assert "the torque of shoulder must stay within ±0.01 N·m" in refusal(path, tiny_model(spec))
 
 

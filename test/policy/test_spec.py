@@ -8,12 +8,16 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_policy import tiny_spec
 
+from sac_ros.policy.safety_config import JointLimits, SafetyConfig
 from sac_ros.policy.spec import GoalSpec, PolicySpec
+from sac_ros.robots.arm import load_arm
+from sac_ros.training.policy_file import arm_model
 from sac_ros.utils.errors import PolicyFileError
 
 SOURCE = "policy file a.onnx"
@@ -78,10 +82,47 @@ def test_json_round_trips_exactly(spec: PolicySpec) -> None:
 def test_the_json_starts_with_the_schema_version_and_follows_the_contract() -> None:
     names = list(json.loads(tiny_spec().to_json()))
     assert names[:4] == ["schema_version", "name", "arm", "package_version"]
-    assert names[-1] == "self_test"
+    assert names[-2:] == ["self_test", "arm_model"]
 
 
-@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(PolicySpec)])
+def test_the_model_of_the_arm_may_be_missing() -> None:
+    assert PolicySpec.from_json(changed("arm_model", ...), SOURCE).arm_model is None
+
+
+def test_the_model_of_an_arm_round_trips_and_gives_its_mass_matrix_in_any_order() -> None:
+    arm = load_arm("panda")
+    order = np.random.default_rng(0).permutation(arm.joints)
+    spec = tiny_spec(tuple(arm.joint_names[i] for i in order), arm_model=arm_model(arm))
+    read = PolicySpec.from_json(spec.to_json(), SOURCE)
+    assert read == spec
+    matrix = JointLimits.of(read, SafetyConfig()).mass_matrix
+    assert matrix is not None
+    positions = np.random.default_rng(1).uniform(-2.0, 2.0, (5, arm.joints))
+    expected = arm.bodies.mass_matrix(arm.chain, arm.chain.frames_at(positions))
+    found = matrix(positions[:, order])
+    np.testing.assert_allclose(found, expected[:, order][:, :, order], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("joint_names", ["a", "b"], "the policy's joints"),
+        ("mass", [1.0], "a list of 7 numbers"),
+        ("inertia", [[1.0] * 9] * 6, "a list of 7 rows"),
+        ("axis", [[1.0, 0.0]] * 7, "rows of 3 numbers"),
+    ],
+)
+def test_a_model_of_another_arm_is_refused(field: str, value: Any, expected: str) -> None:
+    arm = load_arm("panda")
+    fields = json.loads(tiny_spec(arm.joint_names, arm_model=arm_model(arm)).to_json())
+    fields["arm_model"][field] = value
+    with pytest.raises(PolicyFileError, match=f"field arm_model.{field} must be .*{expected}"):
+        PolicySpec.from_json(json.dumps(fields), SOURCE)
+
+
+@pytest.mark.parametrize(
+    "field", [f.name for f in dataclasses.fields(PolicySpec) if f.name != "arm_model"]
+)
 def test_a_missing_field_is_refused_by_name(field: str) -> None:
     with pytest.raises(PolicyFileError) as error:
         PolicySpec.from_json(changed(field, ...), SOURCE)

@@ -172,7 +172,7 @@ def test_scales_and_stop_are_computed_from_the_mass_matrix(plain: Arm) -> None:
     bound = np.percentile(felt, 1.0, axis=0) / 0.04
     damping = np.minimum(inertia.mean(axis=0) / 0.6, bound)
     np.testing.assert_allclose(plain.control_damping, damping, rtol=0.05)
-    brake = np.minimum(inertia.max(axis=0) * 2.0 / 0.3, 0.5 * plain.torque_limit)
+    brake = np.minimum(inertia.max(axis=0) * plain.velocity_limit / 0.1, 0.5 * plain.torque_limit)
     np.testing.assert_allclose(plain.brake_limit, brake, rtol=0.05)
 
 

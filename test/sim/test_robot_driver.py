@@ -39,10 +39,18 @@ def test_without_commands_an_arm_that_its_robot_carries_stands_still(make: MakeD
     np.testing.assert_allclose(driver.measure().position, ARM.home, atol=1e-6)
 
 
-def test_without_commands_an_arm_that_the_policy_carries_falls(make: MakeDriver) -> None:
+def test_an_arm_that_the_policy_carries_is_held_by_brakes_until_a_command_and_then_falls(
+    make: MakeDriver,
+) -> None:
     driver = make(gravity_compensation="policy")
     for step in range(1, 11):
         driver.advance(0.05 * step)
+    np.testing.assert_array_equal(driver.measure().position, ARM.home)
+    driver.command([0.0] * ARM.joints, 0.5)
+    driver.advance(0.65)
+    np.testing.assert_array_equal(driver.measure().position, ARM.home)
+    for step in range(1, 11):
+        driver.advance(0.65 + 0.05 * step)
     assert np.abs(driver.measure().position - ARM.home).max() > 0.1
 
 

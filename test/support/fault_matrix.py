@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from policy_harness import MARGIN, SPEC, Robot
+from policy_harness import MARGIN, SPEC, VELOCITY, Robot
 from tiny_policy import tiny_action, write_tiny_policy
 
 from benchmarks.faulty_robot.calls import Calls
@@ -40,6 +40,7 @@ class MatrixRobot(Robot):
 
     def track(self) -> None:
         """Clear what can be cleared, and wait until the policy's torque is published."""
+        self.velocity = list(VELOCITY)
         if not self.alive:
             seen = len(self.commands)
             self.start_node(self.models[0], "autostart:=true")
@@ -116,7 +117,7 @@ FAULTS = {
         lambda robot: robot.send_goal(GOAL),
         Mode.DAMPING,
     ),
-    "emergency stop": _of_calls("emergency stop", Mode.STOPPED),
+    "emergency stop": _of_calls("emergency stop", Mode.DAMPING),
     "goals of nan": _of_calls("goals of nan", Mode.DAMPING),
     "another publisher": _of_calls("another publisher", Mode.DAMPING),
     "goal out of range": _of_calls("goal out of range", Mode.TRACKING),

@@ -17,13 +17,14 @@ from tiny_policy import JOINTS, tiny_action, tiny_spec
 
 from benchmarks.command_audit import CommandAudit
 from benchmarks.faulty_robot.driver import FaultyDriver, Recorded
-from benchmarks.faulty_robot.policy_process import PolicyProcess
+from benchmarks.faulty_robot.policy_process import ACTIVATE, PolicyProcess
 
 SPEC = tiny_spec()
 SLEW = 40.0  # N·m/s: slow enough that the jitter of a loaded machine is small beside it
 WATCHDOG = 0.5  # s: long enough that a loaded machine never trips it by accident
 JITTER = 0.1  # s between deciding a torque and publishing it, on a machine without time for us
 MARGIN = 0.05  # rad, the node's default
+VELOCITY = (0.15, 0.0, -0.1)  # rad/s, slow enough to be believed of positions that do not change
 _LIMIT, _SCALE = np.array(SPEC.torque_limit), np.array(SPEC.action_scale)
 AUDIT = CommandAudit(_LIMIT, SLEW * _LIMIT / _LIMIT.max(), np.zeros(3), WATCHDOG, JITTER)
 
@@ -35,7 +36,7 @@ class Robot(PolicyProcess):
         super().__init__(ros.node("robot"), self.eventually)
         self._eventually = eventually
         self.position = [0.1, -0.2, 0.3]
-        self.velocity = [0.2, 0.0, -0.1]
+        self.velocity = list(VELOCITY)
         self.driver = FaultyDriver(self.node, JOINTS, lambda: (self.position, self.velocity))
 
     @property
@@ -62,8 +63,18 @@ class Robot(PolicyProcess):
         self.eventually(lambda: self.commands or not self.alive, "a command")
         assert self.alive, self.log
 
+    def stand(self) -> None:
+        """Come to rest, as an arm does in a controlled stop."""
+        self.velocity = [0.0, 0.0, 0.0]
+
+    def change_state(self, transition: int) -> bool:
+        if transition != ACTIVATE:
+            self.stand()
+        return super().change_state(transition)
+
     def end(self, how: signal.Signals = signal.SIGINT) -> int:
         """Signal the node and return its exit code, once all that it published is recorded."""
+        self.stand()
         self.signal(how)
         code = self.wait()
         self.eventually(lambda: self.driver.readers == 0, "the node is gone")

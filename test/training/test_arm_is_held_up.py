@@ -53,8 +53,9 @@ class Loop:
         self.controller = PolicyController(policy, SafetyConfig(**config))
         self.controller.safety.accept(self.now, *self._state())
         self.controller.activate(self.now)
-        self.run(0.1)  # behind brakes, until the slew limit has let the torque come
-        self._arm.reset(configuration)
+        for _ in range(50):  # behind brakes, until the slew limit has let the torque come
+            self.now += 1.0 / RATE_HZ
+            self.controller.state(self.now, *self._state())
 
     def run(self, seconds: float) -> Array:
         """Return the positions [steps, n] rad."""

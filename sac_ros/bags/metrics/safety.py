@@ -169,12 +169,14 @@ def _guarded(
     config: SafetyConfig,
 ) -> tuple[Array, dict[Intervention, NDArray[np.bool_]]]:
     """Return torques after all guards but the slew limit, and where each guard acts."""
-    usable = finite_rows(torque)[:, np.newaxis]
-    damping = guards.damping_torque(velocity, limits)
+    tracks = finite_rows(torque)
+    usable = tracks[:, np.newaxis]
     clamped = guards.clamp(torque, limits)
     clamps = usable & (clamped != torque)
     held = None if gravity is None else guards.clamp(gravity, limits)
-    wanted = np.where(usable, clamped if held is None else clamped - held, damping)
+    wanted = clamped if held is None else clamped - held
+    wanted = np.where(usable, wanted, 0.0)
+    wanted[~tracks] = guards.braking_torque(position[~tracks], velocity[~tracks], limits)
     faded = guards.fade_at_position_limits(wanted, position, limits, config.position_margin)
     braked = guards.brake_at_velocity_limits(faded, velocity, limits)
     whole = braked if held is None else held + braked

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which joint states are believed: each rule, and that no motion within the limits breaks one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_policy import tiny_spec
+
+from sac_ros.policy.plausibility import PlausibleStates
+from sac_ros.policy.safety_config import JointLimits, SafetyConfig
+
+LIMITS = JointLimits.of(tiny_spec(), SafetyConfig())  # ±2.9 rad, 4 rad/s
+STEP = 0.002  # s
+
+
+class Encoder:
+    """Joint states of a motion, judged one after the other."""
+
+    def __init__(self) -> None:
+        self.judge = PlausibleStates(LIMITS)
+        self.now, self.position = 5.0, np.zeros(3)
+
+    def state(self, position: np.ndarray, velocity: np.ndarray, step: float = STEP) -> str:
+        self.now += step
+        return self.judge.problem(self.now, step, STEP, position, velocity)
+
+    def move(self, velocity: list[float], seconds: float, reported: float = 1.0) -> str:
+        """The first problem of a motion, whose velocity is reported times a factor."""
+        for _ in range(round(seconds / STEP)):
+            self.position = self.position + STEP * np.array(velocity)
+            if problem := self.state(self.position, reported * np.array(velocity)):
+                return problem
+        return ""
+
+
+@given(
+    amplitude=st.floats(0.0, 2.8),
+    speed=st.floats(0.0, 5.5),
+    phase=st.floats(0.0, 6.3),
+    step=st.sampled_from([0.001, 0.002, 0.01]),
+    lag=st.sampled_from([0.0, 0.002]),
+    noise=st.sampled_from([0.0, 0.0005]),
+)
+def test_a_motion_within_the_limits_is_believed(
+    amplitude: float, speed: float, phase: float, step: float, lag: float, noise: float
+) -> None:
+    encoder, rng = Encoder(), np.random.default_rng(0)
+    rate = min(speed / max(amplitude, 0.1), 10.0)  # rad/s of the sine
+    for index in range(300):
+        angle = rate * step * index + phase
+        position = amplitude * np.sin(angle) + noise * rng.normal(size=3)
+        velocity = np.full(3, amplitude * rate * np.cos(angle - rate * lag))
+        assert encoder.state(position, velocity, step) == ""
+
+
+def test_a_position_beyond_its_limit_is_not_believed() -> None:
+    assert Encoder().state(np.array([0.0, 2.91, 0.0]), np.zeros(3)) == ""
+    problem = Encoder().state(np.array([0.0, 2.93, 0.0]), np.zeros(3))
+    assert problem == "joint elbow is at 2.93 rad, beyond its limit"
+
+
+def test_a_velocity_far_above_its_limit_is_not_believed() -> None:
+    problem = Encoder().state(np.zeros(3), np.array([0.0, 0.0, -100.0]))
+    assert problem == "joint wrist has a velocity of -100 rad/s, its limit is 4 rad/s"
+
+
+def test_a_jump_is_not_believed_and_the_state_before_it_stays() -> None:
+    encoder = Encoder()
+    assert encoder.move([0.1, 0.0, 0.0], 0.1) == ""
+    there = encoder.position + np.array([0.0, 0.5, 0.0])
+    assert encoder.state(there, np.zeros(3)) == "joint elbow jumps from 0 to 0.5 rad"
+    assert encoder.move([0.1, 0.0, 0.0], 0.1) == ""
+
+
+def test_two_robots_on_one_topic_are_not_believed() -> None:
+    encoder = Encoder()
+    problems = [encoder.state(np.full(3, 0.3 * (i % 2)), np.zeros(3)) for i in range(10)]
+    assert any("jumps" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("reported", [-1.0, 0.0, 2.0])
+def test_velocities_that_contradict_the_positions_are_not_believed(reported: float) -> None:
+    problem = Encoder().move([0.0, 2.0, 0.0], 0.2, reported)
+    assert problem.startswith("joint elbow has a velocity of")
+    assert problem.endswith("that its positions contradict")
+
+
+def test_frozen_positions_at_speed_are_not_believed_and_a_resting_arm_is() -> None:
+    encoder = Encoder()
+    still = np.array([0.1, 0.2, 0.3])
+    assert {encoder.state(still, np.zeros(3)) for _ in range(500)} == {""}
+    problems = [encoder.state(still, np.array([0.0, 0.21, 0.0])) for _ in range(50)]
+    assert problems[-1] == "joint elbow stands at 0.2 rad with a velocity of 0.21 rad/s"
+
+
+def test_a_gap_and_a_clock_at_another_rate_are_no_contradiction() -> None:
+    encoder = Encoder()
+    assert encoder.move([3.0, 0.0, 0.0], 0.2) == ""
+    encoder.position = encoder.position + np.array([0.6, 0.0, 0.0])  # 0.2 s later
+    assert encoder.state(encoder.position, np.array([3.0, 0.0, 0.0]), 0.2) == ""
+    assert encoder.move([3.0, 0.0, 0.0], 0.2) == ""

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a simulated arm does when the safety filter stops it: how soon, how far, how smoothly."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sac_ros.policy.runtime import Policy
+from sac_ros.policy.safety import SafetyFilter
+from sac_ros.policy.safety_config import JointLimits, SafetyConfig
+from sac_ros.policy.safety_events import Fault, Mode
+from sac_ros.robots.arm import Arm, load_arm
+from sac_ros.sim.backend import Backend, make_backend
+
+MODELS = Path(__file__).parents[2] / "models"
+STATE_PERIOD = 0.002  # s
+CASES = list(itertools.product(("iiwa", "panda", "ur5e"), ("bullet", "mujoco")))
+
+
+@dataclass
+class Stop:
+    """What an arm did after a fault.
+
+    Attributes:
+        rest_s: until the end effector was slower than 2 cm/s for good.
+        path_m: the way of the end effector.
+        fastest: m/s, its highest speed.
+        chatter: share of the torque's power above 25 Hz.
+        torque: [t, n] N·m, as published.
+        modes: of the commands.
+    """
+
+    rest_s: float
+    path_m: float
+    fastest: float
+    chatter: float
+    torque: np.ndarray
+    modes: list[Mode]
+
+
+class MovingArm:
+    """A simulated arm behind a safety filter, whose end effector moves at 1 m/s."""
+
+    def __init__(self, name: str, world: str) -> None:
+        self.arm: Arm = load_arm(name)
+        self.backend: Backend = make_backend(world, self.arm, gravity=False)
+        spec = Policy.load(MODELS / f"{name}_reach.onnx").spec
+        config = SafetyConfig(soft_start_s=0.0)
+        self.limits = JointLimits.of(spec, config)
+        self._make = lambda: SafetyFilter(self.limits, config, spec.control_rate_hz)
+
+    @cache  # noqa: B019 - a handful of arms for the whole run
+    def starts(self, number: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Configurations around home, with the least joint velocities that give 1 m/s."""
+        rng, arm, starts = np.random.default_rng(0), self.arm, []
+        low, high = arm.position_limit.T
+        while len(starts) < number:
+            q = np.clip(arm.home + rng.uniform(-0.8, 0.8, arm.joints), low + 0.6, high - 0.6)
+            jacobian = arm.chain.jacobian(arm.chain.frames_at(q))[:3]
+            velocity = np.linalg.pinv(jacobian, rcond=0.05) @ rng.normal(size=3)
+            velocity /= np.linalg.norm(jacobian @ velocity)
+            if np.all(np.abs(velocity) < arm.velocity_limit) and not self.backend.contacts(q):
+                starts.append((q, velocity))
+        return starts
+
+    def stop(self, start: Any, fault: Any, seconds: float = 1.2) -> Stop:
+        """Have ``fault(filter, step, position, velocity)`` happen while the arm moves."""
+        safety, n, now = self._make(), self.arm.joints, 100.0
+        self.backend.reset(*start)
+        safety.accept(now, *start)
+        safety.activate(now)
+        torque, places, torques, modes = np.zeros(n), [], [], []
+        for step in range(round(seconds / STATE_PERIOD)):
+            state = np.array(self.backend.read())
+            places.append(state[2 * n : 2 * n + 3])
+            now += STATE_PERIOD
+            position, velocity = fault(safety, step, state[:n], state[n : 2 * n])
+            self.backend.step(torque.tolist(), 1)  # the answer comes a period late
+            if safety.accept(now, position, velocity):
+                command = safety.command(now, np.zeros(n))
+            else:
+                command = safety.tick(now) or command
+            torque = command.torque
+            torques.append(torque)
+            modes.append(command.mode)
+        return self._judge(np.array(places), np.array(torques), modes)
+
+    def _judge(self, places: np.ndarray, torque: np.ndarray, modes: list[Mode]) -> Stop:
+        speed = np.linalg.norm(np.diff(places, axis=0), axis=1) / STATE_PERIOD
+        moving = np.flatnonzero(speed > 0.02)
+        window = np.hanning(len(torque))[:, None]  # so that its ends are no chatter
+        power = np.abs(np.fft.rfft(torque * window, axis=0)) ** 2
+        fast = np.fft.rfftfreq(len(torque), STATE_PERIOD) > 25.0
+        return Stop(
+            rest_s=(moving[-1] + 1) * STATE_PERIOD if len(moving) else 0.0,
+            path_m=float(speed.sum() * STATE_PERIOD),
+            fastest=float(speed.max()),
+            chatter=float(power[fast].sum() / max(power.sum(), 1e-12)),
+            torque=torque,
+            modes=modes,
+        )
+
+
+moving_arm = cache(MovingArm)
+
+
+def engage(safety: SafetyFilter, step: int, *state: np.ndarray) -> tuple[np.ndarray, ...]:
+    if step == 0:
+        safety.emergency_stop(True)
+    return state
+
+
+def end(safety: SafetyFilter, step: int, *state: np.ndarray) -> tuple[np.ndarray, ...]:
+    if step == 0:
+        safety.begin_stop()
+    return state
+
+
+@pytest.mark.parametrize("fault", [engage, end])
+@pytest.mark.parametrize(("name", "world"), CASES)
+def test_from_1_m_per_s_an_arm_stands_within_half_a_second_and_15_cm(
+    name: str, world: str, fault: Any
+) -> None:
+    arm = moving_arm(name, world)
+    for start in arm.starts(8):
+        stop = arm.stop(start, fault)
+        assert stop.rest_s <= 0.5
+        assert stop.path_m <= 0.15
+        assert stop.chatter <= 0.05
+        assert np.all(np.abs(stop.torque) <= arm.limits.brake)
+        assert stop.modes[-1] is Mode.STOPPED
+        np.testing.assert_array_equal(stop.torque[-1], 0.0)
+
+
+@pytest.mark.parametrize("steps", [1, 500])
+@pytest.mark.parametrize(("name", "world"), CASES)
+def test_a_reading_of_100_rad_per_s_does_not_accelerate_the_arm(
+    name: str, world: str, steps: int
+) -> None:
+    def misread(
+        safety: SafetyFilter, step: int, position: np.ndarray, velocity: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        wrong = velocity.copy()
+        wrong[1] = 100.0
+        return position, wrong if 20 <= step < 20 + steps else velocity
+
+    arm = moving_arm(name, world)
+    for start in arm.starts(3):
+        stop = arm.stop(start, misread)
+        assert stop.fastest <= 1.0 + 0.3
+        assert np.all(np.abs(stop.torque) <= arm.limits.brake)
+
+
+@pytest.mark.parametrize(("name", "world"), CASES)
+def test_an_arm_that_flips_the_sign_of_its_velocities_is_not_braked_into_speed(
+    name: str, world: str
+) -> None:
+    def flip(
+        safety: SafetyFilter, step: int, position: np.ndarray, velocity: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if step == 20:
+            safety.fault(Fault.NON_FINITE_GOAL, "a reason to brake")
+        return position, -velocity if step >= 20 else velocity
+
+    arm = moving_arm(name, world)
+    for start in arm.starts(3):
+        assert arm.stop(start, flip).fastest <= 1.5
