@@ -39,6 +39,25 @@ def check_goal(spec: GoalSpec, frame: str, values: Array) -> Array:
     return values
 
 
+def _refuse_raised(policy: Policy, limits: JointLimits, released: JointLimits) -> None:
+    """Refuse limits above those that a person has released by activating."""
+    old, new = released.position, limits.position
+    pairs = {
+        "torque_limit": (limits.torque, released.torque),
+        "velocity_limit": (limits.velocity, released.velocity),
+        "position_limit": (np.maximum(old[:, 0] - new[:, 0], new[:, 1] - old[:, 1]), 0.0),
+        "brake_limit": (limits.brake, released.brake),
+    }
+    for name, (wanted, allowed) in pairs.items():
+        raised = np.flatnonzero(wanted > np.asarray(allowed) * (1.0 + 1e-9))
+        if len(raised):
+            raise ConfigurationError(
+                f"policy file {policy.path} must not raise a limit while the node is active; its "
+                f"{name} of joint {limits.joint_names[raised[0]]} is beyond that of the policy "
+                "that was activated (deactivate first)"
+            )
+
+
 class PolicyController:
     """One policy and its safety filter: joint states and goals in, commands out.
 
@@ -61,6 +80,7 @@ class PolicyController:
         self.asked: Array | None = None
         self.refused = False
         self.inferences = 0
+        self._released = limits  # by a person, with the activation
         self._decimator = Decimator(spec.control_rate_hz)
         self._answered: tuple[float, Array, Array] | None = None
         self._policy_state = np.zeros(policy.state_size, dtype=np.float32)
@@ -68,6 +88,7 @@ class PolicyController:
     def activate(self, now: float) -> None:
         """Start answering states at ``now`` s of the steady clock."""
         self.inferences = 0
+        self._released = self.safety.limits
         self.safety.activate(now)
         self._forget_past()
 
@@ -140,7 +161,7 @@ class PolicyController:
 
         Raises:
             ConfigurationError: the policy drives other joints, has another gravity compensation,
-                or does not fit the parameters.
+                raises a limit while active, or does not fit the parameters.
         """
         spec = policy.spec
         if spec.joint_names != self.policy.spec.joint_names:
@@ -155,6 +176,8 @@ class PolicyController:
                 f"got {spec.gravity_compensation}"
             )
         limits = JointLimits.of(spec, self._config)
+        if self.safety.active:
+            _refuse_raised(policy, limits, self._released)
         if self.goal is not None:
             try:
                 check_goal(spec.goal, self.policy.spec.goal.frame, self.goal)

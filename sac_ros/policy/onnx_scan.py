@@ -15,6 +15,7 @@ from sac_ros.utils.errors import PolicyFileError
 
 MINIMUM_OPSET = 17
 _STANDARD_DOMAINS = ("", "ai.onnx")
+_CONTROL_FLOW = ("Loop", "If", "Scan", "SequenceMap")  # a graph with a loop may never end
 _MAXIMUM_DEPTH = 32  # subgraphs in subgraphs; exporters stay below 4
 
 # Message → field number of a nested message → its kind (onnx.proto3).
@@ -42,7 +43,8 @@ def refuse_unsafe(data: bytes, source: str) -> None:
         source: where it came from, for the errors.
 
     Raises:
-        PolicyFileError: not an ONNX file, external data, a custom operator or an old opset.
+        PolicyFileError: not an ONNX file, external data, a custom operator, a loop or a condition,
+            or an old opset.
     """
     opsets: list[int] = []
     try:
@@ -67,8 +69,12 @@ def _check(kind: str, values: dict[int, int | memoryview], source: str) -> None:
     if kind == "function":
         raise PolicyFileError(f"{source} must hold standard ONNX operators; it defines its own")
     domain = _text(values.get(_NODE_DOMAIN)) if kind == "node" else ""
+    operator = _text(values.get(_NODE_OP_TYPE)) if kind == "node" else ""
+    if operator in _CONTROL_FLOW:
+        raise PolicyFileError(
+            f"{source} must have neither loops nor conditions; got the operator {operator}"
+        )
     if domain not in _STANDARD_DOMAINS:
-        operator = _text(values.get(_NODE_OP_TYPE))
         raise PolicyFileError(
             f"{source} must hold standard ONNX operators; got {operator} of domain {domain}"
         )

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +17,13 @@ from sac_ros.policy.onnx_scan import refuse_unsafe
 from sac_ros.policy.spec import GOAL_VELOCITY, INPUTS, SPEC_KEY, STATE, PolicySpec
 from sac_ros.utils.errors import PolicyFileError
 
-MAXIMUM_FILE_BYTES = 64 * 2**20
+MAXIMUM_FILE_BYTES = 10 * 2**20
 """A policy file is well below 1 MB; the bound keeps an untrusted one from filling the memory."""
+
+LATENCY_FRACTION = 0.5
+"""Of the control period, which the quickest of some inferences may take."""
+
+_TIMED_RUNS = 5
 
 _LIMIT_SLACK = 1e-5  # share of the limit that float32 rounding may add to a saturated torque
 
@@ -69,7 +76,8 @@ class Policy:
         """Load a policy file and verify it before it gives its first torque.
 
         Checked in this order: size, a self-contained ONNX model of standard operators, one that
-        onnxruntime accepts, the spec, names and shapes of inputs and outputs, the self test.
+        onnxruntime accepts, the spec, names and shapes of inputs and outputs, the self test, and
+        that an inference is quick enough for the control rate.
 
         Raises:
             PolicyFileError: the first check that failed, naming file, field and expectation.
@@ -88,6 +96,7 @@ class Policy:
         policy = cls(session, spec, path, hashlib.sha256(data).hexdigest())
         policy._check_graph()
         policy._check_self_test()
+        policy._check_latency()
         return policy
 
     def __call__(
@@ -209,6 +218,21 @@ class Policy:
             )
         if answer.gravity is not None and at_rest is not None:
             self._check_gravity(answer.gravity, at_rest)
+
+    def _check_latency(self) -> None:
+        """Refuse a graph that cannot be run at its own rate on this machine."""
+        row = {name: rows[0] for name, rows in self.spec.self_test.inputs.items()}
+        quickest = math.inf
+        for _ in range(_TIMED_RUNS):
+            start = time.perf_counter()
+            self(**row)
+            quickest = min(quickest, time.perf_counter() - start)
+        longest = LATENCY_FRACTION / self.spec.control_rate_hz
+        if quickest > longest:
+            raise self._error(
+                f"an inference must take at most {1e3 * longest:g} ms, half of a control period; "
+                f"the quickest of {_TIMED_RUNS} took {1e3 * quickest:.3g} ms"
+            )
 
     def _check_gravity(self, gravity: FloatArray, at_rest: FloatArray) -> None:
         """Refuse a g(q) that is another one at rest, with another goal or another state.

@@ -8,6 +8,8 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from sac_ros.policy.json_fields import JsonFields, parse_object
 
 SPEC_KEY = "sac_ros.policy_spec"
@@ -15,6 +17,18 @@ SPEC_KEY = "sac_ros.policy_spec"
 
 SCHEMA_VERSION = 2
 """Version of the spec's fields; a file of another version is refused."""
+
+BOUNDS = {
+    "torque_limit": (0.0, 1e4),
+    "velocity_limit": (0.0, 1e2),
+    "position_limit": (-1e3, 1e3),
+    "action_scale": (0.0, 1e4),
+    "control_rate_hz": (1.0, 2e3),
+}
+"""What no arm goes beyond; a file that does is refused before it sets limits by it."""
+
+LARGEST_TOLERANCE = 0.01
+"""Of the torque limit, by which the self test may be missed."""
 
 GRAVITY_COMPENSATION = ("robot", "policy")
 """``robot``: the robot adds g(q) itself; ``policy``: the graph's torque holds g(q)."""
@@ -240,6 +254,9 @@ class PolicySpec:
         )
         if any(map(float.__gt__, spec.brake_limit, spec.torque_limit)):
             fields.refuse("brake_limit", f"at most torque_limit, {list(spec.torque_limit)}")
+        for name, (low, high) in BOUNDS.items():
+            if not low <= np.min(getattr(spec, name)) <= np.max(getattr(spec, name)) <= high:
+                fields.refuse(name, f"within {low:g} to {high:g}")
         fields.refuse_unread()
         return spec
 
@@ -324,6 +341,8 @@ def _read_self_test(fields: JsonFields, n: int, k: int) -> SelfTest:
     rows = {name: inputs.rows(name, width) for name, width in widths.items()}
     inputs.refuse_unread()
     test = SelfTest(rows, fields.rows("torque", n), fields.positive("tolerance"))
+    if test.tolerance > LARGEST_TOLERANCE:
+        fields.refuse("tolerance", f"at most {LARGEST_TOLERANCE:g}")
     for name, values in rows.items():
         if len(values) != len(test.torque):
             fields.refuse("inputs", f"as many rows of {name} as of torque ({len(test.torque)})")

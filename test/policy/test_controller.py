@@ -240,6 +240,29 @@ def test_a_policy_for_other_joints_is_refused_and_the_old_one_stays(
     assert robot.controller.policy is before
 
 
+def test_a_swap_raises_no_limit_while_active(robot: Robot, tmp_path: Path) -> None:
+    before = robot.controller.policy
+    spec = before.spec
+    stronger = {
+        "torque_limit": (30.0, 20.0, 10.1),
+        "velocity_limit": (4.0, 4.1, 4.0),
+        "position_limit": ((-2.9, 2.9), (-2.9, 2.9), (-3.0, 2.9)),
+        "brake_limit": (15.0, 10.0, 5.1),
+    }
+    for name, value in stronger.items():
+        path = write_tiny_policy(tmp_path / f"{name}.onnx", **{name: value})
+        with pytest.raises(ConfigurationError, match=f"its {name} of joint .* is beyond"):
+            robot.controller.swap(Policy.load(path))
+        assert robot.controller.policy is before
+    weaker = dataclasses.replace(spec, torque_limit=(20.0, 15.0, 8.0)).torque_limit
+    robot.controller.swap(
+        Policy.load(write_tiny_policy(tmp_path / "weaker.onnx", torque_limit=weaker))
+    )
+    robot.controller.deactivate()
+    robot.controller.swap(before)
+    assert robot.controller.policy is before
+
+
 def test_a_goal_outside_the_new_policys_range_is_dropped(robot: Robot, tmp_path: Path) -> None:
     robot.controller.set_goal("base", GOAL)
     spec = robot.controller.policy.spec

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -176,6 +177,26 @@ def test_a_custom_operator_inside_a_subgraph_is_refused(path: Path) -> None:
     node = helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)
     model.graph.node.append(node)
     assert "got Gelu of domain com.microsoft" in refusal(path, model)
+
+
+@pytest.mark.parametrize("operator", ["If", "Loop", "Scan"])
+def test_a_graph_that_may_never_end_is_refused(path: Path, operator: str) -> None:
+    model = tiny_model(tiny_spec())
+    branch = helper.make_graph([], "b", [], [helper.make_empty_tensor_value_info("y")])
+    body = {"then_branch": branch} if operator == "If" else {"body": branch}
+    model.graph.node.append(helper.make_node(operator, ["c"], ["y"], **body))
+    assert f"neither loops nor conditions; got the operator {operator}" in refusal(path, model)
+
+
+def test_a_graph_that_is_too_slow_for_its_rate_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny_policy(path)
+    clock = itertools.count()
+    monkeypatch.setattr(runtime.time, "perf_counter", lambda: 0.006 * next(clock))
+    sentence = "must take at most 5 ms, half of a control period; the quickest of 5 took 6 ms"
+    with pytest.raises(PolicyFileError, match=sentence):
+        Policy.load(path)
 
 
 def test_a_model_that_defines_its_own_operators_is_refused(path: Path) -> None:

@@ -23,9 +23,9 @@ from sac_ros.utils.errors import PolicyFileError
 SOURCE = "policy file a.onnx"
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
-positive = st.floats(min_value=1e-300, allow_infinity=False)
+positive = st.floats(1e-300, 100.0)
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
-pair = st.tuples(finite, finite).filter(lambda p: p[0] < p[1])
+pair = st.tuples(*[st.floats(-1e3, 1e3)] * 2).filter(lambda p: p[0] < p[1])
 
 
 @st.composite
@@ -46,7 +46,7 @@ def specs(draw: st.DrawFn) -> PolicySpec:
         velocity_limit=draw(per_joint),
         action_scale=draw(per_joint),
         position_limit=draw(st.tuples(*[pair] * n)),
-        control_rate_hz=draw(positive),
+        control_rate_hz=draw(st.floats(1.0, 1000.0)),
         gravity_compensation=draw(st.sampled_from(["robot", "policy"])),
         goal=GoalSpec(
             ("x", "y", "z"),
@@ -154,6 +154,11 @@ def test_a_missing_field_is_refused_by_name(field: str) -> None:
         ("position_limit", [[0, 1], [0, 1], [1, 1]], "low < high"),
         ("position_limit", [[0, 1], [0, 1], [0]], "a list of rows of 2 numbers"),
         ("control_rate_hz", 0, "a number above 0; got 0"),
+        ("control_rate_hz", 1e-9, "within 1 to 2000; got 1e-09"),
+        ("torque_limit", [1e9, 1e9, 1e9], "within 0 to 10000"),
+        ("velocity_limit", [1.0, 1.0, 1e9], "within 0 to 100"),
+        ("position_limit", [[-1e9, 1.0], [0.0, 1.0], [0.0, 1.0]], "within -1000 to 1000"),
+        ("self_test.tolerance", 1e9, "at most 0.01; got 1000000000.0"),
         ("control_rate_hz", "60", "a number above 0; got '60'"),
         ("gravity_compensation", "none", "one of robot, policy; got 'none'"),
         ("goal", 3, "an object; got 3"),
