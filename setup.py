@@ -110,6 +110,7 @@ setup(
     entry_points={
         "console_scripts": [
             "check_arm = sac_ros.cli.check_arm:main",
+            "command_guard = sac_ros.nodes.command_guard:main",
             "convert_policy = sac_ros.cli.convert_policy:main",
             "evaluate_bag = sac_ros.cli.evaluate_bag:main",
             "evaluate_policy = sac_ros.cli.evaluate_policy:main",

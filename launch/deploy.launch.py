@@ -43,6 +43,12 @@ SIM_PARAMETERS = ParameterArguments("sim_node", SimNodeConfig, leave_out={"arm"}
 # A desktop that simulates the robot is no real-time machine: it may hold up the joint states,
 # which here does no harm. A real robot gets what the parameter file says.
 SIM_OVERRIDES = {"watchdog_s": 0.3}  # s
+SIM_GUARD_OVERRIDES = {"watchdog_s": 0.3, "command_timeout_s": 0.3}  # s
+
+GUARDED = "policy_commands"  # what policy_node commands where the guard is between
+
+# What the guard must be told as policy_node is.
+SHARED = ("command_joints", "gravity_compensation", "safe_torque", "torque_limit", "brake_limit")
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -58,6 +64,7 @@ def generate_launch_description() -> LaunchDescription:
             *recording(),
             _simulated_arm(),
             OpaqueFunction(function=_policy_node),
+            OpaqueFunction(function=_command_guard),
             # A real robot's own launch files publish its frames.
             show_in_rviz(
                 LaunchConfiguration("joint_states_topic"),
@@ -79,11 +86,41 @@ def _policy_node(context: LaunchContext) -> list[Action]:
                 **PARAMETERS.given(context),
             },
         ],
-        remappings=robot_topics().items(),
+        remappings={
+            **robot_topics(),
+            **({"commands": GUARDED} if _is_guarded(context) else {}),
+        }.items(),
         on_exit=shut_down("policy_node ended"),
     )
     joint_states = LaunchConfiguration("joint_states_topic")
     return [policy_node, bring_up(policy_node, joint_states, timeout=STEP_TIMEOUT)]
+
+
+def _is_guarded(context: LaunchContext) -> bool:
+    return is_true(LaunchConfiguration("command_guard"), context)
+
+
+def _command_guard(context: LaunchContext) -> list[Action]:
+    if not _is_guarded(context):
+        return []
+    simulated = is_true(LaunchConfiguration("sim"), context)
+    given = PARAMETERS.given(context)
+    return [
+        sac_ros_node(
+            "command_guard",
+            parameters=[
+                {
+                    "arm": LaunchConfiguration("arm"),
+                    **(SIM_GUARD_OVERRIDES if simulated else {}),
+                    **{name: given[name] for name in SHARED if name in given},
+                }
+            ],
+            remappings=robot_topics().items(),
+            # It goes on to stop the arm where policy_node has died; without it nothing reaches
+            # the robot any more.
+            on_exit=shut_down("command_guard ended"),
+        )
+    ]
 
 
 def _simulated_arm() -> GroupAction:
@@ -115,7 +152,15 @@ def _arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "arm",
             default_value="iiwa",
-            description="Arm to simulate: a name in config/arms, or a .yaml or .urdf.",
+            description="Arm whose limits the command guard keeps, and which is simulated: a name "
+            "in config/arms, or a .yaml or .urdf.",
+        ),
+        DeclareLaunchArgument(
+            "command_guard",
+            default_value="true",
+            choices=["true", "false"],
+            description="Put a process of its own between policy_node and the robot, which stops "
+            "the arm where policy_node dies.",
         ),
         DeclareLaunchArgument(
             "command_topic",

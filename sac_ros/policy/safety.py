@@ -111,6 +111,16 @@ class SafetyFilter:
         """Whether the last torque is the safe torque."""
         return bool(np.array_equal(self._last, self.limits.safe_torque))
 
+    @property
+    def standing(self) -> bool:
+        """Whether no joint moved in the last state."""
+        return not (np.abs(self._velocity) > _STILL * self.limits.velocity).any()
+
+    @property
+    def position(self) -> Array:
+        """[n] rad, of the last state."""
+        return self._position
+
     def is_fresh(self, now: float) -> bool:
         """Tell whether the last accepted state is no older than the watchdog."""
         return now - self._state_time <= self._config.watchdog_s
@@ -177,7 +187,7 @@ class SafetyFilter:
         self._velocity[:] = velocity
         self._state_time = now
         self._blind = False
-        if self.mode is Mode.TRACKING or (np.abs(velocity) > _STILL * self.limits.velocity).any():
+        if self.mode is Mode.TRACKING or not self.standing:
             self._moved_time = now
         if not fresh:
             self.rate.reset()  # the pause has its own fault; it must not make the next states slow

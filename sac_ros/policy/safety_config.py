@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.policy.spec import ArmModel, PolicySpec
+from sac_ros.policy.spec import PolicySpec
+from sac_ros.robots.arm import Arm
 from sac_ros.robots.dynamics import Bodies
 from sac_ros.robots.kinematics import Chain
 from sac_ros.utils.errors import ConfigurationError
@@ -111,8 +112,8 @@ class JointLimits:
     mass_matrix: Callable[[Array], Array] | None = None
 
     @classmethod
-    def of(cls, spec: PolicySpec, config: SafetyConfig) -> JointLimits:
-        """Derive the limits of a policy's joints.
+    def of(cls, spec: PolicySpec | Arm, config: SafetyConfig) -> JointLimits:
+        """Derive the limits of the joints of a policy or of an arm.
 
         Raises:
             ConfigurationError: a per-joint parameter has another length than the policy's joints,
@@ -143,12 +144,19 @@ class JointLimits:
                 ]
             ),
             safe_torque=safe_torque,
-            mass_matrix=None if spec.arm_model is None else _mass_matrix(spec.arm_model, spec),
+            mass_matrix=_mass_matrix(spec),
         )
 
 
-def _mass_matrix(model: ArmModel, spec: PolicySpec) -> Callable[[Array], Array]:
-    n = spec.joints
+def _mass_matrix(spec: PolicySpec | Arm) -> Callable[[Array], Array] | None:
+    if isinstance(spec, Arm):
+        arm = spec
+        return lambda position: np.asarray(
+            arm.bodies.mass_matrix(arm.chain, arm.chain.frames_at(position))
+        )
+    if spec.arm_model is None:
+        return None
+    model, n = spec.arm_model, spec.joints
     chain = Chain(
         np.array(model.rotation).reshape(n, 3, 3),
         np.array(model.translation),
@@ -170,7 +178,9 @@ def _mass_matrix(model: ArmModel, spec: PolicySpec) -> Callable[[Array], Array]:
     return mass_matrix
 
 
-def _per_joint(name: str, values: tuple[float, ...], spec: PolicySpec, default: float) -> Array:
+def _per_joint(
+    name: str, values: tuple[float, ...], spec: PolicySpec | Arm, default: float
+) -> Array:
     """Return a per-joint parameter as an array, or the default for every joint when empty."""
     if values and len(values) != spec.joints:
         raise ConfigurationError(

@@ -32,6 +32,7 @@ class Fault(str, enum.Enum):
     OVER_SPEED = "over_speed"
     SLOW_STATES = "slow_states"
     OTHER_PUBLISHER = "other_publisher"
+    COMMAND = "command"
 
 
 class Intervention(str, enum.Enum):
