@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import SetParametersResult
@@ -321,6 +322,8 @@ class PolicyNode(LifecycleNode):
             self._diagnostics.refused_goals += 1
             self._diagnostics.last_refused_goal = refused
             self.get_logger().warning(f"goal refused: {error}")
+        else:
+            self.get_logger().info(f"goal accepted: {np.round(goal, 4).tolist()} in {frame}")
         values = None if goal is None else goal.tolist()
         self._decisions.note("goal", self._now(), goal=values, frame=frame, refused=refused)
         self._report_new_faults()
@@ -386,6 +389,8 @@ class PolicyNode(LifecycleNode):
         now = self._now()
         response.message = self._controller.clear_fault(now)
         response.success = not response.message
+        if response.success:
+            self.get_logger().info("faults cleared")
         self._decisions.note("clear_fault", now, refused=response.message)
         self._report_new_faults()
         return response
