@@ -137,6 +137,12 @@ MUTATIONS = (
         "",
     ),
     Mutation(
+        "the stop of an arm that is too fast",
+        _SAFETY,
+        "wanted = self._stop_where_too_fast(wanted, acted)",
+        "pass",
+    ),
+    Mutation(
         "persistent over-speed is a fault",
         _SAFETY,
         "elif now - self._over_speed_since >= self._config.over_speed_s:",

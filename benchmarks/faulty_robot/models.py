@@ -40,7 +40,7 @@ def _other_joints(good: Path, path: Path) -> None:
     spec = Policy.load(good).spec
     names = tuple(f"other_{name}" for name in spec.joint_names)
     model = onnx.load(good)
-    _write(model, path, dataclasses.replace(spec, joint_names=names))
+    _write(model, path, dataclasses.replace(spec, joint_names=names, arm_model=None))
 
 
 def _wrong_torque(good: Path, path: Path) -> None:

@@ -17,6 +17,9 @@ import numpy as np
 from sac_ros.policy.safety_config import Array, JointLimits
 
 BRAKE_TIME = 0.08  # s; states come every 50 ms or faster, or are stale: the stop is stable
+LAG = 0.03  # s, from a state to the torque that answers it, the slew limit among it
+CREEP = 0.02  # rad/s that need no braking
+STANDOFF = 0.03  # rad before a position limit, where a joint that moves towards it may only creep
 _ZERO, _ONE = np.zeros(1), np.ones(1)
 
 
@@ -78,6 +81,30 @@ def brake_at_velocity_limits(torque: Array, velocity: Array, limits: JointLimits
     brake = -np.copysign(limits.brake, velocity)
     braked = np.where(velocity > 0.0, np.minimum(torque, brake), np.maximum(torque, brake))
     return np.where(over, braked, torque)
+
+
+def stop_fraction(position: Array, velocity: Array, limits: JointLimits) -> Array:
+    """Return how much of the torque must be that of a controlled stop, [..., 1] in 0..1.
+
+    0 while every joint is slower than it may be, 1 from 1.3 times that on. It may be as fast as
+    its velocity limit, and, at the distance d to 0.03 rad before the limit that it moves towards,
+
+        v = min(d / 2T, √(2 a d)),   a = v_limit / 0.4 s,   T = 0.08 s
+
+    so that the stop, at a quarter of what the brake limit can do and after the time that the slew
+    limit takes, ends before the position limit. The whole arm is stopped, since the torques of
+    other joints could drive this one on.
+    """
+    low, high = limits.position[:, 0], limits.position[:, 1]
+    ahead = np.where(velocity > 0.0, high - position, position - low)
+    speed = np.abs(velocity)
+    distance = np.maximum(ahead - STANDOFF - LAG * speed, 1e-3)
+    allowed = np.minimum(
+        np.minimum(distance / (2.0 * BRAKE_TIME), np.sqrt(2.0 * limits.deceleration * distance)),
+        limits.velocity,
+    )
+    excess = (speed - CREEP) / allowed - 1.0
+    return _within(excess.max(axis=-1, keepdims=True) / 0.3, _ZERO, _ONE)
 
 
 def limit_slew(torque: Array, last: Array, elapsed: float, limits: JointLimits) -> Array:

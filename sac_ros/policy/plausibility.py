@@ -6,7 +6,9 @@ from __future__ import annotations
 from sac_ros.policy.safety_config import Array, JointLimits
 
 BEYOND_POSITION = 0.02  # rad beyond a position limit, by which a mechanical stop may yield
-OVER_VELOCITY = 1.5  # times the velocity limit
+OVER_VELOCITY = 1.5  # times the velocity limit, beyond which positions must confirm a velocity
+_CONFIRMED = 0.3  # of the velocity, by which what the position changes by may differ from it
+_FASTEST = 4.0  # times the velocity limit, beyond which nothing confirms it
 _JUMP = 0.01  # rad, what an encoder may be wrong by
 _MEMORY_S = 0.1  # over which positions and velocities are compared
 _CONTRADICTION = 0.1  # of the velocity limit, by which the two may differ for that long
@@ -21,8 +23,8 @@ class PlausibleStates:
     A state is implausible where, for a joint of it,
 
     - the position is beyond its limit by more than 0.02 rad,
-    - |q̇| > 1.5 · limit,
-    - |Δq| > 1.5 · limit · Δt + 0.01 rad since the last plausible state,
+    - |q̇| > 1.5 · limit, and |Δq − q̇ Δt| > 0.3 |q̇| Δt + 0.001 rad: the positions do not confirm it,
+    - |Δq| > 4 · limit · Δt + 0.01 rad since the last plausible state,
     - the position has not changed by one bit for 50 ms at 5 % of the limit or more, or
     - |r| > 0.1 · limit · 0.1 s + 0.01 rad, with r ← r (1 − Δt / 0.1 s) + Δq − q̇ Δt: positions
       and velocities contradict each other, as with a wrong sign.
@@ -67,7 +69,9 @@ class PlausibleStates:
         for joint, (low, high, fastest) in enumerate(self._limits):
             if not low - BEYOND_POSITION <= q[joint] <= high + BEYOND_POSITION:
                 return self._sentence(joint, f"is at {q[joint]:g} rad, beyond its limit")
-            if abs(v[joint]) > OVER_VELOCITY * fastest:
+            if abs(v[joint]) > OVER_VELOCITY * fastest and not self._confirms(
+                joint, q[joint], v[joint], step or interval
+            ):
                 return self._sentence(
                     joint,
                     f"has a velocity of {v[joint]:g} rad/s, its limit is {fastest:g} rad/s",
@@ -75,7 +79,7 @@ class PlausibleStates:
         if not self._position:
             self._changed = [now] * len(q)
         else:
-            longest = OVER_VELOCITY * max(now - self._time, interval, step)
+            longest = _FASTEST * max(now - self._time, interval, step)
             for joint, (before, (_, _, fastest)) in enumerate(
                 zip(self._position, self._limits, strict=True)
             ):
@@ -84,6 +88,12 @@ class PlausibleStates:
         problem = self._contradiction(now, step, q, v) if self._position else ""
         self._position, self._time = q, now
         return problem
+
+    def _confirms(self, joint: int, position: float, velocity: float, step: float) -> bool:
+        if not self._position or abs(velocity) > _FASTEST * self._limits[joint][2]:
+            return False
+        change = position - self._position[joint]
+        return abs(change - velocity * step) <= _CONFIRMED * abs(velocity) * step + 0.001
 
     def _contradiction(self, now: float, step: float, q: list[float], v: list[float]) -> str:
         compared = 0.0 < step <= _LONGEST_STEP_S

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sac_ros.policy import guards
-from sac_ros.policy.plausibility import PlausibleStates
+from sac_ros.policy.plausibility import OVER_VELOCITY, PlausibleStates
 from sac_ros.policy.safety_config import Array, JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Intervention, Mode
 from sac_ros.policy.schedule import ArrivalRate
@@ -287,6 +287,7 @@ class SafetyFilter:
             (Intervention.VELOCITY_LIMIT, self._brake_at_velocity_limits),
         ):
             wanted = _note(acted, kind, wanted, guarded(wanted))
+        wanted = self._stop_where_too_fast(wanted, acted)
         if gravity is not None:
             wanted = gravity + wanted
         wanted = _note(acted, Intervention.CLAMP, wanted, self._clamp(wanted))
@@ -413,6 +414,15 @@ class SafetyFilter:
         share = elapsed / self._config.soft_start_s
         return (1.0 - share) * self._damping() + share * scaled
 
+    def _stop_where_too_fast(
+        self, torque: Array, acted: dict[Intervention, tuple[int, ...]]
+    ) -> Array:
+        share = guards.stop_fraction(self._position, self._velocity, self.limits)[0]
+        if not share:
+            return torque
+        stopped = (1.0 - share) * torque + share * self._damping()
+        return _note(acted, Intervention.TOO_FAST, torque, stopped)
+
     def _publishable(
         self, now: float, wanted: Array, acted: dict[Intervention, tuple[int, ...]]
     ) -> Command:
@@ -458,6 +468,11 @@ class SafetyFilter:
     def _check_speed(self, now: float) -> None:
         if not (np.abs(self._velocity) > self.limits.velocity).any():
             self._over_speed_since = None
+        elif (np.abs(self._velocity) > OVER_VELOCITY * self.limits.velocity).any():
+            self._over_speed_since = now
+            self.fault(
+                Fault.OVER_SPEED, f"a joint is {OVER_VELOCITY:g} times as fast as its limit"
+            )
         elif self._over_speed_since is None:
             self._over_speed_since = now
         elif now - self._over_speed_since >= self._config.over_speed_s:

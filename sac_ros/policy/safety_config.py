@@ -111,6 +111,11 @@ class JointLimits:
     safe_torque: Array
     mass_matrix: Callable[[Array], Array] | None = None
 
+    @property
+    def deceleration(self) -> Array:
+        """[n] rad/s², a quarter of what the brake limit is computed for: v_limit / 0.1 s."""
+        return self.velocity / 0.4
+
     @classmethod
     def of(cls, spec: PolicySpec | Arm, config: SafetyConfig) -> JointLimits:
         """Derive the limits of the joints of a policy or of an arm.

@@ -44,6 +44,7 @@ class Intervention(str, enum.Enum):
     STOPPED = "stopped"
     POSITION_LIMIT = "position_limit"
     VELOCITY_LIMIT = "velocity_limit"
+    TOO_FAST = "too_fast"
     CLAMP = "clamp"
     SLEW = "slew"
 

@@ -53,6 +53,6 @@ def test_the_mark_tells_a_marked_velocity_from_all_other_torques(name: str) -> N
     spec = Policy.load(run.model).spec
     job = start_job(run, name, spec, rate=500.0)
     assert abs(job["mark"]) > spec.velocity_limit[-1]
-    if name == OURS:  # the brake is the action scale, ten times what the policy may ask
-        assert abs(job["answer"]) > 2.0 * 0.1 * spec.action_scale[-1]
-        assert abs(job["answer"]) < spec.action_scale[-1]
+    if name == OURS:  # the brake limit, some times what the policy may ask
+        assert abs(job["answer"]) > 1.5 * 0.01 * spec.action_scale[-1]
+        assert abs(job["answer"]) < spec.brake_limit[-1]

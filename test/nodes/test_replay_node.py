@@ -92,7 +92,7 @@ def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_twice(
         eventually(lambda: not robot.clear_fault(), "the fault is cleared")
         robot.set_goal(-0.3)
         robot.driver.begin("velocity of 100 rad/s")
-        eventually(lambda: decisions[-1].get("faults") == ["implausible_state"], "too fast")
+        eventually(lambda: "implausible_state" in decisions[-1].get("faults", ()), "too fast")
         robot.driver.end("velocity of 100 rad/s")
         eventually(lambda: not robot.clear_fault(), "the fault is cleared")
         robot.driver.begin("silence")

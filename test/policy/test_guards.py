@@ -29,6 +29,7 @@ STATES = arrays(float, (6, 2), elements=st.floats(-4.0, 4.0))
 TORQUES = arrays(float, (6, 2), elements=st.floats(-30.0, 30.0))
 GUARDS: dict[str, Callable[[Array, Array], Array]] = {
     "controlled stop": lambda torque, state: guards.braking_torque(state, torque, LIMITS),
+    "stop fraction": lambda _, state: guards.stop_fraction(state, 0.3 * state, LIMITS),
     "clamp": lambda torque, _: guards.clamp(torque, LIMITS),
     "fade": lambda torque, state: guards.fade_at_position_limits(torque, state, LIMITS, 0.05),
     "brake": lambda torque, state: guards.brake_at_velocity_limits(torque, state, LIMITS),
@@ -43,6 +44,22 @@ def test_many_states_at_once_are_guarded_as_one_after_the_other(
 ) -> None:
     each = np.array([guard(torque[row], state[row]) for row in range(len(torque))])
     np.testing.assert_allclose(guard(torque, state), each, rtol=0.0, atol=1e-12)
+
+
+def test_a_joint_may_be_as_fast_as_the_brake_can_stop_it_before_its_limit() -> None:
+    def fraction(position: float, velocity: float) -> float:
+        state = np.array([position, -1.0]), np.array([velocity, 0.0])
+        return float(guards.stop_fraction(*state, LIMITS)[0])
+
+    assert fraction(-1.0, 2.0) == 0.0  # at the velocity limit, far from the position limit
+    assert fraction(-1.0, 2.7) == 1.0
+    assert fraction(0.9, 0.1) == 0.0
+    assert fraction(0.9, 1.0) == 1.0
+    assert fraction(0.9, -1.0) == 0.0  # away from it
+    allowed = (1.0 - 0.7 - guards.STANDOFF - guards.LAG * 1.6) / (2.0 * guards.BRAKE_TIME)
+    assert fraction(0.7, 1.6) == pytest.approx((1.58 / allowed - 1.0) / 0.3)
+    assert fraction(1.0, 0.01) == 0.0  # it may creep, and come back
+    assert fraction(1.0, 0.1) == 1.0
 
 
 @given(torque=TORQUES, state=STATES)

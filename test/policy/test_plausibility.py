@@ -67,6 +67,13 @@ def test_a_velocity_far_above_its_limit_is_not_believed() -> None:
     assert problem == "joint wrist has a velocity of -100 rad/s, its limit is 4 rad/s"
 
 
+def test_a_velocity_above_its_limit_is_believed_where_the_positions_confirm_it() -> None:
+    encoder = Encoder()
+    assert encoder.move([0.0, 3.0, 0.0], 0.1) == ""
+    assert encoder.move([0.0, 7.0, 0.0], 0.1) == ""
+    assert encoder.state(encoder.position, np.array([0.0, 7.0, 0.0])).startswith("joint elbow has")
+
+
 def test_a_jump_is_not_believed_and_the_state_before_it_stays() -> None:
     encoder = Encoder()
     assert encoder.move([0.1, 0.0, 0.0], 0.1) == ""

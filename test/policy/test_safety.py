@@ -186,11 +186,26 @@ def test_torque_away_from_a_position_limit_stays() -> None:
 def test_over_the_velocity_limit_a_joint_is_braked_and_harder_braking_stays() -> None:
     brake = np.array(SPEC.action_scale)
     assert brake[2] < 9.0
-    for speed in (4.1, 5.9):
-        robot = Robot(over_speed_s=2.0)
-        command = robot.states(50, velocity=[speed, 3.9, -speed], torque=9.0)
-        np.testing.assert_allclose(command.torque, [-brake[0], 9.0, 9.0])
+    robot = Robot(over_speed_s=2.0)
+    command = robot.states(50, velocity=[4.01, 3.9, -4.01], torque=9.0)
+    np.testing.assert_allclose(command.torque, [-brake[0], 9.0, 9.0])
     assert command.interventions == {Intervention.VELOCITY_LIMIT: (0,)}
+
+
+def test_far_over_its_limit_a_joint_has_the_whole_arm_stopped() -> None:
+    robot = Robot(over_speed_s=2.0)
+    command = robot.states(50, velocity=[5.3, 0.0, -1.0], torque=9.0)
+    np.testing.assert_allclose(command.torque, -np.array(SPEC.stop_damping) * [5.3, 0.0, -1.0])
+    assert Intervention.TOO_FAST in command.interventions
+    assert command.mode is Mode.TRACKING
+
+
+def test_a_speed_that_no_arm_is_built_for_is_a_fault_at_once() -> None:
+    robot = Robot()
+    robot.states(50, velocity=3.0)
+    command = robot.states(1, velocity=6.1)
+    assert command.mode is Mode.DAMPING
+    assert Fault.OVER_SPEED in robot.filter.faults
 
 
 def test_persistent_over_speed_is_a_fault() -> None:

@@ -17,6 +17,7 @@ from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_config import JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Fault, Mode
 from sac_ros.robots.arm import Arm, load_arm
+from sac_ros.robots.dynamics import damped_torque
 from sac_ros.sim.backend import Backend, make_backend
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -51,10 +52,13 @@ class MovingArm:
     def __init__(self, name: str, world: str) -> None:
         self.arm: Arm = load_arm(name)
         self.backend: Backend = make_backend(world, self.arm, gravity=False)
-        spec = Policy.load(MODELS / f"{name}_reach.onnx").spec
-        config = SafetyConfig(soft_start_s=0.0)
-        self.limits = JointLimits.of(spec, config)
-        self._make = lambda: SafetyFilter(self.limits, config, spec.control_rate_hz)
+        self.spec = Policy.load(MODELS / f"{name}_reach.onnx").spec
+        self._config = SafetyConfig(soft_start_s=0.0)
+        self.limits = JointLimits.of(self.spec, self._config)
+
+    def make(self) -> SafetyFilter:
+        """A filter that has seen nothing yet."""
+        return SafetyFilter(self.limits, self._config, self.spec.control_rate_hz)
 
     @cache  # noqa: B019 - a handful of arms for the whole run
     def starts(self, number: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -72,7 +76,7 @@ class MovingArm:
 
     def stop(self, start: Any, fault: Any, seconds: float = 1.2) -> Stop:
         """Have ``fault(filter, step, position, velocity)`` happen while the arm moves."""
-        safety, n, now = self._make(), self.arm.joints, 100.0
+        safety, n, now = self.make(), self.arm.joints, 100.0
         self.backend.reset(*start)
         safety.accept(now, *start)
         safety.activate(now)
@@ -137,6 +141,35 @@ def test_from_1_m_per_s_an_arm_stands_within_half_a_second_and_15_cm(
         assert np.all(np.abs(stop.torque) <= arm.limits.brake)
         assert stop.modes[-1] is Mode.STOPPED
         np.testing.assert_array_equal(stop.torque[-1], 0.0)
+
+
+@pytest.mark.parametrize(("name", "world"), CASES)
+def test_no_joint_is_driven_across_its_position_limit(name: str, world: str) -> None:
+    robot = moving_arm(name, world)
+    arm, n = robot.arm, robot.arm.joints
+    for joint, sign in itertools.product(range(n), (-1.0, 1.0)):
+        robot.backend.reset(arm.home)
+        safety, now, torque = robot.make(), 100.0, np.zeros(n)
+        safety.accept(now, arm.home, np.zeros(n))
+        safety.activate(now)
+        limit = arm.position_limit[joint, int(sign > 0.0)]
+        for step in range(round(4.0 / STATE_PERIOD)):
+            state = np.array(robot.backend.read())
+            position, velocity = state[:n], state[n : 2 * n]
+            if sign * (position[joint] - limit) > 0.0:
+                assert sign * velocity[joint] <= 0.05
+            now += STATE_PERIOD
+            assert safety.accept(now, position, velocity)
+            robot.backend.step(torque.tolist(), 1)  # the answer comes a period late
+            if step % 10 == 0:  # at the policy's rate, as its graph bounds it
+                push = damped_torque(
+                    np.where(np.arange(n) == joint, sign, 0.0),
+                    velocity,
+                    scale=arm.action_scale,
+                    damping=arm.control_damping,
+                    velocity_limit=arm.velocity_limit,
+                )
+            torque = safety.command(now, push).torque
 
 
 @pytest.mark.parametrize("steps", [1, 500])

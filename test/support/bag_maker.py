@@ -118,8 +118,9 @@ class Motion:
     def state(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """Position and velocity, as the float32 that a policy takes."""
         t = i / self.rate_hz
-        phase = 2 * np.pi * 0.7 * t + np.arange(len(self.names))
-        position, velocity = 0.8 * np.sin(phase), 0.8 * 2 * np.pi * 0.7 * np.cos(phase) * 0.25
+        rate = 2 * np.pi * 0.175  # rad/s
+        phase = rate * t + np.arange(len(self.names))
+        position, velocity = 0.8 * np.sin(phase), 0.8 * rate * np.cos(phase)
         return position.astype(np.float32), velocity.astype(np.float32)
 
     def command(self, i: int) -> np.ndarray:

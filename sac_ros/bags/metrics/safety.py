@@ -29,6 +29,7 @@ _KINDS = (
     Intervention.NO_GOAL,
     Intervention.POSITION_LIMIT,
     Intervention.VELOCITY_LIMIT,
+    Intervention.TOO_FAST,
     Intervention.CLAMP,
     Intervention.SLEW,
 )
@@ -179,12 +180,19 @@ def _guarded(
     wanted[~tracks] = guards.braking_torque(position[~tracks], velocity[~tracks], limits)
     faded = guards.fade_at_position_limits(wanted, position, limits, config.position_margin)
     braked = guards.brake_at_velocity_limits(faded, velocity, limits)
-    whole = braked if held is None else held + braked
+    share = guards.stop_fraction(position, velocity, limits)
+    fast, stopped = share[:, 0] > 0.0, braked.copy()
+    part = share[fast]
+    stopped[fast] = (1.0 - part) * braked[fast] + part * guards.braking_torque(
+        position[fast], velocity[fast], limits
+    )
+    whole = stopped if held is None else held + stopped
     final = guards.clamp(whole, limits)
     return final, {
         Intervention.NO_GOAL: np.broadcast_to(~usable, torque.shape),
         Intervention.POSITION_LIMIT: faded != wanted,
         Intervention.VELOCITY_LIMIT: braked != faded,
+        Intervention.TOO_FAST: stopped != braked,
         Intervention.CLAMP: clamps | (final != whole),
     }
 
