@@ -193,7 +193,9 @@ class Driver:
     def _publish(self, mark: int) -> None:
         seconds, nanoseconds = divmod(time.time_ns(), 10**9)
         _STAMP.pack_into(self._template, _STAMP_AT, seconds, nanoseconds)
-        _NUMBER.pack_into(self._template, self._mark_at, mark * self._job.mark)
+        # An arm in motion is not activated.
+        velocity = mark * self._job.mark if self._first_command else 0.0
+        _NUMBER.pack_into(self._template, self._mark_at, velocity)
         self._states.publish(bytes(self._template))
 
     def _taken(self, nanoseconds: int) -> list[tuple[int, int]]:
