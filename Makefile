@@ -52,6 +52,10 @@ demo: setup ## drive a simulated arm to goals with a shipped policy; ARM=panda, 
 test: setup ## run the tests; ARGS="-k safety" selects some
 	@$(VENV)/bin/python -m pytest $(ARGS)
 
+.PHONY: test-long
+test-long: setup ## run the tests that train or soak for minutes, which `make test` leaves out
+	@$(VENV)/bin/python -m pytest -m long $(ARGS)
+
 .PHONY: bench
 bench: $(BENCH_STAMP) ## measure against the peers, see benchmarks/README.md; ARGS="env_rate" selects one
 	@$(VENV)/bin/python -m benchmarks $(ARGS)

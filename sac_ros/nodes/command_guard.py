@@ -15,7 +15,6 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.serialization import deserialize_message
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
@@ -25,7 +24,7 @@ from sac_ros.nodes.joint_state_reader import JointStateReader
 from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.policy_publishers import CommandPublisher
 from sac_ros.nodes.robot_description import arm_reference
-from sac_ros.nodes.spin import run_node
+from sac_ros.nodes.spin import run_node, serve_one
 from sac_ros.policy.command_guard import CommandGuard, CommandGuardConfig
 from sac_ros.policy.safety_events import Command, Mode
 from sac_ros.policy.spec import GRAVITY_COMPENSATION
@@ -205,19 +204,10 @@ class CommandGuardNode(Node):
         """Serve messages and ticks after the executor has ended."""
         deadline = time.monotonic() + timeout_s
         while not done() and time.monotonic() < deadline:
-            served = [_serve(each) for each in self._subscriptions_served]
+            served = [serve_one(each) for each in self._subscriptions_served]
             if not any(served):
                 self._on_tick()
                 time.sleep(_POLL_S)
-
-
-def _serve(subscription: Subscription[Any]) -> bool:
-    """Serve the message that has waited longest; False when none waits."""
-    with subscription.handle:
-        taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-    if taken is not None:
-        subscription.callback(taken[0])
-    return taken is not None
 
 
 def main(args: list[str] | None = None) -> int:

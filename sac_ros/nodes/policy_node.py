@@ -30,7 +30,7 @@ from sac_ros.nodes.parameters import declare
 from sac_ros.nodes.policy_config import PolicyNodeConfig
 from sac_ros.nodes.policy_publishers import UNNAMED, PolicyPublishers
 from sac_ros.nodes.realtime import prepare
-from sac_ros.nodes.spin import in_thread, run_node
+from sac_ros.nodes.spin import in_thread, run_node, serve_one
 from sac_ros.policy.controller import PolicyController
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety import SafetyFilter
@@ -414,7 +414,7 @@ class PolicyNode(LifecycleNode):
         self._goal_reader = goal_reader
         self._output.publish_spec(spec_text)
         for _ in range(_QUEUE):  # before what may wait: to say so takes another half period
-            if not self._answer_one():
+            if not serve_one(self._states):
                 break
         self._decisions.note("swap", self._now(), sha256=policy.sha256)
         self.get_logger().info(f"policy {policy.spec.name} from {path} runs now")
@@ -474,17 +474,9 @@ class PolicyNode(LifecycleNode):
         deadline = time.monotonic() + timeout_s
         while not done() and time.monotonic() < deadline:
             self._serve_emergency_stop()
-            if not self._answer_one():
+            if not serve_one(self._states):
                 self._on_watchdog()
                 time.sleep(_POLL_S)
-
-    def _answer_one(self) -> bool:
-        """Answer the joint state that has waited longest; False when none waits."""
-        with self._states.handle:
-            taken = self._states.handle.take_message(self._states.msg_type, self._states.raw)
-        if taken is not None:
-            self._on_joint_state(taken[0])
-        return taken is not None
 
     def _serve_emergency_stop(self) -> None:
         """Answer a call of the emergency stop that waits, if there is one."""

@@ -9,12 +9,13 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
 from rclpy.task import Future
 
 from sac_ros.nodes.direct_executor import DirectExecutor
@@ -37,6 +38,18 @@ def in_thread(name: str, work: Callable[[], T]) -> futures.Future[T]:
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return done
+
+
+def serve_one(subscription: Subscription[Any]) -> bool:
+    """Serve the message of a subscription that has waited longest; False when none waits.
+
+    For a callback that must wait: the executor runs one at a time.
+    """
+    with subscription.handle:
+        taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
+    if taken is not None:
+        subscription.callback(taken[0])
+    return taken is not None
 
 
 class NodeDone(Exception):  # noqa: N818 - good news, not an error

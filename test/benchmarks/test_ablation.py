@@ -32,6 +32,8 @@ from sac_ros.training.evaluation import HELD_OUT_SEED
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import build
 
+pytestmark = pytest.mark.long
+
 TINY: dict[str, Any] = {
     "sac.hidden_sizes": (8, 8),
     "sac.batch_size": 16,

@@ -16,6 +16,8 @@ from benchmarks import soak
 from benchmarks.command_audit import Rule, Violation
 from benchmarks.faulty_robot import driver
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(autouse=True)
 def domain_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:

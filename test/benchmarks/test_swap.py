@@ -19,6 +19,8 @@ from sac_ros.policy.runtime import Policy
 from sac_ros.utils.errors import PolicyFileError
 from sac_ros.utils.package_share import share_path
 
+pytestmark = pytest.mark.long
+
 MODEL = share_path("models", "iiwa_reach.onnx")
 # A queue of five states at 50 Hz bridges what a busy machine steals.
 SLOWLY = ["--rate", "50", "--seconds", "3"]
