@@ -115,7 +115,7 @@ class PolicyController:
         self.refused = not self.safety.accept(now, position, velocity, stamp_ns)
         if self.refused:
             return self.safety.tick(now)
-        return self.safety.command(now, self._infer(now, position, velocity, stamp_ns))
+        return self.safety.command(now, self._infer(now, position, velocity))
 
     @property
     def next_is_due(self) -> bool:
@@ -193,7 +193,7 @@ class PolicyController:
         """Whether the command must hold the arm up."""
         return self.policy.spec.gravity_compensation == "policy"
 
-    def _infer(self, now: float, position: Array, velocity: Array, stamp_ns: int) -> Array | None:
+    def _infer(self, now: float, position: Array, velocity: Array) -> Array | None:
         """Return the policy's torque: fresh when it is due, held in between.
 
         The safety filter gets g(q) at the same rate, where the graph has it: without a goal too.
@@ -202,10 +202,9 @@ class PolicyController:
             return None
         if self.goal is not None and self.asked is None:
             self._decimator.reset()  # the first state with a goal is answered at once
-        # By the state's own stamp where it has one: then a replay decimates as the robot did.
-        time_s = stamp_ns * 1e-9 if stamp_ns else now
-        self._answered = (time_s, position, velocity)
-        if not self._decimator.due(time_s, self.safety.rate.interval_s):
+        # By arrival: a driver whose stamps stand still must not keep an old torque in force.
+        self._answered = (now, position, velocity)
+        if not self._decimator.due(now, self.safety.rate.interval_s):
             return self.asked
         if self.goal is None:
             gravity = self.policy.gravity(position)

@@ -69,18 +69,17 @@ def test_between_inferences_the_torque_is_held(robot: Robot) -> None:
     assert not np.array_equal(robot.states(5).torque, before)
 
 
-def test_states_with_stamps_are_decimated_by_their_stamps(path: Path) -> None:
-    counts = []
-    for arrival_s in (0.002, 0.004):  # the same recording, played at two speeds
-        controller = PolicyController(Policy.load(path), CONFIG)
-        controller.safety.accept(0.0, np.zeros(3), np.zeros(3))
-        controller.activate(0.0)
-        controller.set_goal("base", GOAL)
-        for i in range(1, 501):
-            controller.state(i * arrival_s, np.zeros(3), np.zeros(3), stamp_ns=i * 2_000_000)
-        counts.append(controller.inferences)
-    assert counts[0] == pytest.approx(100, abs=2)
-    assert counts[1] == pytest.approx(100, abs=2)
+@pytest.mark.parametrize("stamp_step_ns", [1, 2_000_000, 1_000_000_000])
+def test_the_policy_runs_by_arrival_whatever_the_stamps_say(
+    path: Path, stamp_step_ns: int
+) -> None:
+    controller = PolicyController(Policy.load(path), CONFIG)
+    controller.safety.accept(0.0, np.zeros(3), np.zeros(3))
+    controller.activate(0.0)
+    controller.set_goal("base", GOAL)
+    for i in range(1, 501):
+        controller.state(i * 0.002, np.zeros(3), np.zeros(3), stamp_ns=i * stamp_step_ns)
+    assert controller.inferences == pytest.approx(100, abs=2)
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
