@@ -153,7 +153,7 @@ def test_no_joint_is_driven_across_its_position_limit(name: str, world: str) -> 
         safety.accept(now, arm.home, np.zeros(n))
         safety.activate(now)
         limit = arm.position_limit[joint, int(sign > 0.0)]
-        for step in range(round(4.0 / STATE_PERIOD)):
+        for step in range(round(2.5 / STATE_PERIOD)):
             state = np.array(robot.backend.read())
             position, velocity = state[:n], state[n : 2 * n]
             if sign * (position[joint] - limit) > 0.0:
