@@ -5,16 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.policy.spec import PolicySpec
-from sac_ros.robots.arm import Arm
 from sac_ros.robots.dynamics import Bodies
 from sac_ros.robots.kinematics import Chain
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import setting, validate
+
+if TYPE_CHECKING:  # policy_node needs no reader of URDFs and YAMLs
+    from sac_ros.robots.arm import Arm
 
 Array = NDArray[np.float64]
 
@@ -154,7 +157,7 @@ class JointLimits:
 
 
 def _mass_matrix(spec: PolicySpec | Arm) -> Callable[[Array], Array] | None:
-    if isinstance(spec, Arm):
+    if not isinstance(spec, PolicySpec):
         arm = spec
         return lambda position: np.asarray(
             arm.bodies.mass_matrix(arm.chain, arm.chain.frames_at(position))
