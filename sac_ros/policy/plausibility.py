@@ -49,6 +49,7 @@ class PlausibleStates:
         n = len(self._limits)
         self._position: list[float] = []
         self._time = 0.0
+        self._skipped = False  # whether the state before was refused, and is not what stands here
         self._changed = [0.0] * n
         self._residual = [0.0] * n
 
@@ -66,6 +67,9 @@ class PlausibleStates:
         """
         # Plain numbers: over seven joints this takes a quarter of numpy's time.
         q, v = position.tolist(), velocity.tolist()
+        if self._skipped:  # what is compared is further back than the last message
+            step = now - self._time
+        self._skipped = True
         for joint, (low, high, fastest) in enumerate(self._limits):
             if not low - BEYOND_POSITION <= q[joint] <= high + BEYOND_POSITION:
                 return self._sentence(joint, f"is at {q[joint]:g} rad, beyond its limit")
@@ -86,7 +90,7 @@ class PlausibleStates:
                 if abs(q[joint] - before) > longest * fastest + _JUMP:
                     return self._sentence(joint, f"jumps from {before:g} to {q[joint]:g} rad")
         problem = self._contradiction(now, step, q, v) if self._position else ""
-        self._position, self._time = q, now
+        self._position, self._time, self._skipped = q, now, False
         return problem
 
     def _confirms(self, joint: int, position: float, velocity: float, step: float) -> bool:

@@ -74,6 +74,14 @@ def test_a_velocity_above_its_limit_is_believed_where_the_positions_confirm_it()
     assert encoder.state(encoder.position, np.array([0.0, 7.0, 0.0])).startswith("joint elbow has")
 
 
+def test_what_the_arm_moves_while_it_is_not_believed_confirms_no_velocity() -> None:
+    encoder = Encoder()
+    assert encoder.move([0.0, 0.02, 0.0], 0.1) == ""
+    for _ in range(500):  # as far as 7 rad/s would move it in one step, in half a second
+        encoder.position = encoder.position + np.array([0.0, 0.02 * STEP, 0.0])
+        assert encoder.state(encoder.position, np.array([0.0, 7.0, 0.0])) != ""
+
+
 def test_a_jump_is_not_believed_and_the_state_before_it_stays() -> None:
     encoder = Encoder()
     assert encoder.move([0.1, 0.0, 0.0], 0.1) == ""
