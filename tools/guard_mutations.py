@@ -139,8 +139,8 @@ MUTATIONS = (
     Mutation(
         "the stop of an arm that is too fast",
         _SAFETY,
-        "wanted = self._stop_where_too_fast(wanted, acted)",
-        "pass",
+        "(Intervention.TOO_FAST, self._stop_where_too_fast),",
+        "",
     ),
     Mutation(
         "persistent over-speed is a fault",

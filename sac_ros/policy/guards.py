@@ -107,6 +107,20 @@ def stop_fraction(position: Array, velocity: Array, limits: JointLimits) -> Arra
     return _within(excess.max(axis=-1, keepdims=True) / 0.3, _ZERO, _ONE)
 
 
+def stop_where_too_fast(
+    torque: Array, position: Array, velocity: Array, limits: JointLimits
+) -> Array:
+    """Blend torque with that of the controlled stop, by `stop_fraction`."""
+    fraction = stop_fraction(position, velocity, limits)
+    fast = fraction[..., 0] > 0.0
+    if not fast.any():
+        return torque
+    part, blended = fraction[fast], torque.copy()
+    stop = braking_torque(position[fast], velocity[fast], limits)
+    blended[fast] = (1.0 - part) * torque[fast] + part * stop
+    return blended
+
+
 def limit_slew(torque: Array, last: Array, elapsed: float, limits: JointLimits) -> Array:
     """Keep each joint within slew limit × elapsed seconds of the last published torque."""
     step = limits.slew * elapsed

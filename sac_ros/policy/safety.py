@@ -285,9 +285,9 @@ class SafetyFilter:
         for kind, guarded in (
             (Intervention.POSITION_LIMIT, self._fade_at_position_limits),
             (Intervention.VELOCITY_LIMIT, self._brake_at_velocity_limits),
+            (Intervention.TOO_FAST, self._stop_where_too_fast),
         ):
             wanted = _note(acted, kind, wanted, guarded(wanted))
-        wanted = self._stop_where_too_fast(wanted, acted)
         if gravity is not None:
             wanted = gravity + wanted
         wanted = _note(acted, Intervention.CLAMP, wanted, self._clamp(wanted))
@@ -414,15 +414,6 @@ class SafetyFilter:
         share = elapsed / self._config.soft_start_s
         return (1.0 - share) * self._damping() + share * scaled
 
-    def _stop_where_too_fast(
-        self, torque: Array, acted: dict[Intervention, tuple[int, ...]]
-    ) -> Array:
-        share = guards.stop_fraction(self._position, self._velocity, self.limits)[0]
-        if not share:
-            return torque
-        stopped = (1.0 - share) * torque + share * self._damping()
-        return _note(acted, Intervention.TOO_FAST, torque, stopped)
-
     def _publishable(
         self, now: float, wanted: Array, acted: dict[Intervention, tuple[int, ...]]
     ) -> Command:
@@ -498,6 +489,9 @@ class SafetyFilter:
     def _fade_at_position_limits(self, torque: Array) -> Array:
         margin = self._config.position_margin
         return guards.fade_at_position_limits(torque, self._position, self.limits, margin)
+
+    def _stop_where_too_fast(self, torque: Array) -> Array:
+        return guards.stop_where_too_fast(torque, self._position, self._velocity, self.limits)
 
     def _brake_at_velocity_limits(self, torque: Array) -> Array:
         return guards.brake_at_velocity_limits(torque, self._velocity, self.limits)

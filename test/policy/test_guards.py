@@ -30,6 +30,7 @@ TORQUES = arrays(float, (6, 2), elements=st.floats(-30.0, 30.0))
 GUARDS: dict[str, Callable[[Array, Array], Array]] = {
     "controlled stop": lambda torque, state: guards.braking_torque(state, torque, LIMITS),
     "stop fraction": lambda _, state: guards.stop_fraction(state, 0.3 * state, LIMITS),
+    "stop": lambda torque, state: guards.stop_where_too_fast(torque, state, 0.3 * state, LIMITS),
     "clamp": lambda torque, _: guards.clamp(torque, LIMITS),
     "fade": lambda torque, state: guards.fade_at_position_limits(torque, state, LIMITS, 0.05),
     "brake": lambda torque, state: guards.brake_at_velocity_limits(torque, state, LIMITS),

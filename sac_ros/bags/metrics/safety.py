@@ -180,12 +180,7 @@ def _guarded(
     wanted[~tracks] = guards.braking_torque(position[~tracks], velocity[~tracks], limits)
     faded = guards.fade_at_position_limits(wanted, position, limits, config.position_margin)
     braked = guards.brake_at_velocity_limits(faded, velocity, limits)
-    share = guards.stop_fraction(position, velocity, limits)
-    fast, stopped = share[:, 0] > 0.0, braked.copy()
-    part = share[fast]
-    stopped[fast] = (1.0 - part) * braked[fast] + part * guards.braking_torque(
-        position[fast], velocity[fast], limits
-    )
+    stopped = guards.stop_where_too_fast(braked, position, velocity, limits)
     whole = stopped if held is None else held + stopped
     final = guards.clamp(whole, limits)
     return final, {
