@@ -111,6 +111,10 @@ def stop_where_too_fast(
     torque: Array, position: Array, velocity: Array, limits: JointLimits
 ) -> Array:
     """Blend torque with that of the controlled stop, by `stop_fraction`."""
+    low, high = limits.position[:, 0], limits.position[:, 1]
+    far = np.minimum(high - position, position - low) >= _stopping_distance(limits)
+    if far.all() and (np.abs(velocity) <= limits.velocity).all():
+        return torque
     fraction = stop_fraction(position, velocity, limits)
     fast = fraction[..., 0] > 0.0
     if not fast.any():
@@ -119,6 +123,13 @@ def stop_where_too_fast(
     stop = braking_torque(position[fast], velocity[fast], limits)
     blended[fast] = (1.0 - part) * torque[fast] + part * stop
     return blended
+
+
+def _stopping_distance(limits: JointLimits) -> Array:
+    """[n] rad from a position limit, from which on no speed within its limit is too fast."""
+    v = limits.velocity
+    ways = np.maximum(2.0 * BRAKE_TIME, 0.5 * v / limits.deceleration) + LAG
+    return np.asarray(ways * v + STANDOFF)
 
 
 def limit_slew(torque: Array, last: Array, elapsed: float, limits: JointLimits) -> Array:

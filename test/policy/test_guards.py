@@ -63,6 +63,16 @@ def test_a_joint_may_be_as_fast_as_the_brake_can_stop_it_before_its_limit() -> N
     assert fraction(1.0, 0.1) == 1.0
 
 
+@given(torque=TORQUES, position=STATES, velocity=STATES)
+def test_an_arm_is_stopped_by_the_fraction_and_never_otherwise(
+    torque: Array, position: Array, velocity: Array
+) -> None:
+    fraction = guards.stop_fraction(position, velocity, LIMITS)
+    stop = guards.braking_torque(position, velocity, LIMITS)
+    found = guards.stop_where_too_fast(torque, position, velocity, LIMITS)
+    np.testing.assert_allclose(found, (1.0 - fraction) * torque + fraction * stop, atol=1e-12)
+
+
 @given(torque=TORQUES, state=STATES)
 def test_a_guard_leaves_what_it_is_given_as_it_was(torque: Array, state: Array) -> None:
     before = torque.copy(), state.copy()
