@@ -110,16 +110,16 @@ setup(
     entry_points={
         "console_scripts": [
             "check_arm = sac_ros.cli.check_arm:main",
-            "command_guard = sac_ros.nodes.command_guard:main",
+            "command_guard = sac_ros.ros.policy.command_guard:main",
             "convert_policy = sac_ros.cli.convert_policy:main",
             "evaluate_bag = sac_ros.cli.evaluate_bag:main",
             "evaluate_policy = sac_ros.cli.evaluate_policy:main",
-            "policy_node = sac_ros.nodes.policy_node:main",
-            "reach_demo = sac_ros.nodes.reach_demo:main",
-            "recorder_node = sac_ros.nodes.recorder_node:main",
-            "replay_node = sac_ros.nodes.replay_node:main",
-            "sim_node = sac_ros.nodes.sim_node:main",
-            "train_node = sac_ros.nodes.train_node:main",
+            "policy_node = sac_ros.ros.policy.node:main",
+            "reach_demo = sac_ros.ros.reach_demo:main",
+            "recorder_node = sac_ros.ros.recorder_node:main",
+            "replay_node = sac_ros.ros.replay_node:main",
+            "sim_node = sac_ros.ros.sim_node:main",
+            "train_node = sac_ros.ros.train_node:main",
         ],
     },
 )

@@ -19,7 +19,7 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
-from sac_ros.nodes.direct_executor import DirectExecutor
+from sac_ros.ros.direct_executor import DirectExecutor
 
 
 class Echo(Node):

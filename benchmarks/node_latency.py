@@ -141,7 +141,7 @@ def _command(name: str, model: Path) -> list[str]:
         return ["-m", "benchmarks.node_echo", _ECHOES[name]]
     given = {"model_path": str(model), **_PARAMETERS}
     parameters = [part for item in given.items() for part in ("-p", ":=".join(item))]
-    return ["-m", "sac_ros.nodes.policy_node", "--ros-args", *parameters]
+    return ["-m", "sac_ros.ros.policy.node", "--ros-args", *parameters]
 
 
 def _figures(rate: float, seen: Mapping[str, Sequence[dict[str, Any]]]) -> list[Figure]:
@@ -184,7 +184,7 @@ _MEASURES: dict[str, tuple[str, Any]] = {
 def _ros_environment() -> Iterator[dict[str, str]]:
     """An environment in which processes meet in a domain of their own, on this machine."""
     # Only here: the other benchmarks do without ROS.
-    from sac_ros.nodes.private_ros import PrivateDomain, loopback_only  # noqa: PLC0415
+    from sac_ros.ros.private_ros import PrivateDomain, loopback_only  # noqa: PLC0415
 
     domain = PrivateDomain()
     environment = {**os.environ, "ROS_DOMAIN_ID": str(domain.id)}

@@ -15,7 +15,7 @@ from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
-from sac_ros.nodes.launch_support import (
+from sac_ros.ros.launch_support import (
     ParameterArguments,
     bring_up,
     is_true,
@@ -26,8 +26,8 @@ from sac_ros.nodes.launch_support import (
     show_in_rviz,
     shut_down,
 )
-from sac_ros.nodes.policy_config import PolicyNodeConfig
-from sac_ros.nodes.sim_config import SimNodeConfig
+from sac_ros.ros.policy.config import PolicyNodeConfig
+from sac_ros.ros.sim_config import SimNodeConfig
 from sac_ros.utils.package_share import share_path
 
 STEP_TIMEOUT = 30.0  # s, for the node to start, the robot to be heard, a transition to end

@@ -8,8 +8,8 @@ from launch.action import Action
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 
-from sac_ros.nodes.launch_support import ParameterArguments, sac_ros_node, shut_down
-from sac_ros.nodes.replay_config import ReplayConfig
+from sac_ros.ros.launch_support import ParameterArguments, sac_ros_node, shut_down
+from sac_ros.ros.replay_config import ReplayConfig
 
 # These two have arguments of their own, named as in the other launch files.
 PARAMETERS = ParameterArguments("", ReplayConfig, leave_out={"model_path", "policy_params_file"})

@@ -8,7 +8,7 @@ from launch.action import Action
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 
-from sac_ros.nodes.launch_support import (
+from sac_ros.ros.launch_support import (
     ParameterArguments,
     must_be_file,
     recording,
@@ -16,7 +16,7 @@ from sac_ros.nodes.launch_support import (
     sac_ros_node,
     show_in_rviz,
 )
-from sac_ros.nodes.sim_config import SimNodeConfig
+from sac_ros.ros.sim_config import SimNodeConfig
 from sac_ros.utils.package_share import share_path
 
 # The arm has an argument of its own, which RViz needs too.

@@ -9,7 +9,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.parameter_descriptions import ParameterValue
 
-from sac_ros.nodes.launch_support import sac_ros_node, show_in_rviz, shut_down
+from sac_ros.ros.launch_support import sac_ros_node, show_in_rviz, shut_down
 from sac_ros.utils.package_share import share_path
 
 # Launch arguments that override a parameter of the file where they are given, and its type.

@@ -18,7 +18,7 @@ try:
     from rclpy.node import Node
     from rclpy.signals import SignalHandlerOptions
 
-    from sac_ros.nodes.private_ros import PrivateDomain, loopback_only
+    from sac_ros.ros.private_ros import PrivateDomain, loopback_only
 except ModuleNotFoundError:  # what needs no ROS is tested without it, but never so in CI
     if os.environ.get("CI"):
         raise

@@ -18,8 +18,8 @@ from sac_ros.utils.package_share import share_path
 from sac_ros.utils.settings import build, leaves
 
 CLASSES = {
-    "policy_node": ("sac_ros.nodes.policy_config", "PolicyNodeConfig"),
-    "sim_node": ("sac_ros.nodes.sim_config", "SimNodeConfig"),
+    "policy_node": ("sac_ros.ros.policy.config", "PolicyNodeConfig"),
+    "sim_node": ("sac_ros.ros.sim_config", "SimNodeConfig"),
     "train_node": ("sac_ros.training.config", "TrainConfig"),
 }
 ROOT = Path(__file__).parents[1]
@@ -102,7 +102,7 @@ def test_the_documented_parameters_of_the_launch_file_exist() -> None:
             r'DeclareLaunchArgument\(\s*"(\w+)"', (ROOT / "launch/deploy.launch.py").read_text()
         )
     )
-    declared |= {"record", "bag"}  # sac_ros/nodes/launch_support.py
+    declared |= {"record", "bag"}  # sac_ros/ros/launch_support.py
     for node in ("policy_node", "sim_node"):
         declared |= {leaf.name for leaf in leaves(config_class(node))}
     text = (ROOT / "docs/deploying.md").read_text().replace("\\\n", " ")

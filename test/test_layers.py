@@ -30,7 +30,7 @@ LAYERS = {
     "bags": GROUND | {"policy"},
     "training": {"utils", "policy", "robots", "tasks", "controllers", "sim", "sac"},
     "cli": GROUND | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags"},
-    "nodes": GROUND | {"policy", "robots", "tasks", "sim", "sac", "training", "bags"},
+    "ros": GROUND | {"policy", "robots", "tasks", "sim", "sac", "training", "bags"},
 }
 
 ROS = {
@@ -54,7 +54,7 @@ FORBIDDEN = {
     "bags": ROS | SIMULATION | LEARNING,
     "training": ROS,
     "cli": ROS | SIMULATION,
-    "nodes": set(),
+    "ros": set(),
 }
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -155,11 +155,11 @@ def test_the_policy_layer_brings_no_torch_pybullet_or_gymnasium(module: str) -> 
 
 def test_the_policy_node_brings_no_torch_pybullet_or_gymnasium() -> None:
     pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
-    loaded = loaded_by("import sac_ros.nodes.policy_node")
+    loaded = loaded_by("import sac_ros.ros.policy.node")
     assert not loaded & (SIMULATION | LEARNING | {"matplotlib", "PIL"})
 
 
-@pytest.mark.parametrize("package", ["sac_ros", "sac_ros.nodes", "sac_ros.policy"])
+@pytest.mark.parametrize("package", ["sac_ros", "sac_ros.ros", "sac_ros.policy"])
 def test_importing_a_package_brings_not_even_numpy(package: str) -> None:
     heavy = SIMULATION | LEARNING | {"numpy", "onnxruntime", "rclpy"}
     assert not loaded_by(f"import {package}") & heavy

@@ -11,8 +11,8 @@ POLICY_TESTS = (
     "test/policy/test_always_true.py",
     "test/policy/test_controller.py",
 )
-READER_TESTS = ("test/nodes/test_joint_state_reader.py",)
-NODE_TESTS = ("test/nodes/test_policy_node.py",)
+READER_TESTS = ("test/ros/policy/test_joint_state_reader.py",)
+NODE_TESTS = ("test/ros/policy/test_policy_node.py",)
 
 
 class Mutation(NamedTuple):
@@ -35,7 +35,7 @@ class Mutation(NamedTuple):
 
 _SAFETY, _GUARDS = "policy/safety.py", "policy/guards.py"
 _CONTROLLER, _CONFIG = "policy/controller.py", "policy/safety_config.py"
-_READER, _NODE = "nodes/joint_state_reader.py", "nodes/policy_node.py"
+_READER, _NODE = "ros/policy/joint_state_reader.py", "ros/policy/node.py"
 _NEVER = "if False:"
 
 MUTATIONS = (
@@ -354,7 +354,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the policy's gravity compensation fits the robot's",
-        "nodes/policy_config.py",
+        "ros/policy/config.py",
         "if spec.gravity_compensation != self.gravity_compensation:",
         _NEVER,
         NODE_TESTS,

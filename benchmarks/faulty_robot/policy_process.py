@@ -76,7 +76,7 @@ class PolicyProcess:
             parameters: such as ``watchdog_s:=0.1``.
             program: Python code to run in place of the plain node.
         """
-        node = ("-c", program) if program else ("-m", "sac_ros.nodes.policy_node")
+        node = ("-c", program) if program else ("-m", "sac_ros.ros.policy.node")
         given = [*parameters, *([] if model is None else [f"model_path:={model}"])]
         arguments = [part for each in given for part in ("-p", each)]
         self._process = subprocess.Popen(

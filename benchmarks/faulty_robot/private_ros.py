@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from rclpy.node import Node
 
-from sac_ros.nodes.private_ros import PrivateDomain, loopback_only
-from sac_ros.nodes.spin import spinning_node
+from sac_ros.ros.private_ros import PrivateDomain, loopback_only
+from sac_ros.ros.spin import spinning_node
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Configuration as frozen dataclasses whose fields carry their own description and valid set.
 
-One declaration serves the ROS parameters (`sac_ros.nodes.parameters`), the command lines and the
+One declaration serves the ROS parameters (`sac_ros.ros.parameters`), the command lines and the
 tests, so a range cannot be right in one of them and missing in another::
 
     @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def figures(directory: Path) -> dict[str, float]:
 
 def patched(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
     """Let every policy_node run these lines before it starts."""
-    program = ["import sys, time", *lines, "from sac_ros.nodes import policy_node"]
+    program = ["import sys, time", *lines, "from sac_ros.ros.policy import node as policy_node"]
     text = "\n".join([*program, "sys.exit(policy_node.main())"])
     start = policy_process.PolicyProcess.start
     monkeypatch.setattr(
@@ -66,7 +66,7 @@ def test_a_node_that_is_deaf_while_it_loads_is_told(
 ) -> None:
     patched(
         monkeypatch,
-        "from sac_ros.nodes.policy_node import PolicyNode",
+        "from sac_ros.ros.policy.node import PolicyNode",
         "answer = PolicyNode._answer_states_until",
         "def deaf(self, done, timeout_s):",
         "    if timeout_s == 3.0:",  # a load, and no activation

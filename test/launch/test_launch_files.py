@@ -87,7 +87,7 @@ def test_a_recorded_topic_has_the_name_that_the_nodes_use(
     name: str, namespace: str, full: str
 ) -> None:
     pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
-    from sac_ros.nodes.bag_writer import absolute
+    from sac_ros.ros.bag_writer import absolute
 
     assert absolute(name, namespace) == full
 
@@ -112,7 +112,7 @@ def test_a_recording_is_asked_for_by_record_true(file: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "config", "apart"),
     [
-        ("deploy", "policy_config.PolicyNodeConfig", {"model_path": "model", "autostart": None}),
+        ("deploy", "policy.config.PolicyNodeConfig", {"model_path": "model", "autostart": None}),
         ("simulate", "sim_config.SimNodeConfig", {}),
         (
             "replay",
@@ -127,7 +127,7 @@ def test_every_parameter_of_the_node_is_an_argument_that_overrides_the_file_if_g
     launch = pytest.importorskip("launch", reason="launch comes with ROS 2, not from PyPI")
     pytest.importorskip("launch_ros", reason="launch_ros comes with ROS 2, not from PyPI")
     module, _, class_name = config.rpartition(".")
-    wanted = getattr(importlib.import_module(f"sac_ros.nodes.{module}"), class_name)
+    wanted = getattr(importlib.import_module(f"sac_ros.ros.{module}"), class_name)
     (file,) = (file for file in FILES if by_name(file) == name)
     description = loaded(file).generate_launch_description()
     arguments = {argument.name: argument for argument in description.get_launch_arguments()}

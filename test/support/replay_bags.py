@@ -12,8 +12,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from tiny_policy import JOINTS
 
-from sac_ros.nodes.bag_writer import BagWriter, RecordedTopic
-from sac_ros.nodes.replay_events import ReplaySource, goal_message
+from sac_ros.ros.bag_writer import BagWriter, RecordedTopic
+from sac_ros.ros.replay_events import ReplaySource, goal_message
 
 STATES = 300
 PERIOD_NS = 2_000_000
@@ -25,7 +25,7 @@ def replay(bag: Path, output: Path, *parameters: str) -> tuple[int, str]:
     """Run replay_node to its end; return the exit code and what it wrote."""
     given = [f"bag:={bag}", f"output:={output}", *parameters]
     arguments = [part for each in given for part in ("-p", each)]
-    command = [sys.executable, "-m", "sac_ros.nodes.replay_node", "--ros-args", *arguments]
+    command = [sys.executable, "-m", "sac_ros.ros.replay_node", "--ros-args", *arguments]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=200.0)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stderr

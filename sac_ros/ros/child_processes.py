@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Console scripts as child processes that never outlive their parent's work."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+_GRACE = 5.0  # s for a node to end by itself after a signal
+
+# What pip's console scripts do. Not the scripts themselves: colcon installs them elsewhere.
+_SCRIPT = "import sys; from {module} import main; sys.argv[0] = {name!r}; sys.exit(main())"
+
+
+class ChildProcesses(ExitStack):
+    """Console scripts run as child processes; leaving the context ends them, the last one first.
+
+    So a policy node that was started after its robot sends its last command to a living robot.
+    """
+
+    def __init__(self) -> None:
+        """Starts nothing yet."""
+        super().__init__()
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start_node(
+        self,
+        name: str,
+        namespace: str,
+        files: Iterable[Path] = (),
+        *,
+        module: str = "",
+        **parameters: object,
+    ) -> None:
+        """Runs a node of this package with parameter files and, above them, parameters.
+
+        `module` is that of the node in `sac_ros.ros`; empty: the one with its name.
+        """
+        arguments = ["--ros-args", "--log-level", "warn", "-r", f"__ns:={namespace}"]
+        for file in files:
+            arguments += ["--params-file", str(file)]
+        for key, value in parameters.items():
+            arguments += ["-p", f"{key}:={value}"]
+        self.start(name, f"sac_ros.ros.{module or name}", arguments)
+
+    def start(self, name: str, module: str, arguments: Sequence[str]) -> None:
+        """Runs `main()` of `module` with `arguments`, called `name` in messages.
+
+        Its stderr is ours; its stdout is dropped, since a command answers on that.
+        """
+        child = self._children[name] = subprocess.Popen(
+            [sys.executable, "-c", _SCRIPT.format(module=module, name=name), *arguments],
+            stdout=subprocess.DEVNULL,
+            # Ctrl-C reaches a whole group: the children get their one signal from `_end`.
+            start_new_session=True,
+        )
+        self.callback(_end, child)
+
+    def ended(self) -> str:
+        """Says which child has ended, such as `sim_node ended with exit code 2`; else empty."""
+        for name, child in self._children.items():
+            if (code := child.poll()) is not None:
+                return f"{name} ended with exit code {code}"
+        return ""
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Send SIGINT, and SIGTERM and SIGKILL where the one before has no effect."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        if child.poll() is not None:
+            return
+        child.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_GRACE)

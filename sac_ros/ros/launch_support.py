@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the launch files share: bringing the policy node up, and showing the robot in RViz.
+
+Imports `launch`, which comes with ROS 2 but not from PyPI: only launch files import this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchContext, SomeSubstitutionsType
+from launch.action import Action
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    LogInfo,
+    OpaqueCoroutine,
+    OpaqueFunction,
+    RegisterEventHandler,
+    Shutdown,
+)
+from launch.conditions import IfCondition
+from launch.event_handlers import OnProcessStart
+from launch.events import Shutdown as ShutdownEvent
+from launch.logging import get_logger
+from launch.substitutions import LaunchConfiguration
+from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.ros_adapters import get_ros_node
+
+from sac_ros.ros.bag_writer import RECORDED, absolute, new_bag_name
+from sac_ros.ros.parameters import describe, read
+from sac_ros.ros.remote_node import RemoteNode, RemoteNodeError
+from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.package_share import share_path
+from sac_ros.utils.settings import leaves
+
+
+def bring_up(policy: Node, joint_states: SomeSubstitutionsType, *, timeout: float) -> Action:
+    """Configures and activates the policy node once its process runs and its robot publishes.
+
+    A step that fails, or takes more than ``timeout`` s, shuts the launch down with one sentence.
+    The topic ``joint_states`` is relative to the node's namespace.
+    """
+
+    async def coroutine(context: LaunchContext) -> None:
+        topic = perform_substitutions(context, normalize_to_list_of_substitutions(joint_states))
+        name = policy.node_name
+        remote = RemoteNode(
+            get_ros_node(context),
+            name,
+            timeout=timeout,
+            given_up=lambda: "the launch is shutting down" if context.is_shutdown else "",
+        )
+        try:
+            await asyncio.to_thread(remote.bring_up, absolute(topic, name.rpartition("/")[0]))
+        except RemoteNodeError as error:
+            if not context.is_shutdown:
+                get_logger("launch").error(str(error))
+                await context.emit_event(ShutdownEvent(reason=str(error)))
+        else:
+            get_logger("launch").info(f"{name} is active")
+
+    return RegisterEventHandler(
+        OnProcessStart(target_action=policy, on_start=[OpaqueCoroutine(coroutine=coroutine)])
+    )
+
+
+def shut_down(reason: str) -> Action:
+    """Shuts the launch down, unless that is under way: launch_ros bears no second event."""
+    return OpaqueFunction(
+        function=lambda context: [] if context.is_shutdown else [Shutdown(reason=reason)]
+    )
+
+
+def sac_ros_node(name: str, **options: Any) -> Node:
+    """A node of this package, in the namespace of the launch argument `namespace`."""
+    return Node(
+        package="sac_ros",
+        executable=name,
+        name=name,
+        namespace=LaunchConfiguration("namespace"),
+        output="screen",
+        **options,
+    )
+
+
+def must_be_file(argument: str) -> Action:
+    """Ends the launch with one sentence where a launch argument names no file.
+
+    `launch_ros` only warns of that, and the node would run with its defaults: at full torque.
+    """
+
+    def check(context: LaunchContext) -> None:
+        path = LaunchConfiguration(argument).perform(context)
+        if not Path(path).is_file():
+            raise ConfigurationError(f"launch argument {argument} must name a file; got {path!r}")
+
+    return OpaqueFunction(function=check)
+
+
+def show_in_rviz(
+    joint_states: SomeSubstitutionsType, *, publish_frames: SomeSubstitutionsType = "true"
+) -> Action:
+    """RViz with the arm, its frames and its goal, where the launch argument `rviz` is true.
+
+    Uses the launch arguments `arm` and `namespace`, too. `publish_frames` starts a
+    robot_state_publisher; a real robot has its own. What is not installed is named in one
+    sentence, and the launch goes on without it.
+    """
+
+    def actions(context: LaunchContext) -> list[Action]:
+        started = []
+        if is_true(publish_frames, context):
+            started.append(_tool("robot_state_publisher", lambda: _frames(context, joint_states)))
+        return [*started, _tool("rviz2", _view)]
+
+    return OpaqueFunction(function=actions, condition=IfCondition(LaunchConfiguration("rviz")))
+
+
+def is_true(value: SomeSubstitutionsType, context: LaunchContext) -> bool:
+    """Whether a substitution says true, by the rules of `IfCondition`."""
+    return IfCondition(value).evaluate(context)
+
+
+def _tool(package: str, options: Callable[[], dict[str, Any]]) -> Action:
+    """A node of another package, or where that is not installed one sentence."""
+    if not _is_installed(package):
+        return LogInfo(
+            msg=f"rviz:=true needs the package {package}, which is not installed: going on "
+            f"without it (sudo apt install ros-$ROS_DISTRO-{package.replace('_', '-')})"
+        )
+    namespace = LaunchConfiguration("namespace")
+    return Node(package=package, executable=package, namespace=namespace, **options())
+
+
+def _frames(context: LaunchContext, joint_states: SomeSubstitutionsType) -> dict[str, Any]:
+    # Here, since the machine of a real robot need not have pybullet (whose data hold the URDF).
+    from sac_ros.robots.arm import load_arm  # noqa: PLC0415
+    from sac_ros.sim.description import ros_description  # noqa: PLC0415
+
+    text = ros_description(load_arm(LaunchConfiguration("arm").perform(context)))
+    # A ParameterValue of type str: launch would otherwise read the URDF as YAML.
+    parameters = [{"robot_description": ParameterValue(text, value_type=str)}]
+    return {"parameters": parameters, "remappings": [("joint_states", joint_states)]}
+
+
+def _view() -> dict[str, Any]:
+    # The RViz file names absolute topics; these make them relative, and so namespaced.
+    remappings = [(f"/{topic}", topic) for topic in ("robot_description", "goal_pose")]
+    arguments = ["--display-config", str(share_path("rviz", "sac_ros.rviz"))]
+    return {"arguments": arguments, "remappings": remappings}
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+class ParameterArguments:
+    """Launch arguments with the names of a node's parameters, empty unless they are given.
+
+    What is given overrides the parameter file; what is not leaves it alone.
+    """
+
+    def __init__(self, node: str, config_class: type, *, leave_out: Collection[str] = ()) -> None:
+        """Takes the parameters of a node.
+
+        Args:
+            node: its name, if the launch file takes a parameter file for it; else empty.
+            config_class: its configuration class.
+            leave_out: parameters for which the launch file has arguments of its own, or none.
+        """
+        self._node = node
+        self._leaves = [leaf for leaf in leaves(config_class) if leaf.name not in leave_out]
+
+    def declared(self) -> list[DeclareLaunchArgument]:
+        """The arguments, for the launch description."""
+        return [
+            DeclareLaunchArgument(
+                leaf.name, default_value="", description=describe(leaf, self._node)
+            )
+            for leaf in self._leaves
+        ]
+
+    def checked(self) -> OpaqueFunction:
+        """An action that raises as `given` does, to be put before any process is started.
+
+        A launch that ends with an exception leaves behind what it has started.
+        """
+
+        def check(context: LaunchContext) -> None:
+            self.given(context)
+
+        return OpaqueFunction(function=check)
+
+    def given(self, context: LaunchContext) -> dict[str, Any]:
+        """The parameters that the user gave, as the types that they have.
+
+        Raises:
+            ConfigurationError: a value is of another type, or outside its valid set.
+        """
+        # The default is for a launch file that only hands an argument on to another one.
+        texts = {
+            leaf: LaunchConfiguration(leaf.name, default="").perform(context)
+            for leaf in self._leaves
+        }
+        return {leaf.name: read(leaf, text) for leaf, text in texts.items() if text}
+
+
+# The storage is named for both recorders: what was written before a crash can be recovered.
+_STORAGE = "mcap"
+
+
+def robot_topics() -> dict[str, LaunchConfiguration]:
+    """The topics between policy and robot, named by launch arguments."""
+    arguments = {"commands": "command_topic", "joint_states": "joint_states_topic"}
+    return {topic: LaunchConfiguration(argument) for topic, argument in arguments.items()}
+
+
+def recording() -> list[Action]:
+    """Declares the arguments `record` and `bag`, and records where `record` is true.
+
+    The launch ends with a `ConfigurationError` where the bag exists already.
+    """
+
+    def start(context: LaunchContext) -> list[Action]:
+        names = robot_topics()
+        bag = LaunchConfiguration("bag").perform(context) or new_bag_name()
+        if Path(bag).expanduser().exists():  # else the recorder ends, and the robot moves on
+            raise ConfigurationError(
+                f"launch argument bag must name a folder that does not exist yet; {bag} does"
+            )
+        namespace = LaunchConfiguration("namespace")
+        if not (_is_installed("ros2bag") and _is_installed("rosbag2_storage_mcap")):
+            return [
+                sac_ros_node(
+                    "recorder_node",
+                    parameters=[{"bag": bag, "storage": _STORAGE}],
+                    remappings=names.items(),
+                )
+            ]
+        topics = [
+            names[each.name].perform(context) if each.name in names else each.name
+            for each in RECORDED
+        ]
+        command = ["ros2", "bag", "record", "--storage", _STORAGE, "--output", bag, "--topics"]
+        command += [absolute(topic, namespace.perform(context)) for topic in topics]
+        return [ExecuteProcess(name="ros2_bag_record", cmd=command, output="screen")]
+
+    return [
+        DeclareLaunchArgument(
+            "record",
+            default_value="false",
+            choices=["true", "false"],
+            description="true: record a rosbag2 of joint states, goals, commands, torques and "
+            "decisions, from which replay.launch.py and evaluate_bag work.",
+        ),
+        DeclareLaunchArgument(
+            "bag",
+            default_value="",
+            description="Folder that record:=true writes, which must not exist yet; empty: "
+            "sac_ros_DATE-TIME in the current directory.",
+        ),
+        OpaqueFunction(function=start, condition=IfCondition(LaunchConfiguration("record"))),
+    ]

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""policy_node and command_guard: what commands a robot."""

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records a deployment into a rosbag2 folder, on machines that have no ``ros2 bag``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
+
+from sac_ros.ros.bag_writer import RECORDED, STORAGES, BagWriter, RecordedTopic, new_bag_name
+from sac_ros.ros.parameters import declare
+from sac_ros.ros.spin import run_node
+from sac_ros.utils.settings import setting
+
+_DEPTH = 5000  # messages that may wait: ten seconds of states at 500 Hz
+_CHECK_S = 0.05
+_FLUSH_S = 1.0  # at most so much is lost when the process is killed
+
+
+@dataclass(frozen=True)
+class RecorderConfig:
+    """Parameters of `recorder_node`."""
+
+    bag: str = setting(
+        "", "folder to write, which must not exist yet; empty: sac_ros_DATE-TIME, here"
+    )
+    storage: str = setting("mcap", "how the messages are stored in the bag", choices=STORAGES)
+
+
+class RecorderNode(Node):
+    """Subscribes to `RECORDED` and writes every message as it came, with the time of receipt."""
+
+    def __init__(self) -> None:
+        """Makes the bag, or raises a `ConfigurationError` where it exists already; subscribes."""
+        super().__init__("recorder_node")
+        config = declare(self, RecorderConfig)
+        topics = [each._replace(name=self.resolve_topic_name(each.name)) for each in RECORDED]
+        path = Path(config.bag or new_bag_name()).expanduser()
+        self._bag = BagWriter(path, topics, config.storage)
+        self._subscriptions_of: dict[RecordedTopic, Subscription] = {}
+        self._lesser: set[RecordedTopic] = set()  # whose publisher offers less than is asked for
+        for topic in RECORDED:
+            self._subscribe(topic, best_effort=False)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_CHECK_S, self._ask_for_less, clock=steady)
+        self.create_timer(_FLUSH_S, self._bag.flush, clock=steady)
+        self.get_logger().info(f"recording into {self._bag.path}")
+
+    def stop(self) -> None:
+        """Closes the bag; called by `run_node` whatever the node ends for."""
+        try:
+            for subscription in self._subscriptions_of.values():
+                _drain(subscription)
+        finally:
+            self._bag.close()
+        self.get_logger().info(f"{self._bag.count} messages in {self._bag.path}")
+
+    def _subscribe(self, topic: RecordedTopic, best_effort: bool) -> None:
+        """Ask for all that a topic can give, or for the little that every publisher offers."""
+        qos = QoSProfile(depth=_DEPTH)  # reliable and volatile
+        if best_effort:
+            qos.reliability = ReliabilityPolicy.BEST_EFFORT
+        elif topic.latched:
+            qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
+        name = self.resolve_topic_name(topic.name)
+
+        def write(message: bytes) -> None:  # with no more arguments, `DirectExecutor` is quick
+            self._bag.write(name, time.time_ns(), message)
+
+        self._subscriptions_of[topic] = self.create_subscription(
+            topic.message,
+            topic.name,
+            write,
+            qos,
+            raw=True,
+            event_callbacks=SubscriptionEventCallbacks(
+                incompatible_qos=lambda _: self._lesser.add(topic)
+            ),
+        )
+
+    def _ask_for_less(self) -> None:
+        """Subscribe anew where a publisher's QoS does not fit; not inside the event's callback."""
+        while self._lesser:
+            topic = self._lesser.pop()
+            self.destroy_subscription(self._subscriptions_of[topic])
+            self._subscribe(topic, best_effort=True)
+
+
+def _drain(subscription: Subscription) -> None:
+    """Write what has arrived and was not yet taken: its publisher counts it as received."""
+    with subscription.handle:
+        while taken := subscription.handle.take_message(subscription.msg_type, subscription.raw):
+            subscription.callback(taken[0])
+
+
+def main(args: list[str] | None = None) -> int:
+    """Console script `recorder_node`; returns the exit code."""
+    return run_node(RecorderNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happened to a policy_node, read from a bag in the order in which it happened.
+
+``~/decisions`` give the exact order; without them the states and goals are taken by time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from geometry_msgs.msg import PoseStamped
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import JointState
+
+from sac_ros.bags.decisions import read_decision
+from sac_ros.bags.discovery import AskedTopics, TopicFinder
+from sac_ros.bags.reader.bag import Bag
+from sac_ros.ros.policy.goal_reader import goal_message
+from sac_ros.utils.errors import BagError
+
+
+class ReplaySource(Bag):
+    """An open bag, read as `evaluate_bag` reads it: whole or not. Use it as a context.
+
+    Attributes:
+        states, goals, decisions, applied_torque: topics; None where the bag has no such one,
+            but for the states.
+        start_ns, end_ns: when the first and the last message was received, ns since 1970.
+    """
+
+    def __init__(self, path: Path, states: str = "", goals: str = "") -> None:
+        """Opens a bag's folder or its one file, with its only states and goals or those given.
+
+        Raises:
+            BagError: it cannot be read, or a topic cannot be told.
+        """
+        super().__init__(path)
+        asked = AskedTopics(states, goals=goals, option="parameter {}s_topic")
+        found = TopicFinder(self.topics, asked, f"bag {path}")
+        try:
+            self.states = found.states().name
+            self.goals = getattr(found.goals(), "name", None)
+        except BaseException:
+            self.close()
+            raise
+        self.decisions = getattr(found.decisions(), "name", None)
+        self.applied_torque = getattr(found.applied_torque(), "name", None)
+        self.start_ns, self.end_ns = self.span_ns
+
+    def activation(self) -> dict[str, Any]:
+        """Return the first recorded ``activate`` decision, ``{}`` where there is none."""
+        for _, _, cdr in self.messages([self.decisions]):
+            decision = self.decision(cdr)
+            if decision["event"] == "activate":
+                return decision
+        return {}
+
+    def decision(self, cdr: bytes) -> dict[str, Any]:
+        """Return a message of `decisions`; raises a `BagError` where it is none."""
+        try:
+            return read_decision(cdr)
+        except ValueError as error:
+            raise BagError(
+                f"bag {self.path}: a message of {self.decisions} is no decision of a policy_node: "
+                f"{error}"
+            ) from error
+
+    def read(self, cdr: bytes, kind: Any) -> Any:
+        """Return a message of a class; raises a `BagError` where it is damaged."""
+        try:
+            return deserialize_message(cdr, kind)
+        except Exception as error:  # what the middleware raises is its own
+            raise BagError(f"bag {self.path} has a message that is no {kind.__name__}") from error
+
+    def messages(self, topics: Sequence[str | None]) -> Iterator[tuple[str, int, bytes]]:
+        """Yield (topic, ns of receipt, CDR) in the order of receipt, up to a damage."""
+        for batch in self.batches({each for each in topics if each}):
+            for topic, bag_ns, _, cdr in batch:
+                yield topic, bag_ns, cdr
+
+
+_LATE_NS = 1_000_000_000  # a state that comes later than this after its decision was not recorded
+
+
+@dataclass(frozen=True)
+class ReplayEvent:
+    """One thing that happens to a policy_node."""
+
+    kind: str  # the event of a decision, such as "state"; see `sac_ros.ros.policy.event_log`
+    time: float  # s, of the clock that the node decides by
+    bag_ns: int  # when the bag received it
+    state: JointState | None = None  # of a state; of an activate, one from about that time
+    goal: PoseStamped | None = None  # of a goal
+    engaged: bool = False  # of an emergency_stop
+    applied: tuple[float, ...] | None = None  # N·m, what the recorded node applied to this state
+
+
+@dataclass
+class Lost:
+    """What a recording turned out not to have."""
+
+    states: int = 0  # decisions whose joint state is not in the bag
+    decisions: int = 0  # gaps in their count
+    swaps: int = 0  # to a policy whose file is not in the bag
+
+    def __str__(self) -> str:
+        """One clause for each thing that is missing; empty where nothing is."""
+        each = (
+            (self.states, "the joint states of {} decisions"),
+            (self.decisions, "{} decisions"),
+            (self.swaps, "the policies of {} swaps"),
+        )
+        return " and ".join(words.format(count) for count, words in each if count)
+
+
+class _Pool(defaultdict[int, deque[tuple[int, JointState]]]):
+    """Joint states or torques of the last seconds, by stamp."""
+
+    def __init__(self) -> None:
+        super().__init__(deque)
+        self.newest: JointState | None = None
+
+    def add(self, bag_ns: int, message: JointState) -> None:
+        self.newest = message
+        self[stamp_ns(message)].append((bag_ns, message))
+
+    def take(self, stamp: int) -> tuple[int, JointState] | None:
+        return self[stamp].popleft() if self.get(stamp) else None
+
+    def forget(self, before_ns: int) -> None:
+        for stamp, waiting in list(self.items()):
+            if not waiting or waiting[-1][0] < before_ns:
+                del self[stamp]
+
+
+def stamp_ns(message: JointState) -> int:
+    """Return a header's stamp in ns."""
+    return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
+
+
+def exact_events(source: ReplaySource, lost: Lost) -> Iterator[ReplayEvent]:
+    """Yield the events of a bag with decisions, from the first activation on.
+
+    The bag is streamed: a decision waits until its joint state and its torque have been read.
+    What is not there is counted in ``lost``.
+    """
+    states, torques = _Pool(), _Pool()
+    pending: deque[tuple[int, dict[str, Any]]] = deque()
+    assert source.decisions is not None
+    topics = (source.states, source.decisions, source.applied_torque)
+    count, begun, forgotten = 0, False, 0
+    for topic, bag_ns, cdr in source.messages(topics):
+        if topic == source.states:
+            states.add(bag_ns, source.read(cdr, JointState))
+        elif topic == source.applied_torque:
+            torques.add(bag_ns, source.read(cdr, JointState))
+        else:
+            decision = source.decision(cdr)
+            begun = begun or decision["event"] == "activate"
+            if begun:
+                lost.decisions += max(0, decision["n"] - count - 1) if count else 0
+                count = decision["n"]
+                pending.append((bag_ns, decision))
+        while pending and _is_told(pending[0], states, torques, bag_ns):
+            yield from _event(*pending.popleft(), states, torques, lost)
+        if bag_ns - forgotten > _LATE_NS:
+            forgotten = bag_ns
+            for pool in (states, torques):
+                pool.forget(bag_ns - 2 * _LATE_NS)
+    while pending:
+        yield from _event(*pending.popleft(), states, torques, lost)
+
+
+def _is_told(
+    pending: tuple[int, dict[str, Any]], states: _Pool, torques: _Pool, now_ns: int
+) -> bool:
+    bag_ns, decision = pending
+    if now_ns - bag_ns > _LATE_NS:
+        return True
+    if decision["event"] == "activate":
+        return states.newest is not None
+    if decision["event"] != "state":
+        return True
+    stamp = decision["stamp"]
+    return bool(states.get(stamp) and (not decision["applied"] or torques.get(stamp)))
+
+
+def _event(
+    bag_ns: int, decision: dict[str, Any], states: _Pool, torques: _Pool, lost: Lost
+) -> Iterator[ReplayEvent]:
+    kind, time = decision["event"], decision["time"]
+    if kind == "state":
+        found = states.take(decision["stamp"])
+        torque = torques.take(decision["stamp"]) if decision["stamp"] else None
+        if found is None:
+            lost.states += 1
+            return
+        applied = None if torque is None else tuple(torque[1].effort)
+        yield ReplayEvent("state", time, found[0], found[1], applied=applied)
+    elif kind == "goal":
+        if decision["goal"] is not None:  # what could not be read changed nothing
+            goal = goal_message(decision["goal"], decision["frame"])
+            yield ReplayEvent("goal", time, bag_ns, goal=goal)
+    elif kind == "activate":
+        yield ReplayEvent(kind, time, bag_ns, states.newest)
+    else:
+        lost.swaps += kind == "swap"
+        yield ReplayEvent(kind, time, bag_ns, engaged=decision.get("engaged", False))
+
+
+def timed_events(source: ReplaySource) -> Iterator[ReplayEvent]:
+    """Yield the events of a bag without decisions: active from the first state on.
+
+    The time is that of the header's stamps, or else of the recorder; it never turns back.
+    """
+    time, begun = 0.0, False
+    topics = (source.states, source.goals)
+    for topic, bag_ns, cdr in source.messages(topics):
+        if topic == source.goals:
+            goal = source.read(cdr, PoseStamped)
+            yield ReplayEvent("goal", time, bag_ns, goal=goal)
+            continue
+        state = source.read(cdr, JointState)
+        time = max(time, (stamp_ns(state) or bag_ns) * 1e-9)
+        if not begun:
+            begun = True
+            yield ReplayEvent("activate", time, bag_ns, state)
+        yield ReplayEvent("state", time, bag_ns, state)
+
+
+def without_beginning(events: Iterable[ReplayEvent], begin_ns: int) -> Iterator[ReplayEvent]:
+    """Yield the events from a time on (ns, of receipt), but first what stood by then.
+
+    Before the first state that is left: the activation, the goal and the emergency stop.
+    """
+    standing: dict[str, ReplayEvent] = {}
+    begun = False
+    for event in events:
+        if begun:
+            yield event
+        elif event.bag_ns >= begin_ns and event.kind == "state":
+            begun = True
+            for each in ("activate", "goal", "emergency_stop"):
+                if each in standing:
+                    state = event.state if each == "activate" else None
+                    yield replace(
+                        standing[each], time=event.time, bag_ns=event.bag_ns, state=state
+                    )
+            yield event
+        elif event.kind == "deactivate":  # which forgets the goal, too
+            standing.pop("activate", None)
+            standing.pop("goal", None)
+        elif event.kind == "emergency_stop" and not event.engaged:
+            standing.pop(event.kind, None)
+        else:
+            standing[event.kind] = event
