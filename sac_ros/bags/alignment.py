@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.clock import GAP_PERIODS, Timeline, choose_clock, state_times
 from sac_ros.bags.columns import Array, Spool, blocks, finite_rows, take_rows
-from sac_ros.bags.decisions import NodeView, node_view
+from sac_ros.bags.events import NodeView, node_view
 from sac_ros.bags.recording import ReadingOptions, Recording
 from sac_ros.bags.result import RecordingFacts, StreamFacts
 from sac_ros.bags.streams import JointStream, PoseStream
@@ -96,7 +96,7 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         torque = take_rows(spool, recording.commands.columns["effort"], answers)
     for part in blocks(len(torque)):
         torque[part][~(np.abs(torque[part]) < _ABSURD)] = np.nan  # counted as not finite
-    view, goals = node_view(recording.decisions, stamp), recording.goals
+    view, goals = node_view(recording.events, stamp), recording.goals
     if view is not None:
         positions, frames, goal_row = view.goals, view.frames, view.goal_row
         source = f"as policy_node took them, from {recording.log}"

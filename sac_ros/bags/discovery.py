@@ -77,9 +77,9 @@ class TopicFinder:
         poses = self._of_type(POSE)
         return self._one("goal", "goals", (POSE,), self._of_type(POSE, "goal_pose"), poses)
 
-    def decisions(self) -> StoredTopic | None:
+    def events(self) -> StoredTopic | None:
         """Return policy_node's own log; None where there is none, or several."""
-        return _only(self._of_type(TEXT, "decisions"))
+        return _only(self._of_type(TEXT, "events") or self._of_type(TEXT, "decisions"))
 
     def applied_torque(self) -> StoredTopic | None:
         """Return what policy_node applied; None where there is none, or several."""

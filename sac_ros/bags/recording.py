@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sac_ros.bags.columns import Spool
-from sac_ros.bags.decisions import read_decision
 from sac_ros.bags.discovery import AskedTopics, TopicFinder, bag_joints
+from sac_ros.bags.events import read_event
 from sac_ros.bags.reader.bag import Bag, merged
 from sac_ros.bags.reader.messages import Message, StoredTopic
 from sac_ros.bags.result import BagFacts
@@ -57,8 +57,8 @@ class Recording:
         states: position, velocity and effort.
         commands: effort; None where there are none.
         goals: None where there are none.
-        log: the topic of `decisions`; empty without.
-        decisions: policy_node's own log, one object an event.
+        log: the topic of `events`; empty without.
+        events: policy_node's own log, one object an event.
         spool: where large arrays go.
     """
 
@@ -68,7 +68,7 @@ class Recording:
     commands: JointStream | NumberStream | None
     goals: PoseStream | None
     log: str
-    decisions: list[dict[str, Any]]
+    events: list[dict[str, Any]]
     spool: Spool
 
 
@@ -95,7 +95,7 @@ def read_recording(
         where = " + ".join(f"bag {bag.path}" for bag in bags)
         found = TopicFinder(_topics(bags), options.topics, where)
         states, commands, goals = found.states(), found.commands(), found.goals()
-        log = found.decisions()
+        log = found.events()
         names = _names_in(bags, states)
         joints = bag_joints(joint_names, names, options.mapping, states.name)
         torques: JointStream | NumberStream | None = None
@@ -110,11 +110,11 @@ def read_recording(
             commands=torques,
             goals=PoseStream(goals, spool) if goals else None,
             log=log.name if log else "",
-            decisions=[],
+            events=[],
             spool=spool,
         )
         _read(bags, recording, progress)
-        roles = {"states": states, "commands": commands, "goals": goals, "decisions": log}
+        roles = {"states": states, "commands": commands, "goals": goals, "events": log}
         role_of = {topic.name: role for role, topic in roles.items() if topic}
         recording.bags = tuple(bag.facts(role_of) for bag in bags)
     if not len(recording.states.columns["received_ns"]):
@@ -157,7 +157,7 @@ def _names_in(bags: Sequence[Bag], topic: StoredTopic) -> list[str]:
 
 
 def _read(bags: Sequence[Bag], recording: Recording, progress: Progress) -> None:
-    """Hand every message to the streams of its topic, or to the decisions."""
+    """Hand every message to the streams of its topic, or to the events."""
     streams = [s for s in (recording.states, recording.commands, recording.goals) if s]
     wanted = {*(stream.topic for stream in streams), recording.log} - {""}
     expected = sum(bag.topics[t].messages for bag in bags for t in wanted if t in bag.topics)
@@ -172,8 +172,8 @@ def _read(bags: Sequence[Bag], recording: Recording, progress: Progress) -> None
             for stream in streams:
                 stream.add(grouped[stream.topic])
             for _, _, _, raw in grouped[recording.log]:
-                with suppress(ValueError):  # what is no decision tells nothing
-                    recording.decisions.append(read_decision(raw))
+                with suppress(ValueError):  # what is no event tells nothing
+                    recording.events.append(read_event(raw))
             done += len(batch)
             progress(min(done, expected), expected)
     finally:

@@ -45,7 +45,7 @@ class TopicFacts:
     name: Annotated[str, "such as ``/joint_states``."]
     type: Annotated[str, "such as ``sensor_msgs/msg/JointState``."]
     messages: Annotated[int, "how many the bag says that it has."]
-    role: Annotated[str, "``states``, ``commands``, ``goals``, ``decisions``; empty: unused."] = ""
+    role: Annotated[str, "``states``, ``commands``, ``goals``, ``events``; empty: unused."] = ""
 
 
 @dataclass(frozen=True)

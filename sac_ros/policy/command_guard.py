@@ -124,4 +124,4 @@ class CommandGuard:
 
     def _hold(self, safety: SafetyFilter) -> None:
         if self._carries:
-            safety.hold_up(self._arm.gravity_torque(safety.position))
+            safety.set_gravity_torque(self._arm.gravity_torque(safety.position))

@@ -65,7 +65,7 @@ class PolicyController:
         policy: the policy that runs now.
         safety: the filter that every torque goes through.
         goal: [k] the goal that stands, or None.
-        asked: [n] N·m, the policy's own torque for the state answered last; None without a goal.
+        policy_torque: [n] N·m, the policy's own for the state answered last; None without a goal.
         refused: whether the last joint state was refused, so that no command answers it.
         inferences: how often the policy ran for a goal since activation.
     """
@@ -77,7 +77,7 @@ class PolicyController:
         self.policy = policy
         self.safety = SafetyFilter(limits, config, spec.control_rate_hz)
         self.goal: Array | None = None
-        self.asked: Array | None = None
+        self.policy_torque: Array | None = None
         self.refused = False
         self.inferences = 0
         self._released = limits  # by a person, with the activation
@@ -94,7 +94,7 @@ class PolicyController:
 
     def begin_stop(self) -> None:
         """Brake from now on, until `deactivate`; the goal is forgotten."""
-        self.goal = self.asked = None
+        self.goal = self.policy_torque = None
         self.safety.begin_stop()
 
     def deactivate(self) -> None:
@@ -124,7 +124,7 @@ class PolicyController:
             return False
         return self._decimator.next_is_due(self._answered[0], self.safety.rate.interval_s)
 
-    def rehearse(self) -> None:
+    def warm_up(self) -> None:
         """Run the policy for nothing, shortly before it runs for a state.
 
         What has not run for a control period has left the processor's caches, and takes three
@@ -200,29 +200,29 @@ class PolicyController:
         """
         if self.goal is None and not self._carries:
             return None
-        if self.goal is not None and self.asked is None:
+        if self.goal is not None and self.policy_torque is None:
             self._decimator.reset()  # the first state with a goal is answered at once
         # By arrival: a driver whose stamps stand still must not keep an old torque in force.
         self._answered = (now, position, velocity)
         if not self._decimator.due(now, self.safety.rate.interval_s):
-            return self.asked
+            return self.policy_torque
         if self.goal is None:
             gravity = self.policy.gravity(position)
         else:
             torque, _, gravity, next_state = self.policy.answer(
                 position, velocity, self.goal, state=self._policy_state
             )
-            self.asked = torque.astype(np.float64)
+            self.policy_torque = torque.astype(np.float64)
             if next_state is not None:
                 self._policy_state = next_state
             self.inferences += 1
         if gravity is not None:
-            self.safety.hold_up(gravity.astype(np.float64))
-        return self.asked
+            self.safety.set_gravity_torque(gravity.astype(np.float64))
+        return self.policy_torque
 
     def _forget_past(self) -> None:
         """Start inference anew: a torque or a state from before must not act again."""
         self._decimator.reset()
         self._answered = None
         self._policy_state = np.zeros(self.policy.state_size, dtype=np.float32)
-        self.asked = None
+        self.policy_torque = None

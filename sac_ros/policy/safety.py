@@ -53,9 +53,9 @@ _STILL_S = 0.1
 class SafetyFilter:
     """Decides every torque that the policy node publishes.
 
-    Call order for each joint state: `accept` and, if it was accepted, `hold_up` where the command
-    must carry the arm and its g(q) is known anew, and `command` with the policy's torque; for each
-    refused message and each tick of a timer: `tick`. Times are seconds of one steady clock.
+    Call order for each joint state: `accept` and, if it was accepted, `set_gravity_torque` where
+    the command must carry the arm and its g(q) is computed, and `command` with the policy's
+    torque; for each refused message and each tick of a timer: `tick`. Times are seconds of one steady clock.
 
     Attributes:
         active: whether commands are wanted; while not, states are taken but nothing is a fault.
@@ -248,7 +248,7 @@ class SafetyFilter:
         judged = len(self._judged)
         return self._bad / judged if judged >= _FEWEST_JUDGED else 0.0
 
-    def hold_up(self, gravity: Array) -> None:
+    def set_gravity_torque(self, gravity: Array) -> None:
         """Note g(q), what holds the arm still where it is now; it stands until the next call.
 
         Args:
@@ -265,7 +265,7 @@ class SafetyFilter:
 
         Args:
             now: s.
-            torque: [n] N·m, what the policy asks, g(q) included where that was told to `hold_up`;
+            torque: [n] N·m, what the policy asks, g(q) included where `set_gravity_torque` was called;
                 None while there is no goal.
         """
         self._check_watchdog(now)
@@ -306,7 +306,7 @@ class SafetyFilter:
         """Return the next torque on the ramp to the safe torque, whatever the mode is."""
         return self._publishable(now, self.limits.safe_torque, {Intervention.STOPPED: ()})
 
-    def last_word(self, now: float) -> Command:
+    def final_command(self, now: float) -> Command:
         """Return the safe torque itself, to be published once when nothing else will follow.
 
         The only torque without a slew limit; after `rest` has come `at_rest` it is no step.

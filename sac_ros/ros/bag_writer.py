@@ -41,7 +41,7 @@ RECORDED = (
     RecordedTopic("commands", Float64MultiArray),
     RecordedTopic("policy_node/policy_torque", JointState),
     RecordedTopic("policy_node/applied_torque", JointState),
-    RecordedTopic("policy_node/decisions", String, latched=True),
+    RecordedTopic("policy_node/events", String, latched=True),
     RecordedTopic("policy_node/policy_spec", String, latched=True),
     RecordedTopic("robot_description", String, latched=True),
     RecordedTopic("/diagnostics", DiagnosticArray),

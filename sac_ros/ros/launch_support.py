@@ -262,7 +262,7 @@ def recording() -> list[Action]:
             default_value="false",
             choices=["true", "false"],
             description="true: record a rosbag2 of joint states, goals, commands, torques and "
-            "decisions, from which replay.launch.py and evaluate_bag work.",
+            "events, from which replay.launch.py and evaluate_bag work.",
         ),
         DeclareLaunchArgument(
             "bag",

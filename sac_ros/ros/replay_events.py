@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happened to a policy_node, read from a bag in the order in which it happened.
 
-``~/decisions`` give the exact order; without them the states and goals are taken by time.
+``~/events`` give the exact order; without them the states and goals are taken by time.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 
-from sac_ros.bags.decisions import read_decision
 from sac_ros.bags.discovery import AskedTopics, TopicFinder
+from sac_ros.bags.events import read_event
 from sac_ros.bags.reader.bag import Bag
 from sac_ros.ros.policy.goal_reader import goal_message
 from sac_ros.utils.errors import BagError
@@ -27,7 +27,7 @@ class ReplaySource(Bag):
     """An open bag, read as `evaluate_bag` reads it: whole or not. Use it as a context.
 
     Attributes:
-        states, goals, decisions, applied_torque: topics; None where the bag has no such one,
+        states, goals, events, applied_torque: topics; None where the bag has no such one,
             but for the states.
         start_ns, end_ns: when the first and the last message was received, ns since 1970.
     """
@@ -47,25 +47,25 @@ class ReplaySource(Bag):
         except BaseException:
             self.close()
             raise
-        self.decisions = getattr(found.decisions(), "name", None)
+        self.events = getattr(found.events(), "name", None)
         self.applied_torque = getattr(found.applied_torque(), "name", None)
         self.start_ns, self.end_ns = self.span_ns
 
     def activation(self) -> dict[str, Any]:
-        """Return the first recorded ``activate`` decision, ``{}`` where there is none."""
-        for _, _, cdr in self.messages([self.decisions]):
-            decision = self.decision(cdr)
-            if decision["event"] == "activate":
-                return decision
+        """Return the first recorded ``activate`` record, ``{}`` where there is none."""
+        for _, _, cdr in self.messages([self.events]):
+            record = self.event_entry(cdr)
+            if record["event"] == "activate":
+                return record
         return {}
 
-    def decision(self, cdr: bytes) -> dict[str, Any]:
-        """Return a message of `decisions`; raises a `BagError` where it is none."""
+    def event_entry(self, cdr: bytes) -> dict[str, Any]:
+        """Return a message of `events`; raises a `BagError` where it is none."""
         try:
-            return read_decision(cdr)
+            return read_event(cdr)
         except ValueError as error:
             raise BagError(
-                f"bag {self.path}: a message of {self.decisions} is no decision of a policy_node: "
+                f"bag {self.path}: a message of {self.events} is no event of a policy_node: "
                 f"{error}"
             ) from error
 
@@ -83,14 +83,14 @@ class ReplaySource(Bag):
                 yield topic, bag_ns, cdr
 
 
-_LATE_NS = 1_000_000_000  # a state that comes later than this after its decision was not recorded
+_LATE_NS = 1_000_000_000  # a state that comes later than this after its event was not recorded
 
 
 @dataclass(frozen=True)
 class ReplayEvent:
     """One thing that happens to a policy_node."""
 
-    kind: str  # the event of a decision, such as "state"; see `sac_ros.ros.policy.event_log`
+    kind: str  # the event of a record, such as "state"; see `sac_ros.ros.policy.event_log`
     time: float  # s, of the clock that the node decides by
     bag_ns: int  # when the bag received it
     state: JointState | None = None  # of a state; of an activate, one from about that time
@@ -103,15 +103,15 @@ class ReplayEvent:
 class Lost:
     """What a recording turned out not to have."""
 
-    states: int = 0  # decisions whose joint state is not in the bag
-    decisions: int = 0  # gaps in their count
+    states: int = 0  # events whose joint state is not in the bag
+    events: int = 0  # gaps in their count
     swaps: int = 0  # to a policy whose file is not in the bag
 
     def __str__(self) -> str:
         """One clause for each thing that is missing; empty where nothing is."""
         each = (
-            (self.states, "the joint states of {} decisions"),
-            (self.decisions, "{} decisions"),
+            (self.states, "the joint states of {} events"),
+            (self.events, "{} events"),
             (self.swaps, "the policies of {} swaps"),
         )
         return " and ".join(words.format(count) for count, words in each if count)
@@ -143,15 +143,15 @@ def stamp_ns(message: JointState) -> int:
 
 
 def exact_events(source: ReplaySource, lost: Lost) -> Iterator[ReplayEvent]:
-    """Yield the events of a bag with decisions, from the first activation on.
+    """Yield the events of a bag with `~/events`, from the first activation on.
 
-    The bag is streamed: a decision waits until its joint state and its torque have been read.
+    The bag is streamed: an event waits until its joint state and its torque have been read.
     What is not there is counted in ``lost``.
     """
     states, torques = _Pool(), _Pool()
     pending: deque[tuple[int, dict[str, Any]]] = deque()
-    assert source.decisions is not None
-    topics = (source.states, source.decisions, source.applied_torque)
+    assert source.events is not None
+    topics = (source.states, source.events, source.applied_torque)
     count, begun, forgotten = 0, False, 0
     for topic, bag_ns, cdr in source.messages(topics):
         if topic == source.states:
@@ -159,12 +159,12 @@ def exact_events(source: ReplaySource, lost: Lost) -> Iterator[ReplayEvent]:
         elif topic == source.applied_torque:
             torques.add(bag_ns, source.read(cdr, JointState))
         else:
-            decision = source.decision(cdr)
-            begun = begun or decision["event"] == "activate"
+            record = source.event_entry(cdr)
+            begun = begun or record["event"] == "activate"
             if begun:
-                lost.decisions += max(0, decision["n"] - count - 1) if count else 0
-                count = decision["n"]
-                pending.append((bag_ns, decision))
+                lost.events += max(0, record["n"] - count - 1) if count else 0
+                count = record["n"]
+                pending.append((bag_ns, record))
         while pending and _is_told(pending[0], states, torques, bag_ns):
             yield from _event(*pending.popleft(), states, torques, lost)
         if bag_ns - forgotten > _LATE_NS:
@@ -178,42 +178,42 @@ def exact_events(source: ReplaySource, lost: Lost) -> Iterator[ReplayEvent]:
 def _is_told(
     pending: tuple[int, dict[str, Any]], states: _Pool, torques: _Pool, now_ns: int
 ) -> bool:
-    bag_ns, decision = pending
+    bag_ns, record = pending
     if now_ns - bag_ns > _LATE_NS:
         return True
-    if decision["event"] == "activate":
+    if record["event"] == "activate":
         return states.newest is not None
-    if decision["event"] != "state":
+    if record["event"] != "state":
         return True
-    stamp = decision["stamp"]
-    return bool(states.get(stamp) and (not decision["applied"] or torques.get(stamp)))
+    stamp = record["stamp"]
+    return bool(states.get(stamp) and (not record["applied"] or torques.get(stamp)))
 
 
 def _event(
-    bag_ns: int, decision: dict[str, Any], states: _Pool, torques: _Pool, lost: Lost
+    bag_ns: int, record: dict[str, Any], states: _Pool, torques: _Pool, lost: Lost
 ) -> Iterator[ReplayEvent]:
-    kind, time = decision["event"], decision["time"]
+    kind, time = record["event"], record["time"]
     if kind == "state":
-        found = states.take(decision["stamp"])
-        torque = torques.take(decision["stamp"]) if decision["stamp"] else None
+        found = states.take(record["stamp"])
+        torque = torques.take(record["stamp"]) if record["stamp"] else None
         if found is None:
             lost.states += 1
             return
         applied = None if torque is None else tuple(torque[1].effort)
         yield ReplayEvent("state", time, found[0], found[1], applied=applied)
     elif kind == "goal":
-        if decision["goal"] is not None:  # what could not be read changed nothing
-            goal = goal_message(decision["goal"], decision["frame"])
+        if record["goal"] is not None:  # what could not be read changed nothing
+            goal = goal_message(record["goal"], record["frame"])
             yield ReplayEvent("goal", time, bag_ns, goal=goal)
     elif kind == "activate":
         yield ReplayEvent(kind, time, bag_ns, states.newest)
     else:
         lost.swaps += kind == "swap"
-        yield ReplayEvent(kind, time, bag_ns, engaged=decision.get("engaged", False))
+        yield ReplayEvent(kind, time, bag_ns, engaged=record.get("engaged", False))
 
 
 def timed_events(source: ReplaySource) -> Iterator[ReplayEvent]:
-    """Yield the events of a bag without decisions: active from the first state on.
+    """Yield the events of a bag without `~/events`: active from the first state on.
 
     The time is that of the header's stamps, or else of the recorder; it never turns back.
     """

@@ -62,10 +62,10 @@ class LockStep(ShadowPolicy):
             self._state(event, event.state)
         elif kind == "tick":
             self._joint_states.publish(with_time(JointState(), event.time))
-            self._decision(TICKED)
+            self._next_event(TICKED)
         elif event.goal is not None:
             self._goals.publish(event.goal)
-            self._decision("goal")
+            self._next_event("goal")
             self._write("goal_pose", event.bag_ns, serialize_message(event.goal))
         elif kind == "activate" and not self._active:
             self._show(event)
@@ -86,16 +86,19 @@ class LockStep(ShadowPolicy):
         for _ in range(_PRIMINGS):
             self._joint_states.publish(with_time(_without_stamp(event.state), event.time))
             with suppress(RemoteTimeoutError):
-                self._decision("state", _RESEND_S, active=False)
+                self._next_event("state", _RESEND_S, active=False)
                 return
         raise RemoteNodeError(f"{self.target} does not hear {self._joint_states.topic_name}")
 
     def _state(self, event: ReplayEvent, state: JointState) -> None:
         self._joint_states.publish(with_time(state, event.time))
-        answer = self._decision("state", stamp=stamp_ns(state))
+        answer = self._next_event("state", stamp=stamp_ns(state))
         self._write("joint_states", event.bag_ns, serialize_message(state))
         self.tally.states += 1
-        for name, published in (("policy_torque", "asked"), ("applied_torque", "applied")):
+        for name, published in (
+            ("policy_torque", "has_policy_torque"),
+            ("applied_torque", "applied"),
+        ):
             if answer.get(published):
                 self.wait_until(
                     partial(bool, self._received[name]), f"{self.target} says nothing on {name}"

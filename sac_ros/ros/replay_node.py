@@ -95,7 +95,7 @@ class ReplayNode(Node):
         path = Path(config.bag).expanduser()
         self._source = ReplaySource(path, config.states_topic, config.goals_topic)
         self._open.callback(self._source.close)
-        activation = self._source.activation() if self._source.decisions else {}
+        activation = self._source.activation() if self._source.events else {}
         self._exact = bool(activation) and config.mode == "lock_step"
         recorded: dict[str, Any] = activation.get("parameters", {})
         model = self._model(recorded)

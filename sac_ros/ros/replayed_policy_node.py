@@ -21,7 +21,7 @@ from sac_ros.utils.errors import ConfigurationError, JointStateError
 
 _PREFIX = "replay_time "
 TICKED = "ticked"
-"""The event in ``~/decisions`` that answers a message without joints."""
+"""The event in ``~/events`` that answers a message without joints."""
 
 
 def with_time(message: JointState, time: float) -> JointState:
@@ -62,7 +62,7 @@ class ReplayedPolicyNode(PolicyNode):
             super()._on_joint_state(raw)
             return
         super()._on_watchdog()
-        self._decisions.note(TICKED, self._time)
+        self._events.note(TICKED, self._time)
 
     def _on_watchdog(self) -> None:
         """Leave the ticks to the replay: the timer follows this machine's clock."""

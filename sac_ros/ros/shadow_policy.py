@@ -31,7 +31,7 @@ PUBLISHED = {
     "policy_torque": (JointState, _STREAM),
     "applied_torque": (JointState, _STREAM),
     "policy_spec": (String, LATCHED),
-    "decisions": (String, _STREAM),
+    "events": (String, _STREAM),
 }
 """Its topics, below its own name, with type and quality of service."""
 
@@ -66,7 +66,7 @@ class ShadowPolicy(RemoteNode, ABC):
         """
         target = f"{namespace}/policy_node"
         super().__init__(node, target, timeout=_ANSWER_S, given_up=given_up)
-        self._decisions: deque[dict[str, Any]] = deque()
+        self._events: deque[dict[str, Any]] = deque()
         self._joint_states = node.create_publisher(JointState, f"{namespace}/joint_states", 10)
         self._goals = node.create_publisher(PoseStamped, f"{namespace}/goal_pose", 10)
         self._write = write
@@ -107,8 +107,10 @@ class ShadowPolicy(RemoteNode, ABC):
                 f"{self.target} does not listen to {publisher.topic_name}",
             )
 
-    def _decision(self, event: str, timeout: float | None = None, **fields: Any) -> dict[str, Any]:
-        """Wait for the next decision about an event, and forget those before it.
+    def _next_event(
+        self, event: str, timeout: float | None = None, **fields: Any
+    ) -> dict[str, Any]:
+        """Wait for the next event of a kind, and forget those before it.
 
         Raises:
             RemoteTimeoutError: it did not come.
@@ -116,10 +118,10 @@ class ShadowPolicy(RemoteNode, ABC):
         wanted = {"event": event, **fields}
 
         def next_one() -> dict[str, Any] | None:
-            while self._decisions:
-                decision = self._decisions.popleft()
-                if wanted.items() <= decision.items():
-                    return decision
+            while self._events:
+                record = self._events.popleft()
+                if wanted.items() <= record.items():
+                    return record
             return None
 
         found: dict[str, Any] = self.wait_until(
@@ -130,6 +132,6 @@ class ShadowPolicy(RemoteNode, ABC):
     def _on_message(self, name: str, cdr: bytes) -> None:
         with self.news:
             self._receive(name, cdr)
-            if name == "decisions":
-                self._decisions.append(json.loads(deserialize_message(cdr, String).data))
+            if name == "events":
+                self._events.append(json.loads(deserialize_message(cdr, String).data))
             self.news.notify_all()

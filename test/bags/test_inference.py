@@ -67,7 +67,9 @@ def run_live(
         stamp = motion.stamps(i) if motion.stamps else 0
         position, velocity = (each.astype(float) for each in motion.state(i))
         controller.state(arrival(i), position, velocity, stamp)
-        asked.append(np.full(3, np.nan) if controller.asked is None else controller.asked)
+        asked.append(
+            np.full(3, np.nan) if controller.policy_torque is None else controller.policy_torque
+        )
         inferences.append(controller.inferences)
     return np.array(asked), inferences
 
@@ -110,9 +112,9 @@ def test_a_chain_cut_into_pieces_is_the_chain(
         np.testing.assert_allclose(found.torque[i], torque, atol=1e-5)
 
 
-def decision(n: int, event: str, **fields: Any) -> Entry:
+def event_entry(n: int, event: str, **fields: Any) -> Entry:
     data = json.dumps({"n": n, "event": event, "time": 0.0, **fields})
-    return Entry("/policy_node/decisions", "text", START_NS - 10_000_000 + n * 1000, text(data))
+    return Entry("/policy_node/events", "text", START_NS - 10_000_000 + n * 1000, text(data))
 
 
 def uneven(i: int) -> float:
@@ -135,21 +137,21 @@ def test_the_nodes_own_log_decides_what_a_state_was_answered_with(
     expected, inferences = run_live(policy, motion, goals, cleared, uneven)
     entries = [each for i, each in enumerate(motion.states()) if i % 97 != 60]
     entries.append(Entry(GOALS, "pose", motion.time_ns(90), pose(0.3, 0.0, 0.2)))
-    log = [decision(1, "activate", sha256="", parameters={})]
+    log = [event_entry(1, "activate", sha256="", parameters={})]
     for i in range(COUNT):
         if i in goals:
             told = {"goal": goals[i], "frame": "base", "refused": ""}
-            log.append(decision(len(log) + 1, "goal", **told))
+            log.append(event_entry(len(log) + 1, "goal", **told))
         if i == cleared:
-            log.append(decision(len(log) + 1, "clear_fault", refused=""))
+            log.append(event_entry(len(log) + 1, "clear_fault", refused=""))
         fields = {
             "stamp": 10**9 + i * 2_700_000,
             "active": True,
-            "asked": i >= 100,
+            "has_policy_torque": i >= 100,
             "applied": True,
         }
         fields["inferences"] = inferences[i]
-        log.append(decision(len(log) + 1, "state", **fields))
+        log.append(event_entry(len(log) + 1, "state", **fields))
     lost = log[1500:1520]
     aligned = aligned_of(
         write_bag(tmp_path / "bag", [*entries, *(each for each in log if each not in lost)])
@@ -185,12 +187,17 @@ def test_where_the_policy_holds_the_arm_up_is_where_it_ran_last(tmp_path: Path) 
 
 def test_a_policy_of_another_rate_than_the_nodes_runs_at_its_own(tmp_path: Path) -> None:
     motion = Motion(rate_hz=RATE_HZ, count=COUNT, stamps=lambda i: 10**9 + i * 2_500_000)
-    log = [decision(1, "activate", sha256="", parameters={})]
+    log = [event_entry(1, "activate", sha256="", parameters={})]
     told = {"goal": [0.3, 0.0, 0.2], "frame": "base", "refused": ""}
-    log.append(decision(2, "goal", **told))
+    log.append(event_entry(2, "goal", **told))
     for i in range(COUNT):  # a node whose policy runs on every fourth state
-        fields = {"active": True, "asked": True, "applied": True, "inferences": 1 + i // 4}
-        log.append(decision(i + 3, "state", stamp=10**9 + i * 2_500_000, **fields))
+        fields = {
+            "active": True,
+            "has_policy_torque": True,
+            "applied": True,
+            "inferences": 1 + i // 4,
+        }
+        log.append(event_entry(i + 3, "state", stamp=10**9 + i * 2_500_000, **fields))
     aligned = aligned_of(write_bag(tmp_path / "bag", [*motion.states(), *log]))
     for rate_hz, every in ((100.0, 4), (50.0, 8)):
         path = write_tiny_policy(tmp_path / f"{rate_hz}.onnx", control_rate_hz=rate_hz)

@@ -274,7 +274,7 @@ def filtered(
     for i, now in enumerate(time_s.tolist()):
         assert real.accept(now, position[i], velocity[i])
         if gravity is not None:
-            real.hold_up(gravity[i])
+            real.set_gravity_torque(gravity[i])
         command = real.command(now, None if np.isnan(torque[i]).all() else torque[i])
         assert not real.faults
         yield command.torque, set(command.interventions)

@@ -79,7 +79,7 @@ def test_rviz_looks_from_the_base_link_at_the_topics_that_the_nodes_publish() ->
     [
         ("joint_states", "", "/joint_states"),
         ("joint_states", "/left", "/left/joint_states"),
-        ("policy_node/decisions", "left/arm", "/left/arm/policy_node/decisions"),
+        ("policy_node/events", "left/arm", "/left/arm/policy_node/events"),
         ("/diagnostics", "/left", "/diagnostics"),
     ],
 )

@@ -142,7 +142,7 @@ def test_whatever_happens_a_command_of_the_filter_is_finite_limited_slewed_and_f
             elif kind == "command":
                 command = safety.command(now, arguments[0] and np.array(arguments[0]))
             elif kind == "gravity":
-                safety.hold_up(np.array(arguments[0]))
+                safety.set_gravity_torque(np.array(arguments[0]))
             elif kind == "tick":
                 command = safety.tick(now)
             elif kind == "rest":

@@ -114,7 +114,7 @@ def test_without_a_goal_the_arm_is_held_at_the_policys_rate(carrying: Robot) -> 
     np.testing.assert_array_equal(carrying.states(1).torque, before)
     after = carrying.states(5).torque
     np.testing.assert_allclose(after, tiny_gravity(carrying.position), rtol=1e-6)
-    assert carrying.controller.asked is None
+    assert carrying.controller.policy_torque is None
     assert carrying.controller.inferences == 0
 
 
@@ -274,7 +274,7 @@ def test_a_rehearsal_decides_nothing(path: Path, tmp_path: Path) -> None:
     looking = write_tiny_policy(tmp_path / "looking.onnx", state_size=3)
     for each in (path, looking):
         plain, rehearsing = Robot(Policy.load(each)), Robot(Policy.load(each))
-        rehearsing.controller.rehearse()  # without a goal, without a state
+        rehearsing.controller.warm_up()  # without a goal, without a state
         for robot in (plain, rehearsing):
             robot.controller.set_goal("base", GOAL)
         rehearsals = 0
@@ -285,7 +285,7 @@ def test_a_rehearsal_decides_nothing(path: Path, tmp_path: Path) -> None:
             np.testing.assert_array_equal(given.torque, expected.torque)
             assert given.interventions == expected.interventions
             if rehearsing.controller.next_is_due:
-                rehearsing.controller.rehearse()
+                rehearsing.controller.warm_up()
                 rehearsals += 1
         assert rehearsing.controller.inferences == plain.controller.inferences
         assert rehearsals == pytest.approx(plain.controller.inferences, abs=2)

@@ -42,7 +42,7 @@ class Robot:
             self.position = np.broadcast_to(position, N).astype(float)
         assert self.filter.accept(self.now, self.position, speed)
         if self.gravity is not None:
-            self.filter.hold_up(np.array(self.gravity))
+            self.filter.set_gravity_torque(np.array(self.gravity))
         asked = None if torque is None else np.broadcast_to(torque, N).astype(float)
         return self.filter.command(self.now, asked)
 

@@ -65,9 +65,9 @@ def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_twice(
 ) -> None:
     """Goals, a state that is not finite, a pause, an emergency stop, and faults cleared."""
     robot = Robot(ros, eventually)
-    decisions: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
     ros.node("listener").create_subscription(
-        String, "policy_node/decisions", lambda m: decisions.append(json.loads(m.data)), 1000
+        String, "policy_node/events", lambda m: events.append(json.loads(m.data)), 1000
     )
     eventually(lambda: robot.driver.readers, "the recorder listens")
     try:
@@ -81,7 +81,7 @@ def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_twice(
 
         def seen(event: str, **fields: Any) -> Callable[[], bool]:
             wanted = {"event": event, **fields}.items()
-            return lambda: any(all(d.get(k) == v for k, v in wanted) for d in [*decisions])
+            return lambda: any(all(d.get(k) == v for k, v in wanted) for d in [*events])
 
         eventually(seen("state", active=True), "the node says what it decides")
         robot.set_goal(0.6)
@@ -92,7 +92,7 @@ def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_twice(
         eventually(lambda: not robot.clear_fault(), "the fault is cleared")
         robot.set_goal(-0.3)
         robot.driver.begin("velocity of 100 rad/s")
-        eventually(lambda: "implausible_state" in decisions[-1].get("faults", ()), "too fast")
+        eventually(lambda: "implausible_state" in events[-1].get("faults", ()), "too fast")
         robot.driver.end("velocity of 100 rad/s")
         eventually(lambda: not robot.clear_fault(), "the fault is cleared")
         robot.driver.begin("silence")
@@ -103,8 +103,8 @@ def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_twice(
         eventually(seen("emergency_stop", engaged=True), "the emergency stop")
         robot.emergency_stop(False)
         eventually(lambda: not robot.clear_fault(), "the fault is cleared")
-        count = len(decisions)
-        eventually(lambda: len(decisions) > count + 100, "it goes on")
+        count = len(events)
+        eventually(lambda: len(events) > count + 100, "it goes on")
         robot.signal(signal.SIGINT)
         assert robot.wait() == 0, robot.log
     finally:
@@ -170,11 +170,11 @@ def test_a_replays_own_bag_is_evaluated_like_any_other(
     assert found["errors"][0]["samples"] == STATES - 51  # from the goal on, after state 50
     assert found["errors"][0]["overall"]["max_share"] < 1e-5
     assert "no_goal" in [each["kind"] for each in found["interventions"]]
-    decisions = [
+    events = [
         json.loads(deserialize_message(cdr, String).data)
         for *_, cdr in said(tmp_path / "out", TORQUES[2])
     ]
-    acted = {kind for each in decisions for kind in each.get("interventions", {})}
+    acted = {kind for each in events for kind in each.get("interventions", {})}
     assert {"no_goal", "soft_start"} <= acted
 
 

@@ -25,7 +25,7 @@ from sac_ros.ros.bag_writer import BagWriter, RecordedTopic
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bag with decisions: that of a replay, which is one of a policy_node as well."""
+    """A bag with events: that of a replay, which is one of a policy_node as well."""
     folder = tmp_path_factory.mktemp("recorded")
     model = write_tiny_policy(folder / "policy.onnx", state_size=3)
     code, log = replay(write_bag(folder / "bag"), folder / "out", f"model_path:={model}")
@@ -39,7 +39,7 @@ Change = Callable[[str, bytes, int], bytes | None]
 def changed(recorded: Path, path: Path, change: Change) -> Path:
     """A copy of a bag; ``change`` takes topic, CDR and number of a message, None drops it."""
     with Bag(recorded) as bag:
-        kinds = {"joint_states": JointState, "applied_torque": JointState, "decisions": String}
+        kinds = {"joint_states": JointState, "applied_torque": JointState, "events": String}
         topics = [
             RecordedTopic(f"/{name}", kinds[name.rpartition("/")[2]])
             for name in ("joint_states", *TORQUES[1:])
@@ -64,8 +64,8 @@ def json_of(cdr: bytes) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("lost", "words"),
     [
-        ("joint_states", "the bag lacks the joint states of 10 decisions"),
-        ("decisions", "the bag lacks 10 decisions"),
+        ("joint_states", "the bag lacks the joint states of 10 events"),
+        ("events", "the bag lacks 10 events"),
     ],
 )
 def test_what_a_bag_lost_is_counted_and_torques_that_differ_for_it_are_exit_code_1(
@@ -99,10 +99,10 @@ def test_another_policy_than_the_recorded_one_is_said_and_no_bad_answer(
 
 def test_a_policy_file_that_is_gone_is_asked_for(recorded: Path, tmp_path: Path) -> None:
     def move(topic: str, cdr: bytes, _: int) -> bytes:
-        if topic == "decisions" and json_of(cdr)["event"] == "activate":
-            decision = json_of(cdr)
-            decision["parameters"]["model_path"] = "/gone/policy.onnx"
-            return bytes(serialize_message(String(data=json.dumps(decision))))
+        if topic == "events" and json_of(cdr)["event"] == "activate":
+            record = json_of(cdr)
+            record["parameters"]["model_path"] = "/gone/policy.onnx"
+            return bytes(serialize_message(String(data=json.dumps(record))))
         return cdr
 
     code, log = replay(changed(recorded, tmp_path / "bag", move), tmp_path / "out")
@@ -128,13 +128,13 @@ def test_a_decision_that_is_none_is_one_sentence(
     recorded: Path, tmp_path: Path, text: str, words: str
 ) -> None:
     def spoil(topic: str, cdr: bytes, number: int) -> bytes:
-        wrong = topic == "decisions" and number > 300
+        wrong = topic == "events" and number > 300
         return bytes(serialize_message(String(data=text))) if wrong else cdr
 
     code, log = replay(changed(recorded, tmp_path / "bag", spoil), tmp_path / "out")
     assert code == 2
     (line,) = [line for line in log.splitlines() if ": error: " in line]
-    assert f"policy_node/decisions is no decision of a policy_node: {words}" in line
+    assert f"policy_node/events is no event of a policy_node: {words}" in line
 
 
 def test_a_recording_that_was_cut_off_is_replayed_as_far_as_it_goes(

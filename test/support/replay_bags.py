@@ -18,7 +18,7 @@ from sac_ros.ros.replay_events import ReplaySource, goal_message
 STATES = 300
 PERIOD_NS = 2_000_000
 START_NS = 1_700_000_000_000_000_000
-TORQUES = ("policy_node/policy_torque", "policy_node/applied_torque", "policy_node/decisions")
+TORQUES = ("policy_node/policy_torque", "policy_node/applied_torque", "policy_node/events")
 
 
 def replay(bag: Path, output: Path, *parameters: str) -> tuple[int, str]:

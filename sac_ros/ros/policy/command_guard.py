@@ -119,7 +119,7 @@ class CommandGuardNode(Node):
         while not safety.at_rest and time.monotonic() < deadline:
             self._output.publish(safety.rest(time.monotonic()))
             time.sleep(_RAMP_PERIOD_S)
-        self._output.publish(safety.last_word(time.monotonic()))
+        self._output.publish(safety.final_command(time.monotonic()))
         self._output.wait_until_acknowledged(_ACKNOWLEDGE_S)
 
     def _on_command(self, raw: bytes) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""policy_node's ``~/decisions``: everything that led to a torque, exact enough to repeat it.
+"""policy_node's ``~/events``: everything that led to a torque, exact enough to repeat it.
 
 One JSON object a message. A torque follows from the order of the events and from when the node
 saw each of them, which neither a state's stamp nor the time in a bag tells; both stand here, so
@@ -10,8 +10,8 @@ that a recording can be replayed to the same bits (see `sac_ros.ros.replay_node`
 - ``state`` (a joint state arrived): ``stamp``, ns of its header; ``active``, whether it was
   answered at all; ``inferences``, how often the policy has run since its activation: the states
   between two of them got the torque of the one before.
-- ``tick`` (the watchdog's timer commanded). It and ``state`` have ``asked`` and ``applied``,
-  whether there is a torque for ``~/policy_torque`` and for ``~/applied_torque``; ``faults`` that
+- ``tick`` (the watchdog's timer commanded). It and ``state`` have ``has_policy_torque`` and
+  ``applied``, whether there is a torque for ``~/policy_torque`` and for ``~/applied_torque``; ``faults`` that
   stand; and, where there was a command, its ``mode`` and its ``interventions``: each kind that
   acted with the indices of the joints that it acted on.
 - ``goal``: its values in the policy's frame (null where they could not be told), the ``frame``,
@@ -36,15 +36,15 @@ from sac_ros.policy.safety_events import Command
 _QOS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-class DecisionLog:
+class EventLog:
     """Publishes events in the order in which the node took them.
 
     States and ticks, 500 a second, are published only while there is a subscriber.
     """
 
     def __init__(self, node: Node) -> None:
-        """Publishes on the node's ``~/decisions``."""
-        self._publisher = node.create_publisher(String, "~/decisions", _QOS)
+        """Publishes on the node's ``~/events``."""
+        self._publisher = node.create_publisher(String, "~/events", _QOS)
         self._count = 0
 
     def note(self, event: str, time: float, **fields: Any) -> None:

@@ -29,7 +29,7 @@ from sac_ros.ros.direct_executor import UrgentCallbackGroup
 from sac_ros.ros.parameters import declare
 from sac_ros.ros.policy.config import PolicyNodeConfig
 from sac_ros.ros.policy.diagnostics import PolicyDiagnostics
-from sac_ros.ros.policy.event_log import DecisionLog
+from sac_ros.ros.policy.event_log import EventLog
 from sac_ros.ros.policy.goal_reader import GoalReader, tf2_lookup
 from sac_ros.ros.policy.joint_state_reader import JointStateReader
 from sac_ros.ros.policy.publishers import UNNAMED, PolicyPublishers
@@ -73,7 +73,7 @@ class PolicyNode(LifecycleNode):
         self._controller: PolicyController | None = None  # until configured
         self._emergency = False
         self._reported: set[Fault] = set()
-        self._decisions = DecisionLog(self)
+        self._events = EventLog(self)
         self._refusal: SacRosError | None = None
         self._diagnostics = PolicyDiagnostics(self.get_name())
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -180,7 +180,7 @@ class PolicyNode(LifecycleNode):
         self._refuse_bad_start()
         now = self._now()
         controller.activate(now)
-        self._decisions.note(
+        self._events.note(
             "activate", now, sha256=controller.policy.sha256, parameters=asdict(self._config)
         )
         self.get_logger().info("active" + (" in shadow mode" if self._config.shadow else ""))
@@ -239,7 +239,7 @@ class PolicyNode(LifecycleNode):
             return
         safety = controller.safety
         controller.begin_stop()
-        self._decisions.note("deactivate", self._now())
+        self._events.note("deactivate", self._now())
         if not self._config.shadow:  # in shadow mode nothing moves
             self._stop_the_arm(safety)
         controller.deactivate()
@@ -248,7 +248,7 @@ class PolicyNode(LifecycleNode):
         while commands and not safety.at_rest and time.monotonic() < deadline:
             self._output.publish(safety.rest(self._now()))
             time.sleep(_RAMP_PERIOD_S)
-        self._output.publish(safety.last_word(self._now()))
+        self._output.publish(safety.final_command(self._now()))
         if not self._output.wait_until_acknowledged(_ACKNOWLEDGE_S):
             self.get_logger().warning("a subscriber did not acknowledge the last command")
         self.get_logger().info("at rest")
@@ -282,19 +282,19 @@ class PolicyNode(LifecycleNode):
                 answers = not controller.refused
             else:
                 safety.accept(arrived, position, velocity, reader.stamp_ns)
-        policy_torque = controller.asked if answers and not safety.stopping else None
+        policy_torque = controller.policy_torque if answers and not safety.stopping else None
         if command is not None:
             self._output.publish(command)
             self._diagnostics.latency.add(time.monotonic() - started)
             self._output.publish_torques(policy_torque, command, reader.stamp_ns if answers else 0)
-        self._decisions.answered(
+        self._events.answered(
             "state",
             arrived,
             command,
             safety,
             stamp=reader.stamp_ns,
             active=safety.active and not safety.stopping,
-            asked=policy_torque is not None,
+            has_policy_torque=policy_torque is not None,
             inferences=controller.inferences,
         )
         self._report_new_faults()
@@ -309,7 +309,7 @@ class PolicyNode(LifecycleNode):
         if command is not None:
             self._output.publish(command)
             self._output.publish_torques(None, command, stamp_ns=0)
-            self._decisions.answered("tick", now, command, safety, asked=False)
+            self._events.answered("tick", now, command, safety, has_policy_torque=False)
         self._report_new_faults()
 
     def _on_goal(self, message: PoseStamped) -> None:
@@ -325,7 +325,7 @@ class PolicyNode(LifecycleNode):
         else:
             self.get_logger().info(f"goal accepted: {np.round(goal, 4).tolist()} in {frame}")
         values = None if goal is None else goal.tolist()
-        self._decisions.note("goal", self._now(), goal=values, frame=frame, refused=refused)
+        self._events.note("goal", self._now(), goal=values, frame=frame, refused=refused)
         self._report_new_faults()
 
     def _report_new_faults(self) -> None:
@@ -364,7 +364,7 @@ class PolicyNode(LifecycleNode):
 
     def _warm_up(self) -> None:
         self._warm_up_timer.cancel()
-        self._configured().rehearse()
+        self._configured().warm_up()
 
     # ---- services and parameters -----------------------------------------------------------
 
@@ -372,7 +372,7 @@ class PolicyNode(LifecycleNode):
         self, request: SetBool.Request, response: SetBool.Response
     ) -> SetBool.Response:
         self._emergency = request.data
-        self._decisions.note("emergency_stop", self._now(), engaged=request.data)
+        self._events.note("emergency_stop", self._now(), engaged=request.data)
         if self._controller is not None:
             self._controller.safety.emergency_stop(request.data)
             self._on_watchdog()  # the ramp begins now, not with the next state
@@ -391,7 +391,7 @@ class PolicyNode(LifecycleNode):
         response.success = not response.message
         if response.success:
             self.get_logger().info("faults cleared")
-        self._decisions.note("clear_fault", now, refused=response.message)
+        self._events.note("clear_fault", now, refused=response.message)
         self._report_new_faults()
         return response
 
@@ -416,7 +416,7 @@ class PolicyNode(LifecycleNode):
         for _ in range(_QUEUE):  # before what may wait: to say so takes another half period
             if not serve_one(self._states):
                 break
-        self._decisions.note("swap", self._now(), sha256=policy.sha256)
+        self._events.note("swap", self._now(), sha256=policy.sha256)
         self.get_logger().info(f"policy {policy.spec.name} from {path} runs now")
 
     def _load(self, path: str) -> Policy:

@@ -27,31 +27,31 @@ _FIELDS: dict[str, dict[str, Any]] = {
 }
 
 
-def read_decision(cdr: bytes) -> dict[str, Any]:
-    """Return a message of ``~/decisions`` as `DecisionLog` wrote it.
+def read_event(cdr: bytes) -> dict[str, Any]:
+    """Return a message of ``~/events`` as `EventLog` wrote it.
 
     Raises:
         ValueError: it is none; the sentence's end says why, such as ``it is no JSON``.
     """
     try:
-        decision = json.loads(read_layout(cdr, TEXT).texts["data"])
+        record = json.loads(read_layout(cdr, TEXT).texts["data"])
     except (ValueError, RecursionError) as error:
         raise ValueError("it is no JSON") from error
-    if not isinstance(decision, dict):
+    if not isinstance(record, dict):
         raise ValueError("it is no JSON object")
-    _check(decision, {"n": int, "event": str, "time": _NUMBER})
-    _check(decision, _FIELDS.get(decision["event"], {}))
-    goal = decision["goal"] if decision["event"] == "goal" else None
+    _check(record, {"n": int, "event": str, "time": _NUMBER})
+    _check(record, _FIELDS.get(record["event"], {}))
+    goal = record["goal"] if record["event"] == "goal" else None
     if goal is not None and (len(goal) != 3 or not all(isinstance(v, _NUMBER) for v in goal)):
         raise ValueError(f"its goal must be three numbers or null; got {goal}")
-    if decision["event"] == "state" and not 0 <= decision["stamp"] < 2**63:
-        raise ValueError(f"its stamp must be ns in 63 bits; got {decision['stamp']}")
-    return decision
+    if record["event"] == "state" and not 0 <= record["stamp"] < 2**63:
+        raise ValueError(f"its stamp must be ns in 63 bits; got {record['stamp']}")
+    return record
 
 
-def _check(decision: dict[str, Any], fields: dict[str, Any]) -> None:
+def _check(record: dict[str, Any], fields: dict[str, Any]) -> None:
     for name, kind in fields.items():
-        if not isinstance(decision.get(name), kind):
+        if not isinstance(record.get(name), kind):
             raise ValueError(f"its field {name} is missing or of a wrong type")
 
 
@@ -65,7 +65,7 @@ class NodeView:
         asked_ns: [k] the stamps of all states for which the policy was asked, recorded or not.
         asked_row: [k] which recorded state that is; −1 where the recorder missed it.
         run: [k] which of the states asked about gave the torque: the policy ran on that one and
-            its torque was held since. −1 where that cannot be told, since decisions were lost.
+            its torque was held since. −1 where that cannot be told, since events were lost.
         restart: [k] whether the policy began anew with it: no last action, a run at once.
     """
 
@@ -78,9 +78,7 @@ class NodeView:
     restart: NDArray[np.bool_]
 
 
-def node_view(
-    decisions: Sequence[Mapping[str, Any]], stamp_ns: NDArray[np.int64]
-) -> NodeView | None:
+def node_view(events: Sequence[Mapping[str, Any]], stamp_ns: NDArray[np.int64]) -> NodeView | None:
     """Return what the node saw; None where the log tells nothing of these states.
 
     Which state the policy ran on is told by the node's own count of its runs. The decimation
@@ -93,7 +91,7 @@ def node_view(
     asked: list[tuple[int, bool, int]] = []  # stamp, restart, run
     row, restart = -1, True
     run, count, last = -1, None, 0
-    for each in decisions:
+    for each in events:
         event, refused = each["event"], each.get("refused")
         whole, last = each["n"] == last + 1, each["n"]
         if event == "goal" and each["goal"] is not None and not refused:
@@ -112,7 +110,7 @@ def node_view(
             count = each.get("inferences")
             if each["stamp"]:
                 goal_of[each["stamp"]] = row
-            if each["stamp"] and each.get("asked"):
+            if each["stamp"] and each.get("has_policy_torque", each.get("asked")):
                 asked.append((each["stamp"], restart, run))
                 restart = False
     if not asked:
