@@ -55,7 +55,8 @@ class SafetyFilter:
 
     Call order for each joint state: `accept` and, if it was accepted, `set_gravity_torque` where
     the command must carry the arm and its g(q) is computed, and `command` with the policy's
-    torque; for each refused message and each tick of a timer: `tick`. Times are seconds of one steady clock.
+    torque; for each refused message and each tick of a timer: `tick`. Times are seconds of one
+    steady clock.
 
     Attributes:
         active: whether commands are wanted; while not, states are taken but nothing is a fault.
@@ -265,7 +266,7 @@ class SafetyFilter:
 
         Args:
             now: s.
-            torque: [n] N·m, what the policy asks, g(q) included where `set_gravity_torque` was called;
+            torque: [n] N·m, the policy's, g(q) included where `set_gravity_torque` was called;
                 None while there is no goal.
         """
         self._check_watchdog(now)
