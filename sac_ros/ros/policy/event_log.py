@@ -12,8 +12,8 @@ that a recording can be replayed to the same bits (see `sac_ros.ros.replay_node`
   between two of them got the torque of the one before.
 - ``tick`` (the watchdog's timer commanded). It and ``state`` have ``has_policy_torque`` and
   ``applied``, whether there is a torque for ``~/policy_torque`` and for ``~/applied_torque``;
-  ``faults`` that stand; and, where there was a command, its ``mode`` and its ``interventions``: each kind
-  that acted with the indices of the joints that it acted on.
+  ``faults`` that stand; and, where there was a command, its ``mode`` and its ``interventions``:
+  each kind that acted with the indices of the joints that it acted on.
 - ``goal``: its values in the policy's frame (null where they could not be told), the ``frame``,
   and why it was ``refused`` (empty when it was not).
 - ``activate``: the policy file's ``sha256`` and all ``parameters``; ``swap``: its ``sha256``.
