@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sac_ros.bags.alignment import Aligned
 from sac_ros.bags.columns import blocks
 from sac_ros.bags.policy_runs import PolicyRuns
-from sac_ros.policy.controller import check_goal
+from sac_ros.policy.control_loop import check_goal
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.schedule import Decimator
 from sac_ros.utils.errors import GoalError

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
+from sac_ros.policy.controlled_stop import RAMP_PERIOD_S, ControlledStop
 from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_config import Array, JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Mode
@@ -64,6 +66,7 @@ class CommandGuard:
         self._carries = gravity_compensation == "policy"
         self.safety = SafetyFilter(JointLimits.of(arm, config), config, _NO_RATE_HZ)
         self._commanded = -float("inf")
+        self._stop: ControlledStop | None = None
 
     def command(self, now: float, torque: Array) -> Command | None:
         """Return what to forward for a command [n] N·m, in the arm's joint order.
@@ -71,6 +74,8 @@ class CommandGuard:
         None where no joint state has come that the command could be judged by.
         """
         safety = self.safety
+        if self._stop:
+            return None
         if not safety.active:
             if not safety.is_fresh(now):
                 return None
@@ -78,6 +83,16 @@ class CommandGuard:
             self._hold(safety)
         self._commanded = now
         return safety.command(now, torque)
+
+    def begin_stop(self, now: float) -> None:
+        """Forward no more: stop the arm, which `state` and `tick` go on with, and be inactive."""
+        if self.safety.active and not self._stop:
+            self._stop = ControlledStop(self.safety, now)
+
+    @property
+    def tick_period_s(self) -> float:
+        """Longest time from one `tick` to the next, s."""
+        return RAMP_PERIOD_S if self._stop else self._config.command_timeout_s / 10.0
 
     def refuse_command(self, now: float, sentence: str) -> Command | None:
         """Stop the arm for a command that cannot be read."""
@@ -94,13 +109,16 @@ class CommandGuard:
         if not safety.active or safety.mode is Mode.TRACKING:
             return None
         self._hold(safety)
-        return safety.command(now, None)
+        brake = partial(safety.command, now, None)
+        return self._stop.next(now, brake) if self._stop else brake()
 
     def tick(self, now: float) -> Command | None:
         """Return the torque that is due without a message; None while what stands may stand."""
         safety = self.safety
         if not safety.active:
             return None
+        if self._stop:
+            return self._stop.next(now, partial(safety.tick, now))
         if now - self._commanded > self._config.command_timeout_s:
             if not safety.faults and not safety.stopping and safety.at_rest and safety.standing:
                 safety.deactivate()

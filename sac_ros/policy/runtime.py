@@ -70,6 +70,7 @@ class Policy:
         self.state_size = max(0, *width) if width and isinstance(width[0], int) else 0
         self._sizes = spec.input_sizes(shapes, self.state_size)
         self._outputs = spec.output_sizes(self.state_size)
+        self._options = onnxruntime.RunOptions()
 
     @classmethod
     def load(cls, path: str | Path) -> Policy:
@@ -137,7 +138,7 @@ class Policy:
         given = (joint_position, joint_velocity, goal, goal_velocity, state)
         arrays = dict(zip((*INPUTS, GOAL_VELOCITY, STATE), given, strict=True))
         feeds = {name: _rows(name, arrays[name], size) for name, size in self._sizes.items()}
-        found = self._session.run(list(self._outputs), feeds)
+        found = self._session.run(list(self._outputs), feeds, self._options)
         if np.ndim(joint_position) == 1:
             found = [rows[0] for rows in found]
         return Answer(**dict(zip(self._outputs, found, strict=True)))
@@ -154,13 +155,25 @@ class Policy:
         """
         if self.spec.gravity_compensation == "robot":
             return None
+        return self.at_rest(joint_position).gravity
+
+    def at_rest(self, joint_position: ArrayLike) -> Answer:
+        """Run the graph as a whole for an arm that stands, and a goal amid those of its training.
+
+        Args:
+            joint_position: [n] or [batch, n] rad (m if prismatic), in the order of the spec.
+        """
         position = np.asarray(joint_position, dtype=np.float32)
         batch = position.shape[:-1]
-        # A graph runs as a whole: at rest, for a goal like those that it was trained with.
         goal = 0.5 * (np.array(self.spec.goal.low) + np.array(self.spec.goal.high))
         goals = np.broadcast_to(goal, (*batch, len(goal)))
         state = np.zeros((*batch, self.state_size))
-        return self.answer(position, np.zeros_like(position), goals, state=state).gravity
+        return self.answer(position, np.zeros_like(position), goals, state=state)
+
+    def terminate(self) -> None:
+        """Have the inference that runs in another thread end soon, with an exception there."""
+        self._options.terminate = True
+        self._options = onnxruntime.RunOptions()  # of the next one
 
     def _check_graph(self) -> None:
         """Refuse a graph whose inputs or outputs are not those of the contract."""

@@ -29,6 +29,7 @@ class Fault(str, enum.Enum):
     JOINT_STATE = "joint_state"
     STAMP = "stamp"
     POLICY_OUTPUT = "policy_output"
+    LATE_POLICY = "late_policy"
     OVER_SPEED = "over_speed"
     SLOW_STATES = "slow_states"
     OTHER_PUBLISHER = "other_publisher"

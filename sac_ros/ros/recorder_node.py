@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
 from sac_ros.ros.bag_writer import RECORDED, STORAGES, BagWriter, RecordedTopic, new_bag_name
+from sac_ros.ros.control_thread import ControlThread
 from sac_ros.ros.parameters import declare
 from sac_ros.ros.spin import run_node
 from sac_ros.utils.settings import setting
@@ -44,17 +46,19 @@ class RecorderNode(Node):
         topics = [each._replace(name=self.resolve_topic_name(each.name)) for each in RECORDED]
         path = Path(config.bag or new_bag_name()).expanduser()
         self._bag = BagWriter(path, topics, config.storage)
+        self._control = ControlThread(self, next_tick=lambda: math.inf, tick=lambda: None)
         self._subscriptions_of: dict[RecordedTopic, Subscription] = {}
         self._lesser: set[RecordedTopic] = set()  # whose publisher offers less than is asked for
         for topic in RECORDED:
             self._subscribe(topic, best_effort=False)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_CHECK_S, self._ask_for_less, clock=steady)
-        self.create_timer(_FLUSH_S, self._bag.flush, clock=steady)
+        self.create_timer(_FLUSH_S, lambda: self._control.post(self._bag.flush), clock=steady)
         self.get_logger().info(f"recording into {self._bag.path}")
 
     def stop(self) -> None:
         """Closes the bag; called by `run_node` whatever the node ends for."""
+        self._control.close()
         try:
             for subscription in self._subscriptions_of.values():
                 _drain(subscription)
@@ -71,15 +75,11 @@ class RecorderNode(Node):
             qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
         name = self.resolve_topic_name(topic.name)
 
-        def write(message: bytes) -> None:  # with no more arguments, `DirectExecutor` is quick
-            self._bag.write(name, time.time_ns(), message)
-
-        self._subscriptions_of[topic] = self.create_subscription(
+        self._subscriptions_of[topic] = self._control.subscribe(
             topic.message,
             topic.name,
-            write,
+            lambda message: self._bag.write(name, time.time_ns(), message),
             qos,
-            raw=True,
             event_callbacks=SubscriptionEventCallbacks(
                 incompatible_qos=lambda _: self._lesser.add(topic)
             ),
@@ -89,7 +89,7 @@ class RecorderNode(Node):
         """Subscribe anew where a publisher's QoS does not fit; not inside the event's callback."""
         while self._lesser:
             topic = self._lesser.pop()
-            self.destroy_subscription(self._subscriptions_of[topic])
+            self._control.unsubscribe(self._subscriptions_of[topic])
             self._subscribe(topic, best_effort=True)
 
 

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 
 from builtin_interfaces.msg import Time as TimeMessage
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import qos_profile_sensor_data
+from rclpy.serialization import deserialize_message
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import JointState
@@ -18,6 +19,7 @@ from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from sac_ros.robots.arm import load_arm
+from sac_ros.ros.control_thread import ControlThread
 from sac_ros.ros.parameters import declare
 from sac_ros.ros.robot_description import LATCHED, arm_reference
 from sac_ros.ros.sim_config import SimNodeConfig
@@ -55,11 +57,11 @@ class SimNode(Node):
             self._clock_publisher = self.create_publisher(
                 ClockMessage, "/clock", qos_profile_sensor_data
             )
-        self.create_subscription(Float64MultiArray, "commands", self._on_command, 1)
         self.create_service(Trigger, "~/reset", self._on_reset)
         # By the steady clock: with use_sim_time the node's own clock may be the one made here.
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0 / config.rate, self._on_timer, clock=steady)
+        self._due = time.monotonic()
+        self._control = ControlThread(self, next_tick=lambda: self._due, tick=self._advance)
+        self._control.subscribe(Float64MultiArray, "commands", self._on_command, 1)
         self.get_logger().info(
             f"simulating {arm.name} in {config.backend} at {config.rate:g} Hz, gravity "
             f"compensation by the {config.gravity_compensation}, commands time out after "
@@ -68,19 +70,23 @@ class SimNode(Node):
 
     def stop(self) -> None:
         """Ends the simulation; called by `run_node` before the node is destroyed."""
+        self._control.close()
         self._driver.close()
 
-    def _on_command(self, message: Float64MultiArray) -> None:
+    def _on_command(self, raw: bytes) -> None:
+        now = time.monotonic()
         try:
-            self._driver.command(message.data, time.monotonic())
+            self._driver.command(deserialize_message(raw, Float64MultiArray).data, now)
         except CommandRefusedError as refusal:
             self._refused += 1
             self.get_logger().warning(
                 f"refused ({self._refused} so far): {refusal}", throttle_duration_sec=_WARN_EVERY
             )
 
-    def _on_timer(self) -> None:
+    def _advance(self) -> None:
         now = time.monotonic()
+        period = 1.0 / self._config.rate
+        self._due += period * math.ceil((now - self._due) / period + 1e-9)  # on its grid
         if self._driver.advance(now):
             measured = self._driver.measure()
             self._line.send((self._stamp_of(measured), measured), now)
@@ -113,7 +119,7 @@ class SimNode(Node):
             )
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._driver.reset()
+        self._control.call(self._driver.reset)
         response.success = True
         response.message = "the arm is at its home, at rest"
         return response

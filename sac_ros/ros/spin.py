@@ -7,21 +7,21 @@ import contextlib
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
-from rclpy.subscription import Subscription
 from rclpy.task import Future
 
-from sac_ros.ros.direct_executor import DirectExecutor
 from sac_ros.utils.errors import EXIT_DONE, ConfigurationError, run_command
 
 T = TypeVar("T")
+_POLL_S = 0.001
 # A closed terminal sends SIGHUP, Ctrl-\\ SIGQUIT.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
@@ -40,16 +40,11 @@ def in_thread(name: str, work: Callable[[], T]) -> futures.Future[T]:
     return done
 
 
-def serve_one(subscription: Subscription[Any]) -> bool:
-    """Serve the message of a subscription that has waited longest; False when none waits.
-
-    For a callback that must wait: the executor runs one at a time.
-    """
-    with subscription.handle:
-        taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-    if taken is not None:
-        subscription.callback(taken[0])
-    return taken is not None
+def wait_until(done: Callable[[], bool], timeout_s: float) -> None:
+    """Wait in the executor's thread, while the control thread goes on."""
+    deadline = time.monotonic() + timeout_s
+    while not done() and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
 
 
 class NodeDone(Exception):  # noqa: N818 - good news, not an error
@@ -81,7 +76,7 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
     def run() -> int:
         with _stop_on_signal() as stop, _initialised(args):
             node = make_node()
-            executor = DirectExecutor()
+            executor = SingleThreadedExecutor()
             executor.add_node(node)
             try:
                 executor.spin_until_future_complete(stop)

@@ -18,7 +18,7 @@ from sac_ros.bags.alignment import Aligned, align
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.inference import answer
 from sac_ros.bags.recording import ReadingOptions, read_recording
-from sac_ros.policy.controller import PolicyController
+from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import SafetyConfig
 
@@ -44,7 +44,7 @@ def jittered(i: int) -> int:
 def live(
     policy: Policy, motion: Motion, goals: dict[int, Any], cleared: int | None = None
 ) -> np.ndarray:
-    """What `PolicyController` asks state by state; ``goals``: before state number i."""
+    """What `ControlLoop` asks state by state; ``goals``: before state number i."""
     return run_live(policy, motion, goals, cleared, lambda i: (i + 1) / RATE_HZ)[0]
 
 
@@ -56,7 +56,7 @@ def run_live(
     arrival: Callable[[int], float],
 ) -> tuple[np.ndarray, list[int]]:
     """As `live`, and how often the policy had run; ``arrival``: s, of state number i."""
-    controller = PolicyController(policy, SafetyConfig())
+    controller = ControlLoop(policy, SafetyConfig())
     controller.activate(0.0)
     asked, inferences = [], []
     for i in range(motion.count):

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tiny_policy import tiny_spec, write_tiny_policy
 
-from sac_ros.policy.controller import PolicyController
+from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_config import JointLimits, SafetyConfig
@@ -215,12 +215,21 @@ def policies(
         st.tuples(st.just("restart")),
     ),
 )
-def test_whatever_happens_a_command_of_the_controller_is_finite_limited_slewed_and_fresh(
+def test_whatever_happens_a_command_of_the_control_loop_is_finite_limited_slewed_and_fresh(
     policies: list[Policy], config: dict[str, Any], sequence: list[tuple[float, tuple[Any, ...]]]
 ) -> None:
-    controller = PolicyController(policies[0], SafetyConfig(**config))
+    published: list[Command] = []
+    loop = ControlLoop(
+        policies[0], SafetyConfig(**config), publish=lambda command, *_: published.append(command)
+    )
     judge, now = Judge(config), START
-    controller.activate(now)
+
+    def judge_all() -> None:
+        for command in published:
+            judge.judge(now, command, active=True)
+        published.clear()
+
+    loop.activate(now)
     with np.errstate(all="ignore"):
         for delay, (kind, *arguments) in sequence:
             now += delay
@@ -231,31 +240,33 @@ def test_whatever_happens_a_command_of_the_controller_is_finite_limited_slewed_a
                     now += 0.002 * (i > 0)
                     if kind == "move":
                         position = position + 0.002 * velocity
-                    before = controller.safety.refusals.total()
+                    before = loop.safety.refusals.total()
                     stamp = int(number) if kind == "state" else 0
-                    command = controller.state(now, position, velocity, stamp)
-                    if controller.safety.refusals.total() == before:
+                    loop.state(now, position, velocity, stamp)
+                    if loop.safety.refusals.total() == before:
                         assert usable
                         judge.accepted = now
-                    if command is not None:
-                        judge.judge(now, command, active=True)
+                    judge_all()
                 continue
-            command = None
             if kind == "tick":
-                command = controller.safety.tick(now)
+                loop.tick(now)
             elif kind == "goal":
                 with contextlib.suppress(GoalError):
-                    controller.set_goal(arguments[0], np.array(arguments[1]))
+                    loop.set_goal(now, arguments[0], np.array(arguments[1]))
             elif kind == "emergency":
-                controller.safety.emergency_stop(arguments[0])
+                loop.emergency_stop(now, arguments[0])
             elif kind == "swap":
                 with contextlib.suppress(ConfigurationError):  # a torque limit that is raised
-                    controller.swap(policies[arguments[0]])
+                    loop.swap(now, policies[arguments[0]])
                     judge.swapped(policies[arguments[0]].spec)
             elif kind == "clear":
-                controller.clear_fault(now)
+                loop.clear_fault(now)
             elif kind == "restart":
-                controller.deactivate()
-                controller.activate(now)
-            if command is not None:
-                judge.judge(now, command, active=True)
+                loop.begin_stop(now)
+                while loop.safety.active:
+                    judge_all()
+                    now += 0.02
+                    loop.tick(now)
+                judge_all()
+                loop.activate(now)
+            judge_all()

@@ -13,7 +13,7 @@ import pytest
 from export_call import export_call
 from numpy.typing import NDArray
 
-from sac_ros.policy.controller import PolicyController
+from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import SafetyConfig
 from sac_ros.policy.safety_events import Fault
@@ -50,7 +50,7 @@ class Loop:
         pulls = gravity == "policy"
         self._arm = make_backend("bullet", ARM, gravity=pulls, timestep=1.0 / RATE_HZ)
         self._arm.reset(configuration)
-        self.controller = PolicyController(policy, SafetyConfig(**config))
+        self.controller = ControlLoop(policy, SafetyConfig(**config))
         self.controller.safety.accept(self.now, *self._state())
         self.controller.activate(self.now)
         for _ in range(50):  # behind brakes, until the slew limit has let the torque come

@@ -5,39 +5,35 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
+from sac_ros.cdr import NUMBERS, CdrError, Layout, read_layout
 from sac_ros.policy.command_guard import CommandGuard, CommandGuardConfig
+from sac_ros.policy.safety_config import Array
 from sac_ros.policy.safety_events import Command, Mode
 from sac_ros.policy.spec import GRAVITY_COMPENSATION
 from sac_ros.robots.arm import load_arm
-from sac_ros.ros.direct_executor import UrgentCallbackGroup
+from sac_ros.ros.control_thread import SWITCH_INTERVAL_S, ControlThread
 from sac_ros.ros.parameters import declare
+from sac_ros.ros.policy.diagnostics import FaultReports, counts
 from sac_ros.ros.policy.joint_state_reader import JointStateReader
 from sac_ros.ros.policy.publishers import CommandPublisher
 from sac_ros.ros.robot_description import arm_reference
-from sac_ros.ros.spin import run_node, serve_one
+from sac_ros.ros.spin import run_node, wait_until
 from sac_ros.utils.errors import ConfigurationError, JointStateError
 from sac_ros.utils.settings import setting
 
-_TICK_S = 0.005
-_POLL_S = 0.0005
-_RAMP_PERIOD_S = 0.002
 _LONGEST_WAIT_S = 4.0  # for the end of the commands, before the guard stops the arm itself
-_LONGEST_STOP_S = 2.0
-_LONGEST_RAMP_S = 1.0
+_LONGEST_STOP_S = 6.0  # of `ControlledStop`, on a busy machine
 _ACKNOWLEDGE_S = 1.0
 _LONGEST_COMMAND = 4096  # bytes of a message: 500 joints
 
@@ -83,21 +79,23 @@ class CommandGuardNode(Node):
         self._guard = CommandGuard(arm, config, config.gravity_compensation)
         self._reader = JointStateReader(arm.joint_names)
         self._output = CommandPublisher(self, order)
-        self._reported: frozenset[Any] = frozenset()
-        self._last_fault = ""
+        self._faults = FaultReports(self)
+        self._unforwarded = False  # whether a command came without a state to judge it by
+        self._layout: Layout | None = None  # of the last command
+        self._beginning = b""
         self._forwarded = 0
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        steady, urgent = Clock(clock_type=ClockType.STEADY_TIME), UrgentCallbackGroup()
-        self._subscriptions_served = [
-            self.create_subscription(
-                kind, topic, callback, quality, callback_group=urgent, raw=True
-            )
-            for kind, topic, callback, quality in (
-                (Float64MultiArray, "policy_commands", self._on_command, 1),
-                (JointState, "joint_states", self._on_joint_state, qos_profile_sensor_data),
-            )
-        ]
-        self.create_timer(_TICK_S, self._on_tick, clock=steady, callback_group=urgent)
+        self._ticked = 0.0
+        self._control = ControlThread(
+            self,
+            next_tick=lambda: self._ticked + self._guard.tick_period_s,
+            tick=self._on_tick,
+        )
+        self._control.subscribe(Float64MultiArray, "policy_commands", self._on_command, 1)
+        self._control.subscribe(
+            JointState, "joint_states", self._on_joint_state, qos_profile_sensor_data
+        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(config.diagnostics_period_s, self._diagnose, clock=steady)
         self.create_service(Trigger, "~/clear_fault", self._on_clear_fault)
         self.get_logger().info(
@@ -107,43 +105,40 @@ class CommandGuardNode(Node):
 
     def stop(self) -> None:
         """Forward until the commands have ended; then brake where they left the arm moving."""
-        if not self.context.ok():
-            return
-        safety = self._guard.safety
-        self._serve_until(lambda: not safety.active or bool(safety.faults), _LONGEST_WAIT_S)
-        if not safety.active:
-            return
-        safety.begin_stop()
-        self._serve_until(lambda: safety.mode is Mode.STOPPED, _LONGEST_STOP_S)
-        deadline = time.monotonic() + _LONGEST_RAMP_S
-        while not safety.at_rest and time.monotonic() < deadline:
-            self._output.publish(safety.rest(time.monotonic()))
-            time.sleep(_RAMP_PERIOD_S)
-        self._output.publish(safety.final_command(time.monotonic()))
-        self._output.wait_until_acknowledged(_ACKNOWLEDGE_S)
+        if self.context.ok():
+            guard, safety = self._guard, self._guard.safety
+            wait_until(lambda: not safety.active or bool(safety.faults), _LONGEST_WAIT_S)
+            self._control.call(lambda: guard.begin_stop(time.monotonic()))
+            wait_until(lambda: not safety.active, _LONGEST_STOP_S)
+            self._output.wait_until_acknowledged(_ACKNOWLEDGE_S)
+        self._control.close()
 
     def _on_command(self, raw: bytes) -> None:
         now, guard = time.monotonic(), self._guard
-        joints = len(self._to_arm)
-        values: Any = ()
-        if len(raw) <= _LONGEST_COMMAND:
-            values = deserialize_message(raw, Float64MultiArray).data
-        if len(values) != joints:
-            self._publish(
-                guard.refuse_command(
-                    now, f"a command must have {joints} values; got {len(values)}"
-                )
-            )
+        try:
+            torque = self._read(raw)
+        except CdrError as error:
+            self._publish(guard.refuse_command(now, f"a command cannot be read: {error}"))
             return
-        command = guard.command(now, np.array(values)[self._to_arm])
+        command = guard.command(now, torque[self._to_arm])
         self._publish(command)
         self._forwarded += command is not None and command.mode is Mode.TRACKING
-        if command is None:
-            self.get_logger().warning(
-                "a command is not forwarded: no joint state tells where the arm is"
-                + (f" ({guard.safety.problem})" if guard.safety.problem else ""),
-                throttle_duration_sec=1.0,
-            )
+        self._unforwarded |= command is None
+
+    def _read(self, raw: bytes) -> Array:
+        """Return the values of a command; all of one shape begin with the same bytes."""
+        layout = self._layout
+        if layout is None or len(raw) != layout.size or not raw.startswith(self._beginning):
+            if len(raw) > _LONGEST_COMMAND:
+                raise CdrError(f"it has {len(raw)} bytes, more than {_LONGEST_COMMAND}")
+            layout = read_layout(raw, NUMBERS)
+            if layout.arrays["data"][1] != len(self._to_arm):
+                raise CdrError(
+                    f"it must have {len(self._to_arm)} values; got {layout.arrays['data'][1]}"
+                )
+            self._layout, self._beginning = layout, raw[: layout.arrays["data"][0]]
+        start, count = layout.arrays["data"]
+        return np.frombuffer(raw, f"{layout.order}f8", count, start).astype(np.float64)
 
     def _on_joint_state(self, raw: bytes) -> None:
         now, reader, safety = time.monotonic(), self._reader, self._guard.safety
@@ -156,39 +151,40 @@ class CommandGuardNode(Node):
         self._publish(self._guard.state(now, position, velocity, reader.stamp_ns))
 
     def _on_tick(self) -> None:
-        self._publish(self._guard.tick(time.monotonic()))
+        self._ticked = time.monotonic()
+        self._publish(self._guard.tick(self._ticked))
 
     def _publish(self, command: Command | None) -> None:
         if command is not None:
             self._output.publish(command)
-        safety = self._guard.safety
-        if safety.faults.keys() != self._reported:
-            for kind, sentence in safety.faults.items():
-                if kind not in self._reported:
-                    self._last_fault = f"{kind.value}: {sentence}"
-                    self.get_logger().error(f"{safety.mode.value}: {sentence}")
-            self._reported = frozenset(safety.faults)
+        self._faults.notice(self._guard.safety)
 
     def _on_clear_fault(
         self, _request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
-        response.message = self._guard.clear_fault(time.monotonic())
+        now = time.monotonic()
+        response.message = self._control.call(lambda: self._guard.clear_fault(now))
         response.success = not response.message
         return response
 
     def _diagnose(self) -> None:
         safety = self._guard.safety
+        if self._unforwarded:
+            self._unforwarded = False
+            reason = f" ({safety.problem})" if safety.problem else ""
+            self.get_logger().warning(
+                f"commands are not forwarded: no joint state tells where the arm is{reason}"
+            )
         level, sentence = DiagnosticStatus.OK, "forwarding" if safety.active else "no commands"
         if safety.faults:
             level = DiagnosticStatus.ERROR
-            sentence = f"{safety.mode.value}: {'; '.join(safety.faults.values())}"
+            sentence = f"{safety.mode.value}: {'; '.join(dict(safety.faults).values())}"
         values = {
             "mode": safety.mode.value,
             "state_rate_hz": f"{safety.rate.hz:.1f}",
             "forwarded": str(self._forwarded),
-            "last_fault": self._last_fault,
-            **{f"interventions.{kind.value}": str(n) for kind, n in safety.interventions.items()},
-            **{f"refused_messages.{kind.value}": str(n) for kind, n in safety.refusals.items()},
+            "last_fault": self._faults.last_fault,
+            **counts(safety),
         }
         status = DiagnosticStatus(
             level=level,
@@ -200,18 +196,10 @@ class CommandGuardNode(Node):
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 
-    def _serve_until(self, done: Callable[[], bool], timeout_s: float) -> None:
-        """Serve messages and ticks after the executor has ended."""
-        deadline = time.monotonic() + timeout_s
-        while not done() and time.monotonic() < deadline:
-            served = [serve_one(each) for each in self._subscriptions_served]
-            if not any(served):
-                self._on_tick()
-                time.sleep(_POLL_S)
-
 
 def main(args: list[str] | None = None) -> int:
     """Console script `command_guard`; returns the exit code."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     return run_node(CommandGuardNode, args)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import SafetyConfig
 from sac_ros.policy.spec import GRAVITY_COMPENSATION, PolicySpec
 from sac_ros.utils.errors import ConfigurationError
@@ -19,6 +20,9 @@ class PolicyNodeConfig(SafetyConfig):
         "",
         "policy file (.onnx) to run; set while active, it is verified and swapped in",
         live=True,
+    )
+    policy_sha256: tuple[str, ...] = setting(
+        (), "SHA-256 of the policy files that may run, in hex; empty: any file that is sound"
     )
     shadow: bool = setting(False, "run and publish everything but the commands")
     autostart: bool = setting(
@@ -43,12 +47,18 @@ class PolicyNodeConfig(SafetyConfig):
     )
     lock_memory: bool = setting(False, "keep the node's memory from being swapped out")
 
-    def check_gravity(self, spec: PolicySpec, path: object) -> None:
-        """Refuse a policy that would add gravity a second time, or leave it out.
+    def check_policy(self, policy: Policy) -> None:
+        """Refuse a policy that nobody allowed, or that would add gravity twice or not at all.
 
         Raises:
             ConfigurationError: policy and parameter do not fit.
         """
+        spec, path = policy.spec, policy.path
+        if self.policy_sha256 and policy.sha256 not in self.policy_sha256:
+            raise ConfigurationError(
+                f"policy file {path} must have one of the SHA-256 of parameter policy_sha256; "
+                f"its own is {policy.sha256}"
+            )
         if spec.gravity_compensation != self.gravity_compensation:
             raise ConfigurationError(
                 f"parameter gravity_compensation is {self.gravity_compensation}, so the policy's "

@@ -12,6 +12,9 @@ from sac_ros.cdr import JOINT_STATE, CdrError, Layout, read_layout
 from sac_ros.policy.safety_config import Array
 from sac_ros.utils.errors import JointStateError
 
+LONGEST_MESSAGE = 65536
+"""Bytes: those of 500 joints. A longer message is not parsed, which would take its time."""
+
 
 class JointStateReader:
     """Reads positions and velocities of some joints; other joints in a message are ignored.
@@ -51,6 +54,11 @@ class JointStateReader:
         ):
             self._layout, self._index = None, None
             self.stamp_ns, self.frame, self.names = 0, "", ()
+            if len(raw) > LONGEST_MESSAGE:
+                raise JointStateError(
+                    f"a joint state's message must have at most {LONGEST_MESSAGE} bytes; "
+                    f"got {len(raw)}"
+                )
             try:
                 layout = self._layout = read_layout(raw, JOINT_STATE)
             except CdrError as error:

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,24 +18,27 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
+from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from sac_ros.policy.controller import PolicyController
+from sac_ros.policy.control_loop import ControlLoop
+from sac_ros.policy.event_log import EventLog
 from sac_ros.policy.runtime import Policy
-from sac_ros.policy.safety import SafetyFilter
-from sac_ros.policy.safety_events import Command, Fault, Mode
-from sac_ros.ros.direct_executor import UrgentCallbackGroup
+from sac_ros.policy.safety_config import Array
+from sac_ros.policy.safety_events import Command
+from sac_ros.policy.worker import Worker
+from sac_ros.ros.control_thread import SWITCH_INTERVAL_S, ControlThread
 from sac_ros.ros.parameters import declare
 from sac_ros.ros.policy.config import PolicyNodeConfig
-from sac_ros.ros.policy.diagnostics import PolicyDiagnostics
-from sac_ros.ros.policy.event_log import EventLog
+from sac_ros.ros.policy.diagnostics import FaultReports, PolicyDiagnostics
 from sac_ros.ros.policy.goal_reader import GoalReader, tf2_lookup
 from sac_ros.ros.policy.joint_state_reader import JointStateReader
 from sac_ros.ros.policy.publishers import UNNAMED, PolicyPublishers
 from sac_ros.ros.policy.realtime import prepare
-from sac_ros.ros.spin import in_thread, run_node, serve_one
+from sac_ros.ros.spin import in_thread, run_node, wait_until
 from sac_ros.utils.errors import (
     ConfigurationError,
     GoalError,
@@ -43,46 +47,49 @@ from sac_ros.utils.errors import (
     SacRosError,
 )
 
-_TICKS_PER_WATCHDOG = 5
-_POLL_S = 0.0005
-_QUEUE = qos_profile_sensor_data.depth
 _WARM_UP_S = 0.0009  # before a state: time for a cold run; a cache forgets in ten times that
-_RAMP_PERIOD_S = 0.002
-_LONGEST_STOP_S = 2.0  # of a controlled stop; a heavy arm takes half a second
-_LONGEST_RAMP_S = 3.0  # ros2 launch sends SIGKILL ten seconds after SIGINT
+_LONGEST_GOAL = 4096  # bytes of a message: the rest of it is the name of its frame
+_LONGEST_STOP_S = 8.0  # of `ControlLoop`'s stop and ramp, on a busy machine
 _ACKNOWLEDGE_S = 1.0
 _OTHERS_PERIOD_S = 0.1
 _NAMING_S = 2.0  # in which DDS tells the name of a node that it has found
 _LONGEST_LOAD_S = 3.0  # a hundred times what it takes; a network drive may hang for ever
-# While a file is loaded; Python's own 5 ms are longer than the period of a robot's states.
-_SWITCH_INTERVAL_S = 0.0005
+# Kept for who connects late: a recorder that starts beside the node must not miss the activation.
+_EVENTS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class PolicyNode(LifecycleNode):
-    """Connects a `PolicyController`, which makes all decisions, to ROS.
+    """Connects a `ControlLoop`, which makes all decisions, to ROS.
 
-    Everything runs in one thread, so a callback sees a consistent controller. Time is the steady
-    clock: neither a jump of the wall clock nor a stopped ``/clock`` may delay the watchdog.
+    The control thread owns the loop, the joint states, the commands and the emergency stop.
+    Parameters, transitions, goals, diagnostics and log lines are the executor's, in another
+    thread; what they want of the loop they have the control thread do. Time is the steady clock:
+    neither a jump of the wall clock nor a stopped ``/clock`` may delay the watchdog.
     """
 
     def __init__(self) -> None:
         """Declares the parameters, or raises a `ConfigurationError`; transitions do the rest."""
         super().__init__("policy_node")
         self._config = declare(self, PolicyNodeConfig)
-        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._controller: PolicyController | None = None  # until configured
+        self._loop: ControlLoop | None = None  # until configured
         self._emergency = False
-        self._reported: set[Fault] = set()
-        self._events = EventLog(self)
+        self._arrived = 0.0  # when the state came that is answered now; 0 where none is
+        self._ticked = 0.0
+        self._warm_up_at = math.inf
         self._refusal: SacRosError | None = None
+        self._others: list[str] = []
         self._diagnostics = PolicyDiagnostics(self.get_name())
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.add_on_set_parameters_callback(self._on_set_parameters)
-        self._urgent = UrgentCallbackGroup()
-        self._emergency_stop = self.create_service(
-            SetBool, "~/emergency_stop", self._on_emergency_stop, callback_group=self._urgent
+        events = self.create_publisher(String, "~/events", _EVENTS)
+        self._log = EventLog(
+            lambda text: events.publish(String(data=text)), events.get_subscription_count
         )
+        self._faults = FaultReports(self, " (clear with ~/clear_fault)")
+        self._control = ControlThread(self, next_tick=self._next_tick, tick=self._tick)
+        self._control.serve(SetBool, "~/emergency_stop", self._on_emergency_stop)
         self.create_service(Trigger, "~/clear_fault", self._on_clear_fault)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(self._config.diagnostics_period_s, self._diagnose, clock=self._steady)
         self._autostart_deadline: float | None = None
         if self._config.autostart:
@@ -106,11 +113,11 @@ class PolicyNode(LifecycleNode):
     def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Bring the torque to rest, disconnect and forget the policy."""
         self._come_to_rest()
-        if self._controller is not None:
-            self._controller = None
-            for timer in (self._watchdog, self._warm_up_timer, self._others_timer):
-                self.destroy_timer(timer)
-            self.destroy_subscription(self._states)
+        if self._loop is not None:
+            self._control.unsubscribe(self._states)
+            self._loop = None
+            self._worker.close()
+            self.destroy_timer(self._others_timer)
             self.destroy_subscription(self._goals)
             self._output.destroy()
         return TransitionCallbackReturn.SUCCESS
@@ -121,6 +128,7 @@ class PolicyNode(LifecycleNode):
     def stop(self) -> None:
         """Bring the torque to rest before the process ends, whatever it ends for."""
         self._come_to_rest()
+        self._control.close()
 
     def _transition(self, name: str, act: Callable[[], None]) -> TransitionCallbackReturn:
         """Run a transition that may be refused; rclpy itself would swallow the reason."""
@@ -139,35 +147,27 @@ class PolicyNode(LifecycleNode):
             raise ConfigurationError("parameter model_path must name a policy file; it is empty")
         policy = self._load(path)
         spec = policy.spec
-        controller = PolicyController(policy, config)
-        controller.safety.emergency_stop(self._emergency)
+        self._worker = Worker()
+        loop = ControlLoop(
+            policy, config, publish=self._publish, log=self._log, worker=self._worker
+        )
+        loop.safety.emergency_stop(self._emergency)
         order = config.command_order(spec)  # what may be refused comes before what must be undone
         self._lookup = tf2_lookup(self)
         self._goal_reader = GoalReader(spec.goal, self._lookup)
         self._reader = JointStateReader(spec.joint_names)
         self._output = PolicyPublishers(self, spec, order, config.shadow)
-        self._reported = set()
-        self._controller = controller
-        urgent, steady = self._urgent, self._steady
-        self._states = self.create_subscription(
-            JointState,
-            "joint_states",
-            self._on_joint_state,
-            qos_profile_sensor_data,
-            callback_group=urgent,
-            raw=True,
+        self._others = []
+        self._loop = loop
+        self._states = self._control.subscribe(
+            JointState, "joint_states", self._on_joint_state, qos_profile_sensor_data
         )
         self._goals = self.create_subscription(
-            PoseStamped, "goal_pose", self._on_goal, QoSProfile(depth=1)
+            PoseStamped, "goal_pose", self._on_goal, QoSProfile(depth=1), raw=True
         )
-        period = config.watchdog_s / _TICKS_PER_WATCHDOG
-        self._watchdog = self.create_timer(
-            period, self._on_watchdog, clock=steady, callback_group=urgent
+        self._others_timer = self.create_timer(
+            _OTHERS_PERIOD_S, self._note_others, clock=self._steady
         )
-        self._warm_up_timer = self.create_timer(
-            1.0, self._warm_up, clock=steady, autostart=False, callback_group=urgent
-        )
-        self._others_timer = self.create_timer(_OTHERS_PERIOD_S, self._note_others, clock=steady)
         prepare(config.realtime_priority, config.lock_memory, self.get_logger().warning)
         self.get_logger().info(
             f"policy {spec.name} for {spec.arm}: {spec.joints} joints at {spec.control_rate_hz:g} "
@@ -175,14 +175,10 @@ class PolicyNode(LifecycleNode):
         )
 
     def _activate(self) -> None:
-        controller = self._configured()
-        self._answer_states_until(self._state_came, self._config.state_timeout_s)
+        loop = self._configured()
+        wait_until(self._state_came, self._config.state_timeout_s)
         self._refuse_bad_start()
-        now = self._now()
-        controller.activate(now)
-        self._events.note(
-            "activate", now, sha256=controller.policy.sha256, parameters=asdict(self._config)
-        )
+        self._control.call(lambda: loop.activate(time.monotonic()))
         self.get_logger().info("active" + (" in shadow mode" if self._config.shadow else ""))
 
     def _autostart(self) -> None:
@@ -206,14 +202,14 @@ class PolicyNode(LifecycleNode):
     def _state_came(self) -> bool:
         """Return whether a joint state has come: a fresh one, or one that cannot be used."""
         safety = self._configured().safety
-        return bool(safety.problem) or safety.is_fresh(self._now())
+        return bool(safety.problem) or safety.is_fresh(time.monotonic())
 
     def _refuse_bad_start(self) -> None:
         """Raise unless the robot can be read and nobody else commands it."""
         safety = self._configured().safety
         if safety.problem:
             raise JointStateError(safety.problem)
-        if not safety.is_fresh(self._now()):
+        if not safety.is_fresh(time.monotonic()):
             raise ConfigurationError(
                 f"no usable joint state arrived on {self._states.topic_name} within "
                 f"{self._config.state_timeout_s:g} s"
@@ -221,7 +217,7 @@ class PolicyNode(LifecycleNode):
         if problem := safety.starting_problem():
             raise JointStateError(problem)
         others = self._output.other_publishers
-        self._answer_states_until(lambda: UNNAMED not in others(), _NAMING_S)
+        wait_until(lambda: UNNAMED not in others(), _NAMING_S)
         if others():
             raise ConfigurationError(
                 f"another node publishes on {self.resolve_topic_name('commands')}: "
@@ -229,176 +225,123 @@ class PolicyNode(LifecycleNode):
             )
 
     def _come_to_rest(self) -> None:
-        """Brake until the arm stands, ramp to the safe torque, and command no more.
-
-        What is left after `_LONGEST_RAMP_S` goes in one step: a torque that stands for ever is
-        the worse end.
-        """
-        controller = self._controller
-        if controller is None or not controller.safety.active or not self.context.ok():
+        """Stop the arm, ramp to the safe torque, and command no more; see `ControlLoop`."""
+        loop = self._loop
+        if loop is None or not loop.safety.active or not self.context.ok():
             return
-        safety = controller.safety
-        controller.begin_stop()
-        self._events.note("deactivate", self._now())
-        if not self._config.shadow:  # in shadow mode nothing moves
-            self._stop_the_arm(safety)
-        controller.deactivate()
-        deadline = time.monotonic() + _LONGEST_RAMP_S
-        commands = not self._config.shadow
-        while commands and not safety.at_rest and time.monotonic() < deadline:
-            self._output.publish(safety.rest(self._now()))
-            time.sleep(_RAMP_PERIOD_S)
-        self._output.publish(safety.final_command(self._now()))
+        shadow = self._config.shadow
+        self._control.call(lambda: loop.begin_stop(time.monotonic(), at_once=shadow))
+        wait_until(lambda: not loop.safety.active, _LONGEST_STOP_S)
         if not self._output.wait_until_acknowledged(_ACKNOWLEDGE_S):
             self.get_logger().warning("a subscriber did not acknowledge the last command")
         self.get_logger().info("at rest")
 
-    def _stop_the_arm(self, safety: SafetyFilter) -> None:
-        """Answer states by the controlled stop until the arm stands or no state comes."""
-        try:
-            self._on_watchdog()
-            self._answer_states_until(lambda: safety.mode is Mode.STOPPED, _LONGEST_STOP_S)
-        except Exception:  # what raised once in a callback may raise here too
-            traceback.print_exc()
-
-    # ---- states, goals, time ---------------------------------------------------------------
+    # ---- in the control thread ---------------------------------------------------------------
 
     def _on_joint_state(self, raw: bytes) -> None:
-        started, arrived = time.monotonic(), self._now()
-        controller, reader = self._configured(), self._reader
-        safety = controller.safety
-        command: Command | None = None
+        now, loop, reader = time.monotonic(), self._configured(), self._reader
+        self._arrived = now
         try:
             position, velocity = reader.read(raw)
         except JointStateError as error:
-            safety.refuse_state(arrived, str(error))
-            if safety.active:
-                command = safety.tick(arrived)
-            answers = False
+            loop.refuse_state(now, str(error), reader.stamp_ns)
         else:
-            answers = True
-            if safety.active:
-                command = controller.state(arrived, position, velocity, reader.stamp_ns)
-                answers = not controller.refused
-            else:
-                safety.accept(arrived, position, velocity, reader.stamp_ns)
-        policy_torque = controller.policy_torque if answers and not safety.stopping else None
-        if command is not None:
-            self._output.publish(command)
-            self._diagnostics.latency.add(time.monotonic() - started)
-            self._output.publish_torques(policy_torque, command, reader.stamp_ns if answers else 0)
-        self._events.answered(
-            "state",
-            arrived,
-            command,
-            safety,
-            stamp=reader.stamp_ns,
-            active=safety.active and not safety.stopping,
-            has_policy_torque=policy_torque is not None,
-            inferences=controller.inferences,
-        )
-        self._report_new_faults()
-        self._schedule_warm_up(started)
+            loop.state(now, position, velocity, reader.stamp_ns)
+        self._faults.notice(loop.safety)
+        expected = loop.warm_up_time
+        self._warm_up_at = math.inf if expected is None else expected - _WARM_UP_S
 
-    def _on_watchdog(self) -> None:
-        safety = self._configured().safety
-        if not safety.active:
-            return
-        now = self._now()
-        command = safety.tick(now)
-        if command is not None:
-            self._output.publish(command)
-            self._output.publish_torques(None, command, stamp_ns=0)
-            self._events.answered("tick", now, command, safety, has_policy_torque=False)
-        self._report_new_faults()
+    def _next_tick(self) -> float:
+        if self._loop is None:
+            return math.inf
+        return min(self._ticked + self._loop.tick_period_s, self._warm_up_at)
 
-    def _on_goal(self, message: PoseStamped) -> None:
-        frame, goal, refused = message.header.frame_id, None, ""
-        try:
-            frame, goal = self._goal_reader.read(message)
-            self._configured().set_goal(frame, goal)
-        except GoalError as error:
-            refused = str(error)
-            self._diagnostics.refused_goals += 1
-            self._diagnostics.last_refused_goal = refused
-            self.get_logger().warning(f"goal refused: {error}")
-        else:
-            self.get_logger().info(f"goal accepted: {np.round(goal, 4).tolist()} in {frame}")
-        values = None if goal is None else goal.tolist()
-        self._events.note("goal", self._now(), goal=values, frame=frame, refused=refused)
-        self._report_new_faults()
+    def _tick(self) -> None:
+        loop, now = self._configured(), time.monotonic()
+        if now >= self._warm_up_at:
+            self._warm_up_at = math.inf
+            loop.warm_up()
+        if now >= self._ticked + loop.tick_period_s:
+            self._ticked, self._arrived = now, 0.0
+            loop.tick(now)
+            self._faults.notice(loop.safety)
 
-    def _report_new_faults(self) -> None:
-        safety = self._configured().safety
-        if safety.faults.keys() == self._reported:
-            return
-        for kind, sentence in safety.faults.items():
-            if kind not in self._reported:
-                self._diagnostics.last_fault = f"{kind.value}: {sentence}"
-                self.get_logger().error(
-                    f"{safety.mode.value}: {sentence} (clear with ~/clear_fault)"
-                )
-        self._reported = set(safety.faults)
-
-    def _note_others(self) -> None:
-        """Report to the filter who else commands the robot, after the activation too."""
-        self._configured().safety.other_publishers(self._output.other_publishers())
-
-    def _diagnose(self) -> None:
-        if self._controller is not None:
-            message = self._diagnostics.message(self._controller, self._output.sent)
-            message.header.stamp = self.get_clock().now().to_msg()
-            self._diagnostics_publisher.publish(message)
-
-    def _schedule_warm_up(self, arrived: float) -> None:
-        """Warm up shortly before the next state to answer; the last one came at ``arrived``."""
-        controller = self._configured()
-        if not controller.next_is_due:
-            return
-        ahead = arrived + controller.safety.rate.interval_s - _WARM_UP_S - time.monotonic()
-        if ahead <= 0.0:
-            self._warm_up()
-            return
-        self._warm_up_timer.timer_period_ns = round(ahead * 1e9)
-        self._warm_up_timer.reset()
-
-    def _warm_up(self) -> None:
-        self._warm_up_timer.cancel()
-        self._configured().warm_up()
-
-    # ---- services and parameters -----------------------------------------------------------
+    def _publish(self, command: Command, policy_torque: Array | None, stamp_ns: int) -> None:
+        self._output.publish(command)
+        if self._arrived:
+            self._diagnostics.latency.add(time.monotonic() - self._arrived)
+        self._output.publish_torques(policy_torque, command, stamp_ns)
 
     def _on_emergency_stop(
         self, request: SetBool.Request, response: SetBool.Response
     ) -> SetBool.Response:
-        self._emergency = request.data
-        self._events.note("emergency_stop", self._now(), engaged=request.data)
-        if self._controller is not None:
-            self._controller.safety.emergency_stop(request.data)
-            self._on_watchdog()  # the ramp begins now, not with the next state
+        self._emergency, now = request.data, time.monotonic()
+        if self._loop is None:
+            self._log.note("emergency_stop", now, engaged=request.data)
+        else:
+            self._arrived = 0.0
+            self._loop.emergency_stop(now, request.data)
+            self._faults.notice(self._loop.safety)
         response.success = True
         response.message = "engaged" if request.data else "released; ~/clear_fault to go on"
         return response
 
+    # ---- in the executor's thread ------------------------------------------------------------
+
+    def _on_goal(self, raw: bytes) -> None:
+        loop, now = self._configured(), time.monotonic()
+        frame, goal = "", None
+        try:
+            if len(raw) > _LONGEST_GOAL:
+                raise GoalError(
+                    f"a goal's message must have at most {_LONGEST_GOAL} bytes; got {len(raw)}"
+                )
+            message = deserialize_message(raw, PoseStamped)
+            frame = message.header.frame_id
+            frame, goal = self._goal_reader.read(message)
+            self._control.call(partial(loop.set_goal, now, frame, goal))
+        except GoalError as error:
+            if goal is None:
+                self._control.call(partial(loop.refuse_goal, now, frame, str(error)))
+            self._diagnostics.refused_goals += 1
+            self._diagnostics.last_refused_goal = str(error)
+            self.get_logger().warning(f"goal refused: {error}")
+        else:
+            self.get_logger().info(f"goal accepted: {np.round(goal, 4).tolist()} in {frame}")
+
+    def _note_others(self) -> None:
+        """Tell the filter who else commands the robot, after the activation too."""
+        others = self._output.other_publishers()
+        if others != self._others:
+            self._others = others
+            safety = self._configured().safety
+            self._control.post(lambda: safety.other_publishers(others))
+
+    def _diagnose(self) -> None:
+        if self._loop is not None:
+            message = self._diagnostics.message(
+                self._loop, self._output.sent, self._faults.last_fault
+            )
+            message.header.stamp = self.get_clock().now().to_msg()
+            self._diagnostics_publisher.publish(message)
+
     def _on_clear_fault(
         self, _request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
-        if self._controller is None or not self._controller.safety.active:
+        if self._loop is None:
             response.message = "the node is not active"
             return response
-        now = self._now()
-        response.message = self._controller.clear_fault(now)
+        loop, now = self._loop, time.monotonic()
+        response.message = self._control.call(lambda: loop.clear_fault(now))
         response.success = not response.message
         if response.success:
             self.get_logger().info("faults cleared")
-        self._events.note("clear_fault", now, refused=response.message)
-        self._report_new_faults()
         return response
 
     def _on_set_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
         """Swap the policy; a bad file leaves the old one running and the call fails with why."""
         for parameter in parameters:
-            if parameter.name == "model_path" and self._controller is not None:
+            if parameter.name == "model_path" and self._loop is not None:
                 try:
                     self._swap(parameter.value)
                 except SacRosError as error:
@@ -407,31 +350,21 @@ class PolicyNode(LifecycleNode):
         return SetParametersResult(successful=True)
 
     def _swap(self, path: str) -> None:
-        """Load a policy in another thread, answering states meanwhile, and swap it in."""
-        policy, spec_text = self._load_beside(path)
+        loop, policy = self._configured(), self._load(path)
         goal_reader = GoalReader(policy.spec.goal, self._lookup)
-        self._configured().swap(policy)
+        self._control.call(lambda: loop.swap(time.monotonic(), policy))
         self._goal_reader = goal_reader
-        self._output.publish_spec(spec_text)
-        for _ in range(_QUEUE):  # before what may wait: to say so takes another half period
-            if not serve_one(self._states):
-                break
-        self._events.note("swap", self._now(), sha256=policy.sha256)
+        self._output.publish_spec(policy.spec.to_json())
         self.get_logger().info(f"policy {policy.spec.name} from {path} runs now")
 
     def _load(self, path: str) -> Policy:
-        """Load and verify a policy file, and check that it fits the robot's gravity."""
-        policy = Policy.load(Path(path).expanduser())
-        self._config.check_gravity(policy.spec, policy.path)
-        return policy
+        """Load and verify a policy file in a thread that is given up when it takes too long."""
 
-    def _load_beside(self, path: str) -> tuple[Policy, str]:
-        """Load a policy while states are answered; return it and its spec as JSON."""
-
-        def load() -> tuple[Policy, str]:
+        def load() -> Policy:
             try:
-                policy = self._load(path)
-                return policy, policy.spec.to_json()
+                policy = Policy.load(Path(path).expanduser())
+                self._config.check_policy(policy)
+                return policy
             except SacRosError:
                 raise
             except BaseException as error:
@@ -442,53 +375,23 @@ class PolicyNode(LifecycleNode):
                     f"it ended with {reason}"
                 ) from error
 
-        before = sys.getswitchinterval()
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        try:
-            loaded = in_thread("load policy", load)  # not waited for at the end of the process
-            self._answer_states_until(loaded.done, _LONGEST_LOAD_S)
-        finally:
-            sys.setswitchinterval(before)
+        loaded = in_thread("load policy", load)  # not waited for at the end of the process
+        wait_until(loaded.done, _LONGEST_LOAD_S)
         if not loaded.done():
             raise ConfigurationError(
                 f"policy file {path} must load within {_LONGEST_LOAD_S:g} s; it did not"
             )
         return loaded.result()
 
-    # ---- helpers ---------------------------------------------------------------------------
-
-    def _now(self) -> float:
-        """The time by which every torque is decided, s; a replay puts another clock here."""
-        return time.monotonic()
-
-    def _configured(self) -> PolicyController:
-        if self._controller is None:
+    def _configured(self) -> ControlLoop:
+        if self._loop is None:
             raise ConfigurationError("the node is not configured")
-        return self._controller
-
-    def _answer_states_until(self, done: Callable[[], bool], timeout_s: float) -> None:
-        """Answer joint states and emergency stops inside a callback that must wait.
-
-        The executor runs one callback at a time: it cannot do so before the callback returns.
-        """
-        deadline = time.monotonic() + timeout_s
-        while not done() and time.monotonic() < deadline:
-            self._serve_emergency_stop()
-            if not serve_one(self._states):
-                self._on_watchdog()
-                time.sleep(_POLL_S)
-
-    def _serve_emergency_stop(self) -> None:
-        """Answer a call of the emergency stop that waits, if there is one."""
-        service = self._emergency_stop
-        with service.handle:
-            request, header = service.handle.service_take_request(service.srv_type.Request)
-        if header is not None:
-            service.send_response(service.callback(request, service.srv_type.Response()), header)
+        return self._loop
 
 
 def main(args: list[str] | None = None) -> int:
     """Run policy_node; see `sac_ros.ros.spin.run_node` for the exit codes."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     return run_node(PolicyNode, args)
 
 

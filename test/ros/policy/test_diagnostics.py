@@ -13,7 +13,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings
 from diagnostic_msgs.msg import DiagnosticStatus
 from tiny_policy import write_tiny_policy
 
-from sac_ros.policy.controller import PolicyController
+from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import SafetyConfig
 from sac_ros.ros.policy.diagnostics import PolicyDiagnostics
@@ -21,7 +21,7 @@ from sac_ros.ros.policy.diagnostics import PolicyDiagnostics
 
 def status(path: Path, rate_hz: float, active: bool = True) -> DiagnosticStatus:
     """What is said after 60 states at a rate, for a policy of 100 Hz."""
-    controller = PolicyController(Policy.load(write_tiny_policy(path)), SafetyConfig())
+    controller = ControlLoop(Policy.load(write_tiny_policy(path)), SafetyConfig())
     controller.state(0.0, np.zeros(3), np.zeros(3))
     controller.activate(0.0)
     for i in range(1, 61):

@@ -193,13 +193,13 @@ def test_an_exception_in_a_callback_ends_with_zero_torque(robot: Robot, model: P
     program = (
         "import sys\n"
         "from sac_ros.ros.policy import node as policy_node\n"
-        "from sac_ros.policy.controller import PolicyController\n"
-        "answer = PolicyController.state\n"
+        "from sac_ros.policy.control_loop import ControlLoop\n"
+        "answer = ControlLoop.state\n"
         "def fail(self, *state):\n"
         "    if self.inferences > 50:\n"
         "        raise RuntimeError('a bug')\n"
         "    return answer(self, *state)\n"
-        "PolicyController.state = fail\n"
+        "ControlLoop.state = fail\n"
         "sys.exit(policy_node.main())\n"
     )
     robot.start_active(model, program=program)

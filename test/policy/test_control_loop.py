@@ -11,29 +11,33 @@ import numpy as np
 import pytest
 from tiny_policy import tiny_action, tiny_gravity, tiny_mixing, write_tiny_policy
 
-from sac_ros.policy.controller import PolicyController
+from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import SafetyConfig
 from sac_ros.policy.safety_events import Command, Mode
+from sac_ros.policy.worker import Worker
 from sac_ros.utils.errors import ConfigurationError, GoalError, NonFiniteGoalError
 
 GOAL = np.array([0.9, 0.0, 0.0])
+NOW = 1.0
 CONFIG = SafetyConfig(soft_start_s=0.0, slew_limit=1e5)
 
 
 class Robot:
     """States every 2 ms for a policy of 100 Hz."""
 
-    def __init__(self, policy: Policy, config: SafetyConfig = CONFIG) -> None:
-        self.now, self.position, self.velocity = 1.0, np.zeros(3), np.zeros(3)
-        self.controller = PolicyController(policy, config)
-        self.controller.safety.accept(self.now, self.position, self.velocity)
-        self.controller.activate(self.now)
+    def __init__(
+        self, policy: Policy, config: SafetyConfig = CONFIG, worker: Worker | None = None
+    ) -> None:
+        self.now, self.position, self.velocity = NOW, np.zeros(3), np.zeros(3)
+        self.loop = ControlLoop(policy, config, worker=worker)
+        self.loop.safety.accept(self.now, self.position, self.velocity)
+        self.loop.activate(self.now)
 
     def states(self, count: int) -> Command:
         for _ in range(count):
             self.now += 0.002
-            command = self.controller.state(self.now, self.position, self.velocity)
+            command = self.loop.state(self.now, self.position, self.velocity)
         assert command is not None
         return command
 
@@ -56,13 +60,13 @@ def carrying(tmp_path: Path) -> Robot:
 
 
 def test_the_policy_runs_at_its_own_rate(robot: Robot) -> None:
-    robot.controller.set_goal("base", GOAL)
+    robot.loop.set_goal(NOW, "base", GOAL)
     robot.states(500)
-    assert robot.controller.inferences == pytest.approx(100, abs=2)
+    assert robot.loop.inferences == pytest.approx(100, abs=2)
 
 
 def test_between_inferences_the_torque_is_held(robot: Robot) -> None:
-    robot.controller.set_goal("base", GOAL)
+    robot.loop.set_goal(NOW, "base", GOAL)
     before = robot.states(1).torque
     robot.position = np.array([0.02, 0.02, 0.02])
     np.testing.assert_array_equal(robot.states(1).torque, before)
@@ -73,24 +77,24 @@ def test_between_inferences_the_torque_is_held(robot: Robot) -> None:
 def test_the_policy_runs_by_arrival_whatever_the_stamps_say(
     path: Path, stamp_step_ns: int
 ) -> None:
-    controller = PolicyController(Policy.load(path), CONFIG)
-    controller.safety.accept(0.0, np.zeros(3), np.zeros(3))
-    controller.activate(0.0)
-    controller.set_goal("base", GOAL)
+    loop = ControlLoop(Policy.load(path), CONFIG)
+    loop.safety.accept(0.0, np.zeros(3), np.zeros(3))
+    loop.activate(0.0)
+    loop.set_goal(NOW, "base", GOAL)
     for i in range(1, 501):
-        controller.state(i * 0.002, np.zeros(3), np.zeros(3), stamp_ns=i * stamp_step_ns)
-    assert controller.inferences == pytest.approx(100, abs=2)
+        loop.state(i * 0.002, np.zeros(3), np.zeros(3), stamp_ns=i * stamp_step_ns)
+    assert loop.inferences == pytest.approx(100, abs=2)
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
 def test_the_state_starts_at_zeros_and_is_fed_back(tmp_path: Path, size: int) -> None:
     path = write_tiny_policy(tmp_path / "looking.onnx", state_size=size)
     robot = Robot(Policy.load(path))
-    robot.controller.set_goal("base", GOAL)
+    robot.loop.set_goal(NOW, "base", GOAL)
     state = (robot.position, robot.velocity, GOAL)
     first = tiny_action(*state, np.zeros(size))
     second = tiny_action(*state, first @ tiny_mixing(size, 3).T)
-    scale = np.array(robot.controller.policy.spec.action_scale)
+    scale = np.array(robot.loop.policy.spec.action_scale)
     np.testing.assert_allclose(robot.states(1).torque, first * scale, rtol=1e-5)
     np.testing.assert_allclose(robot.states(5).torque, second * scale, rtol=1e-5)
 
@@ -98,11 +102,11 @@ def test_the_state_starts_at_zeros_and_is_fed_back(tmp_path: Path, size: int) ->
 def test_after_an_action_that_was_not_finite_the_policy_can_start_anew(tmp_path: Path) -> None:
     path = write_tiny_policy(tmp_path / "a.onnx", state_size=3, nan_below_z=-0.97)
     robot = Robot(Policy.load(path))
-    robot.controller.set_goal("base", np.array([0.9, 0.0, -1.0]))
+    robot.loop.set_goal(NOW, "base", np.array([0.9, 0.0, -1.0]))
     assert robot.states(1).mode is Mode.DAMPING
-    robot.controller.set_goal("base", GOAL)
+    robot.loop.set_goal(NOW, "base", GOAL)
     assert robot.states(20).mode is Mode.DAMPING  # the action it remembers is NaN still
-    assert robot.controller.clear_fault(robot.now) == ""
+    assert robot.loop.clear_fault(robot.now) == ""
     assert robot.states(20).mode is Mode.TRACKING
 
 
@@ -114,8 +118,8 @@ def test_without_a_goal_the_arm_is_held_at_the_policys_rate(carrying: Robot) -> 
     np.testing.assert_array_equal(carrying.states(1).torque, before)
     after = carrying.states(5).torque
     np.testing.assert_allclose(after, tiny_gravity(carrying.position), rtol=1e-6)
-    assert carrying.controller.policy_torque is None
-    assert carrying.controller.inferences == 0
+    assert carrying.loop.policy_torque is None
+    assert carrying.loop.inferences == 0
 
 
 @pytest.mark.parametrize("before", range(1, 6))
@@ -124,11 +128,11 @@ def test_the_first_state_with_a_goal_is_answered_at_once_and_remembers_no_action
 ) -> None:
     carrying.position = np.array([0.4, -0.7, 1.1])
     carrying.states(before)
-    carrying.controller.set_goal("base", GOAL)
+    carrying.loop.set_goal(NOW, "base", GOAL)
     action = tiny_action(carrying.position, carrying.velocity, GOAL, np.zeros(3))
     expected = action * [15.0, 10.0, 5.0] + tiny_gravity(carrying.position)
     np.testing.assert_allclose(carrying.states(1).torque, expected, rtol=1e-6)
-    assert carrying.controller.inferences == 1
+    assert carrying.loop.inferences == 1
 
 
 def test_with_a_goal_the_arm_is_held_where_the_policy_saw_it_last(tmp_path: Path) -> None:
@@ -136,7 +140,7 @@ def test_with_a_goal_the_arm_is_held_where_the_policy_saw_it_last(tmp_path: Path
     robot = Robot(
         Policy.load(path), SafetyConfig(soft_start_s=0.0, slew_limit=1e5, torque_scale=0.0)
     )
-    robot.controller.set_goal("base", GOAL)
+    robot.loop.set_goal(NOW, "base", GOAL)
     for position in ([0.4, -0.7, 1.1], [0.39, -0.72, 1.12]):
         robot.position = np.array(position)
         torque = robot.states(5).torque
@@ -156,8 +160,8 @@ def test_a_policy_for_a_robot_that_is_carried_by_another_is_refused(
     with pytest.raises(
         ConfigurationError, match=f"must have gravity_compensation {running}, .* got {other}"
     ):
-        robot.controller.swap(Policy.load(path))
-    assert robot.controller.policy.spec.gravity_compensation == running
+        robot.loop.swap(NOW, Policy.load(path))
+    assert robot.loop.policy.spec.gravity_compensation == running
 
 
 @pytest.mark.parametrize(
@@ -171,32 +175,32 @@ def test_a_policy_for_a_robot_that_is_carried_by_another_is_refused(
 def test_a_refused_goal_leaves_the_old_one(
     robot: Robot, frame: str, values: list[float], sentence: str
 ) -> None:
-    robot.controller.set_goal("base", GOAL)
+    robot.loop.set_goal(NOW, "base", GOAL)
     with pytest.raises(GoalError, match=sentence):
-        robot.controller.set_goal(frame, np.array(values))
-    np.testing.assert_array_equal(robot.controller.goal, GOAL)
+        robot.loop.set_goal(NOW, frame, np.array(values))
+    np.testing.assert_array_equal(robot.loop.goal, GOAL)
 
 
 def test_the_third_goal_in_a_row_that_is_not_finite_is_a_fault(robot: Robot) -> None:
     for _ in range(3):
         with pytest.raises(NonFiniteGoalError):
-            robot.controller.set_goal("base", np.full(3, math.nan))
+            robot.loop.set_goal(NOW, "base", np.full(3, math.nan))
     assert robot.states(1).mode is Mode.DAMPING
-    assert robot.controller.clear_fault(robot.now)
-    robot.controller.set_goal("base", GOAL)
-    assert robot.controller.clear_fault(robot.now) == ""
+    assert robot.loop.clear_fault(robot.now)
+    robot.loop.set_goal(NOW, "base", GOAL)
+    assert robot.loop.clear_fault(robot.now) == ""
 
 
 def test_a_goal_is_forgotten_with_the_activation(robot: Robot) -> None:
-    robot.controller.set_goal("base", GOAL)
-    robot.controller.deactivate()
-    assert robot.controller.goal is None
+    robot.loop.set_goal(NOW, "base", GOAL)
+    robot.loop.begin_stop(robot.now, at_once=True)
+    assert robot.loop.goal is None
 
 
 def test_another_policy_answers_from_the_next_state_on(robot: Robot, tmp_path: Path) -> None:
-    robot.controller.set_goal("base", GOAL)
+    robot.loop.set_goal(NOW, "base", GOAL)
     robot.states(1)
-    robot.controller.swap(Policy.load(write_tiny_policy(tmp_path / "b.onnx", gain=0.5)))
+    robot.loop.swap(NOW, Policy.load(write_tiny_policy(tmp_path / "b.onnx", gain=0.5)))
     expected = tiny_action(robot.position, robot.velocity, GOAL, gain=0.5) * [15.0, 10.0, 5.0]
     np.testing.assert_allclose(robot.states(1).torque, expected, rtol=1e-5)
 
@@ -207,25 +211,25 @@ def test_another_policy_gets_no_state_of_the_one_before(
 ) -> None:
     before, after = (write_tiny_policy(tmp_path / f"{m}.onnx", state_size=m) for m in sizes)
     robot = Robot(Policy.load(before))
-    robot.controller.set_goal("base", GOAL)
+    robot.loop.set_goal(NOW, "base", GOAL)
     robot.states(20)
-    robot.controller.swap(Policy.load(after))
+    robot.loop.swap(NOW, Policy.load(after))
     action = tiny_action(robot.position, robot.velocity, GOAL)
     np.testing.assert_allclose(robot.states(1).torque, action * [15.0, 10.0, 5.0], rtol=1e-5)
 
 
 def test_a_goal_that_stands_has_no_velocity(tmp_path: Path) -> None:
     robot = Robot(Policy.load(write_tiny_policy(tmp_path / "moving.onnx", moving_goal=True)))
-    robot.controller.set_goal("base", GOAL)
+    robot.loop.set_goal(NOW, "base", GOAL)
     action = tiny_action(robot.position, robot.velocity, GOAL)
     np.testing.assert_allclose(robot.states(1).torque, action * [15.0, 10.0, 5.0], rtol=1e-5)
 
 
 def test_another_policy_starts_softly(path: Path, tmp_path: Path) -> None:
     robot = Robot(Policy.load(path), SafetyConfig(soft_start_s=1.0, slew_limit=1e5))
-    robot.controller.set_goal("base", GOAL)
+    robot.loop.set_goal(NOW, "base", GOAL)
     before = robot.states(600).torque
-    robot.controller.swap(Policy.load(write_tiny_policy(tmp_path / "b.onnx", gain=0.5)))
+    robot.loop.swap(NOW, Policy.load(write_tiny_policy(tmp_path / "b.onnx", gain=0.5)))
     assert (robot.states(50).torque < 0.15 * before).all()
 
 
@@ -233,14 +237,14 @@ def test_a_policy_for_other_joints_is_refused_and_the_old_one_stays(
     robot: Robot, tmp_path: Path
 ) -> None:
     other = Policy.load(write_tiny_policy(tmp_path / "b.onnx", ("a", "b", "c")))
-    before = robot.controller.policy
+    before = robot.loop.policy
     with pytest.raises(ConfigurationError, match="must drive the joints shoulder, elbow, wrist"):
-        robot.controller.swap(other)
-    assert robot.controller.policy is before
+        robot.loop.swap(NOW, other)
+    assert robot.loop.policy is before
 
 
 def test_a_swap_raises_no_limit_while_active(robot: Robot, tmp_path: Path) -> None:
-    before = robot.controller.policy
+    before = robot.loop.policy
     spec = before.spec
     stronger = {
         "torque_limit": (30.0, 20.0, 10.1),
@@ -251,41 +255,41 @@ def test_a_swap_raises_no_limit_while_active(robot: Robot, tmp_path: Path) -> No
     for name, value in stronger.items():
         path = write_tiny_policy(tmp_path / f"{name}.onnx", **{name: value})
         with pytest.raises(ConfigurationError, match=f"its {name} of joint .* is beyond"):
-            robot.controller.swap(Policy.load(path))
-        assert robot.controller.policy is before
+            robot.loop.swap(NOW, Policy.load(path))
+        assert robot.loop.policy is before
     weaker = dataclasses.replace(spec, torque_limit=(20.0, 15.0, 8.0)).torque_limit
-    robot.controller.swap(
-        Policy.load(write_tiny_policy(tmp_path / "weaker.onnx", torque_limit=weaker))
+    robot.loop.swap(
+        NOW, Policy.load(write_tiny_policy(tmp_path / "weaker.onnx", torque_limit=weaker))
     )
-    robot.controller.deactivate()
-    robot.controller.swap(before)
-    assert robot.controller.policy is before
+    robot.loop.begin_stop(robot.now, at_once=True)
+    robot.loop.swap(NOW, before)
+    assert robot.loop.policy is before
 
 
 def test_a_goal_outside_the_new_policys_range_is_dropped(robot: Robot, tmp_path: Path) -> None:
-    robot.controller.set_goal("base", GOAL)
-    spec = robot.controller.policy.spec
+    robot.loop.set_goal(NOW, "base", GOAL)
+    spec = robot.loop.policy.spec
     near = dataclasses.replace(spec.goal, low=(-0.5,) * 3, high=(0.5,) * 3)
-    robot.controller.swap(Policy.load(write_tiny_policy(tmp_path / "b.onnx", goal=near)))
-    assert robot.controller.goal is None
+    robot.loop.swap(NOW, Policy.load(write_tiny_policy(tmp_path / "b.onnx", goal=near)))
+    assert robot.loop.goal is None
 
 
-def test_a_rehearsal_decides_nothing(path: Path, tmp_path: Path) -> None:
+def test_to_run_the_policy_for_warm_caches_decides_nothing(path: Path, tmp_path: Path) -> None:
     looking = write_tiny_policy(tmp_path / "looking.onnx", state_size=3)
     for each in (path, looking):
-        plain, rehearsing = Robot(Policy.load(each)), Robot(Policy.load(each))
-        rehearsing.controller.warm_up()  # without a goal, without a state
-        for robot in (plain, rehearsing):
-            robot.controller.set_goal("base", GOAL)
-        rehearsals = 0
+        plain, warmed = Robot(Policy.load(each)), Robot(Policy.load(each), worker=Worker())
+        warmed.loop.warm_up()  # without a goal, without a state
+        for robot in (plain, warmed):
+            robot.loop.set_goal(NOW, "base", GOAL)
+        runs = 0
         for step in range(100):
-            for robot in (plain, rehearsing):
+            for robot in (plain, warmed):
                 robot.position[0] = 0.0001 * step
-            expected, given = plain.states(1), rehearsing.states(1)
+            expected, given = plain.states(1), warmed.states(1)
             np.testing.assert_array_equal(given.torque, expected.torque)
             assert given.interventions == expected.interventions
-            if rehearsing.controller.next_is_due:
-                rehearsing.controller.warm_up()
-                rehearsals += 1
-        assert rehearsing.controller.inferences == plain.controller.inferences
-        assert rehearsals == pytest.approx(plain.controller.inferences, abs=2)
+            if warmed.loop.warm_up_time is not None:
+                warmed.loop.warm_up()
+                runs += 1
+        assert warmed.loop.inferences == plain.loop.inferences
+        assert runs == pytest.approx(plain.loop.inferences, abs=2)

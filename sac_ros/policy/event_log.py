@@ -23,34 +23,30 @@ that a recording can be replayed to the same bits (see `sac_ros.ros.replay_node`
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
-
-from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
-from std_msgs.msg import String
 
 from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_events import Command
 
-# Kept for who connects late: a recorder that starts beside the node must not miss the activation.
-_QOS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-
 
 class EventLog:
-    """Publishes events in the order in which the node took them.
+    """Hands out events in the order in which they were taken, as one JSON text each.
 
-    States and ticks, 500 a second, are published only while there is a subscriber.
+    States and ticks, 500 a second, are handed out only while someone wants them.
     """
 
-    def __init__(self, node: Node) -> None:
-        """Publishes on the node's ``~/events``."""
-        self._publisher = node.create_publisher(String, "~/events", _QOS)
+    def __init__(
+        self, publish: Callable[[str], object], wanted: Callable[[], object] = lambda: True
+    ) -> None:
+        self._publish = publish
+        self._wanted = wanted
         self._count = 0
 
     def note(self, event: str, time: float, **fields: Any) -> None:
-        """Publish a rare event that the node took at ``time``, s of the clock it decides by."""
+        """Log a rare event that was taken at ``time``, s of the clock that decides."""
         self._count += 1
-        self._publish({"event": event, "time": time, **fields})
+        self._publish(json.dumps({"n": self._count, "event": event, "time": time, **fields}))
 
     def answered(
         self,
@@ -60,18 +56,16 @@ class EventLog:
         safety: SafetyFilter,
         **fields: Any,
     ) -> None:
-        """Publish what came of a state or of a tick of the watchdog at ``time``."""
+        """Log what came of a state or of a tick of the watchdog at ``time``."""
         self._count += 1
-        if self._publisher.get_subscription_count() == 0:
+        if not self._wanted():
             return
-        record = {"event": event, "time": time, **fields, "applied": command is not None}
+        record = {"n": self._count, "event": event, "time": time, **fields}
+        record["applied"] = command is not None
         if command is not None:
             record["mode"] = command.mode.value
             record["interventions"] = {
                 kind.value: joints for kind, joints in command.interventions.items()
             }
         record["faults"] = [fault.value for fault in safety.faults]
-        self._publish(record)
-
-    def _publish(self, record: dict[str, Any]) -> None:
-        self._publisher.publish(String(data=json.dumps({"n": self._count, **record})))
+        self._publish(json.dumps(record))
