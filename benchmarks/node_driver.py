@@ -2,9 +2,8 @@
 """The robot of the node benchmark: joint states out, commands in, and how long each took.
 
 A process of its own, and as thin as rclpy lets it be: a state is a template in CDR of which the
-stamp and one number are overwritten, a command is taken as bytes of which one number is read, and
-it waits for one subscription on one wait set. It knows which state a command answers by a mark:
-the last joint's velocity is marked −1, 0 or 1 in turn, and the answer's last torque tells which.
+stamp is overwritten, a command is taken as bytes, and it waits for one subscription on one wait
+set.
 
 It is told what to do in one line of JSON on stdin (`Job`), and answers with one (`Seen`).
 """
@@ -18,6 +17,7 @@ import os
 import struct
 import sys
 import time
+from collections import deque
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 READY = "ready"
-MARKS = 3  # a command can be this many states late and still be told apart
 _STAMP = struct.Struct("<iI")
-_NUMBER = struct.Struct("<d")
-_PLACEHOLDER = 1.0 / 3.0  # stands for the marked velocity in the template, and nowhere else
+_BETWEEN_PAUSES_S = 0.5
+_PAUSE_NS = 20_000_000  # after which no answer will come any more
 _STAMP_AT = 4  # after the CDR header
 
 
@@ -51,9 +50,6 @@ class Job:
         seconds: to measure.
         warm_up: s before, after the goal is set.
         names, position: of the joints, rad.
-        mark: rad/s, the marked velocity of the last joint.
-        answer: N·m, what the last torque of the answer exceeds where the velocity was marked;
-            negative where the answer has the opposite sign.
         goal: frame, x, y, z in m; None for a server that takes no goal.
     """
 
@@ -64,8 +60,6 @@ class Job:
     warm_up: float
     names: list[str]
     position: list[float]
-    mark: float
-    answer: float
     goal: tuple[str, float, float, float] | None
 
 
@@ -100,36 +94,35 @@ class Seen:
 class Answers:
     """Which of a row of states were answered, and how long that took.
 
+    Every server answers states in their order, so an answer is that of the longest outstanding
+    state. Where a state was dropped that makes all after it look late, until the next `pause`.
+
     Attributes:
-        sent: when each state was published, ns.
-        nanoseconds: round trip of each that was answered.
+        nanoseconds: round trip of each state that was answered.
+        missed: states without an answer.
         unasked: answers of no state.
     """
 
-    def __init__(self, count: int) -> None:
-        self.sent = [0] * count
+    def __init__(self) -> None:
         self.nanoseconds: list[int] = []
-        self.unasked = 0
-        self._answered = bytearray(count)
+        self.missed = self.unasked = 0
+        self._sent: deque[int] = deque()
 
-    @property
-    def missed(self) -> int:
-        """States without an answer."""
-        return len(self._answered) - sum(self._answered)
+    def sent(self, at: int) -> None:
+        """Note that a state was published, ns."""
+        self._sent.append(at)
 
-    def note(self, mark: int, at: int, newest: int) -> None:
-        """Take an answer for the newest state that has its mark, if that has none yet."""
-        for k in range(newest, max(newest - MARKS, -1), -1):
-            if mark_of(k) == mark and not self._answered[k]:
-                self._answered[k] = 1
-                self.nanoseconds.append(at - self.sent[k])
-                return
-        self.unasked += 1
+    def note(self, at: int) -> None:
+        """Note that an answer came, ns."""
+        if self._sent:
+            self.nanoseconds.append(at - self._sent.popleft())
+        else:
+            self.unasked += 1
 
-
-def mark_of(state: int) -> int:
-    """The mark of a state by its number: -1, 0 and 1 in turn."""
-    return state % MARKS - 1
+    def pause(self) -> None:
+        """Note that no answer will come to what is outstanding."""
+        self.missed += len(self._sent)
+        self._sent.clear()
 
 
 class Driver:
@@ -148,7 +141,6 @@ class Driver:
     def run(self, job: Job) -> Seen:
         """Bring the server up, warm it up, measure."""
         self._template = bytearray(serialize_message(_joint_state(job)))
-        self._mark_at = self._template.index(_NUMBER.pack(_PLACEHOLDER))
         self._job = job
         self._first_command = 0.0
         while not self._first_command:
@@ -167,52 +159,47 @@ class Driver:
 
     def _stream(self, seconds: float) -> Seen:
         """Publish at the job's rate for some seconds."""
-        seen = Seen()
+        seen, answers = Seen(), Answers()
         period = round(1e9 / self._job.rate_hz)
-        count = max(round(seconds * self._job.rate_hz), 1)
-        answers = Answers(count)
+        seen.states = count = max(round(seconds * self._job.rate_hz), 1)
+        between = max(round(_BETWEEN_PAUSES_S * self._job.rate_hz), 1)
         took = [0] * count
         due = time.monotonic_ns()
         for k in range(count):
-            answers.sent[k] = time.monotonic_ns()
-            self._publish(mark_of(k))
-            took[k] = time.monotonic_ns() - answers.sent[k]
+            sent = time.monotonic_ns()
+            answers.sent(sent)
+            self._publish()
+            took[k] = time.monotonic_ns() - sent
             due += period
+            if (k + 1) % between == 0 or k + 1 == count:
+                due = time.monotonic_ns() + _PAUSE_NS
             while (left := due - time.monotonic_ns()) > 0:
-                for mark, at in self._taken(left):
-                    answers.note(mark, at, k)
-        for mark, at in self._taken(MARKS * period):
-            answers.note(mark, at, count - 1)
-        seen.states = count
+                for at in self._taken(left):
+                    answers.note(at)
+            if (k + 1) % between == 0 or k + 1 == count:
+                answers.pause()
         seen.milliseconds = [each * 1e-6 for each in answers.nanoseconds]
         seen.missed, seen.unasked = answers.missed, answers.unasked
         seen.late = sum(each > period for each in answers.nanoseconds)
         seen.publish_us = sorted(took)[count // 2] * 1e-3
         return seen
 
-    def _publish(self, mark: int) -> None:
+    def _publish(self) -> None:
         seconds, nanoseconds = divmod(time.time_ns(), 10**9)
         _STAMP.pack_into(self._template, _STAMP_AT, seconds, nanoseconds)
-        # An arm in motion is not activated.
-        velocity = mark * self._job.mark if self._first_command else 0.0
-        _NUMBER.pack_into(self._template, self._mark_at, velocity)
         self._states.publish(bytes(self._template))
 
-    def _taken(self, nanoseconds: int) -> list[tuple[int, int]]:
-        """Wait for commands; the marks that came and when, ns of the monotonic clock."""
+    def _taken(self, nanoseconds: int) -> list[int]:
+        """Wait for commands; when each came, ns of the monotonic clock."""
         handle = self._commands.handle
         self._wait_set.clear_entities()
         self._wait_set.add_subscription(handle)
         self._wait_set.wait(nanoseconds)
         taken = []
-        while (found := handle.take_message(Float64MultiArray, True)) is not None:
-            now = time.monotonic_ns()
-            if not self._first_command:
-                self._first_command = now * 1e-9
-            # The data are the message's last field, so its last number is at the very end.
-            value = _NUMBER.unpack_from(found[0], len(found[0]) - _NUMBER.size)[0]
-            share = value / self._job.answer
-            taken.append(((share > 1.0) - (share < -1.0), now))
+        while handle.take_message(Float64MultiArray, True) is not None:
+            taken.append(time.monotonic_ns())
+        if taken and not self._first_command:
+            self._first_command = taken[0] * 1e-9
         return taken
 
     def _set_goal(self, frame: str, x: float, y: float, z: float) -> None:
@@ -225,9 +212,8 @@ class Driver:
 
 
 def _joint_state(job: Job) -> JointState:
-    """The template: every joint at rest but the last, which is to be marked."""
+    """The template: every joint at rest."""
     velocity = array.array("d", [0.0] * len(job.names))
-    velocity[-1] = _PLACEHOLDER
     return JointState(name=job.names, position=array.array("d", job.position), velocity=velocity)
 
 

@@ -40,14 +40,9 @@ CONTESTANTS = (OURS, *_ECHOES)
 _DEFAULT = (OURS, ECHO, FLOOR)
 _MODEL = share_path("models", "iiwa_reach.onnx")
 _ANSWER_S = 30.0  # for a process to get ready, and for a turn beyond its own time
-_TORQUE_SCALE = 0.01
-# What the shipped parameters leave to the robot: no torque is slewed or blended here, since the
-# answer to a marked state must come whole, and a desktop's hiccups shall not latch a fault.
+# A desktop's hiccups shall not latch a fault.
 _PARAMETERS = {
     "autostart": "true",
-    "torque_scale": str(_TORQUE_SCALE),
-    "slew_limit": "100000.0",
-    "soft_start_s": "0.0",
     "watchdog_s": "0.5",
     "state_timeout_s": str(_ANSWER_S),
 }
@@ -116,22 +111,16 @@ class NodeLatency:
 
 def start_job(run: NodeLatency, name: str, spec: PolicySpec, rate: float) -> dict[str, Any]:
     """The fields of `node_driver.Job` that do not depend on the server's process."""
-    mark = 1.05 * spec.velocity_limit[-1]
+    goal = None
     if name == OURS:
-        # A joint over its velocity limit gets the brake, which torque_scale leaves whole.
-        answer = -0.5 * spec.brake_limit[-1]
         pairs = zip(spec.goal.low, spec.goal.high, strict=True)
         goal = [spec.goal.frame, *(0.5 * (low + high) for low, high in pairs)]
-    else:
-        answer, goal = 0.5 * mark, None
     return {
         "rate_hz": rate,
         "seconds": run.seconds / run.turns,
         "warm_up": run.warm_up,
         "names": list(spec.joint_names),
         "position": [0.5 * (low + high) for low, high in spec.position_limit],
-        "mark": mark,
-        "answer": answer,
         "goal": goal,
     }
 

@@ -35,13 +35,17 @@ _ANSWER_S = 10.0
 
 
 class _Apart(CallbackGroup):
-    """Keeps subscriptions and services from the executor; events of theirs are left to it."""
+    """Keeps entities from the executor.
 
-    def can_execute(self, entity: Any) -> bool:
-        return not isinstance(entity, (Subscription, Service))
+    Their QoS events too: Fast DDS wakes who waits for an event of a subscription with every
+    message.
+    """
 
-    def beginning_execution(self, entity: Any) -> bool:
-        return self.can_execute(entity)
+    def can_execute(self, entity: Any) -> bool:  # noqa: ARG002
+        return False
+
+    def beginning_execution(self, entity: Any) -> bool:  # noqa: ARG002
+        return False
 
     def ending_execution(self, entity: Any) -> None:
         pass
@@ -91,11 +95,10 @@ class ControlThread:
         topic: str,
         callback: Callable[[bytes], object],
         qos: QoSProfile | int,
-        **options: Any,
     ) -> Subscription[Any]:
         """Give every message of a topic to a callback, serialised as it came (CDR)."""
         made = self._node.create_subscription(
-            kind, topic, callback, qos, callback_group=self._group, raw=True, **options
+            kind, topic, callback, qos, callback_group=self._group, raw=True
         )
         self.call(lambda: self._add(self._subscriptions, made))
         return made

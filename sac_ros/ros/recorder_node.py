@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    DurabilityPolicy,
+    QoSCompatibility,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+)
 from rclpy.subscription import Subscription
 
 from sac_ros.ros.bag_writer import RECORDED, STORAGES, BagWriter, RecordedTopic, new_bag_name
@@ -22,7 +27,8 @@ from sac_ros.ros.spin import run_node
 from sac_ros.utils.settings import setting
 
 _DEPTH = 5000  # messages that may wait: ten seconds of states at 500 Hz
-_CHECK_S = 0.05
+_CHECK_S = 0.1
+_REFUSED = QoSCompatibility.ERROR
 _FLUSH_S = 1.0  # at most so much is lost when the process is killed
 
 
@@ -48,9 +54,8 @@ class RecorderNode(Node):
         self._bag = BagWriter(path, topics, config.storage)
         self._control = ControlThread(self, next_tick=lambda: math.inf, tick=lambda: None)
         self._subscriptions_of: dict[RecordedTopic, Subscription] = {}
-        self._lesser: set[RecordedTopic] = set()  # whose publisher offers less than is asked for
         for topic in RECORDED:
-            self._subscribe(topic, best_effort=False)
+            self._subscribe(topic, QoSProfile(depth=_DEPTH, durability=_durability(topic)))
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_CHECK_S, self._ask_for_less, clock=steady)
         self.create_timer(_FLUSH_S, lambda: self._control.post(self._bag.flush), clock=steady)
@@ -66,13 +71,7 @@ class RecorderNode(Node):
             self._bag.close()
         self.get_logger().info(f"{self._bag.count} messages in {self._bag.path}")
 
-    def _subscribe(self, topic: RecordedTopic, best_effort: bool) -> None:
-        """Ask for all that a topic can give, or for the little that every publisher offers."""
-        qos = QoSProfile(depth=_DEPTH)  # reliable and volatile
-        if best_effort:
-            qos.reliability = ReliabilityPolicy.BEST_EFFORT
-        elif topic.latched:
-            qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
+    def _subscribe(self, topic: RecordedTopic, qos: QoSProfile) -> None:
         name = self.resolve_topic_name(topic.name)
 
         self._subscriptions_of[topic] = self._control.subscribe(
@@ -80,17 +79,26 @@ class RecorderNode(Node):
             topic.name,
             lambda message: self._bag.write(name, time.time_ns(), message),
             qos,
-            event_callbacks=SubscriptionEventCallbacks(
-                incompatible_qos=lambda _: self._lesser.add(topic)
-            ),
         )
 
     def _ask_for_less(self) -> None:
-        """Subscribe anew where a publisher's QoS does not fit; not inside the event's callback."""
-        while self._lesser:
-            topic = self._lesser.pop()
-            self._control.unsubscribe(self._subscriptions_of[topic])
-            self._subscribe(topic, best_effort=True)
+        """Subscribe with the little that every publisher offers where one offers less than all."""
+        for topic, subscription in list(self._subscriptions_of.items()):
+            asked = subscription.qos_profile
+            if asked.reliability is ReliabilityPolicy.BEST_EFFORT:
+                continue
+            offered = [
+                info.qos_profile
+                for info in self.get_publishers_info_by_topic(subscription.topic_name)
+            ]
+            if any(qos_check_compatible(each, asked)[0] is _REFUSED for each in offered):
+                self._control.unsubscribe(subscription)
+                qos = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
+                self._subscribe(topic, qos)
+
+
+def _durability(topic: RecordedTopic) -> DurabilityPolicy:
+    return DurabilityPolicy.TRANSIENT_LOCAL if topic.latched else DurabilityPolicy.VOLATILE
 
 
 def _drain(subscription: Subscription) -> None:
