@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -49,6 +49,7 @@ def one_step_q(action: Tensor) -> Tensor:
     return -4.0 * (action - BEST_ACTION).square()
 
 
+@cache
 def best_policy(alpha: float, steps: int = 600) -> tuple[Tensor, Tensor]:
     """μ and log σ that `policy_loss` leads to in the one-step task."""
     mean, log_std = (torch.zeros((), dtype=torch.float64, requires_grad=True) for _ in range(2))
@@ -186,12 +187,12 @@ def policy_loss_figure() -> Figure:
     log_stds = torch.linspace(-4.0, 1.0, 61, dtype=torch.float64)
     noise = normal_grid(64)
     for axes, alpha, colour in ((cold, 0.02, BLUE), (warm, 2.0, ORANGE)):
-        height = torch.tensor(
-            [
-                [float(policy_loss(log_prob, one_step_q(a), alpha)) for a, log_prob in row]
-                for row in ((squashed_sample(m, s, noise) for m in means) for s in log_stds)
-            ]
-        )
+
+        def loss_at(log_std: Tensor, mean: Tensor, alpha: float = alpha) -> Tensor:
+            action, log_prob = squashed_sample(mean, log_std, noise)
+            return policy_loss(log_prob, one_step_q(action), alpha)
+
+        height = torch.vmap(torch.vmap(loss_at, (None, 0)), (0, None))(log_stds, means)
         # The square root shows the flat bottom as well as the walls.
         axes.contourf(means, log_stds, (height - height.min()).sqrt(), levels=16, cmap="viridis_r")
         axes.plot(*found[alpha], "*", color=colour, markersize=17, markeredgecolor="white")
@@ -290,6 +291,7 @@ def temperature_loss_figure() -> Figure:
     return figure
 
 
+@cache
 def learned_temperature(start: float, target: float) -> tuple[list[float], list[float]]:
     """α and the entropy at each update of policy and temperature in the one-step task."""
     mean, log_std = (torch.zeros((), dtype=torch.float64, requires_grad=True) for _ in range(2))

@@ -52,7 +52,7 @@ def test_the_update_rate_is_measured_for_all_sizes_and_variants() -> None:
 
 
 def test_the_env_rate_is_measured_on_the_same_motion() -> None:
-    result = EnvRate(turns=2, repetitions=2).measure()
+    result = EnvRate(turns=1, repetitions=2, arms=3).measure()
     check_result(result, repetitions=2)
     assert [figure["unit"] for figure in result["figures"]] == ["steps/s", "steps/s", "%"] * 2
 

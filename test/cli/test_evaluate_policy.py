@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ KEYS = [
     # More than the contract asks for, after what it asks for.
     "rms_torque_step_fraction", "torque_power_above_10hz", "overspeed_fraction",
 ]  # fmt: skip
+BRIEFLY = ("--episodes", "2", "--hold", "1")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def test_the_same_seed_gives_the_same_figures(
 ) -> None:
     found = []
     for seed in (5, 5, 6):
-        arguments = [str(model), "--episodes", "2", "--seed", str(seed), "--json"]
+        arguments = [str(model), *BRIEFLY, "--seed", str(seed), "--json"]
         assert evaluate_policy.main(arguments) == 0
         found.append({**json.loads(capsys.readouterr().out), "wall_seconds": 0, "seed": 0})
     assert found[0] == found[1]
@@ -90,7 +92,7 @@ def test_another_backend_gives_figures_of_its_own(
 ) -> None:
     found = {}
     for backend in ("bullet", "mock"):
-        arguments = [str(model), "--episodes", "1", "--json", "--backend", backend]
+        arguments = [str(model), *BRIEFLY, "--json", "--backend", backend]
         assert evaluate_policy.main(arguments) == 0
         found[backend] = json.loads(capsys.readouterr().out)
         assert found[backend]["backend"] == backend
@@ -111,45 +113,61 @@ def test_without_json_it_prints_a_table(model: Path, capsys: pytest.CaptureFixtu
         assert words in text
 
 
-def refused(*arguments: object) -> str:
-    """The one sentence of a call that could not run."""
-    ended = called(*arguments, "--json")
-    assert ended.returncode == 2, ended.stderr
-    assert ended.stdout == ""
-    assert "Traceback" not in ended.stderr
-    sentences = [line for line in ended.stderr.splitlines() if "error: " in line]
-    assert len(sentences) == 1, ended.stderr
-    assert ended.stderr.rstrip().endswith(sentences[0])
+@pytest.fixture
+def refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """The one sentence of a call that could not run; capfd sees what libraries print, too."""
+
+    def run(*arguments: object) -> str:
+        capfd.readouterr()
+        assert evaluate_policy.main([*map(str, arguments), "--json"]) == 2
+        seen = capfd.readouterr()
+        return only_sentence(seen.out, seen.err)
+
+    return run
+
+
+def only_sentence(out: str, err: str) -> str:
+    assert out == ""
+    assert "Traceback" not in err
+    sentences = [line for line in err.splitlines() if "error: " in line]
+    assert len(sentences) == 1, err
+    assert err.rstrip().endswith(sentences[0])
     return sentences[0]
 
 
-def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
-    sentence = refused(tmp_path / "nonesuch.onnx")
+def test_a_missing_model_is_one_sentence_and_the_exit_code_of_the_process(tmp_path: Path) -> None:
+    ended = called(tmp_path / "nonesuch.onnx", "--json")
+    assert ended.returncode == 2, ended.stderr
+    sentence = only_sentence(ended.stdout, ended.stderr)
     assert re.search(r"nonesuch\.onnx does not exist", sentence)
 
 
-def test_a_text_file_as_a_model_is_one_sentence(tmp_path: Path) -> None:
+def test_a_text_file_as_a_model_is_one_sentence(
+    refused: Callable[..., str], tmp_path: Path
+) -> None:
     path = tmp_path / "notes.onnx"
     path.write_text("The policy is very good.\n")
     assert "notes.onnx" in refused(path)
 
 
 def test_an_unknown_arm_in_the_file_is_one_sentence_that_names_the_file(
-    model: Path, tmp_path: Path
+    refused: Callable[..., str], model: Path, tmp_path: Path
 ) -> None:
     path = with_spec(model, tmp_path / "odd.onnx", arm="ur99")
     sentence = refused(path)
     assert re.search(r"odd\.onnx.*arm must be one of .*iiwa.*; got 'ur99'", sentence)
 
 
-def test_joints_of_another_arm_are_one_sentence(model: Path, tmp_path: Path) -> None:
+def test_joints_of_another_arm_are_one_sentence(
+    refused: Callable[..., str], model: Path, tmp_path: Path
+) -> None:
     names = [f"ur5_joint_{index}" for index in range(7)]
     sentence = refused(with_spec(model, tmp_path / "odd.onnx", joint_names=names))
     assert re.search(r"odd\.onnx.*ur5_joint_0.*lbr_iiwa_joint_1", sentence)
 
 
 def test_a_rate_that_the_simulator_lacks_is_one_sentence_that_names_the_file(
-    model: Path, tmp_path: Path
+    refused: Callable[..., str], model: Path, tmp_path: Path
 ) -> None:
     for rate in (60.0, 99.6):
         sentence = refused(with_spec(model, tmp_path / "odd.onnx", control_rate_hz=rate))

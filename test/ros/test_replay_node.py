@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -20,7 +20,19 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings
 from lifecycle_msgs.msg import Transition
 from policy_harness import Robot
 from rclpy.serialization import deserialize_message
-from replay_bags import PERIOD_NS, START_NS, STATES, TORQUES, replay, said, torques, write_bag
+from replay_bags import (
+    PERIOD_NS,
+    START_NS,
+    STATES,
+    TORQUES,
+    Replay,
+    arguments,
+    replay,
+    replay_here,
+    said,
+    torques,
+    write_bag,
+)
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -28,17 +40,37 @@ from tiny_policy import JOINTS, write_tiny_policy
 
 from sac_ros.cli.evaluate_bag import main as evaluate_bag
 
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return write_tiny_policy(tmp_path / "policy.onnx", state_size=3)
+__all__ = ["replay_here"]
+COMMAND = (sys.executable, "-m", "sac_ros.ros.replay_node")
 
 
-@pytest.fixture
-def carrying(tmp_path: Path) -> Path:
+class Replayed(NamedTuple):
+    """A bag of a robot and its replay with a policy; nobody changes the files."""
+
+    model: Path
+    bag: Path
+    output: Path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_policy(tmp_path_factory.mktemp("model") / "policy.onnx", state_size=3)
+
+
+@pytest.fixture(scope="module")
+def carrying(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A policy that holds the arm up."""
-    path = tmp_path / "carrying.onnx"
+    path = tmp_path_factory.mktemp("carrying") / "carrying.onnx"
     return write_tiny_policy(path, state_size=3, gravity_compensation="policy")
+
+
+@pytest.fixture(scope="module")
+def replayed(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
+    folder = tmp_path_factory.mktemp("replayed")
+    bag = write_bag(folder / "bag")
+    code, log = replay(bag, folder / "out", f"model_path:={model}")
+    assert code == 0, log
+    return Replayed(model, bag, folder / "out")
 
 
 @pytest.fixture
@@ -52,13 +84,15 @@ def recorder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.parametrize(
-    ("policy", "parameters"), [("model", ()), ("carrying", ("gravity_compensation:=policy",))]
+    ("policy", "parameters", "replays"),
+    [("model", (), 1), ("carrying", ("gravity_compensation:=policy",), 2)],
 )
-def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_twice(
+def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_every_time(
     ros: Any,
     eventually: Callable[..., None],
     policy: str,
     parameters: tuple[str, ...],
+    replays: int,
     request: pytest.FixtureRequest,
     recorder: subprocess.Popen[bytes],
     tmp_path: Path,
@@ -73,8 +107,8 @@ def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_twice(
     try:
         robot.start_node(request.getfixturevalue(policy), *parameters)
         assert robot.state() == "unconfigured"
-        # A recorder that missed the node's first announcement gets the next one 3 s later.
-        announced = time.monotonic() + 5.0
+        # A recorder that missed the node's first announcement gets the next one 0.2 s later.
+        announced = time.monotonic() + 1.0
         eventually(lambda: time.monotonic() > announced, "the recorder knows the node")
         for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
             assert robot.change_state(transition), robot.log
@@ -112,40 +146,42 @@ def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_twice(
     recorder.send_signal(signal.SIGINT)
     assert recorder.wait(30.0) == 0
 
-    bags = [tmp_path / "first", tmp_path / "second"]
+    bags = [tmp_path / f"replay_{number}" for number in range(replays)]
     for bag in bags:
         code, log = replay(tmp_path / "bag", bag)
         assert code == 0, log
         found = re.search(r"(\d+) of (\d+) applied torques are equal", log)
         assert found, log
         assert int(found[1]) == int(found[2]) > 50, log
-    assert said(bags[0], *TORQUES) == said(bags[1], *TORQUES)
+    assert said(bags[0], *TORQUES) == said(bags[-1], *TORQUES)
 
 
-@pytest.mark.parametrize(
-    ("policy", "storage"), [("model", "mcap"), ("model", "sqlite3"), ("carrying", "mcap")]
-)
-def test_a_bag_of_any_robot_gives_the_same_torques_on_every_run(
-    policy: str, tmp_path: Path, storage: str, request: pytest.FixtureRequest
+def test_a_bag_of_any_robot_gives_the_same_torques_on_every_run_and_in_every_storage(
+    replayed: Replayed, replay_here: Replay, tmp_path: Path
 ) -> None:
-    model = request.getfixturevalue(policy)
-    bag = write_bag(tmp_path / "bag", storage=storage)
-    outputs = [tmp_path / "first", tmp_path / "second"]
-    for output in outputs:
-        code, log = replay(bag, output, f"model_path:={model}")
-        assert code == 0, log
-    first, second = (torques(output) for output in outputs)
-    assert first == second
+    first = torques(replayed.output)
     assert len(first) == STATES
     assert any(abs(value) > 1.0 for value in first[-1])
-    assert said(outputs[0], *TORQUES) == said(outputs[1], *TORQUES)
+    bags = {"mcap": replayed.bag, "sqlite3": write_bag(tmp_path / "bag", storage="sqlite3")}
+    for storage, bag in bags.items():
+        code, log = replay_here(bag, tmp_path / storage, f"model_path:={replayed.model}")
+        assert code == 0, log
+        assert torques(tmp_path / storage) == first
+        assert said(tmp_path / storage, *TORQUES) == said(replayed.output, *TORQUES)
 
 
-def test_the_torques_answer_the_recorded_states_and_are_timed_by_them(
-    model: Path, tmp_path: Path
+def test_a_policy_that_holds_the_arm_up_is_asked_to_whatever_the_robot_did(
+    replayed: Replayed, carrying: Path, replay_here: Replay, tmp_path: Path
 ) -> None:
-    replay(write_bag(tmp_path / "bag"), tmp_path / "out", f"model_path:={model}")
-    applied = said(tmp_path / "out", "policy_node/applied_torque")
+    code, log = replay_here(replayed.bag, tmp_path / "out", f"model_path:={carrying}")
+    assert code == 0, log
+    carried, plain = (torques(bag)[-1] for bag in (tmp_path / "out", replayed.output))
+    assert carried != plain
+    assert any(abs(value) > 1.0 for value in carried)
+
+
+def test_the_torques_answer_the_recorded_states_and_are_timed_by_them(replayed: Replayed) -> None:
+    applied = said(replayed.output, "policy_node/applied_torque")
     assert [time_ns for _, time_ns, _ in applied] == [
         START_NS + number * PERIOD_NS for number in range(STATES)
     ]
@@ -153,26 +189,24 @@ def test_the_torques_answer_the_recorded_states_and_are_timed_by_them(
     assert [10**9 * s.sec + s.nanosec for s in stamps] == [time_ns for _, time_ns, _ in applied]
 
 
-def test_a_replay_can_be_replayed(model: Path, tmp_path: Path) -> None:
-    replay(write_bag(tmp_path / "bag"), tmp_path / "out", f"model_path:={model}")
-    code, log = replay(tmp_path / "out", tmp_path / "again")
+def test_a_replay_can_be_replayed(replayed: Replayed, replay_here: Replay, tmp_path: Path) -> None:
+    code, log = replay_here(replayed.output, tmp_path / "again")
     assert code == 0
     assert f"{STATES} of {STATES} applied torques are equal" in log
-    assert torques(tmp_path / "again") == torques(tmp_path / "out")
+    assert torques(tmp_path / "again") == torques(replayed.output)
 
 
 def test_a_replays_own_bag_is_evaluated_like_any_other(
-    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    replayed: Replayed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    replay(write_bag(tmp_path / "bag"), tmp_path / "out", f"model_path:={model}")
-    assert evaluate_bag([str(tmp_path / "out"), "--model", str(model), "--json"]) == 0
+    assert evaluate_bag([str(replayed.output), "--model", str(replayed.model), "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["models"]
     assert found["errors"][0]["samples"] == STATES - 51  # from the goal on, after state 50
     assert found["errors"][0]["overall"]["max_share"] < 1e-5
     assert "no_goal" in [each["kind"] for each in found["interventions"]]
     events = [
         json.loads(deserialize_message(cdr, String).data)
-        for *_, cdr in said(tmp_path / "out", TORQUES[2])
+        for *_, cdr in said(replayed.output, TORQUES[2])
     ]
     acted = {kind for each in events for kind in each.get("interventions", {})}
     assert {"no_goal", "soft_start"} <= acted
@@ -181,11 +215,9 @@ def test_a_replays_own_bag_is_evaluated_like_any_other(
 def test_a_replay_that_is_stopped_says_how_far_it_came_and_leaves_a_whole_bag(
     ros: Any, eventually: Callable[..., None], model: Path, tmp_path: Path
 ) -> None:
-    bag = write_bag(tmp_path / "bag", count=100_000)
-    command = [sys.executable, "-m", "sac_ros.ros.replay_node", "--ros-args"]
-    given = [f"bag:={bag}", f"output:={tmp_path / 'out'}", f"model_path:={model}"]
-    arguments = [part for each in given for part in ("-p", each)]
-    process = subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True)
+    bag = write_bag(tmp_path / "bag", count=8_000)  # a quarter of a minute
+    given = arguments(bag, tmp_path / "out", f"model_path:={model}")
+    process = subprocess.Popen([*COMMAND, *given], stderr=subprocess.PIPE, text=True)
     answers: list[JointState] = []
     ros.node().create_subscription(JointState, f"/replay_node/{TORQUES[1]}", answers.append, 10)
     eventually(lambda: len(answers) > 2, "the replay is under way", timeout=60.0)
@@ -206,11 +238,8 @@ def test_no_command_is_ever_published_and_no_live_topic_is_used(
     """The bag holds commands; it is replayed slowly, so that there is time to look around."""
     bag = write_bag(tmp_path / "bag")
     node = ros.node("onlooker")
-    command = [sys.executable, "-m", "sac_ros.ros.replay_node", "--ros-args"]
-    given = [f"bag:={bag}", f"output:={tmp_path / 'out'}", f"model_path:={model}"]
-    given += ["mode:=real_time", "rate:=0.02"]
-    arguments = [part for each in given for part in ("-p", each)]
-    process = subprocess.Popen([*command, *arguments])
+    slowly = (f"model_path:={model}", "mode:=real_time", "rate:=0.02")
+    process = subprocess.Popen([*COMMAND, *arguments(bag, tmp_path / "out", *slowly)])
     published: set[str] = set()
     answers: list[JointState] = []
     node.create_subscription(JointState, f"/replay_node/{TORQUES[1]}", answers.append, 10)
@@ -262,53 +291,54 @@ def test_in_real_time_the_states_come_at_their_own_pace_and_the_clock_is_the_rec
 
 @pytest.mark.parametrize("mode", ["lock_step", "real_time"])
 def test_a_replay_from_the_middle_on_knows_the_goal_that_stood(
-    model: Path, tmp_path: Path, mode: str
+    replayed: Replayed, replay_here: Replay, tmp_path: Path, mode: str
 ) -> None:
-    bag = write_bag(tmp_path / "bag")  # whose only goal comes after 0.1 s
-    given = (f"model_path:={model}", f"mode:={mode}", "start_offset_s:=0.4")
-    code, log = replay(bag, tmp_path / "out", *given)
+    """The only goal of the bag comes after 0.1 s."""
+    given = (f"model_path:={replayed.model}", f"mode:={mode}", "start_offset_s:=0.4")
+    code, log = replay_here(replayed.bag, tmp_path / "out", *given)
     assert code == 0, log
     states = said(tmp_path / "out", "joint_states")
     assert len(states) == STATES - 200
     asked = len(torques(tmp_path / "out", TORQUES[0]))
     assert asked == len(states) if mode == "lock_step" else asked > 10
-    code, log = replay(bag, tmp_path / "late", f"model_path:={model}", "start_offset_s:=9.0")
-    assert code == 2
-    assert "parameter start_offset_s must be below the 0.598 s that bag" in log
 
 
-def test_joints_whose_names_are_swapped_are_told_by_name(model: Path, tmp_path: Path) -> None:
-    """Each name is that of another joint in the policy."""
-    others = (*JOINTS[1:], JOINTS[0])
+def test_joints_whose_names_are_new_or_swapped_are_told_by_name(
+    replayed: Replayed, replay_here: Replay, tmp_path: Path
+) -> None:
+    """Two names are those of other joints in the policy, and one is of none."""
+    others = (JOINTS[1], "other", JOINTS[0])
     bag = write_bag(tmp_path / "bag", others)
     pairs = ",".join(f"'{policy}={name}'" for policy, name in zip(JOINTS, others, strict=True))
-    code, log = replay(bag, tmp_path / "out", f"model_path:={model}", f"joints:=[{pairs}]")
+    given = (f"model_path:={replayed.model}", f"joints:=[{pairs}]")
+    code, log = replay_here(bag, tmp_path / "out", *given)
     assert code == 0, log
     states = said(tmp_path / "out", "joint_states")
     names = [tuple(deserialize_message(cdr, JointState).name) for *_, cdr in states]
     assert names == [JOINTS] * STATES
-    replay(write_bag(tmp_path / "own"), tmp_path / "plain", f"model_path:={model}")
-    assert torques(tmp_path / "out") == torques(tmp_path / "plain")
+    assert torques(tmp_path / "out") == torques(replayed.output)
 
 
-def test_joints_of_other_names_are_told_by_name(model: Path, tmp_path: Path) -> None:
-    bag = write_bag(tmp_path / "bag", ("a", "b", "c"))
-    pairs = ",".join(f"'{policy}={name}'" for policy, name in zip(JOINTS, "abc", strict=True))
-    code, log = replay(bag, tmp_path / "out", f"model_path:={model}", f"joints:=[{pairs}]")
-    assert code == 0, log
-    replay(write_bag(tmp_path / "own"), tmp_path / "plain", f"model_path:={model}")
-    assert torques(tmp_path / "out") == torques(tmp_path / "plain")
-
-
-def test_a_bag_without_goals_takes_one_from_the_user(model: Path, tmp_path: Path) -> None:
+def test_a_bag_without_goals_takes_one_from_the_user(
+    model: Path, replay_here: Replay, tmp_path: Path
+) -> None:
     bag = write_bag(tmp_path / "bag", goals=False)
-    code, log = replay(bag, tmp_path / "out", f"model_path:={model}")
+    code, log = replay_here(bag, tmp_path / "out", f"model_path:={model}")
     assert code == 2
     assert "has no goals" in log
     assert not (tmp_path / "out").exists()
-    code, log = replay(bag, tmp_path / "out", f"model_path:={model}", "goal:=[0.6, 0.0, 0.0]")
+    given = (f"model_path:={model}", "goal:=[0.6, 0.0, 0.0]")
+    code, log = replay_here(bag, tmp_path / "out", *given)
     assert code == 0, log
     assert len(torques(tmp_path / "out", TORQUES[0])) == STATES
+
+
+def assert_refused(found: tuple[int, str], words: str, output: Path) -> None:
+    code, log = found
+    assert code == 2
+    (line,) = [line for line in log.splitlines() if ": error: " in line]
+    assert words in line
+    assert not output.exists()
 
 
 @pytest.mark.parametrize(
@@ -321,45 +351,59 @@ def test_a_bag_without_goals_takes_one_from_the_user(model: Path, tmp_path: Path
         (("states_topic:=/goal_pose",), "parameter states_topic must name a topic of"),
         (("joints:=['shoulder']",), "parameter joints must be policy=bag pairs"),
         (("mode:=fast",), "parameter mode"),
+        (
+            ("start_offset_s:=9.0",),
+            "parameter start_offset_s must be below the 0.598 s that bag",
+        ),
     ],
 )
 def test_what_cannot_be_replayed_is_one_sentence_and_exit_code_2(
-    model: Path, tmp_path: Path, parameters: tuple[str, ...], words: str
+    replayed: Replayed,
+    replay_here: Replay,
+    tmp_path: Path,
+    parameters: tuple[str, ...],
+    words: str,
 ) -> None:
-    bag = write_bag(tmp_path / "bag")
-    code, log = replay(bag, tmp_path / "out", f"model_path:={model}", *parameters)
-    assert code == 2
-    (line,) = [line for line in log.splitlines() if ": error: " in line]
-    assert words in line
-    assert not (tmp_path / "out").exists()
+    output = tmp_path / "out"
+    found = replay_here(replayed.bag, output, f"model_path:={replayed.model}", *parameters)
+    assert_refused(found, words, output)
 
 
-def test_of_two_robots_in_a_bag_one_must_be_chosen(model: Path, tmp_path: Path) -> None:
+def test_a_refusal_is_the_exit_code_of_the_process(replayed: Replayed, tmp_path: Path) -> None:
+    found = replay(replayed.bag, tmp_path / "out", "mode:=fast")
+    assert_refused(found, "parameter mode must be one of", tmp_path / "out")
+
+
+def test_of_two_robots_in_a_bag_one_must_be_chosen(
+    model: Path, replay_here: Replay, tmp_path: Path
+) -> None:
     bag = write_bag(tmp_path / "bag", more="/left/joint_states")
-    code, log = replay(bag, tmp_path / "out", f"model_path:={model}")
+    given = f"model_path:={model}"
+    code, log = replay_here(bag, tmp_path / "out", given)
     assert code == 2
     assert "by parameter states_topic from /joint_states (300), /left/joint_states (300)" in log
-    code, log = replay(
-        bag, tmp_path / "out", f"model_path:={model}", "states_topic:=/left/joint_states"
-    )
+    code, log = replay_here(bag, tmp_path / "out", given, "states_topic:=/left/joint_states")
     assert code == 0, log
 
 
-def test_a_joint_that_the_bag_does_not_have_is_named(model: Path, tmp_path: Path) -> None:
+def test_a_joint_that_the_bag_does_not_have_is_named(
+    model: Path, replay_here: Replay, tmp_path: Path
+) -> None:
     bag = write_bag(tmp_path / "bag", ("a", "b", "c"))
-    code, log = replay(bag, tmp_path / "out", f"model_path:={model}")
+    code, log = replay_here(bag, tmp_path / "out", f"model_path:={model}")
     assert code == 2
     assert "joint shoulder is missing from the joint states, which have a, b, c" in log
 
 
-def test_a_running_policy_node_that_commands_is_refused(model: Path, tmp_path: Path) -> None:
-    bag = write_bag(tmp_path / "bag")
+def test_a_running_policy_node_that_commands_is_refused(
+    replayed: Replayed, replay_here: Replay, tmp_path: Path
+) -> None:
+    model = f"model_path:={replayed.model}"
     command = [sys.executable, "-m", "sac_ros.ros.policy.node", "--ros-args"]
-    node = subprocess.Popen([*command, "-r", "__ns:=/replay_node", "-p", f"model_path:={model}"])
+    node = subprocess.Popen([*command, "-r", "__ns:=/replay_node", "-p", model])
     try:
-        code, log = replay(
-            bag, tmp_path / "out", f"model_path:={model}", "start_policy_node:=false"
-        )
+        given = (model, "start_policy_node:=false")
+        code, log = replay_here(replayed.bag, tmp_path / "out", *given)
     finally:
         node.kill()
         node.wait()

@@ -14,13 +14,15 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
 from rclpy.serialization import deserialize_message, serialize_message
-from replay_bags import STATES, TORQUES, replay, torques, write_bag
+from replay_bags import STATES, TORQUES, Replay, replay, replay_here, torques, write_bag
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from tiny_policy import write_tiny_policy
 
 from sac_ros.bags.reader.bag import Bag
 from sac_ros.ros.bag_writer import BagWriter, RecordedTopic
+
+__all__ = ["replay_here"]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def json_of(cdr: bytes) -> dict[str, Any]:
     ],
 )
 def test_what_a_bag_lost_is_counted_and_torques_that_differ_for_it_are_exit_code_1(
-    recorded: Path, tmp_path: Path, lost: str, words: str
+    recorded: Path, replay_here: Replay, tmp_path: Path, lost: str, words: str
 ) -> None:
     count = 0
 
@@ -79,7 +81,7 @@ def test_what_a_bag_lost_is_counted_and_torques_that_differ_for_it_are_exit_code
         return None if topic == lost and 130 <= count < 140 else cdr
 
     bag = changed(recorded, tmp_path / "bag", lose)
-    code, log = replay(bag, tmp_path / "out")
+    code, log = replay_here(bag, tmp_path / "out")
     assert code == 1
     (line,) = [line for line in log.splitlines() if "applied torques are equal" in line]
     assert words in line
@@ -87,17 +89,19 @@ def test_what_a_bag_lost_is_counted_and_torques_that_differ_for_it_are_exit_code
 
 
 def test_another_policy_than_the_recorded_one_is_said_and_no_bad_answer(
-    recorded: Path, tmp_path: Path
+    recorded: Path, replay_here: Replay, tmp_path: Path
 ) -> None:
     other = write_tiny_policy(tmp_path / "other.onnx", gain=2.0)
-    code, log = replay(recorded, tmp_path / "out", f"model_path:={other}")
+    code, log = replay_here(recorded, tmp_path / "out", f"model_path:={other}")
     assert code == 0
     assert f"{other} is not the policy that was recorded" in log
     assert re.search(r"(\d+) of 300 applied torques are equal", log)
     assert f"{STATES} of {STATES}" not in log
 
 
-def test_a_policy_file_that_is_gone_is_asked_for(recorded: Path, tmp_path: Path) -> None:
+def test_a_policy_file_that_is_gone_is_asked_for(
+    recorded: Path, replay_here: Replay, tmp_path: Path
+) -> None:
     def move(topic: str, cdr: bytes, _: int) -> bytes:
         if topic == "events" and json_of(cdr)["event"] == "activate":
             record = json_of(cdr)
@@ -105,7 +109,7 @@ def test_a_policy_file_that_is_gone_is_asked_for(recorded: Path, tmp_path: Path)
             return bytes(serialize_message(String(data=json.dumps(record))))
         return cdr
 
-    code, log = replay(changed(recorded, tmp_path / "bag", move), tmp_path / "out")
+    code, log = replay_here(changed(recorded, tmp_path / "bag", move), tmp_path / "out")
     assert code == 2
     assert "policy file /gone/policy.onnx, which the bag says ran, does not exist here" in log
     assert "parameter model_path" in log
@@ -125,25 +129,25 @@ def test_a_policy_file_that_is_gone_is_asked_for(recorded: Path, tmp_path: Path)
     ],
 )
 def test_a_decision_that_is_none_is_one_sentence(
-    recorded: Path, tmp_path: Path, text: str, words: str
+    recorded: Path, replay_here: Replay, tmp_path: Path, text: str, words: str
 ) -> None:
     def spoil(topic: str, cdr: bytes, number: int) -> bytes:
         wrong = topic == "events" and number > 300
         return bytes(serialize_message(String(data=text))) if wrong else cdr
 
-    code, log = replay(changed(recorded, tmp_path / "bag", spoil), tmp_path / "out")
+    code, log = replay_here(changed(recorded, tmp_path / "bag", spoil), tmp_path / "out")
     assert code == 2
     (line,) = [line for line in log.splitlines() if ": error: " in line]
     assert f"policy_node/events is no event of a policy_node: {words}" in line
 
 
 def test_a_recording_that_was_cut_off_is_replayed_as_far_as_it_goes(
-    recorded: Path, tmp_path: Path
+    recorded: Path, replay_here: Replay, tmp_path: Path
 ) -> None:
     cut = tmp_path / "cut.mcap"
     (file,) = recorded.glob("*.mcap")
     cut.write_bytes(file.read_bytes()[: int(0.7 * file.stat().st_size)])
-    code, log = replay(cut, tmp_path / "out")
+    code, log = replay_here(cut, tmp_path / "out")
     assert code == 0, log
     assert "cut.mcap is damaged (cut off" in log
     found = re.search(r"(\d+) of (\d+) applied torques are equal", log)

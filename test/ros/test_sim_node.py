@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from std_srvs.srv import Trigger
 
 from sac_ros.robots.arm import load_arm
 from sac_ros.ros.sim_config import SimNodeConfig
-from sac_ros.ros.sim_node import SimNode
+from sac_ros.ros.sim_node import SimNode, main
 from sac_ros.utils.package_share import share_path
 from sac_ros.utils.settings import leaves
 
@@ -237,16 +238,29 @@ def test_a_signal_ends_it_with_exit_code_0(robot: StartRobot, number: signal.Sig
         ("state_loss:=1.5", "state_loss must be .*at most 1.*1.5"),
     ],
 )
-def test_a_wrong_parameter_is_one_sentence_and_exit_code_2(parameter: str, words: str) -> None:
+def test_a_wrong_parameter_is_one_sentence_and_exit_code_2(
+    capfd: pytest.CaptureFixture[str], parameter: str, words: str
+) -> None:
+    # In this process, but not in its main thread, whose signals run_node would take.
+    with ThreadPoolExecutor(1) as thread:
+        code = thread.submit(main, ["--ros-args", "-p", parameter]).result()
+    assert_refused(code, capfd.readouterr().err, words)
+
+
+def test_a_wrong_parameter_is_the_exit_code_of_the_process() -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "sac_ros.ros.sim_node", "--ros-args", "-p", parameter],
+        [sys.executable, "-m", "sac_ros.ros.sim_node", "--ros-args", "-p", "arm:=nonesuch"],
         capture_output=True,
         text=True,
         timeout=60.0,
     )
-    sentences = [line for line in ended.stderr.splitlines() if "error: " in line]
-    assert ended.returncode == 2, ended.stderr
-    assert "Traceback" not in ended.stderr
+    assert_refused(ended.returncode, ended.stderr, "arm must be one of .*iiwa.*nonesuch")
+
+
+def assert_refused(code: int, log: str, words: str) -> None:
+    sentences = [line for line in log.splitlines() if "error: " in line]
+    assert code == 2, log
+    assert "Traceback" not in log
     assert len(sentences) == 1
     assert re.search(words, sentences[0]), sentences[0]
 

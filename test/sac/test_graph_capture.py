@@ -60,9 +60,17 @@ def assert_equal(one: SacAgent, other: SacAgent) -> None:
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("discount", [False, True], ids=["one step", "n steps"])
-@pytest.mark.parametrize("learn_temperature", [True, False], ids=["learned", "fixed"])
-@pytest.mark.parametrize("value_function", [True, False], ids=["V", "twin Q"])
+# Half of the eight combinations, in which every pair of settings occurs: all would take twice the
+# time.
+@pytest.mark.parametrize(
+    ("value_function", "learn_temperature", "discount"),
+    [
+        pytest.param(True, True, False, id="V-learned-one step"),
+        pytest.param(True, False, True, id="V-fixed-n steps"),
+        pytest.param(False, True, True, id="twin Q-learned-n steps"),
+        pytest.param(False, False, False, id="twin Q-fixed-one step"),
+    ],
+)
 def test_replayed_updates_equal_updates_from_python_bit_for_bit(
     value_function: bool, learn_temperature: bool, discount: bool
 ) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
@@ -14,6 +17,7 @@ from tiny_policy import JOINTS
 
 from sac_ros.ros.bag_writer import BagWriter, RecordedTopic
 from sac_ros.ros.replay_events import ReplaySource, goal_message
+from sac_ros.ros.replay_node import main
 
 STATES = 300
 PERIOD_NS = 2_000_000
@@ -21,14 +25,42 @@ START_NS = 1_700_000_000_000_000_000
 TORQUES = ("policy_node/policy_torque", "policy_node/applied_torque", "policy_node/events")
 
 
-def replay(bag: Path, output: Path, *parameters: str) -> tuple[int, str]:
-    """Run replay_node to its end; return the exit code and what it wrote."""
+Replay = Callable[..., tuple[int, str]]
+"""(bag, output, *parameters) → exit code and what was written to stderr."""
+
+
+def arguments(bag: Path, output: Path, *parameters: str) -> list[str]:
     given = [f"bag:={bag}", f"output:={output}", *parameters]
-    arguments = [part for each in given for part in ("-p", each)]
-    command = [sys.executable, "-m", "sac_ros.ros.replay_node", "--ros-args", *arguments]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=200.0)
+    return ["--ros-args", *(part for each in given for part in ("-p", each))]
+
+
+def replay(bag: Path, output: Path, *parameters: str) -> tuple[int, str]:
+    """Run replay_node to its end, in a process of its own; see `Replay`."""
+    command = [sys.executable, "-m", "sac_ros.ros.replay_node"]
+    done = subprocess.run(
+        [*command, *arguments(bag, output, *parameters)],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=200.0,
+    )
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stderr
+
+
+@pytest.fixture
+def replay_here(capfd: pytest.CaptureFixture[str]) -> Replay:
+    """As `replay`, but in this process, which saves the imports; not beside the fixture `ros`."""
+
+    def run(bag: Path, output: Path, *parameters: str) -> tuple[int, str]:
+        capfd.readouterr()
+        # Not in the main thread, whose signals run_node would take and then ignore.
+        with ThreadPoolExecutor(1) as thread:
+            code = thread.submit(main, arguments(bag, output, *parameters)).result()
+        log = capfd.readouterr().err
+        assert "Traceback" not in log, log
+        return code, log
+
+    return run
 
 
 def said(bag: Path, *topics: str) -> list[tuple[str, int, bytes]]:

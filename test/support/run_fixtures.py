@@ -10,13 +10,21 @@ from typing import Any
 import pytest
 from tiny_run import OpenSession, TinyRun, finished_run, open_session
 
+from sac_ros.training import final_report
 from sac_ros.training.runner import TrainingSession
 
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
-    """A finished run; nobody changes its files."""
+    """A finished run with its whole report; nobody changes its files."""
     return finished_run(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(autouse=True)
+def brief_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs other than `tiny_run` draw no curve and hold goals for 1 s: that is half their time."""
+    monkeypatch.setattr(final_report, "save_learning_curve", lambda *_: None)
+    monkeypatch.setattr(final_report, "HOLD_SECONDS", 1.0)
 
 
 @pytest.fixture

@@ -3,6 +3,6 @@
 
 from __future__ import annotations
 
-from run_fixtures import session, tiny_run
+from run_fixtures import brief_reports, session, tiny_run
 
-__all__ = ["session", "tiny_run"]
+__all__ = ["brief_reports", "session", "tiny_run"]

@@ -5,18 +5,17 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from tiny_run import open_session
+from trainer import Trainer, trainer
 
 from sac_ros.training.checkpoint import checkpoints_in, load_checkpoint
 
-SCRIPT = Path(__file__).parents[1] / "support" / "one_run.py"
+__all__ = ["trainer"]
 # Checkpoints at 420, 820 and 1220 steps: in the middle of episodes, which take both environments
 # 46 steps, and the last one after the replay has wrapped.
 CHANGES: dict[str, Any] = {
@@ -27,12 +26,6 @@ CHANGES: dict[str, Any] = {
     "env": {"episode_seconds": 0.46},
     "sac": {"replay_capacity": 1000},
 }
-
-
-def one_run(directory: Path, *, kill_at: int, **changes: Any) -> int:
-    """The exit code of a tiny run in a new process, killed at its checkpoint of `kill_at`."""
-    command = [sys.executable, str(SCRIPT), str(directory), json.dumps(changes), str(kill_at)]
-    return subprocess.run(command, timeout=600.0, check=False).returncode
 
 
 def flat(tree: Any, name: str = "") -> dict[str, Any]:
@@ -75,23 +68,38 @@ def through(directory: Path, **changes: Any) -> dict[str, Any]:
     return last_state(directory)
 
 
+@pytest.fixture(scope="module")
+def saved_through(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """`through` with `CHANGES`."""
+    return through(tmp_path_factory.mktemp("through"), **CHANGES)
+
+
 @pytest.mark.parametrize(("value_function", "kill_at"), [(False, 420), (True, 1220)])
 def test_a_killed_and_resumed_run_equals_one_that_only_saved(
-    tmp_path: Path, value_function: bool, kill_at: int
+    saved_through: dict[str, Any],
+    trainer: Trainer,
+    tmp_path: Path,
+    value_function: bool,
+    kill_at: int,
 ) -> None:
     changes = {**CHANGES, "sac": {**CHANGES["sac"], "value_function": value_function}}
-    expected = through(tmp_path / "through", **changes)
-    assert one_run(tmp_path / "killed", kill_at=kill_at, **changes) == -9
-    assert last_state(tmp_path / "killed")["/env_steps"] == kill_at
-    assert one_run(tmp_path / "killed", kill_at=1300, resume=True, **changes) == -9
-    found = last_state(tmp_path / "killed")
+    expected = through(tmp_path / "V", **changes) if value_function else saved_through
+    trainer.directory = killed = tmp_path / "killed"
+    killed.mkdir()
+    trainer.start(kill_at, **changes)
+    assert trainer.wait() == -9, trainer.log
+    assert last_state(killed)["/env_steps"] == kill_at
+    trainer.start(1300, resume=True, **changes)
+    assert trainer.wait() == -9, trainer.log
+    found = last_state(killed)
     assert found["/env_steps"] >= 1300
     assert {"/torch_rng", "/numpy_rng", "/agent/log_alpha", "/replay/action"} <= set(found)
     assert differences(expected, found) == set()
 
 
-def test_the_comparison_sees_a_checkpoint_that_was_not_made(tmp_path: Path) -> None:
+def test_the_comparison_sees_a_checkpoint_that_was_not_made(
+    saved_through: dict[str, Any], tmp_path: Path
+) -> None:
     """A save ends episodes, so a run with other saves is another run: documented, and seen."""
-    with_save = through(tmp_path / "with", **CHANGES)
     without = through(tmp_path / "without", **{**CHANGES, "checkpoint_interval": 5000})
-    assert {"/agent/actor", "/replay/action"} <= differences(with_save, without)
+    assert {"/agent/actor", "/replay/action"} <= differences(saved_through, without)

@@ -3,76 +3,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import re
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 from tiny_run import open_session
+from trainer import Trainer, trainer
 
 from sac_ros.training.checkpoint import checkpoints_in, load_checkpoint
 
-KILLS = int(os.environ.get("SAC_ROS_KILLS", "6"))  # a release is tried with 20
+__all__ = ["trainer"]
 Eventually = Callable[..., None]
-
-
-class Trainer:
-    """Trainings with a worker, one after the other, each in a process of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._server = subprocess.Popen(
-            [sys.executable, str(Path(__file__).parents[1] / "support" / "trainer_server.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._process_id = 0
-
-    def start(self, **changes: Any) -> None:
-        json.dump({"directory": str(self.directory), "changes": changes}, self._in)
-        self._in.write("\n")
-        self._in.flush()
-        self._process_id = int(self._out.readline())
-
-    def kill(self) -> None:
-        os.kill(self._process_id, signal.SIGKILL)
-        assert self._out.readline() == "ended\n"
-
-    def close(self) -> None:
-        self._in.close()
-        self._server.kill()
-        self._server.wait()
-        self._out.close()
-
-    @property
-    def log(self) -> str:
-        return (self.directory / "log").read_text()
-
-    @property
-    def _in(self) -> IO[str]:
-        assert self._server.stdin is not None
-        return self._server.stdin
-
-    @property
-    def _out(self) -> IO[str]:
-        assert self._server.stdout is not None
-        return self._server.stdout
-
-
-@pytest.fixture
-def trainer(tmp_path: Path) -> Iterator[Trainer]:
-    started = Trainer(tmp_path)
-    yield started
-    started.close()
 
 
 def steps_of(path: Path) -> int:
@@ -81,8 +26,10 @@ def steps_of(path: Path) -> int:
     return int(found[1])
 
 
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.long)])
 def test_a_training_that_is_killed_at_any_moment_goes_on_from_its_last_checkpoint(
-    trainer: Trainer, tmp_path: Path, eventually: Eventually
+    trainer: Trainer, tmp_path: Path, eventually: Eventually, kills: int
 ) -> None:
     run, moments = tmp_path / "tiny", random.Random(0)
 
@@ -103,7 +50,7 @@ def test_a_training_that_is_killed_at_any_moment_goes_on_from_its_last_checkpoin
     trainer.start(**changes)
     eventually(lambda: newest() >= 0, "the checkpoint that every run begins with")
     known = 0
-    for kill in range(KILLS):
+    for kill in range(kills):
         if kill % 4:  # every fourth dies while it starts, the others while they learn and save
             goes_on_from(known)
         time.sleep(moments.uniform(0.0, 0.3))
