@@ -51,8 +51,13 @@ class RecorderNode(Node):
         config = declare(self, RecorderConfig)
         topics = [each._replace(name=self.resolve_topic_name(each.name)) for each in RECORDED]
         path = Path(config.bag or new_bag_name()).expanduser()
-        self._bag = BagWriter(path, topics, config.storage)
+        # All that is written is written in one thread, as sqlite wants it.
         self._control = ControlThread(self, next_tick=lambda: math.inf, tick=lambda: None)
+        try:
+            self._bag = self._control.call(lambda: BagWriter(path, topics, config.storage))
+        except BaseException:
+            self._control.close()
+            raise
         self._subscriptions_of: dict[RecordedTopic, Subscription] = {}
         for topic in RECORDED:
             self._subscribe(topic, QoSProfile(depth=_DEPTH, durability=_durability(topic)))
@@ -63,13 +68,18 @@ class RecorderNode(Node):
 
     def stop(self) -> None:
         """Closes the bag; called by `run_node` whatever the node ends for."""
-        self._control.close()
+        try:
+            self._control.call(self._close)
+        finally:
+            self._control.close()
+        self.get_logger().info(f"{self._bag.count} messages in {self._bag.path}")
+
+    def _close(self) -> None:
         try:
             for subscription in self._subscriptions_of.values():
                 _drain(subscription)
         finally:
             self._bag.close()
-        self.get_logger().info(f"{self._bag.count} messages in {self._bag.path}")
 
     def _subscribe(self, topic: RecordedTopic, qos: QoSProfile) -> None:
         name = self.resolve_topic_name(topic.name)
@@ -85,13 +95,13 @@ class RecorderNode(Node):
         """Subscribe with the little that every publisher offers where one offers less than all."""
         for topic, subscription in list(self._subscriptions_of.items()):
             asked = subscription.qos_profile
-            if asked.reliability is ReliabilityPolicy.BEST_EFFORT:
+            if asked.reliability == ReliabilityPolicy.BEST_EFFORT:
                 continue
             offered = [
                 info.qos_profile
                 for info in self.get_publishers_info_by_topic(subscription.topic_name)
             ]
-            if any(qos_check_compatible(each, asked)[0] is _REFUSED for each in offered):
+            if any(qos_check_compatible(each, asked)[0] == _REFUSED for each in offered):
                 self._control.unsubscribe(subscription)
                 qos = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
                 self._subscribe(topic, qos)

@@ -21,14 +21,14 @@ from sac_ros.ros.policy.diagnostics import PolicyDiagnostics
 
 def status(path: Path, rate_hz: float, active: bool = True) -> DiagnosticStatus:
     """What is said after 60 states at a rate, for a policy of 100 Hz."""
-    controller = ControlLoop(Policy.load(write_tiny_policy(path)), SafetyConfig())
-    controller.state(0.0, np.zeros(3), np.zeros(3))
-    controller.activate(0.0)
+    loop = ControlLoop(Policy.load(write_tiny_policy(path)), SafetyConfig())
+    loop.state(0.0, np.zeros(3), np.zeros(3))
+    loop.activate(0.0)
     for i in range(1, 61):
-        controller.state(i / rate_hz, np.zeros(3), np.zeros(3))
+        loop.state(i / rate_hz, np.zeros(3), np.zeros(3))
     if not active:
-        controller.deactivate()
-    (only,) = PolicyDiagnostics("policy_node").message(controller, 60).status
+        loop.begin_stop(1.0, at_once=True)
+    (only,) = PolicyDiagnostics("policy_node").message(loop, 60, "").status
     return only
 
 

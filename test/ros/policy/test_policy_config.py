@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
@@ -10,8 +12,9 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings
 import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
-from tiny_policy import tiny_spec
+from tiny_policy import tiny_spec, write_tiny_policy
 
+from sac_ros.policy.runtime import Policy
 from sac_ros.ros.parameters import declare
 from sac_ros.ros.policy.config import PolicyNodeConfig
 from sac_ros.utils.errors import ConfigurationError
@@ -52,14 +55,26 @@ def test_the_shipped_file_explains_every_parameter() -> None:
         ("policy", "robot", False),
     ],
 )
-def test_gravity_is_added_exactly_once(robot: str, policy: str, fits: bool) -> None:
+def test_gravity_is_added_exactly_once(
+    tmp_path: Path, robot: str, policy: str, fits: bool
+) -> None:
     config = PolicyNodeConfig(gravity_compensation=robot)
-    spec = tiny_spec(gravity_compensation=policy)
+    file = Policy.load(write_tiny_policy(tmp_path / "a.onnx", gravity_compensation=policy))
     if fits:
-        config.check_gravity(spec, "a.onnx")
+        config.check_policy(file)
         return
-    with pytest.raises(ConfigurationError, match=f"policy file a.onnx has {policy}"):
-        config.check_gravity(spec, "a.onnx")
+    with pytest.raises(ConfigurationError, match=f"policy file .*a.onnx has {policy}"):
+        config.check_policy(file)
+
+
+def test_where_files_are_listed_by_their_hash_no_other_runs(tmp_path: Path) -> None:
+    one, other = (
+        Policy.load(write_tiny_policy(tmp_path / f"{gain}.onnx", gain=gain)) for gain in (1.0, 0.5)
+    )
+    config = PolicyNodeConfig(policy_sha256=(one.sha256,))
+    config.check_policy(one)
+    with pytest.raises(ConfigurationError, match=f"its own is {other.sha256}"):
+        config.check_policy(other)
 
 
 def test_the_command_order_is_the_policys_unless_given() -> None:
