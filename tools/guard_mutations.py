@@ -117,7 +117,7 @@ MUTATIONS = (
         "if torque is not None and not guards.all_finite(torque):",
         _NEVER,
     ),
-    Mutation("the clamp", _SAFETY, "self._clamp(wanted)", "wanted"),
+    Mutation("the clamp", _GUARDS, "clamp(whole, limits)", "whole"),
     Mutation(
         "the clamp before the soft start",
         _SAFETY,
@@ -126,21 +126,21 @@ MUTATIONS = (
     ),
     Mutation(
         "the fade at position limits",
-        _SAFETY,
-        "(Intervention.POSITION_LIMIT, self._fade_at_position_limits),",
-        "",
+        _GUARDS,
+        "fade_at_position_limits(torque, position, limits, margin)\n",
+        "torque\n",
     ),
     Mutation(
         "the brake at velocity limits",
-        _SAFETY,
-        "(Intervention.VELOCITY_LIMIT, self._brake_at_velocity_limits),",
-        "",
+        _GUARDS,
+        "brake_at_velocity_limits(faded, velocity, limits)",
+        "faded",
     ),
     Mutation(
         "the stop of an arm that is too fast",
-        _SAFETY,
-        "(Intervention.TOO_FAST, self._stop_where_too_fast),",
-        "",
+        _GUARDS,
+        "stop_where_too_fast(braked, position, velocity, limits)",
+        "braked",
     ),
     Mutation(
         "persistent over-speed is a fault",
@@ -207,9 +207,9 @@ MUTATIONS = (
     ),
     Mutation(
         "g(q) holds the arm in damping",
-        _SAFETY,
-        "            wanted = gravity + wanted",
-        "            wanted = wanted + 0.0",
+        _GUARDS,
+        "stopped if gravity is None else gravity + stopped",
+        "stopped",
     ),
     Mutation(
         "scale, soft start and guards act on what comes on top of g(q)",

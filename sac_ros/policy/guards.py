@@ -15,12 +15,49 @@ import math
 import numpy as np
 
 from sac_ros.policy.safety_config import Array, JointLimits
+from sac_ros.policy.safety_events import Intervention
 
 BRAKE_TIME = 0.08  # s; states come every 50 ms or faster, or are stale: the stop is stable
 LAG = 0.03  # s, from a state to the torque that answers it, the slew limit among it
 CREEP = 0.02  # rad/s that need no braking
 STANDOFF = 0.03  # rad before a position limit, where a joint that moves towards it may only creep
 _ZERO, _ONE = np.zeros(1), np.ones(1)
+Steps = tuple[tuple[Intervention, Array, Array], ...]
+"""For each guard its kind and the torque before and after it: the same array where it rests."""
+
+
+def guarded(
+    torque: Array,
+    gravity: Array | None,
+    position: Array,
+    velocity: Array,
+    limits: JointLimits,
+    margin: float,
+) -> tuple[Array, Steps]:
+    """Apply the guards in their order; only the slew limit, which needs the past, comes after.
+
+    Args:
+        torque: what moves the arm, without g(q).
+        gravity: g(q) within the torque limits, added after the guards; None: the robot adds it.
+        position: rad.
+        velocity: rad/s.
+        limits: of the joints.
+        margin: rad, see `fade_at_position_limits`.
+
+    Returns:
+        The torque, g(q) included, and what each guard made of it.
+    """
+    faded = fade_at_position_limits(torque, position, limits, margin)
+    braked = brake_at_velocity_limits(faded, velocity, limits)
+    stopped = stop_where_too_fast(braked, position, velocity, limits)
+    whole = stopped if gravity is None else gravity + stopped
+    clamped = clamp(whole, limits)
+    return clamped, (
+        (Intervention.POSITION_LIMIT, torque, faded),
+        (Intervention.VELOCITY_LIMIT, faded, braked),
+        (Intervention.TOO_FAST, braked, stopped),
+        (Intervention.CLAMP, whole, clamped),
+    )
 
 
 def all_finite(values: Array) -> bool:

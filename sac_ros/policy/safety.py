@@ -282,16 +282,16 @@ class SafetyFilter:
             if gravity is not None and not self._blind:
                 rest = self._clamp(gravity + rest)
             return self._publishable(now, rest, acted)
-        wanted = self._wanted(now, torque, gravity, acted)
-        for kind, guarded in (
-            (Intervention.POSITION_LIMIT, self._fade_at_position_limits),
-            (Intervention.VELOCITY_LIMIT, self._brake_at_velocity_limits),
-            (Intervention.TOO_FAST, self._stop_where_too_fast),
-        ):
-            wanted = _note(acted, kind, wanted, guarded(wanted))
-        if gravity is not None:
-            wanted = gravity + wanted
-        wanted = _note(acted, Intervention.CLAMP, wanted, self._clamp(wanted))
+        wanted, steps = guards.guarded(
+            self._wanted(now, torque, gravity, acted),
+            gravity,
+            self._position,
+            self._velocity,
+            self.limits,
+            self._config.position_margin,
+        )
+        for step in steps:
+            _note(acted, *step)
         return self._publishable(now, wanted, acted)
 
     def tick(self, now: float) -> Command | None:
@@ -486,16 +486,6 @@ class SafetyFilter:
 
     def _clamp(self, torque: Array) -> Array:
         return guards.clamp(torque, self.limits)
-
-    def _fade_at_position_limits(self, torque: Array) -> Array:
-        margin = self._config.position_margin
-        return guards.fade_at_position_limits(torque, self._position, self.limits, margin)
-
-    def _stop_where_too_fast(self, torque: Array) -> Array:
-        return guards.stop_where_too_fast(torque, self._position, self._velocity, self.limits)
-
-    def _brake_at_velocity_limits(self, torque: Array) -> Array:
-        return guards.brake_at_velocity_limits(torque, self._velocity, self.limits)
 
 
 def _note(
