@@ -145,7 +145,7 @@ MUTATIONS = (
     Mutation(
         "persistent over-speed is a fault",
         _SAFETY,
-        "elif now - self._over_speed_since >= self._config.over_speed_s:",
+        "elif now - self._over_since.setdefault(kind, now) >= self._config.over_speed_s:",
         "elif False:",
     ),
     Mutation("slow states are a fault", _SAFETY, "        self._check_rate()\n", ""),

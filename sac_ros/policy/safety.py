@@ -24,6 +24,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sac_ros.policy import guards
+from sac_ros.policy.end_effector import CREEP, OUTSIDE, OVER_TIP_SPEED, Motion
 from sac_ros.policy.plausibility import OVER_VELOCITY, PlausibleStates
 from sac_ros.policy.safety_config import Array, JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Intervention, Mode
@@ -44,6 +45,11 @@ BAD_FRACTION = 0.2
 SLOW_START = 0.05
 """Share of the velocity limit above which an arm is not activated."""
 
+_OVER = {
+    Fault.OVER_SPEED: "a joint is over its velocity limit",
+    Fault.TIP_SPEED: "the end effector is over max_tip_speed",
+    Fault.WORKSPACE: "the end effector moves away from workspace_box",
+}
 _JUDGED_S = 1.0
 _FEWEST_JUDGED = 20  # messages: three bad ones of the first five are no share
 _STILL = 0.02  # of the velocity limit, at which a joint counts as at rest
@@ -91,13 +97,14 @@ class SafetyFilter:
         self._moved_time = -np.inf
         self._position = np.zeros(n)
         self._velocity = np.zeros(n)
+        self._motion: Motion | None = None  # of the end effector, where it has limits
         self._gravity: Array | None = None
         self._state_time = -np.inf
         self._stamp_ns = 0
         self._last = np.zeros(n)
         self._last_time = -np.inf
         self._tracking_since: float | None = None
-        self._over_speed_since: float | None = None
+        self._over_since: dict[Fault, float] = {}  # for how long a limit of speed or place
 
     @property
     def mode(self) -> Mode:
@@ -159,7 +166,7 @@ class SafetyFilter:
         Where the new torque limit is below the torque that stands, the slew limit decides how
         fast the torque comes down to it.
         """
-        self.limits = limits
+        self._take_limits(limits)
         self._plausible.replace_limits(limits)
         self._control_rate_hz = control_rate_hz
         self._restart()
@@ -194,8 +201,16 @@ class SafetyFilter:
             self.rate.reset()  # the pause has its own fault; it must not make the next states slow
         self.rate.arrived(now)
         self._check_speed(now)
+        if self.limits.bounds_end_effector:
+            self._check_end_effector(now)
         self._check_rate()
         return True
+
+    def _take_limits(self, limits: JointLimits) -> None:
+        self.limits = limits
+        seen = limits.bounds_end_effector
+        self._motion = Motion.of(self._position, self._velocity, limits) if seen else None
+        self._over_since.pop(Fault.TIP_SPEED, None)
 
     def _refused(
         self, now: float, position: Array, velocity: Array, stamp_ns: int
@@ -231,6 +246,9 @@ class SafetyFilter:
                 f"{SLOW_START * self.limits.velocity[joint]:g} rad/s; "
                 f"it moves at {self._velocity[joint]:g} rad/s"
             )
+        if self._motion is not None and (self._outside() > 0.0).any():
+            place = ", ".join(f"{each:.3f}" for each in self._motion.place)
+            return f"the end effector must be inside workspace_box; it is at {place} m"
         return ""
 
     def _judge(self, now: float, *, bad: bool) -> None:
@@ -289,6 +307,7 @@ class SafetyFilter:
             self._velocity,
             self.limits,
             self._config.position_margin,
+            self._motion,
         )
         for step in steps:
             _note(acted, *step)
@@ -377,8 +396,8 @@ class SafetyFilter:
                 return f"the last message was refused: {self.faults[kind]}"
         if self._bad_fraction() > BAD_FRACTION:
             return f"{self._bad} of the last {len(self._judged)} joint states were refused"
-        if self._over_speed_since is not None:
-            return "a joint is over its velocity limit"
+        for kind in self._over_since:
+            return _OVER[kind]
         if self._is_slow():
             return f"joint states arrive at {self.rate.hz:.1f} Hz"
         return ""
@@ -434,7 +453,7 @@ class SafetyFilter:
     def _restart(self) -> None:
         """Forget what led to a fault, so that tracking starts softly."""
         self._tracking_since = None
-        self._over_speed_since = None
+        self._over_since.clear()
 
     def _check_watchdog(self, now: float) -> bool:
         """Tell whether the last state is fresh; a fault where it is not."""
@@ -458,17 +477,34 @@ class SafetyFilter:
         return True
 
     def _check_speed(self, now: float) -> None:
-        if not (np.abs(self._velocity) > self.limits.velocity).any():
-            self._over_speed_since = None
-        elif (np.abs(self._velocity) > OVER_VELOCITY * self.limits.velocity).any():
-            self._over_speed_since = now
+        over = bool((np.abs(self._velocity) > self.limits.velocity).any())
+        self._check_over(now, Fault.OVER_SPEED, over)
+        if over and (np.abs(self._velocity) > OVER_VELOCITY * self.limits.velocity).any():
             self.fault(
                 Fault.OVER_SPEED, f"a joint is {OVER_VELOCITY:g} times as fast as its limit"
             )
-        elif self._over_speed_since is None:
-            self._over_speed_since = now
-        elif now - self._over_speed_since >= self._config.over_speed_s:
-            self.fault(Fault.OVER_SPEED, "a joint stays over its velocity limit")
+
+    def _check_end_effector(self, now: float) -> None:
+        motion = self._motion = Motion.of(self._position, self._velocity, self.limits)
+        fast = motion.speed > OVER_TIP_SPEED * self.limits.max_tip_speed
+        self._check_over(now, Fault.TIP_SPEED, bool(fast))
+        outwards = np.stack([motion.velocity, -motion.velocity])
+        out = (self._outside() > OUTSIDE) & (outwards > CREEP)
+        self._check_over(now, Fault.WORKSPACE, bool(out.any()))
+
+    def _outside(self) -> Array:
+        """[2, 3] m by which the end effector is beyond the high and the low faces of its box."""
+        if self._motion is None or self.limits.workspace is None:
+            return np.zeros((2, 3))
+        low, high = self.limits.workspace
+        return np.stack([self._motion.place - high, low - self._motion.place])
+
+    def _check_over(self, now: float, kind: Fault, over: bool) -> None:
+        """A limit that is exceeded for ``over_speed_s`` is a fault."""
+        if not over:
+            self._over_since.pop(kind, None)
+        elif now - self._over_since.setdefault(kind, now) >= self._config.over_speed_s:
+            self.fault(kind, f"{_OVER[kind]} ({self._config.over_speed_s:g} s)")
 
     def _is_slow(self) -> bool:
         return self.rate.settled and self.rate.hz < SLOW_FAULT * self._control_rate_hz

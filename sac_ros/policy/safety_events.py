@@ -30,6 +30,8 @@ class Fault(str, enum.Enum):
     STAMP = "stamp"
     POLICY_OUTPUT = "policy_output"
     OVER_SPEED = "over_speed"
+    TIP_SPEED = "tip_speed"
+    WORKSPACE = "workspace"
     SLOW_STATES = "slow_states"
     OTHER_PUBLISHER = "other_publisher"
     COMMAND = "command"
@@ -45,6 +47,8 @@ class Intervention(str, enum.Enum):
     POSITION_LIMIT = "position_limit"
     VELOCITY_LIMIT = "velocity_limit"
     TOO_FAST = "too_fast"
+    TIP_SPEED = "tip_speed"
+    WORKSPACE = "workspace"
     CLAMP = "clamp"
     SLEW = "slew"
 
