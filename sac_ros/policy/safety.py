@@ -28,7 +28,7 @@ from sac_ros.policy.end_effector import CREEP, OUTSIDE, OVER_TIP_SPEED, Motion
 from sac_ros.policy.plausibility import OVER_VELOCITY, PlausibleStates
 from sac_ros.policy.safety_config import Array, JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Intervention, Mode
-from sac_ros.policy.schedule import ArrivalRate
+from sac_ros.policy.schedule import ArrivalRate, SoftSetting, StampRate
 
 IN_A_ROW = 3
 """Refused messages of one kind in a row that make a fault."""
@@ -50,6 +50,7 @@ _OVER = {
     Fault.TIP_SPEED: "the end effector is over max_tip_speed",
     Fault.WORKSPACE: "the end effector moves away from workspace_box",
 }
+_NO_TIP_SPEED = 10.0  # m/s, the most that the parameter can be; from there it has no limit
 _JUDGED_S = 1.0
 _FEWEST_JUDGED = 20  # messages: three bad ones of the first five are no share
 _STILL = 0.02  # of the velocity limit, at which a joint counts as at rest
@@ -101,9 +102,14 @@ class SafetyFilter:
         self._gravity: Array | None = None
         self._state_time = -np.inf
         self._stamp_ns = 0
+        self._stamps = StampRate()
         self._last = np.zeros(n)
         self._last_time = -np.inf
         self._tracking_since: float | None = None
+        self._scale = SoftSetting(config.torque_scale)
+        self._tip_speed = SoftSetting(config.max_tip_speed or _NO_TIP_SPEED)
+        self._rising = False  # whether that is on its way up
+        self._goal_time = np.inf  # of the last goal; infinite: none came
         self._over_since: dict[Fault, float] = {}  # for how long a limit of speed or place
 
     @property
@@ -147,6 +153,7 @@ class SafetyFilter:
         self.refusals.clear()
         self._in_a_row.clear()
         self.rate.reset()
+        self._goal_time = np.inf
         self._gravity = None
         self._last_time = now
         self._restart()
@@ -166,10 +173,42 @@ class SafetyFilter:
         Where the new torque limit is below the torque that stands, the slew limit decides how
         fast the torque comes down to it.
         """
-        self._take_limits(limits)
+        self._take_limits(self._with_tip_speed(limits, self._state_time))
         self._plausible.replace_limits(limits)
         self._control_rate_hz = control_rate_hz
         self._restart()
+
+    def set_torque_scale(self, value: float, now: float) -> None:
+        """Change ``torque_scale``, while active too: downwards at once, upwards softly.
+
+            scale(t) = old + (value − old) · min((t − now) / soft_start_s, 1)   where value > old
+
+        The slew limit holds in either case. Swaps and activations leave it as it is.
+
+        Args:
+            value: 0..1; the caller has checked the range.
+            now: s.
+        """
+        self._scale.set(value, now, self._config.soft_start_s)
+
+    def set_max_tip_speed(self, value: float, now: float) -> None:
+        """Change ``max_tip_speed`` in the same way; below the present speed it brakes the arm.
+
+        Args:
+            value: m/s, 0: no limit; the caller has checked the range.
+            now: s.
+
+        Raises:
+            ConfigurationError: the policy file has no model of the arm; nothing is changed.
+        """
+        self.limits.with_max_tip_speed(value)
+        self._tip_speed.set(value or _NO_TIP_SPEED, now, self._config.soft_start_s)
+        self._rising = True
+        self._take_limits(self._with_tip_speed(self.limits, now))
+
+    def _with_tip_speed(self, limits: JointLimits, now: float) -> JointLimits:
+        value = self._tip_speed.at(now)
+        return limits.with_max_tip_speed(value if value < _NO_TIP_SPEED else 0.0)
 
     def accept(self, now: float, position: Array, velocity: Array, stamp_ns: int = 0) -> bool:
         """Take one joint state, or refuse it.
@@ -201,6 +240,9 @@ class SafetyFilter:
             self.rate.reset()  # the pause has its own fault; it must not make the next states slow
         self.rate.arrived(now)
         self._check_speed(now)
+        if self._rising:
+            self._rising = self._tip_speed.rising(now)
+            self._take_limits(self._with_tip_speed(self.limits, now))
         if self.limits.bounds_end_effector:
             self._check_end_effector(now)
         self._check_rate()
@@ -225,6 +267,10 @@ class SafetyFilter:
         step = (stamp_ns - self._stamp_ns) * 1e-9 if stamp_ns and self._stamp_ns else 0.0
         if not self._stamp_advances(stamp_ns):
             return Fault.STAMP
+        if stamp_ns and self._stamps.arrived(now, stamp_ns):
+            self.refusals[Fault.STAMP] += 1
+            if self._stamps.wrong > 1:
+                self.fault(Fault.STAMP, self._other_rate())
         if not stamp_ns and 0.4 * interval < now - self._state_time < 2.5 * interval:
             step = now - self._state_time  # but not in a burst after a gap
         self._in_a_row[Fault.JOINT_STATE] = 0
@@ -291,6 +337,8 @@ class SafetyFilter:
         if torque is not None and not guards.all_finite(torque):
             self.fault(Fault.POLICY_OUTPUT, "the policy's torque is not finite")
             torque = None  # even where nothing latches, it must go no further
+        if torque is not None and self._goal_is_old(now):
+            self.fault(Fault.GOAL_TIMEOUT, self._no_goal())
         acted: dict[Intervention, tuple[int, ...]] = {}
         # What gave one torque that is not finite is not trusted with the arm's weight either.
         gravity = None if Fault.POLICY_OUTPUT in self.faults else self._gravity
@@ -342,9 +390,20 @@ class SafetyFilter:
         if self._in_a_row[kind] >= IN_A_ROW:
             self.fault(kind, f"{sentence} ({IN_A_ROW} in a row)")
 
-    def goal_accepted(self) -> None:
-        """Note a usable goal: refused ones are not in a row any more."""
+    def goal_accepted(self, now: float | None = None) -> None:
+        """Note a usable goal: refused ones are not in a row, and ``goal_timeout_s`` begins anew.
+
+        Args:
+            now: s; None: when the last state came.
+        """
         self._in_a_row[Fault.NON_FINITE_GOAL] = 0
+        self._goal_time = self._state_time if now is None else now
+
+    def _no_goal(self) -> str:
+        return f"no goal arrived within {self._config.goal_timeout_s:g} s"
+
+    def _goal_is_old(self, now: float) -> bool:
+        return 0.0 < self._config.goal_timeout_s < now - self._goal_time
 
     def refuse_state(self, now: float, sentence: str) -> None:
         """Count a joint state message that cannot be read; a fault at once while active."""
@@ -394,6 +453,10 @@ class SafetyFilter:
         for kind, count in self._in_a_row.items():
             if count and kind in self.faults:
                 return f"the last message was refused: {self.faults[kind]}"
+        if Fault.GOAL_TIMEOUT in self.faults and self._goal_is_old(now):
+            return self._no_goal()
+        if Fault.STAMP in self.faults and self._stamps.wrong:
+            return self._other_rate()
         if self._bad_fraction() > BAD_FRACTION:
             return f"{self._bad} of the last {len(self._judged)} joint states were refused"
         for kind in self._over_since:
@@ -426,7 +489,7 @@ class SafetyFilter:
         scaled = _note(acted, Intervention.CLAMP, torque, self._clamp(torque))
         if gravity is not None:
             scaled = scaled - gravity
-        scaled = scaled * self._config.torque_scale
+        scaled = scaled * self._scale.at(now)
         elapsed = now - self._tracking_since
         if elapsed >= self._config.soft_start_s:
             return scaled
@@ -475,6 +538,9 @@ class SafetyFilter:
         if stamp_ns:  # one without a stamp is not judged, and the newest stamp stays known
             self._stamp_ns = stamp_ns
         return True
+
+    def _other_rate(self) -> str:
+        return f"joint state stamps advance by {self._stamps.ratio:.3g} s in a second"
 
     def _check_speed(self, now: float) -> None:
         over = bool((np.abs(self._velocity) > self.limits.velocity).any())

@@ -74,6 +74,13 @@ class SafetyConfig:
         above=0.0,
         unit="N·m",
     )
+    goal_timeout_s: float = setting(
+        0.0,
+        "longest time without a new goal while one is followed; 0: a goal stands for ever",
+        minimum=0.0,
+        maximum=3600.0,
+        unit="s",
+    )
     position_margin: float = setting(
         0.05,
         "distance to a position limit over which the torque towards it fades to zero",

@@ -26,6 +26,7 @@ class Fault(str, enum.Enum):
     IMPLAUSIBLE_STATE = "implausible_state"
     BAD_MESSAGES = "bad_messages"
     NON_FINITE_GOAL = "non_finite_goal"
+    GOAL_TIMEOUT = "goal_timeout"
     JOINT_STATE = "joint_state"
     STAMP = "stamp"
     POLICY_OUTPUT = "policy_output"

@@ -187,12 +187,27 @@ def test_an_end_effector_that_leaves_its_box_is_a_fault_and_one_that_comes_back_
     assert robot.filter.starting_problem() == ""
 
 
-def test_the_controlled_stop_and_another_policy_keep_the_limits() -> None:
-    robot = Robot(max_tip_speed=0.25)
-    robot.filter.replace_limits(limits(max_tip_speed=0.1), 50.0)
-    assert Intervention.TIP_SPEED in robot.move([0.0, 0.12, 0.0], 0.1, 5.0).interventions
+def test_another_policy_keeps_the_limits() -> None:
+    robot = Robot(max_tip_speed=0.1)
     robot.filter.replace_limits(limits(), 50.0)
-    assert Intervention.TIP_SPEED not in robot.move([0.0, 0.12, 0.0], 0.1, 5.0).interventions
+    assert Intervention.TIP_SPEED in robot.move([0.0, 0.12, 0.0], 0.1, 5.0).interventions
+
+
+def test_the_speed_limit_falls_at_once_and_rises_softly() -> None:
+    robot = Robot()
+    assert Intervention.TIP_SPEED not in robot.move([0.0, 0.2, 0.0], 0.1, 5.0).interventions
+    robot.filter.set_max_tip_speed(0.1, robot.now)
+    assert Intervention.TIP_SPEED in robot.move([0.0, 0.15, 0.0], 0.01, 5.0).interventions
+    robot = Robot(max_tip_speed=0.1)
+    robot.filter._config = SafetyConfig(soft_start_s=1.0)
+    robot.filter.set_max_tip_speed(0.5, robot.now)
+    robot.move([0.0, 0.0, 0.0], 0.5)
+    assert robot.filter.limits.max_tip_speed == pytest.approx(0.3)
+    robot.move([0.0, 0.0, 0.0], 0.6)
+    robot.filter.set_max_tip_speed(0.0, robot.now)
+    assert robot.filter.limits.max_tip_speed == 0.5
+    robot.move([0.0, 0.0, 0.0], 1.1)
+    assert not robot.filter.limits.bounds_end_effector
 
 
 # ---- configuration -------------------------------------------------------------------------
@@ -208,6 +223,13 @@ def test_without_a_model_of_the_arm_a_limit_of_the_end_effector_is_refused(
         ConfigurationError, match=f"parameter {next(iter(config))} needs a policy file"
     ):
         JointLimits.of(tiny_spec(), SafetyConfig(**config))
+
+
+def test_without_a_model_of_the_arm_no_limit_is_taken_later_either() -> None:
+    safety = SafetyFilter(JointLimits.of(tiny_spec(), SafetyConfig()), SafetyConfig(), 50.0)
+    with pytest.raises(ConfigurationError, match="parameter max_tip_speed needs a policy file"):
+        safety.set_max_tip_speed(0.25, 1.0)
+    safety.set_max_tip_speed(0.0, 1.0)
 
 
 @pytest.mark.parametrize("wrong", [(0.0, 0.0), (0.0, 0.0, 1.0, 1.0, 1.0, 1.0)])
