@@ -156,6 +156,7 @@ class SafetyFilter:
         self._goal_time = np.inf
         self._gravity = None
         self._last_time = now
+        self._blind = not self.is_fresh(now)
         self._restart()
 
     def deactivate(self) -> None:
@@ -439,6 +440,8 @@ class SafetyFilter:
         cause = self._standing_cause(now)
         if not cause:
             self.faults.clear()
+            if not self.stopping:
+                self._moved_time = now
             self._restart()
         return cause
 
