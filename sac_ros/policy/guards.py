@@ -14,13 +14,58 @@ import math
 
 import numpy as np
 
+from sac_ros.policy.end_effector import Motion, tip_speed_fraction, workspace_fraction
 from sac_ros.policy.safety_config import Array, JointLimits
+from sac_ros.policy.safety_events import Intervention
 
 BRAKE_TIME = 0.08  # s; states come every 50 ms or faster, or are stale: the stop is stable
 LAG = 0.03  # s, from a state to the torque that answers it, the slew limit among it
 CREEP = 0.02  # rad/s that need no braking
 STANDOFF = 0.03  # rad before a position limit, where a joint that moves towards it may only creep
 _ZERO, _ONE = np.zeros(1), np.ones(1)
+Steps = list[tuple[Intervention, Array, Array]]
+"""For each guard its kind and the torque before and after it: the same array where it rests."""
+
+
+def guarded(
+    torque: Array,
+    gravity: Array | None,
+    position: Array,
+    velocity: Array,
+    limits: JointLimits,
+    margin: float,
+    motion: Motion | None = None,
+) -> tuple[Array, Steps]:
+    """Apply the guards in their order; only the slew limit, which needs the past, comes after.
+
+    Args:
+        torque: what moves the arm, without g(q).
+        gravity: g(q) within the torque limits, added after the guards; None: the robot adds it.
+        position: rad.
+        velocity: rad/s.
+        limits: of the joints.
+        margin: rad, see `fade_at_position_limits`.
+        motion: of the end effector, where it has limits.
+
+    Returns:
+        The torque, g(q) included, and what each guard made of it.
+    """
+    faded = fade_at_position_limits(torque, position, limits, margin)
+    braked = brake_at_velocity_limits(faded, velocity, limits)
+    stopped = stop_where_too_fast(braked, position, velocity, limits)
+    steps = [
+        (Intervention.POSITION_LIMIT, torque, faded),
+        (Intervention.VELOCITY_LIMIT, faded, braked),
+        (Intervention.TOO_FAST, braked, stopped),
+    ]
+    if motion is not None:
+        bounded = stop_at_end_effector_limits(stopped, position, velocity, motion, limits)
+        steps.extend(bounded)
+        stopped = bounded[-1][-1]
+    whole = stopped if gravity is None else gravity + stopped
+    clamped = clamp(whole, limits)
+    steps.append((Intervention.CLAMP, whole, clamped))
+    return clamped, steps
 
 
 def all_finite(values: Array) -> bool:
@@ -123,6 +168,27 @@ def stop_where_too_fast(
     stop = braking_torque(position[fast], velocity[fast], limits)
     blended[fast] = (1.0 - part) * torque[fast] + part * stop
     return blended
+
+
+def stop_at_end_effector_limits(
+    torque: Array, position: Array, velocity: Array, motion: Motion, limits: JointLimits
+) -> Steps:
+    """Blend torque with that of the controlled stop, as the limits of the end effector ask for."""
+    mobility = motion.mobility(position, limits)
+    steps: Steps = []
+    for kind, limited, fraction_of in (
+        (Intervention.TIP_SPEED, limits.max_tip_speed < math.inf, tip_speed_fraction),
+        (Intervention.WORKSPACE, limits.workspace is not None, workspace_fraction),
+    ):
+        if limited:
+            fraction = fraction_of(torque, mobility, motion, limits)
+            before = steps[-1][-1] if steps else torque
+            after = before
+            if fraction.any():
+                stop = braking_torque(position, velocity, limits)
+                after = (1.0 - fraction) * before + fraction * stop
+            steps.append((kind, before, after))
+    return steps
 
 
 def _stopping_distance(limits: JointLimits) -> Array:

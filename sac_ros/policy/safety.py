@@ -24,10 +24,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from sac_ros.policy import guards
+from sac_ros.policy.end_effector import CREEP, OUTSIDE, OVER_TIP_SPEED, Motion
 from sac_ros.policy.plausibility import OVER_VELOCITY, PlausibleStates
 from sac_ros.policy.safety_config import Array, JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Intervention, Mode
-from sac_ros.policy.schedule import ArrivalRate
+from sac_ros.policy.schedule import ArrivalRate, SoftSetting, StampRate
 
 IN_A_ROW = 3
 """Refused messages of one kind in a row that make a fault."""
@@ -44,6 +45,12 @@ BAD_FRACTION = 0.2
 SLOW_START = 0.05
 """Share of the velocity limit above which an arm is not activated."""
 
+_OVER = {
+    Fault.OVER_SPEED: "a joint is over its velocity limit",
+    Fault.TIP_SPEED: "the end effector is over max_tip_speed",
+    Fault.WORKSPACE: "the end effector moves away from workspace_box",
+}
+_NO_TIP_SPEED = 10.0  # m/s, the most that the parameter can be; from there it has no limit
 _JUDGED_S = 1.0
 _FEWEST_JUDGED = 20  # messages: three bad ones of the first five are no share
 _STILL = 0.02  # of the velocity limit, at which a joint counts as at rest
@@ -91,13 +98,19 @@ class SafetyFilter:
         self._moved_time = -np.inf
         self._position = np.zeros(n)
         self._velocity = np.zeros(n)
+        self._motion: Motion | None = None  # of the end effector, where it has limits
         self._gravity: Array | None = None
         self._state_time = -np.inf
         self._stamp_ns = 0
+        self._stamps = StampRate()
         self._last = np.zeros(n)
         self._last_time = -np.inf
         self._tracking_since: float | None = None
-        self._over_speed_since: float | None = None
+        self._scale = SoftSetting(config.torque_scale)
+        self._tip_speed = SoftSetting(config.max_tip_speed or _NO_TIP_SPEED)
+        self._rising = False  # whether that is on its way up
+        self._goal_time = np.inf  # of the last goal; infinite: none came
+        self._over_since: dict[Fault, float] = {}  # for how long a limit of speed or place
 
     @property
     def mode(self) -> Mode:
@@ -140,8 +153,10 @@ class SafetyFilter:
         self.refusals.clear()
         self._in_a_row.clear()
         self.rate.reset()
+        self._goal_time = np.inf
         self._gravity = None
         self._last_time = now
+        self._blind = not self.is_fresh(now)
         self._restart()
 
     def deactivate(self) -> None:
@@ -159,10 +174,42 @@ class SafetyFilter:
         Where the new torque limit is below the torque that stands, the slew limit decides how
         fast the torque comes down to it.
         """
-        self.limits = limits
+        self._take_limits(self._with_tip_speed(limits, self._state_time))
         self._plausible.replace_limits(limits)
         self._control_rate_hz = control_rate_hz
         self._restart()
+
+    def set_torque_scale(self, value: float, now: float) -> None:
+        """Change ``torque_scale``, while active too: downwards at once, upwards softly.
+
+            scale(t) = old + (value − old) · min((t − now) / soft_start_s, 1)   where value > old
+
+        The slew limit holds in either case. Swaps and activations leave it as it is.
+
+        Args:
+            value: 0..1; the caller has checked the range.
+            now: s.
+        """
+        self._scale.set(value, now, self._config.soft_start_s)
+
+    def set_max_tip_speed(self, value: float, now: float) -> None:
+        """Change ``max_tip_speed`` in the same way; below the present speed it brakes the arm.
+
+        Args:
+            value: m/s, 0: no limit; the caller has checked the range.
+            now: s.
+
+        Raises:
+            ConfigurationError: the policy file has no model of the arm; nothing is changed.
+        """
+        self.limits.with_max_tip_speed(value)
+        self._tip_speed.set(value or _NO_TIP_SPEED, now, self._config.soft_start_s)
+        self._rising = True
+        self._take_limits(self._with_tip_speed(self.limits, now))
+
+    def _with_tip_speed(self, limits: JointLimits, now: float) -> JointLimits:
+        value = self._tip_speed.at(now)
+        return limits.with_max_tip_speed(value if value < _NO_TIP_SPEED else 0.0)
 
     def accept(self, now: float, position: Array, velocity: Array, stamp_ns: int = 0) -> bool:
         """Take one joint state, or refuse it.
@@ -194,8 +241,19 @@ class SafetyFilter:
             self.rate.reset()  # the pause has its own fault; it must not make the next states slow
         self.rate.arrived(now)
         self._check_speed(now)
+        if self._rising:
+            self._rising = self._tip_speed.rising(now)
+            self._take_limits(self._with_tip_speed(self.limits, now))
+        if self.limits.bounds_end_effector:
+            self._check_end_effector(now)
         self._check_rate()
         return True
+
+    def _take_limits(self, limits: JointLimits) -> None:
+        self.limits = limits
+        seen = limits.bounds_end_effector
+        self._motion = Motion.of(self._position, self._velocity, limits) if seen else None
+        self._over_since.pop(Fault.TIP_SPEED, None)
 
     def _refused(
         self, now: float, position: Array, velocity: Array, stamp_ns: int
@@ -210,6 +268,10 @@ class SafetyFilter:
         step = (stamp_ns - self._stamp_ns) * 1e-9 if stamp_ns and self._stamp_ns else 0.0
         if not self._stamp_advances(stamp_ns):
             return Fault.STAMP
+        if stamp_ns and self._stamps.arrived(now, stamp_ns):
+            self.refusals[Fault.STAMP] += 1
+            if self._stamps.wrong > 1:
+                self.fault(Fault.STAMP, self._other_rate())
         if not stamp_ns and 0.4 * interval < now - self._state_time < 2.5 * interval:
             step = now - self._state_time  # but not in a burst after a gap
         self._in_a_row[Fault.JOINT_STATE] = 0
@@ -231,6 +293,9 @@ class SafetyFilter:
                 f"{SLOW_START * self.limits.velocity[joint]:g} rad/s; "
                 f"it moves at {self._velocity[joint]:g} rad/s"
             )
+        if self._motion is not None and (self._outside() > 0.0).any():
+            place = ", ".join(f"{each:.3f}" for each in self._motion.place)
+            return f"the end effector must be inside workspace_box; it is at {place} m"
         return ""
 
     def _judge(self, now: float, *, bad: bool) -> None:
@@ -273,6 +338,8 @@ class SafetyFilter:
         if torque is not None and not guards.all_finite(torque):
             self.fault(Fault.POLICY_OUTPUT, "the policy's torque is not finite")
             torque = None  # even where nothing latches, it must go no further
+        if torque is not None and self._goal_is_old(now):
+            self.fault(Fault.GOAL_TIMEOUT, self._no_goal())
         acted: dict[Intervention, tuple[int, ...]] = {}
         # What gave one torque that is not finite is not trusted with the arm's weight either.
         gravity = None if Fault.POLICY_OUTPUT in self.faults else self._gravity
@@ -282,16 +349,17 @@ class SafetyFilter:
             if gravity is not None and not self._blind:
                 rest = self._clamp(gravity + rest)
             return self._publishable(now, rest, acted)
-        wanted = self._wanted(now, torque, gravity, acted)
-        for kind, guarded in (
-            (Intervention.POSITION_LIMIT, self._fade_at_position_limits),
-            (Intervention.VELOCITY_LIMIT, self._brake_at_velocity_limits),
-            (Intervention.TOO_FAST, self._stop_where_too_fast),
-        ):
-            wanted = _note(acted, kind, wanted, guarded(wanted))
-        if gravity is not None:
-            wanted = gravity + wanted
-        wanted = _note(acted, Intervention.CLAMP, wanted, self._clamp(wanted))
+        wanted, steps = guards.guarded(
+            self._wanted(now, torque, gravity, acted),
+            gravity,
+            self._position,
+            self._velocity,
+            self.limits,
+            self._config.position_margin,
+            self._motion,
+        )
+        for step in steps:
+            _note(acted, *step)
         return self._publishable(now, wanted, acted)
 
     def tick(self, now: float) -> Command | None:
@@ -323,9 +391,20 @@ class SafetyFilter:
         if self._in_a_row[kind] >= IN_A_ROW:
             self.fault(kind, f"{sentence} ({IN_A_ROW} in a row)")
 
-    def goal_accepted(self) -> None:
-        """Note a usable goal: refused ones are not in a row any more."""
+    def goal_accepted(self, now: float | None = None) -> None:
+        """Note a usable goal: refused ones are not in a row, and ``goal_timeout_s`` begins anew.
+
+        Args:
+            now: s; None: when the last state came.
+        """
         self._in_a_row[Fault.NON_FINITE_GOAL] = 0
+        self._goal_time = self._state_time if now is None else now
+
+    def _no_goal(self) -> str:
+        return f"no goal arrived within {self._config.goal_timeout_s:g} s"
+
+    def _goal_is_old(self, now: float) -> bool:
+        return 0.0 < self._config.goal_timeout_s < now - self._goal_time
 
     def refuse_state(self, now: float, sentence: str) -> None:
         """Count a joint state message that cannot be read; a fault at once while active."""
@@ -361,6 +440,8 @@ class SafetyFilter:
         cause = self._standing_cause(now)
         if not cause:
             self.faults.clear()
+            if not self.stopping:
+                self._moved_time = now
             self._restart()
         return cause
 
@@ -375,10 +456,14 @@ class SafetyFilter:
         for kind, count in self._in_a_row.items():
             if count and kind in self.faults:
                 return f"the last message was refused: {self.faults[kind]}"
+        if Fault.GOAL_TIMEOUT in self.faults and self._goal_is_old(now):
+            return self._no_goal()
+        if Fault.STAMP in self.faults and self._stamps.wrong:
+            return self._other_rate()
         if self._bad_fraction() > BAD_FRACTION:
             return f"{self._bad} of the last {len(self._judged)} joint states were refused"
-        if self._over_speed_since is not None:
-            return "a joint is over its velocity limit"
+        for kind in self._over_since:
+            return _OVER[kind]
         if self._is_slow():
             return f"joint states arrive at {self.rate.hz:.1f} Hz"
         return ""
@@ -407,7 +492,7 @@ class SafetyFilter:
         scaled = _note(acted, Intervention.CLAMP, torque, self._clamp(torque))
         if gravity is not None:
             scaled = scaled - gravity
-        scaled = scaled * self._config.torque_scale
+        scaled = scaled * self._scale.at(now)
         elapsed = now - self._tracking_since
         if elapsed >= self._config.soft_start_s:
             return scaled
@@ -434,7 +519,7 @@ class SafetyFilter:
     def _restart(self) -> None:
         """Forget what led to a fault, so that tracking starts softly."""
         self._tracking_since = None
-        self._over_speed_since = None
+        self._over_since.clear()
 
     def _check_watchdog(self, now: float) -> bool:
         """Tell whether the last state is fresh; a fault where it is not."""
@@ -457,18 +542,38 @@ class SafetyFilter:
             self._stamp_ns = stamp_ns
         return True
 
+    def _other_rate(self) -> str:
+        return f"joint state stamps advance by {self._stamps.ratio:.3g} s in a second"
+
     def _check_speed(self, now: float) -> None:
-        if not (np.abs(self._velocity) > self.limits.velocity).any():
-            self._over_speed_since = None
-        elif (np.abs(self._velocity) > OVER_VELOCITY * self.limits.velocity).any():
-            self._over_speed_since = now
+        over = bool((np.abs(self._velocity) > self.limits.velocity).any())
+        self._check_over(now, Fault.OVER_SPEED, over)
+        if over and (np.abs(self._velocity) > OVER_VELOCITY * self.limits.velocity).any():
             self.fault(
                 Fault.OVER_SPEED, f"a joint is {OVER_VELOCITY:g} times as fast as its limit"
             )
-        elif self._over_speed_since is None:
-            self._over_speed_since = now
-        elif now - self._over_speed_since >= self._config.over_speed_s:
-            self.fault(Fault.OVER_SPEED, "a joint stays over its velocity limit")
+
+    def _check_end_effector(self, now: float) -> None:
+        motion = self._motion = Motion.of(self._position, self._velocity, self.limits)
+        fast = motion.speed > OVER_TIP_SPEED * self.limits.max_tip_speed
+        self._check_over(now, Fault.TIP_SPEED, bool(fast))
+        outwards = np.stack([motion.velocity, -motion.velocity])
+        out = (self._outside() > OUTSIDE) & (outwards > CREEP)
+        self._check_over(now, Fault.WORKSPACE, bool(out.any()))
+
+    def _outside(self) -> Array:
+        """[2, 3] m by which the end effector is beyond the high and the low faces of its box."""
+        if self._motion is None or self.limits.workspace is None:
+            return np.zeros((2, 3))
+        low, high = self.limits.workspace
+        return np.stack([self._motion.place - high, low - self._motion.place])
+
+    def _check_over(self, now: float, kind: Fault, over: bool) -> None:
+        """A limit that is exceeded for ``over_speed_s`` is a fault."""
+        if not over:
+            self._over_since.pop(kind, None)
+        elif now - self._over_since.setdefault(kind, now) >= self._config.over_speed_s:
+            self.fault(kind, f"{_OVER[kind]} ({self._config.over_speed_s:g} s)")
 
     def _is_slow(self) -> bool:
         return self.rate.settled and self.rate.hz < SLOW_FAULT * self._control_rate_hz
@@ -486,16 +591,6 @@ class SafetyFilter:
 
     def _clamp(self, torque: Array) -> Array:
         return guards.clamp(torque, self.limits)
-
-    def _fade_at_position_limits(self, torque: Array) -> Array:
-        margin = self._config.position_margin
-        return guards.fade_at_position_limits(torque, self._position, self.limits, margin)
-
-    def _stop_where_too_fast(self, torque: Array) -> Array:
-        return guards.stop_where_too_fast(torque, self._position, self._velocity, self.limits)
-
-    def _brake_at_velocity_limits(self, torque: Array) -> Array:
-        return guards.brake_at_velocity_limits(torque, self._velocity, self.limits)
 
 
 def _note(

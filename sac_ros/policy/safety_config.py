@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.policy.spec import PolicySpec
+from sac_ros.policy.spec import ArmModel, PolicySpec
 from sac_ros.robots.dynamics import Bodies
 from sac_ros.robots.kinematics import Chain
 from sac_ros.utils.errors import ConfigurationError
@@ -20,6 +22,10 @@ if TYPE_CHECKING:  # policy_node needs no reader of URDFs and YAMLs
     from sac_ros.robots.arm import Arm
 
 Array = NDArray[np.float64]
+
+_NO_MODEL = (
+    "parameter {} needs a policy file with a model of the arm (arm_model), and this one has none"
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,13 @@ class SafetyConfig:
         above=0.0,
         unit="N·m",
     )
+    goal_timeout_s: float = setting(
+        0.0,
+        "longest time without a new goal while one is followed; 0: a goal stands for ever",
+        minimum=0.0,
+        maximum=3600.0,
+        unit="s",
+    )
     position_margin: float = setting(
         0.05,
         "distance to a position limit over which the torque towards it fades to zero",
@@ -82,9 +95,30 @@ class SafetyConfig:
         maximum=2.0,
         unit="s",
     )
+    max_tip_speed: float = setting(
+        0.0,
+        "largest speed of the end effector, 0.25 in commissioning; 0: no limit",
+        minimum=0.0,
+        maximum=10.0,
+        unit="m/s",
+    )
+    workspace_box: tuple[float, ...] = setting(
+        (),
+        "low x, y, z and high x, y, z in the policy's base frame, which the end effector must not "
+        "leave; empty: no limit",
+        minimum=-10.0,
+        maximum=10.0,
+        unit="m",
+    )
 
     def __post_init__(self) -> None:
         validate(self)
+        box = self.workspace_box
+        if box and (len(box) != 6 or any(map(float.__ge__, box[:3], box[3:]))):
+            raise ConfigurationError(
+                "workspace_box must be six numbers, low x, y, z below high x, y, z; "
+                f"got {list(box)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -102,6 +136,10 @@ class JointLimits:
         safe_torque: [n] N·m, within the torque limit.
         mass_matrix: M(q) [..., n, n] kg·m² of positions [..., n] rad; None where the policy file
             has no model of the arm.
+        end_effector: its place [..., 3] m in the base frame and the Jacobian of that place
+            [..., 3, n] m, of positions [..., n] rad; None likewise.
+        max_tip_speed: m/s, infinite where there is no limit.
+        workspace: [2, 3] m, the corners of the box for the end effector; None: no limit.
     """
 
     joint_names: tuple[str, ...]
@@ -113,6 +151,24 @@ class JointLimits:
     brake: Array
     safe_torque: Array
     mass_matrix: Callable[[Array], Array] | None = None
+    end_effector: Callable[[Array], tuple[Array, Array]] | None = None
+    max_tip_speed: float = math.inf
+    workspace: Array | None = None
+
+    @property
+    def bounds_end_effector(self) -> bool:
+        """Whether the end effector has a limit of speed or place."""
+        return self.max_tip_speed < math.inf or self.workspace is not None
+
+    def with_max_tip_speed(self, value: float) -> JointLimits:
+        """These limits with another ``max_tip_speed``, m/s; 0: no limit.
+
+        Raises:
+            ConfigurationError: there is no model of the arm.
+        """
+        if value and self.end_effector is None:
+            raise ConfigurationError(_NO_MODEL.format("max_tip_speed"))
+        return dataclasses.replace(self, max_tip_speed=value or math.inf)
 
     @property
     def deceleration(self) -> Array:
@@ -137,7 +193,10 @@ class JointLimits:
                 f"parameter safe_torque must stay within ±{torque.tolist()} N·m; "
                 f"got {safe_torque.tolist()}"
             )
-        return cls(
+        mass_matrix, end_effector = _model(spec)
+        if config.workspace_box and end_effector is None:
+            raise ConfigurationError(_NO_MODEL.format("workspace_box"))
+        limits = cls(
             joint_names=spec.joint_names,
             torque=torque,
             slew=config.slew_limit * policy_limit / policy_limit.max(),
@@ -152,38 +211,50 @@ class JointLimits:
                 ]
             ),
             safe_torque=safe_torque,
-            mass_matrix=_mass_matrix(spec),
+            mass_matrix=mass_matrix,
+            end_effector=end_effector,
+            workspace=np.reshape(config.workspace_box, (2, 3)) if config.workspace_box else None,
         )
+        return limits.with_max_tip_speed(config.max_tip_speed)
 
 
-def _mass_matrix(spec: PolicySpec | Arm) -> Callable[[Array], Array] | None:
+def _model(
+    spec: PolicySpec | Arm,
+) -> tuple[Callable[[Array], Array] | None, Callable[[Array], tuple[Array, Array]] | None]:
+    """Return `JointLimits.mass_matrix` and `JointLimits.end_effector`."""
     if not isinstance(spec, PolicySpec):
-        arm = spec
-        return lambda position: np.asarray(
-            arm.bodies.mass_matrix(arm.chain, arm.chain.frames_at(position))
-        )
-    if spec.arm_model is None:
-        return None
-    model, n = spec.arm_model, spec.joints
+        chain, bodies, order = spec.chain, spec.bodies, list(range(spec.joints))
+    elif spec.arm_model is None:
+        return None, None
+    else:
+        chain, bodies = _chain_and_bodies(spec.arm_model)
+        order = [spec.joint_names.index(name) for name in spec.arm_model.joint_names]
+    back = np.argsort(order)
+
+    def mass_matrix(position: Array) -> Array:
+        frames = chain.frames_at(position[..., order])
+        matrix: Array = bodies.mass_matrix(chain, frames)[..., back, :][..., back]
+        return matrix
+
+    def end_effector(position: Array) -> tuple[Array, Array]:
+        frames = chain.frames_at(position[..., order])
+        return frames.end_effector, chain.jacobian(frames)[..., :3, back]
+
+    return mass_matrix, end_effector
+
+
+def _chain_and_bodies(model: ArmModel) -> tuple[Chain, Bodies]:
+    n = len(model.joint_names)
     chain = Chain(
         np.array(model.rotation).reshape(n, 3, 3),
         np.array(model.translation),
         np.array(model.axis),
         np.eye(3),
-        np.zeros(3),
+        np.array(model.end_effector),
     )
-    bodies = Bodies(
+    return chain, Bodies(
         np.array(model.mass), np.array(model.centre), np.array(model.inertia).reshape(n, 3, 3)
     )
-    to_chain = [spec.joint_names.index(name) for name in model.joint_names]
-    back = np.argsort(to_chain)
-
-    def mass_matrix(position: Array) -> Array:
-        frames = chain.frames_at(position[..., to_chain])
-        matrix: Array = bodies.mass_matrix(chain, frames)[..., back, :][..., back]
-        return matrix
-
-    return mass_matrix
 
 
 def _per_joint(

@@ -17,6 +17,53 @@ class Mode(enum.Enum):
     STOPPED = "stopped"
 
 
+class Event(enum.Enum):
+    """What may change the mode."""
+
+    FAULT = "a fault, the emergency stop, or the end of the activation begins"
+    BLIND = "no state for `watchdog_s`, or the third in a row that cannot be true"
+    MOVES = "a good state; the arm moves, or moved or was in *tracking* within 0.1 s"
+    STANDS = "a good state; the arm has stood for 0.1 s"
+    CLEARED = "`~/clear_fault` finds no cause, or a new activation"
+
+
+TRANSITIONS = {
+    Mode.TRACKING: {
+        Event.FAULT: Mode.DAMPING,
+        Event.BLIND: Mode.STOPPED,
+        Event.MOVES: Mode.TRACKING,
+        Event.STANDS: Mode.TRACKING,
+        Event.CLEARED: Mode.TRACKING,
+    },
+    Mode.DAMPING: {
+        Event.FAULT: Mode.DAMPING,
+        Event.BLIND: Mode.STOPPED,
+        Event.MOVES: Mode.DAMPING,
+        Event.STANDS: Mode.STOPPED,
+        Event.CLEARED: Mode.TRACKING,
+    },
+    Mode.STOPPED: {
+        Event.FAULT: Mode.STOPPED,
+        Event.BLIND: Mode.STOPPED,
+        Event.MOVES: Mode.DAMPING,
+        Event.STANDS: Mode.STOPPED,
+        Event.CLEARED: Mode.TRACKING,
+    },
+}
+"""The mode after each event. `SafetyFilter` is held to it by a test; what it does is there."""
+
+
+def transition_table() -> str:
+    """Return `TRANSITIONS` as a Markdown table, a row for each event."""
+    lines = ["| event | " + " | ".join(f"in *{mode.value}*" for mode in Mode) + " |"]
+    lines.append("|---" * (1 + len(Mode)) + "|")
+    for event in Event:
+        after = [TRANSITIONS[mode][event] for mode in Mode]
+        cells = ["" if new is mode else new.value for mode, new in zip(Mode, after, strict=True)]
+        lines.append(f"| {event.value} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 class Fault(str, enum.Enum):
     """The kinds of fault, by the row of the safety table that they come from."""
 
@@ -26,11 +73,14 @@ class Fault(str, enum.Enum):
     IMPLAUSIBLE_STATE = "implausible_state"
     BAD_MESSAGES = "bad_messages"
     NON_FINITE_GOAL = "non_finite_goal"
+    GOAL_TIMEOUT = "goal_timeout"
     JOINT_STATE = "joint_state"
     STAMP = "stamp"
     POLICY_OUTPUT = "policy_output"
     LATE_POLICY = "late_policy"
     OVER_SPEED = "over_speed"
+    TIP_SPEED = "tip_speed"
+    WORKSPACE = "workspace"
     SLOW_STATES = "slow_states"
     OTHER_PUBLISHER = "other_publisher"
     COMMAND = "command"
@@ -46,6 +96,8 @@ class Intervention(str, enum.Enum):
     POSITION_LIMIT = "position_limit"
     VELOCITY_LIMIT = "velocity_limit"
     TOO_FAST = "too_fast"
+    TIP_SPEED = "tip_speed"
+    WORKSPACE = "workspace"
     CLAMP = "clamp"
     SLEW = "slew"
 

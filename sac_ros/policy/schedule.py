@@ -83,3 +83,58 @@ class Decimator:
             return False
         self._next += self._period_s
         return True
+
+
+class StampRate:
+    """Tells stamps that run at another rate than the clock by which they arrive.
+
+    Judged over half a second: shorter gaps and bursts move a stamp against its arrival by less.
+    A factor of 5 either way is granted, for simulated time at another rate than the clock. Beyond
+    it a policy that runs by arrival has nothing of its rate left in the robot's own time.
+    """
+
+    WINDOW_S, FACTOR = 0.5, 5.0
+
+    def __init__(self) -> None:
+        self._arrival, self._stamp_ns = -math.inf, 0
+        self.wrong = 0
+        """Windows in a row in which the stamps ran at another rate."""
+        self.ratio = 1.0
+        """Stamps' seconds per second of arrival, in the last window."""
+
+    def arrived(self, now: float, stamp_ns: int) -> bool:
+        """Note a state that arrives at ``now`` s; True where it ends a window that is wrong."""
+        elapsed = now - self._arrival
+        if elapsed < self.WINDOW_S:
+            return False
+        wrong = False
+        if elapsed < 2.0 * self.WINDOW_S:  # else a gap, or the first one
+            self.ratio = (stamp_ns - self._stamp_ns) * 1e-9 / elapsed
+            wrong = not 1.0 / self.FACTOR <= self.ratio <= self.FACTOR
+        self.wrong = self.wrong + 1 if wrong else 0
+        self._arrival, self._stamp_ns = now, stamp_ns
+        return wrong
+
+
+class SoftSetting:
+    """A number that falls at once and rises over some time."""
+
+    def __init__(self, value: float) -> None:
+        self._from = self._to = value
+        self._since = self._end = -math.inf
+
+    def set(self, value: float, now: float, rise_s: float) -> None:
+        """Let it be ``value`` from ``now`` s on, from ``now + rise_s`` on where that is more."""
+        self._from, self._to = min(self.at(now), value), value
+        self._since, self._end = now, now + rise_s
+
+    def at(self, now: float) -> float:
+        """Its value at ``now`` s."""
+        if now >= self._end:
+            return self._to
+        share = (now - self._since) / (self._end - self._since)
+        return self._from + max(share, 0.0) * (self._to - self._from)
+
+    def rising(self, now: float) -> bool:
+        """Whether it is not yet what it was set to."""
+        return now < self._end

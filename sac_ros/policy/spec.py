@@ -124,6 +124,7 @@ class ArmModel:
         mass: [n] kg.
         centre: [n][3] m.
         inertia: [n][9] kg·m², row by row.
+        end_effector: [3] m in the last joint's frame; its origin in files without it.
     """
 
     joint_names: tuple[str, ...]
@@ -133,6 +134,7 @@ class ArmModel:
     mass: tuple[float, ...]
     centre: tuple[tuple[float, ...], ...]
     inertia: tuple[tuple[float, ...], ...]
+    end_effector: tuple[float, ...] = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -312,8 +314,12 @@ def _read_arm_model(fields: JsonFields, names: tuple[str, ...]) -> ArmModel | No
         if len(values) != n:
             model.refuse(name, f"a list of {n} rows")
     mass = model.numbers("mass", n)
+    if model.is_null("end_effector"):
+        tip = ArmModel.end_effector
+    else:
+        tip = model.numbers("end_effector", 3)
     model.refuse_unread()
-    return ArmModel(joint_names, mass=mass, **rows)
+    return ArmModel(joint_names, mass=mass, end_effector=tip, **rows)
 
 
 def _read_term(fields: JsonFields) -> ObservationTerm:

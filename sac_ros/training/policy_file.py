@@ -138,6 +138,7 @@ def arm_model(arm: Arm) -> ArmModel:
         mass=_numbers(bodies.mass),
         centre=_rows(bodies.centre),
         inertia=_rows(bodies.inertia.reshape(n, 9)),
+        end_effector=_numbers(chain.end_effector_translation),
     )
 
 

@@ -85,3 +85,20 @@ def test_a_guard_leaves_what_it_is_given_as_it_was(torque: Array, state: Array) 
 @given(arrays(float, 4, elements=st.floats(allow_nan=True, allow_infinity=True)))
 def test_a_value_that_is_not_finite_is_found_and_a_great_one_is_none(values: Array) -> None:
     assert guards.all_finite(values) == bool(np.isfinite(values).all())
+
+
+@given(torque=TORQUES, position=STATES, velocity=STATES, gravity=st.none() | STATES)
+def test_all_guards_together_do_to_many_states_what_they_do_to_each_and_tell_every_step(
+    torque: Array, position: Array, velocity: Array, gravity: Array | None
+) -> None:
+    found, steps = guards.guarded(torque, gravity, position, velocity, LIMITS, 0.05)
+    for row in range(len(torque)):
+        carried = None if gravity is None else gravity[row]
+        each, its = guards.guarded(
+            torque[row], carried, position[row], velocity[row], LIMITS, 0.05
+        )
+        np.testing.assert_allclose(found[row], each, rtol=0.0, atol=1e-12)
+        assert [kind for kind, *_ in its] == [kind for kind, *_ in steps]
+        assert np.abs(each).max() <= LIMITS.torque.max()
+    for (_, _, after), (_, before, _) in zip(steps[:-2], steps[1:-1], strict=True):
+        assert after is before

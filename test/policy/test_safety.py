@@ -107,6 +107,20 @@ def test_torque_scale_scales_the_policys_torque() -> None:
     np.testing.assert_allclose(command.torque, [0.3, -0.2, 0.1])
 
 
+def test_the_torque_scale_falls_at_once_and_rises_softly() -> None:
+    robot = Robot(soft_start_s=0.2)
+    robot.states(150, torque=10.0)
+    robot.filter.set_torque_scale(0.1, robot.now)
+    assert robot.states(10, torque=10.0).torque[0] == pytest.approx(1.0)  # but for the slew limit
+    robot.filter.set_torque_scale(0.9, robot.now)
+    risen = [robot.states(25, torque=10.0).torque[0] for _ in range(6)]
+    np.testing.assert_allclose(risen, [3.0, 5.0, 7.0, 9.0, 9.0, 9.0], atol=1e-6)
+    robot.filter.set_torque_scale(1.0, robot.now)
+    robot.states(50, torque=10.0)
+    robot.filter.set_torque_scale(0.5, robot.now)  # in the middle of a rise
+    assert robot.states(10, torque=10.0).torque[0] == pytest.approx(5.0)
+
+
 def test_the_slew_limit_goes_with_each_joints_own_torque_limit() -> None:
     command = Robot().state(torque=1e6)
     assert command is not None
@@ -437,6 +451,40 @@ def test_stamps_that_do_not_advance_are_dropped_and_persistent_ones_are_a_fault(
     assert robot.filter.refusals[Fault.STAMP] == 5
 
 
+@pytest.mark.parametrize("step_ns", [1, 300_000, 11_000_000, 1_000_000_000])
+def test_stamps_at_another_rate_than_the_clock_are_a_fault(step_ns: int) -> None:
+    robot, stamp = Robot(), 10**18
+    for _ in range(505):
+        stamp += step_ns
+        robot.state(stamp_ns=stamp, torque=1.0)
+    assert Fault.STAMP in robot.filter.faults
+    assert robot.filter.refusals[Fault.STAMP] == 2
+    assert "joint state stamps advance by" in robot.filter.clear_fault(robot.now)
+    for _ in range(500):
+        stamp += 2_000_000
+        robot.state(stamp_ns=stamp)
+    assert robot.filter.clear_fault(robot.now) == ""
+
+
+def test_simulated_time_gaps_and_bursts_are_no_fault_of_the_stamps() -> None:
+    for rate in (0.25, 1.0, 4.0):
+        robot, stamp = Robot(), 10**18
+        for count in range(1500):
+            stamp += round(rate * 2_000_000)
+            if count % 400 == 399:
+                robot.now += 0.04  # a gap, and the states of that time at once
+                for _ in range(20):
+                    robot.now -= 0.002
+                    stamp += round(rate * 2_000_000)
+                    robot.state(stamp_ns=stamp)
+            robot.state(stamp_ns=stamp)
+        stamp += 10 * 10**9  # a clock that is set
+        for _ in range(600):
+            stamp += round(rate * 2_000_000)
+            robot.state(stamp_ns=stamp)
+        assert robot.filter.faults == {}
+
+
 def test_a_clock_that_stepped_back_for_good_can_be_cleared() -> None:
     robot = Robot()
     robot.state(stamp_ns=1000)
@@ -508,6 +556,23 @@ def test_goals_that_are_not_finite_are_a_fault_at_the_third_in_a_row() -> None:
     robot.filter.refuse(Fault.NON_FINITE_GOAL, "goals are not finite")
     assert robot.filter.mode is Mode.DAMPING
     assert "goals" in robot.filter.clear_fault(robot.now)
+
+
+def test_a_goal_that_nobody_renews_is_a_fault_where_a_timeout_is_set() -> None:
+    robot = Robot(goal_timeout_s=0.5)
+    robot.states(300, torque=None)  # nothing to be renewed
+    robot.filter.goal_accepted(robot.now)
+    assert robot.states(200, torque=1.0).mode is Mode.TRACKING
+    robot.filter.goal_accepted(robot.now)
+    assert robot.states(249, torque=1.0).mode is Mode.TRACKING
+    assert robot.states(5, torque=1.0).mode is Mode.DAMPING
+    assert robot.filter.clear_fault(robot.now) == "no goal arrived within 0.5 s"
+    robot.filter.goal_accepted()
+    assert robot.filter.clear_fault(robot.now) == ""
+    assert robot.states(200, torque=1.0).mode is Mode.TRACKING
+    robot = Robot()
+    robot.filter.goal_accepted(robot.now)
+    assert robot.states(1000, torque=1.0).mode is Mode.TRACKING
 
 
 def test_another_policys_lower_limits_are_reached_within_the_slew_limit() -> None:

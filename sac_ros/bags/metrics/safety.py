@@ -178,18 +178,10 @@ def _guarded(
     wanted = clamped if held is None else clamped - held
     wanted = np.where(usable, wanted, 0.0)
     wanted[~tracks] = guards.braking_torque(position[~tracks], velocity[~tracks], limits)
-    faded = guards.fade_at_position_limits(wanted, position, limits, config.position_margin)
-    braked = guards.brake_at_velocity_limits(faded, velocity, limits)
-    stopped = guards.stop_where_too_fast(braked, position, velocity, limits)
-    whole = stopped if held is None else held + stopped
-    final = guards.clamp(whole, limits)
-    return final, {
-        Intervention.NO_GOAL: np.broadcast_to(~usable, torque.shape),
-        Intervention.POSITION_LIMIT: faded != wanted,
-        Intervention.VELOCITY_LIMIT: braked != faded,
-        Intervention.TOO_FAST: stopped != braked,
-        Intervention.CLAMP: clamps | (final != whole),
-    }
+    final, steps = guards.guarded(wanted, held, position, velocity, limits, config.position_margin)
+    acted = {kind: before != after for kind, before, after in steps}
+    acted[Intervention.CLAMP] |= clamps
+    return final, {Intervention.NO_GOAL: np.broadcast_to(~usable, torque.shape), **acted}
 
 
 def _slow(arrival_s: Array, control_rate_hz: float, watchdog_s: float) -> NDArray[np.intp]:

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The limits of the end effector: what the guards do, and what simulated arms do behind them."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_policy import tiny_spec
+
+from sac_ros.policy.end_effector import Motion, tip_speed_fraction, workspace_fraction
+from sac_ros.policy.runtime import Policy
+from sac_ros.policy.safety import SafetyFilter
+from sac_ros.policy.safety_config import JointLimits, SafetyConfig
+from sac_ros.policy.safety_events import Command, Fault, Intervention, Mode
+from sac_ros.policy.spec import PolicySpec
+from sac_ros.robots.arm import load_arm
+from sac_ros.sim.backend import make_backend
+from sac_ros.utils.errors import ConfigurationError
+
+MODELS = Path(__file__).parents[2] / "models"
+PERIOD = 0.002  # s
+CASES = [  # with the number of states from one torque to the next
+    (name, *case)
+    for name in ("iiwa", "panda", "ur5e")
+    for case in (("bullet", (500, 501)), ("mujoco", (10, 250)))
+]
+ARM = load_arm("iiwa")
+N = ARM.joints
+HOME = ARM.chain.forward(ARM.home)
+
+
+@cache
+def spec_of(name: str) -> PolicySpec:
+    return Policy.load(MODELS / f"{name}_reach.onnx").spec
+
+
+def limits(**config: Any) -> JointLimits:
+    return JointLimits.of(spec_of("iiwa"), SafetyConfig(**config))
+
+
+def box(place: np.ndarray, half: float) -> tuple[float, ...]:
+    return tuple(map(float, np.r_[place - half, place + half]))
+
+
+class Robot:
+    """A filter that gets a state every 2 ms of an arm that no torque moves."""
+
+    def __init__(self, position: np.ndarray = ARM.home, **config: Any) -> None:
+        settings = SafetyConfig(soft_start_s=0.0, **config)
+        self.filter = SafetyFilter(limits(**config), settings, 50.0)
+        self.now, self.position = 10.0, position.copy()
+        self.filter.accept(self.now, self.position, np.zeros(N))
+        self.filter.activate(self.now)
+
+    def move(self, tip_velocity: Any, seconds: float, torque: float = 0.0) -> Command:
+        for _ in range(round(seconds / PERIOD)):
+            jacobian = ARM.chain.jacobian(ARM.chain.frames_at(self.position))[:3]
+            velocity = np.linalg.pinv(jacobian) @ np.array(tip_velocity, dtype=float)
+            self.position = self.position + PERIOD * velocity
+            self.now += PERIOD
+            assert self.filter.accept(self.now, self.position, velocity)
+            command = self.filter.command(self.now, np.full(N, torque))
+        return command
+
+
+# ---- simulated arms ------------------------------------------------------------------------
+
+
+def run(
+    name: str, world: str, seed: int, hold: tuple[int, int], **config: Any
+) -> tuple[np.ndarray, np.ndarray, set[Fault]]:
+    """2 s of full torques of all joints in turns: speeds and places [t, 3] of the end effector."""
+    arm, spec = load_arm(name), spec_of(name)
+    backend, n = make_backend(world, arm, gravity=False), arm.joints
+    if config.pop("boxed", False):
+        config["workspace_box"] = box(arm.chain.forward(arm.home), 0.15)
+    settings = SafetyConfig(soft_start_s=0.0, **config)
+    safety = SafetyFilter(JointLimits.of(spec, settings), settings, spec.control_rate_hz)
+    backend.reset(arm.home)
+    now, torque, until, faults = 10.0, np.zeros(n), 0, set()
+    safety.accept(now, arm.home, np.zeros(n))
+    safety.activate(now)
+    rng, places, speeds = np.random.default_rng(seed), [], []
+    for step in range(1000):
+        state = np.array(backend.read())
+        position, velocity = state[:n], state[n : 2 * n]
+        places.append(state[2 * n : 2 * n + 3])
+        speeds.append(Motion.of(position, velocity, safety.limits).speed)
+        if step == until:
+            wanted = arm.torque_limit * rng.choice([-1, 1], n) * rng.uniform(0.5, 1.0, n)
+            until += int(rng.integers(*hold))
+        now += PERIOD
+        backend.step(torque.tolist(), 1)  # the answer comes a period late
+        command = safety.tick(now)
+        if safety.accept(now, position, velocity):
+            command = safety.command(now, wanted)
+        torque = torque if command is None else command.torque
+        faults |= set(safety.faults)
+        safety.clear_fault(now)
+    return np.array(speeds), np.array(places), faults
+
+
+@pytest.mark.parametrize(("name", "world", "hold"), CASES)
+def test_under_full_torque_the_end_effector_stays_below_its_speed_limit(
+    name: str, world: str, hold: tuple[int, int]
+) -> None:
+    speeds, _, faults = run(name, world, 0, hold, max_tip_speed=0.25)
+    assert speeds.max() <= 0.25
+    assert speeds.max() >= 0.15  # and is not held back for nothing
+    assert Fault.TIP_SPEED not in faults
+
+
+@pytest.mark.parametrize(("name", "world", "hold"), CASES)
+def test_under_full_torque_the_end_effector_leaves_its_box_by_a_few_centimetres_at_most(
+    name: str, world: str, hold: tuple[int, int]
+) -> None:
+    _, places, _ = run(name, world, 1, hold, boxed=True)
+    assert np.abs(places - load_arm(name).chain.forward(load_arm(name).home)).max() <= 0.15 + 0.05
+
+
+# ---- guards --------------------------------------------------------------------------------
+
+
+def test_the_end_effector_of_a_policy_file_is_that_of_the_arm() -> None:
+    for name in ("iiwa", "panda", "ur5e", "xarm7", "gen3"):
+        arm, found = load_arm(name), JointLimits.of(spec_of(name), SafetyConfig()).end_effector
+        assert found is not None
+        place, jacobian = found(arm.home)
+        np.testing.assert_allclose(place, arm.chain.forward(arm.home), atol=1e-9)
+        expected = arm.chain.jacobian(arm.chain.frames_at(arm.home))[:3]
+        np.testing.assert_allclose(jacobian, expected, atol=1e-9)
+
+
+def test_many_states_at_once_are_judged_as_one_after_the_other() -> None:
+    bounded = limits(max_tip_speed=0.25, workspace_box=box(HOME, 0.1))
+    rng = np.random.default_rng(0)
+    position = ARM.home + rng.uniform(-0.1, 0.1, (20, N))
+    velocity, torque = rng.uniform(-0.3, 0.3, (20, N)), rng.uniform(-30, 30, (20, N))
+    motion = Motion.of(position, velocity, bounded)
+    mobility = motion.mobility(position, bounded)
+    for fraction_of in (tip_speed_fraction, workspace_fraction):
+        found = fraction_of(torque, mobility, motion, bounded)
+        assert found.shape == (20, 1)
+        for row in range(20):
+            one = Motion.of(position[row], velocity[row], bounded)
+            each = fraction_of(torque[row], one.mobility(position[row], bounded), one, bounded)
+            np.testing.assert_allclose(found[row], each, atol=1e-9)
+    assert 0.0 < found.mean() < 1.0
+
+
+def test_a_slow_end_effector_and_a_small_torque_are_left_alone() -> None:
+    command = Robot(max_tip_speed=0.25, workspace_box=box(HOME, 0.3)).move([0.1, 0, 0], 0.1, 0.3)
+    assert not {Intervention.TIP_SPEED, Intervention.WORKSPACE} & set(command.interventions)
+
+
+def test_an_end_effector_over_its_speed_limit_is_braked_and_if_it_stays_a_fault() -> None:
+    robot = Robot(max_tip_speed=0.25, over_speed_s=0.1)
+    command = robot.move([0.0, 0.28, 0.0], 0.3, 5.0)
+    assert Intervention.TIP_SPEED in command.interventions
+    assert command.mode is Mode.TRACKING  # not yet by a fifth
+    command = robot.move([0.0, 0.31, 0.0], 0.12, 5.0)
+    assert Fault.TIP_SPEED in robot.filter.faults
+    assert "max_tip_speed" in robot.filter.clear_fault(robot.now)
+    robot.move([0.0, 0.0, 0.0], 0.1)
+    assert robot.filter.clear_fault(robot.now) == ""
+
+
+def test_an_end_effector_that_leaves_its_box_is_a_fault_and_one_that_comes_back_is_none() -> None:
+    robot = Robot(workspace_box=box(HOME, 0.05), over_speed_s=0.1)
+    robot.move([0.0, 0.2, 0.0], 0.3)
+    assert robot.filter.faults == {}
+    robot.move([0.0, 0.2, 0.0], 0.22)
+    assert Fault.WORKSPACE in robot.filter.faults
+    assert "workspace_box" in robot.filter.clear_fault(robot.now)
+    robot.move([0.0, 0.0, 0.0], 0.01)
+    assert "must be inside workspace_box" in robot.filter.starting_problem()
+    robot.move([0.0, -0.2, 0.0], 0.01)
+    assert robot.filter.clear_fault(robot.now) == ""
+    robot.move([0.0, -0.2, 0.0], 0.5)
+    assert robot.filter.faults == {}
+    robot.move([0.0, 0.0, 0.0], 0.01)
+    assert robot.filter.starting_problem() == ""
+
+
+def test_another_policy_keeps_the_limits() -> None:
+    robot = Robot(max_tip_speed=0.1)
+    robot.filter.replace_limits(limits(), 50.0)
+    assert Intervention.TIP_SPEED in robot.move([0.0, 0.12, 0.0], 0.1, 5.0).interventions
+
+
+def test_the_speed_limit_falls_at_once_and_rises_softly() -> None:
+    robot = Robot()
+    assert Intervention.TIP_SPEED not in robot.move([0.0, 0.2, 0.0], 0.1, 5.0).interventions
+    robot.filter.set_max_tip_speed(0.1, robot.now)
+    assert Intervention.TIP_SPEED in robot.move([0.0, 0.15, 0.0], 0.01, 5.0).interventions
+    robot = Robot(max_tip_speed=0.1)
+    robot.filter._config = SafetyConfig(soft_start_s=1.0)
+    robot.filter.set_max_tip_speed(0.5, robot.now)
+    robot.move([0.0, 0.0, 0.0], 0.5)
+    assert robot.filter.limits.max_tip_speed == pytest.approx(0.3)
+    robot.move([0.0, 0.0, 0.0], 0.6)
+    robot.filter.set_max_tip_speed(0.0, robot.now)
+    assert robot.filter.limits.max_tip_speed == 0.5
+    robot.move([0.0, 0.0, 0.0], 1.1)
+    assert not robot.filter.limits.bounds_end_effector
+
+
+# ---- configuration -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "config", [{"max_tip_speed": 0.25}, {"workspace_box": (0.0, 0.0, 0.0, 1.0, 1.0, 1.0)}]
+)
+def test_without_a_model_of_the_arm_a_limit_of_the_end_effector_is_refused(
+    config: dict[str, Any],
+) -> None:
+    with pytest.raises(
+        ConfigurationError, match=f"parameter {next(iter(config))} needs a policy file"
+    ):
+        JointLimits.of(tiny_spec(), SafetyConfig(**config))
+
+
+def test_without_a_model_of_the_arm_no_limit_is_taken_later_either() -> None:
+    safety = SafetyFilter(JointLimits.of(tiny_spec(), SafetyConfig()), SafetyConfig(), 50.0)
+    with pytest.raises(ConfigurationError, match="parameter max_tip_speed needs a policy file"):
+        safety.set_max_tip_speed(0.25, 1.0)
+    safety.set_max_tip_speed(0.0, 1.0)
+
+
+@pytest.mark.parametrize("wrong", [(0.0, 0.0), (0.0, 0.0, 1.0, 1.0, 1.0, 1.0)])
+def test_a_box_without_six_ordered_numbers_is_refused(wrong: tuple[float, ...]) -> None:
+    with pytest.raises(ConfigurationError, match="workspace_box must be six numbers"):
+        SafetyConfig(workspace_box=wrong)
+
+
+def test_a_file_without_the_end_effectors_place_takes_the_last_joints_frame() -> None:
+    spec = spec_of("iiwa")
+    assert spec.arm_model is not None
+    old = dataclasses.replace(spec.arm_model, end_effector=(0.0, 0.0, 0.0))
+    text = dataclasses.replace(spec, arm_model=old).to_json()
+    without = text.replace(', "end_effector": [0.0, 0.0, 0.0]', "")
+    assert without != text
+    assert PolicySpec.from_json(without, "a file").arm_model == old
