@@ -30,7 +30,7 @@ from tiny_policy import (
 from sac_ros.policy import runtime
 from sac_ros.policy.onnx_scan import refuse_unsafe
 from sac_ros.policy.runtime import Policy
-from sac_ros.policy.spec import SPEC_KEY
+from sac_ros.policy.spec import SPEC_KEY, GoalSpec
 from sac_ros.utils.errors import PolicyFileError
 
 
@@ -399,3 +399,83 @@ def test_loading_needs_numpy_and_onnxruntime_alone(path: Path) -> None:
 def test_arbitrary_bytes_are_refused_without_a_crash(content: bytes) -> None:
     with pytest.raises(PolicyFileError):
         refuse_unsafe(content, "policy file x")
+
+
+class Spy:
+    """A session that records what it is asked."""
+
+    def __init__(self, session: Any) -> None:
+        self.session, self.feeds = session, []
+
+    def run(self, outputs: list[str], feeds: dict[str, np.ndarray]) -> Any:
+        self.feeds.append(feeds)
+        return self.session.run(outputs, feeds)
+
+
+def test_gravity_is_asked_for_at_rest_and_in_the_middle_of_the_goals_range(path: Path) -> None:
+    goal = GoalSpec(("x", "y", "z"), "m", "base", (-1.0, 0.0, 0.5), (1.0, 0.5, 1.5), 0.02)
+    write_tiny_policy(
+        path, gravity_compensation="policy", state_size=5, moving_goal=True, goal=goal
+    )
+    policy = Policy.load(path)
+    policy._session = spy = Spy(policy._session)
+    policy.gravity(np.ones((2, 3)))
+    (feeds,) = spy.feeds
+    np.testing.assert_array_equal(feeds["joint_position"], np.ones((2, 3)))
+    np.testing.assert_array_equal(feeds["joint_velocity"], np.zeros((2, 3)))
+    np.testing.assert_array_equal(feeds["goal"], [[0.0, 0.25, 1.0]] * 2)
+    np.testing.assert_array_equal(feeds["goal_velocity"], np.zeros((2, 3)))
+    np.testing.assert_array_equal(feeds["state"], np.zeros((2, 5)))
+
+
+def with_gravity_that_moves(change: list[float], tolerance: float) -> onnx.ModelProto:
+    """A model whose gravity has some of the joint velocity in it."""
+    spec = tiny_spec(gravity_compensation="policy")
+    spec = dataclasses.replace(
+        spec, self_test=dataclasses.replace(spec.self_test, tolerance=tolerance)
+    )
+    model = tiny_model(spec)
+    model.graph.initializer.append(
+        onnx.numpy_helper.from_array(np.array(change, np.float32), "change")
+    )
+    for each in model.graph.node:
+        for names in (each.input, each.output):
+            names[:] = [{"gravity": "right"}.get(name, name) for name in names]
+    model.graph.node.append(helper.make_node("Mul", ["joint_velocity", "change"], ["moved"]))
+    model.graph.node.append(helper.make_node("Add", ["right", "moved"], ["gravity"]))
+    return model
+
+
+def test_gravity_may_change_by_the_tolerance_of_the_torque_limit(path: Path) -> None:
+    path.write_bytes(with_gravity_that_moves([0.0, 0.0, 0.05], 0.01).SerializeToString())
+    assert Policy.load(path).spec.torque_limit[2] == 10.0  # at most 0.005 of it
+
+
+def test_the_joint_whose_gravity_changes_most_is_named(path: Path) -> None:
+    sentence = refusal(path, with_gravity_that_moves([0.0, 0.0, 0.3], 0.01))
+    assert "the gravity of wrist must follow from joint_position alone" in sentence
+
+
+def test_an_inference_may_take_exactly_half_a_period(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny_policy(path, control_rate_hz=64.0)
+    clock = itertools.count()
+    monkeypatch.setattr(runtime.time, "perf_counter", lambda: next(clock) / 128.0)
+    assert Policy.load(path).spec.control_rate_hz == 64.0
+
+
+def test_a_reason_of_onnxruntime_is_cut_to_300_characters(path: Path) -> None:
+    model = tiny_model(tiny_spec())
+    model.graph.node[-1].op_type = "NoSuchOperator" * 50
+    reason = refusal(path, model).partition("is refused by onnxruntime: ")[2]
+    assert len(reason) == 300
+
+
+def test_the_joint_that_is_furthest_beyond_its_limit_is_named(path: Path) -> None:
+    largest = np.abs(tiny_spec().self_test.torque).max(axis=0)
+    limit = tuple((largest * [1.5, 0.99, 0.9]).tolist())
+    spec = dataclasses.replace(tiny_spec(), torque_limit=limit, brake_limit=(0.1, 0.1, 0.1))
+    sentence = refusal(path, tiny_model(spec))
+    assert f"the torque of wrist must stay within ±{limit[2]:g} N·m" in sentence
+    assert f"{largest[2]:g}" in sentence
