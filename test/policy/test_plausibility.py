@@ -205,9 +205,7 @@ def test_what_contradicted_once_is_forgotten_over_a_tenth_of_a_second(
     second: float, believed: bool
 ) -> None:
     pause = [(0.002, 0.04, 0.0)] * 25  # 0.04 rad · 0.98^25 = 0.0241 rad are left
-    *_, verdict = judged(
-        (0.0, 0.0, 0.0), (0.002, 0.04, 0.0), *pause, (0.002, 0.04 + second, 0.0)
-    )
+    *_, verdict = judged((0.0, 0.0, 0.0), (0.002, 0.04, 0.0), *pause, (0.002, 0.04 + second, 0.0))
     assert (verdict == "") is believed
 
 

@@ -479,3 +479,74 @@ def test_the_joint_that_is_furthest_beyond_its_limit_is_named(path: Path) -> Non
     sentence = refusal(path, tiny_model(spec))
     assert f"the torque of wrist must stay within ±{limit[2]:g} N·m" in sentence
     assert f"{largest[2]:g}" in sentence
+
+
+def test_the_graphs_outputs_may_stand_in_any_order(path: Path) -> None:
+    model = tiny_model(tiny_spec(gravity_compensation="policy"))
+    outputs = list(model.graph.output)
+    del model.graph.output[:]
+    model.graph.output.extend(reversed(outputs))
+    path.write_bytes(model.SerializeToString())
+    policy = Policy.load(path)
+    expected = Policy.load(write_tiny_policy(path, gravity_compensation="policy"))
+    state = np.full(3, 0.3), np.full(3, -0.1), np.full(3, 0.5)
+    for found, right in zip(policy.answer(*state)[:3], expected.answer(*state)[:3], strict=True):
+        np.testing.assert_array_equal(found, right)
+
+
+SHIFT = 0.5  # N·m per rad
+
+
+def with_torque_of_the_batch(first_row_alone: bool) -> onnx.ModelProto:
+    """A model whose torque has the mean position of all states at once in it.
+
+    Its self test has the torques of the batch, the first of them those of a single state.
+    """
+    spec = tiny_spec()
+    torque = np.array(spec.self_test.torque)
+    position = np.array(spec.self_test.inputs["joint_position"])
+    shift = np.broadcast_to(SHIFT * position.mean(axis=0), torque.shape).copy()
+    if first_row_alone:
+        shift[0] = SHIFT * position[0]
+    test = dataclasses.replace(
+        spec.self_test, torque=tuple(map(tuple, (torque + shift).tolist())), tolerance=1e-5
+    )
+    model = tiny_model(dataclasses.replace(spec, self_test=test))
+    model.graph.node[-1].output[0] = "alone"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(SHIFT, np.float32), "by"))
+    model.graph.node.extend(
+        [
+            helper.make_node("ReduceMean", ["joint_position"], ["mean"], axes=[0]),
+            helper.make_node("Mul", ["mean", "by"], ["shift"]),
+            helper.make_node("Add", ["alone", "shift"], ["torque"]),
+        ]
+    )
+    return model
+
+
+@pytest.mark.parametrize("first_row_alone", [False, True])
+def test_a_graph_that_answers_a_state_otherwise_among_others_is_refused(
+    path: Path, first_row_alone: bool
+) -> None:
+    sentence = refusal(path, with_torque_of_the_batch(first_row_alone))
+    assert "the self test fails, " in sentence
+    assert "N·m in state 0; got" in sentence
+
+
+def test_the_joint_and_the_state_that_miss_the_self_test_most_are_named(path: Path) -> None:
+    spec = tiny_spec()
+    torque = [list(row) for row in spec.self_test.torque]
+    torque[1][0] += 0.01  # a share of 30 N·m
+    torque[2][2] += 0.005  # of 10 N·m
+    test = dataclasses.replace(spec.self_test, torque=tuple(map(tuple, torque)))
+    sentence = refusal(path, tiny_model(dataclasses.replace(spec, self_test=test)))
+    assert f"wrist must get {torque[2][2]:g} N·m in state 2; got" in sentence
+
+
+def test_an_inference_runs_in_one_thread_of_the_cpu_and_logs_nothing(path: Path) -> None:
+    session = Policy.load(write_tiny_policy(path))._session
+    options = session.get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+    assert options.execution_mode == runtime.onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    assert options.log_severity_level == 4
+    assert session.get_providers() == ["CPUExecutionProvider"]
