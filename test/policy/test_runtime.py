@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import itertools
 import subprocess
 import sys
@@ -550,3 +551,28 @@ def test_an_inference_runs_in_one_thread_of_the_cpu_and_logs_nothing(path: Path)
     assert options.execution_mode == runtime.onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     assert options.log_severity_level == 4
     assert session.get_providers() == ["CPUExecutionProvider"]
+
+
+class Counted(io.BytesIO):
+    """A file that notes how much of it is asked for at once."""
+
+    asked: int | None = None
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.asked = size
+        return super().read(size)
+
+
+def test_a_file_of_the_largest_size_is_read_and_no_more_than_one_byte_beyond(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = write_tiny_policy(path).read_bytes()
+    file = Counted(content)
+    files = iter([file, Counted(content)])
+    monkeypatch.setattr(runtime, "MAXIMUM_FILE_BYTES", len(content))
+    monkeypatch.setattr(Path, "open", lambda *_: next(files))
+    assert runtime.read_model(path, "policy file x") == content
+    assert file.asked == len(content) + 1
+    monkeypatch.setattr(runtime, "MAXIMUM_FILE_BYTES", len(content) - 1)
+    with pytest.raises(PolicyFileError, match="policy file x must be at most 0 MiB"):
+        runtime.read_model(path, "policy file x")
