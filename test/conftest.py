@@ -32,7 +32,12 @@ sys.path[:0] = [str(_HERE / "support"), str(_HERE.parent)]
 
 # Of `make mutation`: a mutant either fails some of the first examples, or the same ones each time.
 hypothesis.settings.register_profile(
-    "mutation", max_examples=25, derandomize=True, deadline=None, database=None
+    "mutation",
+    max_examples=25,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # a busy machine kills no mutant
 )
 
 # Even where ROS_DOMAIN_ID is set: a robot may be listening there, and tests publish torques.

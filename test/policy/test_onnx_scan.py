@@ -125,6 +125,10 @@ def test_an_operator_of_control_flow_is_refused(operator: bytes) -> None:
     scan(opset() + graph(node(operator + b"Not")))
 
 
+def test_only_a_node_has_an_operator_and_a_domain() -> None:
+    scan(opset() + graph(message(5, message(4, b"Loop") + message(7, b"com.microsoft"))))
+
+
 def test_names_that_are_no_text_are_no_crash() -> None:
     scan(opset() + graph(node(b"\xff")))
     refused(opset() + graph(node(b"Mul", b"\xff")), "got Mul of domain \ufffd")
