@@ -3,6 +3,7 @@
 
     python tools/mutation_report.py              # the table
     python tools/mutation_report.py --survivors  # and the change that each survivor makes
+    python tools/mutation_report.py --names      # the survivors alone, to try them again
 
 The score is killed / (killed + survived); a mutant that no test runs counts as survived, one that
 runs out of time as killed. Exit code 1 where the score of all is below 90 %, or mutants are left.
@@ -31,6 +32,9 @@ def main(arguments: list[str]) -> int:
         counts[".".join(mutant.split(".")[:3]).replace(".", "/") + ".py"][kind] += 1
         if kind == "survived":
             survivors.append(mutant)
+    if "--names" in arguments:
+        print("\n".join(survivors))
+        return 0
     print("| file | killed | survived | score |\n|---|---|---|---|")
     for file, count in sorted(counts.items()):
         print(_row(f"`{file}`", count))
@@ -45,7 +49,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _row(name: str, count: Counter[str]) -> str:
-    return f"| {name} | {count['killed']} | {count['survived']} | {100 * _score(count):.1f} % |"
+    score = f"{100 * _score(count):.1f} %" if count["killed"] + count["survived"] else "not tried"
+    return f"| {name} | {count['killed']} | {count['survived']} | {score} |"
 
 
 def _score(count: Counter[str]) -> float:
