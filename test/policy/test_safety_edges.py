@@ -302,3 +302,13 @@ def test_a_time_before_the_last_command_buys_no_slew() -> None:
     final = safety.final_command(10.02).torque
     np.testing.assert_array_equal(final, 0.0)
     np.testing.assert_allclose(safety.command(10.05, np.full(3, 30.0)).torque, [3.0, 2.0, 1.0])
+
+
+def test_what_acts_on_the_whole_arm_names_no_joints() -> None:
+    safety = make(soft_start_s=0.5)
+    assert answer(safety, 10.01, None).interventions == {Intervention.NO_GOAL: ()}
+    assert answer(safety, 10.02, 0.0).interventions == {Intervention.SOFT_START: ()}
+    safety.fault(Fault.POLICY_OUTPUT, "once")
+    assert answer(safety, 10.03, 0.0).interventions == {Intervention.DAMPING: ()}
+    now = play(safety, [False] * 12, 10.03)
+    assert answer(safety, now, 0.0).interventions == {Intervention.STOPPED: ()}
