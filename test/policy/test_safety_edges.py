@@ -312,3 +312,13 @@ def test_what_acts_on_the_whole_arm_names_no_joints() -> None:
     assert answer(safety, 10.03, 0.0).interventions == {Intervention.DAMPING: ()}
     now = play(safety, [False] * 12, 10.03)
     assert answer(safety, now, 0.0).interventions == {Intervention.STOPPED: ()}
+
+
+def test_a_soft_start_gives_up_as_much_damping_as_it_takes_on_of_the_policy() -> None:
+    safety = make(soft_start_s=0.4, slew_limit=1e5)
+    damping = -np.array(SPEC.stop_damping)  # at 1 rad/s
+    for index, share in enumerate((0.0, 0.025, 0.05, 0.075, 0.1)):
+        now = 10.0 + 0.01 * (index + 1)
+        safety.accept(now, np.full(3, 0.01 * (index + 1)), np.ones(3))
+        torque = safety.command(now, np.full(3, 8.0)).torque
+        np.testing.assert_allclose(torque, (1.0 - share) * damping + share * 8.0, atol=1e-9)
