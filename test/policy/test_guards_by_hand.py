@@ -70,6 +70,7 @@ def test_a_torque_up_to_its_limit_passes_the_clamp_untouched() -> None:
     ("position", "torque", "faded"),
     [
         (0.9, 5.0, 2.0),  # 0.1 rad of the margin of 0.25 rad are left
+        (0.9, 0.5, 0.2),
         (0.9, -5.0, -5.0),  # away from the limit
         (-0.85, -5.0, -3.0),
         (-0.85, 5.0, 5.0),
@@ -110,6 +111,13 @@ def test_over_its_velocity_limit_a_joint_gets_its_brake_limit_and_no_other_joint
 ) -> None:
     found = guards.brake_at_velocity_limits(vector(torque, 3.0), vector(velocity, 2.9), LIMITS)
     np.testing.assert_array_equal(found, (braked, 3.0))
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_slow_joint_over_a_low_limit_is_braked_against_its_motion(side: float) -> None:
+    slow = dataclasses.replace(LIMITS, velocity=np.array([0.5, 0.5]))
+    found = guards.brake_at_velocity_limits(vector(side, 3.0), vector(side * 0.9, 0.4), slow)
+    np.testing.assert_array_equal(found, (-side * 4.0, 3.0))
 
 
 def test_up_to_its_velocity_limit_a_joint_is_not_braked() -> None:

@@ -322,3 +322,12 @@ def test_a_soft_start_gives_up_as_much_damping_as_it_takes_on_of_the_policy() ->
         safety.accept(now, np.full(3, 0.01 * (index + 1)), np.ones(3))
         torque = safety.command(now, np.full(3, 8.0)).torque
         np.testing.assert_allclose(torque, (1.0 - share) * damping + share * 8.0, atol=1e-9)
+
+
+def test_a_joint_whose_gravity_and_damping_are_beyond_its_limit_is_named() -> None:
+    safety = make(slew_limit=1e5)
+    safety.accept(10.01, np.full(3, -0.01), np.full(3, -1.0))
+    safety.set_gravity_torque(np.array([0.0, 0.0, 9.5]))
+    command = safety.command(10.01, None)  # the damping adds 0.625 N·m
+    assert command.torque[2] == 10.0
+    assert command.interventions == {Intervention.NO_GOAL: (), Intervention.CLAMP: (2,)}
