@@ -131,7 +131,7 @@ def judged(*states: tuple[float, float, float], interval: float = STEP) -> list[
     return verdicts
 
 
-@pytest.mark.parametrize(("position", "believed"), [(2.9199, True), (2.9201, False)])
+@pytest.mark.parametrize(("position", "believed"), [(2.9 + 0.02, True), (2.9201, False)])
 @pytest.mark.parametrize("side", [-1.0, 1.0])
 def test_a_position_may_be_two_hundredths_beyond_its_limit(
     position: float, believed: bool, side: float
@@ -231,3 +231,24 @@ def test_positions_may_stand_for_50_ms_each_time_they_have_changed() -> None:
     verdicts = judged((0.0, 0.5, 0.3), *still, *moved, (1 / 64, 0.501, 0.3))
     assert verdicts[:-1] == [""] * 8
     assert verdicts[-1].startswith("stands at 0.501 rad")
+
+
+def test_after_a_refused_state_a_velocity_is_confirmed_over_the_time_since_the_one_that_stands() -> (
+    None
+):
+    encoder = Encoder()
+    assert encoder.move([0.0, 3.0, 0.0], 0.1) == ""
+    assert encoder.move([0.0, 7.0, 0.0], 0.1) == ""
+    assert encoder.state(np.array([0.0, 50.0, 0.0]), np.zeros(3)) != ""
+    encoder.position = encoder.position + np.array([0.0, 2.0 * STEP * 7.0, 0.0])
+    assert encoder.state(encoder.position, np.array([0.0, 7.0, 0.0])) == ""
+
+
+@pytest.mark.parametrize(("change", "believed"), [(0.1, True), (0.18, False)])
+def test_a_position_may_change_by_what_the_stamps_allow_where_messages_come_at_once(
+    change: float, believed: bool
+) -> None:
+    judge = PlausibleStates(LIMITS)
+    assert judge.problem(5.0, 0.0, STEP, np.zeros(3), np.zeros(3)) == ""
+    moved = np.array([0.0, change, 0.0])
+    assert (judge.problem(5.001, 0.01, STEP, moved, 100.0 * moved) == "") is believed

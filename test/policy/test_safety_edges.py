@@ -92,6 +92,20 @@ def test_bad_states_of_more_than_a_second_ago_are_forgotten() -> None:
     assert safety.faults == {}, "one of a hundred"
 
 
+def test_bad_states_that_go_on_for_more_than_a_second_stay_a_fault() -> None:
+    safety = make()
+    now = play(safety, [False, False, False, True] * 40)
+    now = play(safety, [False], now)
+    assert safety.clear_fault(now) == "25 of the last 101 joint states were refused"
+
+
+def test_the_first_stamp_of_a_driver_excuses_no_jump() -> None:
+    safety = make()
+    now = play(safety, [False] * 5)
+    assert not safety.accept(now + 0.01, np.full(3, 0.5), REST, 1_700_000_000_000_000_000)
+    assert safety.problem == "joint shoulder jumps from 0 to 0.5 rad"
+
+
 def test_every_refused_message_is_counted() -> None:
     safety = make()
     for count in range(1, 5):
