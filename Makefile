@@ -22,6 +22,7 @@ ARGS ?=
 # A stamp for each kind of environment: sourcing a ROS 2 (or no longer) makes a new one.
 STAMP := $(VENV)/.setup-$(or $(ROS_DISTRO),no-ros)
 BENCH_STAMP := $(VENV)/.bench-$(or $(ROS_DISTRO),no-ros)
+MUTATION_STAMP := $(VENV)/.mutation-$(or $(ROS_DISTRO),no-ros)
 
 # One machine unless told otherwise, and the package findable where ROS looks things up.
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
@@ -81,6 +82,15 @@ soak: setup ## hurt a policy_node once a second, judge every command; ARGS="--mi
 swap: setup ## change the policy of a policy_node once a second, judge every command; ARGS="--seconds 20"
 	@$(VENV)/bin/python -m benchmarks.swap $(ARGS)
 
+.PHONY: mutation
+mutation: $(MUTATION_STAMP) ## change policy/ line by line, count which changes tests notice; goes on where it was ended
+	@nice -n 10 $(VENV)/bin/python -m mutmut run --max-children 1 $(ARGS)
+	@$(VENV)/bin/python tools/mutation_report.py
+
+$(MUTATION_STAMP): $(STAMP)
+	@EXTRA=mutation PYTHON='$(PYTHON)' PIP_ARGS='$(PIP_ARGS)' TORCH_INDEX='$(TORCH_INDEX)' tools/setup.sh $(VENV)
+	@touch $@
+
 .PHONY: ablation
 ablation: setup ## train the default and changes of it, write docs/ablation.md; ARGS="--seeds 3"
 	@$(VENV)/bin/python -m benchmarks.ablation $(ARGS)
@@ -106,5 +116,5 @@ build: setup ## colcon build in a workspace of its own, and check what was insta
 
 .PHONY: clean
 clean: ## remove .venv and everything that builds and tools left (runs/ stays)
-	rm -rf $(VENV) build install log dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build install log dist mutants *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

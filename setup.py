@@ -105,6 +105,7 @@ setup(
             "types-PyYAML",
         ],
         "mujoco": ["mujoco>=3.2"],
+        "mutation": ["mutmut>=3.8"],
         "benchmark": ["sbx-rl", "stable-baselines3"],
     },
     entry_points={

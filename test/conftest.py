@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 try:
@@ -28,6 +29,16 @@ except ModuleNotFoundError:  # what needs no ROS is tested without it, but never
 # some tests is that of the soak in benchmarks/.
 _HERE = Path(__file__).parent
 sys.path[:0] = [str(_HERE / "support"), str(_HERE.parent)]
+
+# Of `make mutation`: a mutant either fails some of the first examples, or the same ones each time.
+hypothesis.settings.register_profile(
+    "mutation",
+    max_examples=25,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # a busy machine kills no mutant
+)
 
 # Even where ROS_DOMAIN_ID is set: a robot may be listening there, and tests publish torques.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"

@@ -117,3 +117,138 @@ def test_a_gap_and_a_clock_at_another_rate_are_no_contradiction() -> None:
     encoder.position = encoder.position + np.array([0.6, 0.0, 0.0])  # 0.2 s later
     assert encoder.state(encoder.position, np.array([3.0, 0.0, 0.0]), 0.2) == ""
     assert encoder.move([3.0, 0.0, 0.0], 0.2) == ""
+
+
+def judged(*states: tuple[float, float, float], interval: float = STEP) -> list[str]:
+    """The verdicts on (s since the state before, rad, rad/s) of the elbow, from time 0 on."""
+    judge, now, verdicts = PlausibleStates(LIMITS), 0.0, []
+    for step, position, velocity in states:
+        now += step
+        found = judge.problem(
+            now, step, interval, np.array([0.0, position, 0.0]), np.array([0.0, velocity, 0.0])
+        )
+        verdicts.append(found.removeprefix("joint elbow "))
+    return verdicts
+
+
+@pytest.mark.parametrize(("position", "believed"), [(2.9 + 0.02, True), (2.9201, False)])
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_a_position_may_be_two_hundredths_beyond_its_limit(
+    position: float, believed: bool, side: float
+) -> None:
+    assert (judged((0.0, side * position, 0.0)) == [""]) is believed
+
+
+@pytest.mark.parametrize(("velocity", "believed"), [(6.0, True), (6.01, False), (-6.01, False)])
+def test_up_to_one_and_a_half_times_its_limit_a_velocity_needs_no_confirmation(
+    velocity: float, believed: bool
+) -> None:
+    assert (judged((0.0, 0.0, velocity)) == [""]) is believed
+
+
+@pytest.mark.parametrize(
+    ("change", "believed"), [(0.0131, True), (0.0129, False), (0.0269, True), (0.0271, False)]
+)
+def test_positions_confirm_a_velocity_to_three_tenths_and_a_thousandth(
+    change: float, believed: bool
+) -> None:
+    _, verdict = judged((0.0, 0.0, 0.0), (0.002, change, 10.0))  # 0.02 rad by the velocity
+    assert (verdict == "") is believed
+    assert believed or verdict == "has a velocity of 10 rad/s, its limit is 4 rad/s"
+
+
+def test_positions_confirm_a_velocity_over_the_usual_interval_where_no_step_is_known() -> None:
+    states = (0.0, 0.0, 0.0), (0.0, 0.02, 10.0)
+    assert judged(*states, interval=0.002) == ["", ""]
+    assert judged(*states, interval=0.0) != ["", ""]
+
+
+@pytest.mark.parametrize(("velocity", "believed"), [(16.0, True), (16.1, False), (-16.1, False)])
+def test_nothing_confirms_four_times_the_velocity_limit(velocity: float, believed: bool) -> None:
+    _, verdict = judged((0.0, 0.0, 0.0), (0.002, 0.002 * velocity, velocity))
+    assert (verdict == "") is believed
+
+
+@pytest.mark.parametrize(
+    ("step", "interval", "change", "believed"),
+    [
+        (0.002, 0.002, 0.0419, True),
+        (0.002, 0.002, -0.0421, False),
+        (0.0001, 0.002, 0.0419, True),  # two messages at once
+        (0.0001, 0.002, 0.0421, False),
+        (0.002, 0.0, 0.0419, True),  # no rate is known yet
+        (0.002, 0.0, 0.0421, False),
+    ],
+)
+def test_a_position_changes_by_four_times_the_velocity_limit_and_a_hundredth_at_most(
+    step: float, interval: float, change: float, believed: bool
+) -> None:
+    _, verdict = judged((0.0, 0.0, 0.0), (step, change, 0.0), interval=interval)
+    assert (verdict == "") is believed
+    assert believed or verdict == f"jumps from 0 to {change:g} rad"
+
+
+@pytest.mark.parametrize(("second", "believed"), [(0.0107, True), (0.0109, False)])
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_positions_may_differ_from_the_velocities_by_a_tenth_of_the_limit_for_a_tenth_of_a_second(
+    second: float, believed: bool, side: float
+) -> None:
+    # 0.04 rad · (1 - 0.002 s / 0.1 s) + the second change, against 0.05 rad
+    *_, verdict = judged(
+        (0.0, 0.0, 0.0), (0.002, side * 0.04, 0.0), (0.002, side * (0.04 + second), 0.0)
+    )
+    assert (verdict == "") is believed
+
+
+@pytest.mark.parametrize(("second", "believed"), [(0.0250, True), (0.0265, False)])
+def test_what_contradicted_once_is_forgotten_over_a_tenth_of_a_second(
+    second: float, believed: bool
+) -> None:
+    pause = [(0.002, 0.04, 0.0)] * 25  # 0.04 rad · 0.98^25 = 0.0241 rad are left
+    *_, verdict = judged((0.0, 0.0, 0.0), (0.002, 0.04, 0.0), *pause, (0.002, 0.04 + second, 0.0))
+    assert (verdict == "") is believed
+
+
+@pytest.mark.parametrize(("step", "believed"), [(0.05, False), (0.0501, True)])
+def test_states_more_than_50_ms_apart_contradict_nothing(step: float, believed: bool) -> None:
+    assert (judged((0.0, 0.0, 0.0), (step, 0.051, 0.0)) == ["", ""]) is believed
+
+
+@pytest.mark.parametrize(("velocity", "believed"), [(0.2, False), (-0.2, False), (0.199, True)])
+def test_positions_that_stand_are_believed_below_a_twentieth_of_the_velocity_limit(
+    velocity: float, believed: bool
+) -> None:
+    verdicts = judged((0.0, 0.5, velocity), *[(1 / 64, 0.5, velocity)] * 5)
+    assert verdicts[:4] == [""] * 4, "three steps are 47 ms"
+    stands = f"stands at 0.5 rad with a velocity of {velocity:g} rad/s"
+    assert verdicts[4:] == ([""] * 2 if believed else [stands] * 2)
+
+
+def test_positions_may_stand_for_50_ms_each_time_they_have_changed() -> None:
+    assert judged((0.0, 0.5, 0.3), (0.05, 0.5, 0.3)) == ["", ""]
+    still = [(1 / 64, 0.5, 0.3)] * 3
+    moved = [(1 / 64, 0.501, 0.3)] * 4
+    verdicts = judged((0.0, 0.5, 0.3), *still, *moved, (1 / 64, 0.501, 0.3))
+    assert verdicts[:-1] == [""] * 8
+    assert verdicts[-1].startswith("stands at 0.501 rad")
+
+
+def test_after_a_refused_state_a_velocity_is_confirmed_over_the_time_since_the_one_that_stands() -> (
+    None
+):
+    encoder = Encoder()
+    assert encoder.move([0.0, 3.0, 0.0], 0.1) == ""
+    assert encoder.move([0.0, 7.0, 0.0], 0.1) == ""
+    assert encoder.state(np.array([0.0, 50.0, 0.0]), np.zeros(3)) != ""
+    encoder.position = encoder.position + np.array([0.0, 2.0 * STEP * 7.0, 0.0])
+    assert encoder.state(encoder.position, np.array([0.0, 7.0, 0.0])) == ""
+
+
+@pytest.mark.parametrize(("change", "believed"), [(0.1, True), (0.18, False)])
+def test_a_position_may_change_by_what_the_stamps_allow_where_messages_come_at_once(
+    change: float, believed: bool
+) -> None:
+    judge = PlausibleStates(LIMITS)
+    assert judge.problem(5.0, 0.0, STEP, np.zeros(3), np.zeros(3)) == ""
+    moved = np.array([0.0, change, 0.0])
+    assert (judge.problem(5.001, 0.01, STEP, moved, 100.0 * moved) == "") is believed

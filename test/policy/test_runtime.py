@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import itertools
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from tiny_policy import (
 from sac_ros.policy import runtime
 from sac_ros.policy.onnx_scan import refuse_unsafe
 from sac_ros.policy.runtime import Policy
-from sac_ros.policy.spec import SPEC_KEY
+from sac_ros.policy.spec import SPEC_KEY, GoalSpec
 from sac_ros.utils.errors import PolicyFileError
 
 
@@ -399,3 +400,179 @@ def test_loading_needs_numpy_and_onnxruntime_alone(path: Path) -> None:
 def test_arbitrary_bytes_are_refused_without_a_crash(content: bytes) -> None:
     with pytest.raises(PolicyFileError):
         refuse_unsafe(content, "policy file x")
+
+
+class Spy:
+    """A session that records what it is asked."""
+
+    def __init__(self, session: Any) -> None:
+        self.session, self.feeds = session, []
+
+    def run(self, outputs: list[str], feeds: dict[str, np.ndarray]) -> Any:
+        self.feeds.append(feeds)
+        return self.session.run(outputs, feeds)
+
+
+def test_gravity_is_asked_for_at_rest_and_in_the_middle_of_the_goals_range(path: Path) -> None:
+    goal = GoalSpec(("x", "y", "z"), "m", "base", (-1.0, 0.0, 0.5), (1.0, 0.5, 1.5), 0.02)
+    write_tiny_policy(
+        path, gravity_compensation="policy", state_size=5, moving_goal=True, goal=goal
+    )
+    policy = Policy.load(path)
+    policy._session = spy = Spy(policy._session)
+    policy.gravity(np.ones((2, 3)))
+    (feeds,) = spy.feeds
+    np.testing.assert_array_equal(feeds["joint_position"], np.ones((2, 3)))
+    np.testing.assert_array_equal(feeds["joint_velocity"], np.zeros((2, 3)))
+    np.testing.assert_array_equal(feeds["goal"], [[0.0, 0.25, 1.0]] * 2)
+    np.testing.assert_array_equal(feeds["goal_velocity"], np.zeros((2, 3)))
+    np.testing.assert_array_equal(feeds["state"], np.zeros((2, 5)))
+
+
+def with_gravity_that_moves(change: list[float], tolerance: float) -> onnx.ModelProto:
+    """A model whose gravity has some of the joint velocity in it."""
+    spec = tiny_spec(gravity_compensation="policy")
+    spec = dataclasses.replace(
+        spec, self_test=dataclasses.replace(spec.self_test, tolerance=tolerance)
+    )
+    model = tiny_model(spec)
+    model.graph.initializer.append(
+        onnx.numpy_helper.from_array(np.array(change, np.float32), "change")
+    )
+    for each in model.graph.node:
+        for names in (each.input, each.output):
+            names[:] = [{"gravity": "right"}.get(name, name) for name in names]
+    model.graph.node.append(helper.make_node("Mul", ["joint_velocity", "change"], ["moved"]))
+    model.graph.node.append(helper.make_node("Add", ["right", "moved"], ["gravity"]))
+    return model
+
+
+def test_gravity_may_change_by_the_tolerance_of_the_torque_limit(path: Path) -> None:
+    path.write_bytes(with_gravity_that_moves([0.0, 0.0, 0.05], 0.01).SerializeToString())
+    assert Policy.load(path).spec.torque_limit[2] == 10.0  # at most 0.005 of it
+
+
+def test_the_joint_whose_gravity_changes_most_is_named(path: Path) -> None:
+    sentence = refusal(path, with_gravity_that_moves([0.0, 0.0, 0.3], 0.01))
+    assert "the gravity of wrist must follow from joint_position alone" in sentence
+
+
+def test_an_inference_may_take_exactly_half_a_period(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny_policy(path, control_rate_hz=64.0)
+    clock = itertools.count()
+    monkeypatch.setattr(runtime.time, "perf_counter", lambda: next(clock) / 128.0)
+    assert Policy.load(path).spec.control_rate_hz == 64.0
+
+
+def test_a_reason_of_onnxruntime_is_cut_to_300_characters(path: Path) -> None:
+    model = tiny_model(tiny_spec())
+    model.graph.node[-1].op_type = "NoSuchOperator" * 50
+    reason = refusal(path, model).partition("is refused by onnxruntime: ")[2]
+    assert len(reason) == 300
+
+
+def test_the_joint_that_is_furthest_beyond_its_limit_is_named(path: Path) -> None:
+    largest = np.abs(tiny_spec().self_test.torque).max(axis=0)
+    limit = tuple((largest * [1.5, 0.99, 0.9]).tolist())
+    spec = dataclasses.replace(tiny_spec(), torque_limit=limit, brake_limit=(0.1, 0.1, 0.1))
+    sentence = refusal(path, tiny_model(spec))
+    assert f"the torque of wrist must stay within ±{limit[2]:g} N·m" in sentence
+    assert f"{largest[2]:g}" in sentence
+
+
+def test_the_graphs_outputs_may_stand_in_any_order(path: Path) -> None:
+    model = tiny_model(tiny_spec(gravity_compensation="policy"))
+    outputs = list(model.graph.output)
+    del model.graph.output[:]
+    model.graph.output.extend(reversed(outputs))
+    path.write_bytes(model.SerializeToString())
+    policy = Policy.load(path)
+    expected = Policy.load(write_tiny_policy(path, gravity_compensation="policy"))
+    state = np.full(3, 0.3), np.full(3, -0.1), np.full(3, 0.5)
+    for found, right in zip(policy.answer(*state)[:3], expected.answer(*state)[:3], strict=True):
+        np.testing.assert_array_equal(found, right)
+
+
+SHIFT = 0.5  # N·m per rad
+
+
+def with_torque_of_the_batch(first_row_alone: bool) -> onnx.ModelProto:
+    """A model whose torque has the mean position of all states at once in it.
+
+    Its self test has the torques of the batch, the first of them those of a single state.
+    """
+    spec = tiny_spec()
+    torque = np.array(spec.self_test.torque)
+    position = np.array(spec.self_test.inputs["joint_position"])
+    shift = np.broadcast_to(SHIFT * position.mean(axis=0), torque.shape).copy()
+    if first_row_alone:
+        shift[0] = SHIFT * position[0]
+    test = dataclasses.replace(
+        spec.self_test, torque=tuple(map(tuple, (torque + shift).tolist())), tolerance=1e-5
+    )
+    model = tiny_model(dataclasses.replace(spec, self_test=test))
+    model.graph.node[-1].output[0] = "alone"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(SHIFT, np.float32), "by"))
+    model.graph.node.extend(
+        [
+            helper.make_node("ReduceMean", ["joint_position"], ["mean"], axes=[0]),
+            helper.make_node("Mul", ["mean", "by"], ["shift"]),
+            helper.make_node("Add", ["alone", "shift"], ["torque"]),
+        ]
+    )
+    return model
+
+
+@pytest.mark.parametrize("first_row_alone", [False, True])
+def test_a_graph_that_answers_a_state_otherwise_among_others_is_refused(
+    path: Path, first_row_alone: bool
+) -> None:
+    sentence = refusal(path, with_torque_of_the_batch(first_row_alone))
+    assert "the self test fails, " in sentence
+    assert "N·m in state 0; got" in sentence
+
+
+def test_the_joint_and_the_state_that_miss_the_self_test_most_are_named(path: Path) -> None:
+    spec = tiny_spec()
+    torque = [list(row) for row in spec.self_test.torque]
+    torque[1][0] += 0.01  # a share of 30 N·m
+    torque[2][2] += 0.005  # of 10 N·m
+    test = dataclasses.replace(spec.self_test, torque=tuple(map(tuple, torque)))
+    sentence = refusal(path, tiny_model(dataclasses.replace(spec, self_test=test)))
+    assert f"wrist must get {torque[2][2]:g} N·m in state 2; got" in sentence
+
+
+def test_an_inference_runs_in_one_thread_of_the_cpu_and_logs_nothing(path: Path) -> None:
+    session = Policy.load(write_tiny_policy(path))._session
+    options = session.get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+    assert options.execution_mode == runtime.onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    assert options.log_severity_level == 4
+    assert session.get_providers() == ["CPUExecutionProvider"]
+
+
+class Counted(io.BytesIO):
+    """A file that notes how much of it is asked for at once."""
+
+    asked: int | None = None
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.asked = size
+        return super().read(size)
+
+
+def test_a_file_of_the_largest_size_is_read_and_no_more_than_one_byte_beyond(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = write_tiny_policy(path).read_bytes()
+    file = Counted(content)
+    files = iter([file, Counted(content)])
+    monkeypatch.setattr(runtime, "MAXIMUM_FILE_BYTES", len(content))
+    monkeypatch.setattr(Path, "open", lambda *_: next(files))
+    assert runtime.read_model(path, "policy file x") == content
+    assert file.asked == len(content) + 1
+    monkeypatch.setattr(runtime, "MAXIMUM_FILE_BYTES", len(content) - 1)
+    with pytest.raises(PolicyFileError, match="policy file x must be at most 0 MiB"):
+        runtime.read_model(path, "policy file x")

@@ -72,3 +72,59 @@ def test_where_every_state_is_due_nothing_is_told_ahead() -> None:
     assert not decimator.next_is_due(0.0, 0.01), "nothing came yet"
     decimator.due(0.0, 0.01)
     assert not decimator.next_is_due(0.0, 0.01)
+
+
+def test_the_arrival_rate_is_the_mean_of_the_first_intervals_then_a_running_one() -> None:
+    rate = ArrivalRate()
+    assert rate.hz == 0.0
+    rate.arrived(0.0)
+    assert rate.hz == 0.0, "one arrival is no interval"
+    rate.arrived(1.0)
+    rate.arrived(4.0)
+    assert rate.interval_s == pytest.approx(2.0)
+    rate.reset()
+    for second in range(21):
+        assert not rate.settled
+        rate.arrived(float(second))
+    assert rate.settled
+    rate.arrived(20.0 + 21.0)
+    assert rate.interval_s == pytest.approx(2.0), "an interval counts a twentieth"
+
+
+def test_a_forgotten_rate_takes_as_long_to_settle_as_a_new_one() -> None:
+    rate = ArrivalRate()
+    for second in range(30):
+        rate.arrived(float(second))
+    rate.reset()
+    for second in range(100, 120):
+        rate.arrived(float(second))
+        assert not rate.settled
+    rate.arrived(120.0)
+    assert rate.settled
+
+
+@pytest.mark.parametrize(("late", "following"), [(2.0, 2.0), (2.5, 4.5)])
+def test_only_a_state_more_than_two_periods_late_begins_a_new_grid(
+    late: float, following: float
+) -> None:
+    decimator = Decimator(1.0)
+    assert decimator.due(0.0, 0.5)
+    assert decimator.next_s == 1.0
+    assert decimator.due(1.0 + late, 0.5)
+    assert decimator.next_s == following
+
+
+def test_a_state_is_on_time_up_to_half_an_interval_early() -> None:
+    decimator = Decimator(1.0)
+    decimator.due(0.0, 0.5)
+    assert not decimator.due(0.74, 0.5)
+    assert decimator.due(0.75, 0.5)
+
+
+def test_the_next_state_is_due_from_one_and_a_half_intervals_before_it() -> None:
+    decimator = Decimator(1.0)
+    decimator.due(0.0, 0.5)
+    assert not decimator.next_is_due(0.24, 0.5)
+    assert decimator.next_is_due(0.25, 0.5)
+    assert decimator.next_is_due(0.0, 0.75), "three quarters of a period are not too slow"
+    assert not decimator.next_is_due(0.0, 0.76)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_policy import tiny_spec
 
@@ -74,6 +74,7 @@ def changed(path: str, value: Any) -> str:
     return json.dumps(fields)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(specs())
 def test_json_round_trips_exactly(spec: PolicySpec) -> None:
     assert PolicySpec.from_json(spec.to_json(), SOURCE) == spec
@@ -138,11 +139,15 @@ def test_a_missing_field_is_refused_by_name(field: str) -> None:
             "2 (`convert_policy OLD.onnx NEW.onnx` converts a file of schema 1)",
         ),
         ("schema_version", "1", "a whole number"),
+        ("schema_version", 0, "2 (`convert_policy"),
+        ("schema_version", -1, "a whole number of at least 0; got -1"),
         ("name", "", "a text that is not empty; got ''"),
         ("name", 3, "a text"),
         ("joint_names", [], "a list of different texts"),
         ("joint_names", ["a", "b", "a"], "a list of different texts"),
         ("joint_names", "abc", "a list of different texts"),
+        ("joint_names", ["a", "", "b"], "a list of different texts"),
+        ("joint_names", ["a", 1, "b"], "a list of different texts"),
         ("torque_limit", [1.0, 2.0], "a list of 3 numbers above 0; got [1.0, 2.0]"),
         ("torque_limit", [1.0, 2.0, 0.0], "a list of 3 numbers above 0"),
         ("torque_limit", [1.0, 2.0, -1.0], "a list of 3 numbers above 0"),
@@ -176,14 +181,25 @@ def test_a_missing_field_is_refused_by_name(field: str) -> None:
             "at most torque_limit, [30.0, 20.0, 10.0]; got [1.0, 20",
         ),
         ("observation", [], "a list of objects"),
+        ("observation", [1], "a list of objects"),
+        ("observation", {}, "a list of objects"),
         ("observation.0.size", 0, "a whole number of at least 1; got 0"),
+        ("observation.0.size", True, "a whole number of at least 1; got True"),
+        ("observation.0.size", 1.0, "a whole number of at least 1; got 1.0"),
         ("training_range.percentiles", [99, 1], "low < high"),
         ("training_range.joint_velocity", [[0, 1]], "a list of 3 pairs"),
         ("training", [], "an object"),
         ("self_test.tolerance", 0, "a number above 0"),
+        ("training_range.percentiles", [50, 50], "low < high"),
+        ("training_range.percentiles", [-0.1, 50], "0 <= low"),
+        ("training_range.percentiles", [0, 100.1], "high <= 100"),
+        ("self_test.torque", 3, "rows of 3 numbers"),
         ("self_test.torque", [[0, 0]], "rows of 3 numbers"),
         ("self_test.torque", [[0, 0, 0]], "as many rows of joint_position as of torque (1)"),
         ("self_test.inputs.goal", ..., "is missing"),
+        ("self_test.inputs.goal", [[1.0, 2.0]] * 4, "rows of 3 numbers"),
+        ("self_test.inputs.joint_position", [[1.0, 2.0]] * 4, "rows of 3 numbers"),
+        ("self_test.inputs.joint_velocity", [[1.0, 2.0]] * 4, "rows of 3 numbers"),
         ("self_test.inputs.state", [[1.0], [1.0, 2.0]], "rows of equally many numbers"),
         ("self_test.inputs.state", [1.0], "rows of equally many numbers"),
         ("self_test.inputs.state", [[1.0]], "as many rows of state as of torque (4)"),
@@ -234,3 +250,98 @@ def test_plain_keys_keep_full_precision() -> None:
     assert plain["observation_names"] == "joint_position,goal"
     assert tuple(map(float, plain["action_scale"].split(","))) == spec.action_scale
     assert float(plain["default_joint_pos"].split(",")[1]) == 1 / 3
+
+
+@pytest.mark.parametrize(
+    ("field", "lowest", "highest", "beyond"),
+    [
+        ("torque_limit", [1e-300] * 3, [1e4] * 3, [1.0, 10001.0, 1.0]),
+        ("velocity_limit", [1e-300] * 3, [100.0] * 3, [1.0, 101.0, 1.0]),
+        ("action_scale", [1e-300] * 3, [1e4] * 3, [1.0, 10001.0, 1.0]),
+        ("position_limit", [[-1e3, 0]] * 3, [[0, 1e3]] * 3, [[0, 1], [0, 1001], [0, 1]]),
+        ("position_limit", [[-1e3, 0]] * 3, [[0, 1e3]] * 3, [[0, 1], [-1001, 0], [0, 1]]),
+        ("control_rate_hz", 1.0, 2e3, 0.99),
+        ("control_rate_hz", 1.0, 2e3, 2001.0),
+    ],
+)
+def test_a_limit_may_be_as_large_as_any_arms_and_no_larger(
+    field: str, lowest: Any, highest: Any, beyond: Any
+) -> None:
+    def read(value: Any) -> PolicySpec:
+        fields = json.loads(changed(field, value))
+        fields["brake_limit"] = [1e-300] * 3
+        return PolicySpec.from_json(json.dumps(fields), SOURCE)
+
+    for value in (lowest, highest):
+        assert json.loads(json.dumps(getattr(read(value), field))) == value
+    with pytest.raises(PolicyFileError, match=f"field {field} must be within "):
+        read(beyond)
+
+
+def test_the_loosest_values_that_are_allowed_are_accepted() -> None:
+    for path, value in (
+        ("training_range.percentiles", [0, 100]),
+        ("self_test.tolerance", 0.01),
+        ("observation.0.size", 1),
+        ("brake_limit", [30.0, 20.0, 10.0]),  # the torque limit
+    ):
+        PolicySpec.from_json(changed(path, value), SOURCE)
+
+
+def test_a_sentence_names_the_place_of_a_nested_field_and_all_known_ones() -> None:
+    def sentence(path: str, value: Any) -> str:
+        with pytest.raises(PolicyFileError) as error:
+            PolicySpec.from_json(changed(path, value), SOURCE)
+        return str(error.value)
+
+    assert sentence("observation.1.size", 0).startswith(f"{SOURCE}: field observation[1].size ")
+    assert sentence("goal.low", 3) == (
+        f"{SOURCE}: field goal.low must be a list of 3 numbers; got 3"
+    )
+    assert sentence("goal.size", 3) == (
+        f"{SOURCE}: field goal.size is unknown (fields: fields, frame, high, low, tolerance, unit)"
+    )
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_not_finite_is_named(number: str) -> None:
+    with pytest.raises(PolicyFileError) as error:
+        PolicySpec.from_json(f'{{"name": [{number}]}}', SOURCE)
+    assert str(error.value) == (
+        f"{SOURCE} must hold one JSON object: {number} is not a finite number"
+    )
+
+
+def test_what_is_no_object_is_quoted_in_at_most_80_characters() -> None:
+    with pytest.raises(PolicyFileError) as error:
+        PolicySpec.from_json(json.dumps("x" * 200), SOURCE)
+    quoted = str(error.value).partition("got ")[2]
+    assert quoted == "'" + "x" * 76 + "..."
+
+
+def test_a_spec_that_cannot_be_written_is_named() -> None:
+    with pytest.raises(PolicyFileError, match=r"^spec of policy 'tiny': field task must be "):
+        dataclasses.replace(tiny_spec(), task="").to_json()
+
+
+def test_letters_beyond_ascii_stay_readable() -> None:
+    assert (
+        '"name": "Prüfstand μ"' in dataclasses.replace(tiny_spec(), name="Prüfstand μ").to_json()
+    )
+
+
+def test_the_plain_home_is_the_middle_of_the_position_limits() -> None:
+    spec = dataclasses.replace(tiny_spec(), position_limit=((-1.0, 4.0), (0.5, 1.5), (-2.0, -1.0)))
+    assert spec.plain_metadata()["default_joint_pos"] == "1.5,1.0,-1.5"
+
+
+def test_the_graphs_ports_have_the_widths_of_joints_goal_and_state() -> None:
+    spec = tiny_spec()
+    assert spec.input_sizes((), 5) == {"joint_position": 3, "joint_velocity": 3, "goal": 3}
+    assert list(spec.input_sizes(("state", "goal_velocity"), 5).items())[3:] == [
+        ("goal_velocity", 3),
+        ("state", 5),
+    ]
+    assert spec.output_sizes(0) == {"torque": 3, "action": 3}
+    carrying = dataclasses.replace(spec, gravity_compensation="policy")
+    assert carrying.output_sizes(5) == {"torque": 3, "action": 3, "gravity": 3, "next_state": 5}

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each guard makes of a torque, in numbers worked out by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from sac_ros.policy import guards
+from sac_ros.policy.safety_config import Array, JointLimits
+
+LIMITS = JointLimits(
+    joint_names=("shoulder", "elbow"),
+    torque=np.array([10.0, 5.0]),
+    slew=np.array([1000.0, 500.0]),
+    position=np.array([[-1.0, 1.0], [-2.0, 0.5]]),
+    velocity=np.array([2.0, 3.0]),
+    stop_damping=np.array([1.0, 0.5]),
+    brake=np.array([4.0, 2.0]),
+    safe_torque=np.zeros(2),
+    mass_matrix=lambda q: np.array([[2.0, 0.5], [0.5, 1.0]]),
+)
+HOME = np.array([0.0, -1.0])  # far from every limit
+REST = np.zeros(2)
+
+
+def vector(*values: float) -> Array:
+    return np.array(values)
+
+
+@pytest.mark.parametrize(
+    ("velocity", "torque"),
+    [
+        (
+            (0.1, -0.05),
+            (-2.1875, 0.0),
+        ),  # -(2 · 0.1 - 0.5 · 0.05) / 0.08, -(0.5 · 0.1 - 0.05) / 0.08
+        ((0.1, 0.1), (-3.125, -1.875)),
+        ((1.0, 1.0), (-4.0, -2.0)),
+        ((-1.0, -1.0), (4.0, 2.0)),
+    ],
+)
+def test_the_controlled_stop_is_the_momentum_over_80_ms_within_the_brake_limit(
+    velocity: tuple[float, ...], torque: tuple[float, ...]
+) -> None:
+    found = guards.braking_torque(HOME, vector(*velocity), LIMITS)
+    np.testing.assert_allclose(found, torque, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("velocity", "torque"), [((1.0, -1.0), (-1.0, 0.5)), ((10.0, -10.0), (-4.0, 2.0))]
+)
+def test_without_a_mass_matrix_the_controlled_stop_is_a_damping(
+    velocity: tuple[float, ...], torque: tuple[float, ...]
+) -> None:
+    limits = dataclasses.replace(LIMITS, mass_matrix=None)
+    np.testing.assert_array_equal(guards.braking_torque(HOME, vector(*velocity), limits), torque)
+
+
+def test_a_torque_up_to_its_limit_passes_the_clamp_untouched() -> None:
+    torque = vector(10.0, -5.0)
+    assert guards.clamp(torque, LIMITS) is torque
+    np.testing.assert_array_equal(guards.clamp(vector(10.5, 1.0), LIMITS), (10.0, 1.0))
+    np.testing.assert_array_equal(guards.clamp(vector(-3.0, -7.0), LIMITS), (-3.0, -5.0))
+
+
+@pytest.mark.parametrize(
+    ("position", "torque", "faded"),
+    [
+        (0.9, 5.0, 2.0),  # 0.1 rad of the margin of 0.25 rad are left
+        (0.9, 0.5, 0.2),
+        (0.9, -5.0, -5.0),  # away from the limit
+        (-0.85, -5.0, -3.0),
+        (-0.85, 5.0, 5.0),
+        (1.1, 5.0, 0.0),  # beyond the limit
+        (1.1, -5.0, -5.0),
+        (-1.1, -5.0, 0.0),
+        (-1.1, 5.0, 5.0),
+    ],
+)
+def test_torque_towards_a_position_limit_is_scaled_by_the_room_that_is_left(
+    position: float, torque: float, faded: float
+) -> None:
+    found = guards.fade_at_position_limits(
+        vector(torque, 1.5), vector(position, -1.0), LIMITS, 0.25
+    )
+    np.testing.assert_allclose(found, (faded, 1.5))
+
+
+def test_from_the_margin_on_torque_is_not_faded() -> None:
+    torque = vector(5.0, -5.0)
+    at_margin = vector(0.75, -1.75)
+    assert guards.fade_at_position_limits(torque, at_margin, LIMITS, 0.25) is torque
+
+
+@pytest.mark.parametrize(
+    ("velocity", "torque", "braked"),
+    [
+        (2.5, 1.0, -4.0),
+        (2.5, -3.0, -4.0),
+        (2.5, -5.0, -5.0),  # brakes harder
+        (-2.5, -1.0, 4.0),
+        (-2.5, 3.0, 4.0),
+        (-2.5, 5.0, 5.0),
+    ],
+)
+def test_over_its_velocity_limit_a_joint_gets_its_brake_limit_and_no_other_joint_does(
+    velocity: float, torque: float, braked: float
+) -> None:
+    found = guards.brake_at_velocity_limits(vector(torque, 3.0), vector(velocity, 2.9), LIMITS)
+    np.testing.assert_array_equal(found, (braked, 3.0))
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_slow_joint_over_a_low_limit_is_braked_against_its_motion(side: float) -> None:
+    slow = dataclasses.replace(LIMITS, velocity=np.array([0.5, 0.5]))
+    found = guards.brake_at_velocity_limits(vector(side, 3.0), vector(side * 0.9, 0.4), slow)
+    np.testing.assert_array_equal(found, (-side * 4.0, 3.0))
+
+
+def test_up_to_its_velocity_limit_a_joint_is_not_braked() -> None:
+    torque = vector(10.0, -5.0)
+    assert guards.brake_at_velocity_limits(torque, vector(2.0, -3.0), LIMITS) is torque
+
+
+def stopped(position: tuple[float, ...], velocity: tuple[float, ...]) -> float:
+    (fraction,) = guards.stop_fraction(vector(*position), vector(*velocity), LIMITS)
+    return float(fraction)
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_the_speed_that_a_joint_may_have_follows_from_its_distance_to_the_limit(
+    side: float,
+) -> None:
+    def shoulder(position: float, velocity: float) -> float:
+        return stopped((side * position, -0.75), (side * velocity, 0.0))
+
+    # Far away: the velocity limit of 2 rad/s.
+    assert shoulder(-0.9, 2.3) == pytest.approx(((2.3 - 0.02) / 2.0 - 1.0) / 0.3)
+    # 0.3 rad before the standoff and the way of the lag: √(2 a d) with a = 2 rad/s / 0.4 s.
+    allowed = np.sqrt(2.0 * 5.0 * 0.3)
+    position = 1.0 - 0.3 - 0.03 - 0.03 * 1.9
+    assert shoulder(position, 1.9) == pytest.approx(((1.9 - 0.02) / allowed - 1.0) / 0.3)
+    # 0.1 rad: d / 2T.
+    allowed = 0.1 / 0.16
+    position = 1.0 - 0.1 - 0.03 - 0.03 * 0.7
+    assert shoulder(position, 0.7) == pytest.approx(((0.7 - 0.02) / allowed - 1.0) / 0.3)
+    # At the limit, as if a thousandth were left.
+    assert shoulder(1.0, 0.027) == pytest.approx(((0.027 - 0.02) / (0.001 / 0.16) - 1.0) / 0.3)
+    assert shoulder(1.0, 0.02) == 0.0
+    assert shoulder(1.0, -1.9) == 0.0
+
+
+def test_the_whole_arm_is_stopped_for_the_joint_that_is_most_too_fast() -> None:
+    shoulder = ((2.3 - 0.02) / 2.0 - 1.0) / 0.3
+    elbow = ((3.5 - 0.02) / 3.0 - 1.0) / 0.3
+    assert stopped((-0.5, -1.9), (2.3, 0.0)) == pytest.approx(shoulder)
+    assert stopped((-0.5, -1.9), (2.3, 3.5)) == pytest.approx(elbow)
+    assert stopped((-0.5, -1.9), (2.7, 0.0)) == 1.0
+    assert stopped((-0.5, -1.9), (2.0, 3.0)) == 0.0
+
+
+def test_an_arm_that_is_too_fast_gets_the_blend_of_its_torque_and_the_stop() -> None:
+    position, velocity, torque = vector(-0.5, -1.9), vector(2.3, 0.0), vector(8.0, 5.0)
+    share = ((2.3 - 0.02) / 2.0 - 1.0) / 0.3
+    found = guards.stop_where_too_fast(torque, position, velocity, LIMITS)
+    stop = vector(-4.0, -2.0)  # -(2 · 2.3) / 0.08 and -(0.5 · 2.3) / 0.08, within the brake limits
+    np.testing.assert_allclose(found, (1.0 - share) * torque + share * stop)
+    np.testing.assert_array_equal(torque, (8.0, 5.0))
+
+
+def test_an_arm_that_is_slow_enough_keeps_its_torque() -> None:
+    torque = vector(8.0, 5.0)
+    for position, velocity in (
+        (HOME, vector(2.0, -3.0)),
+        (vector(0.9, -1.0), REST),  # near a limit, at rest
+        (vector(0.9, -1.0), vector(-2.0, 0.0)),  # away from it
+    ):
+        assert guards.stop_where_too_fast(torque, position, velocity, LIMITS) is torque
+
+
+@pytest.mark.parametrize("joint", [0, 1])
+@pytest.mark.parametrize("side", [0, 1])
+def test_no_speed_within_its_limit_is_too_fast_from_the_stopping_distance_on(
+    joint: int, side: int
+) -> None:
+    sign = (-1.0, 1.0)[side]
+
+    def fraction(nearer: float) -> float:
+        position, velocity = HOME.copy(), np.zeros(2)
+        distance = guards._stopping_distance(LIMITS)[joint] - nearer
+        position[joint] = LIMITS.position[joint, side] - sign * distance
+        velocity[joint] = sign * LIMITS.velocity[joint]
+        return float(guards.stop_fraction(position, velocity, LIMITS)[0])
+
+    assert fraction(0.0) == 0.0
+    assert fraction(0.02) > 0.0
+
+
+def test_a_torque_may_change_by_slew_limit_times_time() -> None:
+    last = vector(1.0, 1.0)
+    torque = vector(3.0, 0.0)  # by 2 and 1 N·m in 2 ms
+    assert guards.limit_slew(torque, last, 0.002, LIMITS) is torque
+    found = guards.limit_slew(vector(4.0, 1.0), last, 0.002, LIMITS)
+    np.testing.assert_array_equal(found, (3.0, 1.0))
+    found = guards.limit_slew(vector(0.0, -3.0), last, 0.002, LIMITS)
+    np.testing.assert_array_equal(found, (0.0, 0.0))
+    np.testing.assert_array_equal(guards.limit_slew(torque, last, 0.0, LIMITS), last)
