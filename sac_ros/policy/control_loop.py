@@ -258,7 +258,7 @@ class ControlLoop:
                 self.safety.refuse(Fault.NON_FINITE_GOAL, str(error))
             self.refuse_goal(now, frame, str(error), values)
             raise
-        self.safety.goal_accepted()
+        self.safety.goal_accepted(now)
         self._log.note("goal", now, goal=values.tolist(), frame=frame, refused="")
 
     def refuse_goal(

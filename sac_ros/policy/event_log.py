@@ -9,7 +9,7 @@ that a recording can be replayed to the same bits (see `sac_ros.ros.replay_node`
   ``time``, s of the node's steady clock, a float in full precision.
 - ``state`` (a joint state arrived): ``stamp``, ns of its header; ``active``, whether it was
   answered at all; ``inferences``, how often the policy has run since its activation: the states
-  between two of them got the torque of the one before.
+  between two of them got the torque of the one before; ``late`` where one was too late.
 - ``tick`` (the watchdog's timer commanded). It and ``state`` have ``has_policy_torque`` and
   ``applied``, whether there is a torque for ``~/policy_torque`` and for ``~/applied_torque``;
   ``faults`` that stand; and, where there was a command, its ``mode`` and its ``interventions``:

@@ -57,6 +57,7 @@ class SafetyConfig:
         "share of the policy's torque that is used, for commissioning",
         minimum=0.0,
         maximum=1.0,
+        live=True,
     )
     safe_torque: tuple[float, ...] = setting(
         (), "torque of each joint to ramp to when stopped; empty: zero", unit="N·m"
@@ -101,6 +102,7 @@ class SafetyConfig:
         minimum=0.0,
         maximum=10.0,
         unit="m/s",
+        live=True,
     )
     workspace_box: tuple[float, ...] = setting(
         (),

@@ -5,14 +5,20 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import yaml
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.errors import ConfigurationError, SacRosError
 from sac_ros.utils.settings import Leaf, build, leaves
 
 ConfigT = TypeVar("ConfigT")
@@ -69,6 +75,22 @@ def declare(node: Node, config_class: type[ConfigT]) -> ConfigT:
         values[name] = value
     config: ConfigT = build(config_class, values)
     return config
+
+
+def on_change(node: Node, changes: Mapping[str, Callable[[Any], object]]) -> None:
+    """Have live parameters change something; what that refuses is refused to the caller."""
+
+    def change(parameters: list[Parameter]) -> SetParametersResult:
+        for parameter in parameters:
+            try:
+                if parameter.name in changes:
+                    changes[parameter.name](parameter.value)
+            except SacRosError as error:
+                node.get_logger().error(f"parameter {parameter.name} not changed: {error}")
+                return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    node.add_on_set_parameters_callback(change)
 
 
 def _declare_one(node: Node, leaf: Leaf, value: Any) -> None:

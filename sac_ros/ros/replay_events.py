@@ -96,6 +96,7 @@ class ReplayEvent:
     state: JointState | None = None  # of a state; of an activate, one from about that time
     goal: PoseStamped | None = None  # of a goal
     engaged: bool = False  # of an emergency_stop
+    late: bool = False  # of a state: the recorded node's inference was too late
     applied: tuple[float, ...] | None = None  # N·m, what the recorded node applied to this state
 
 
@@ -200,7 +201,9 @@ def _event(
             lost.states += 1
             return
         applied = None if torque is None else tuple(torque[1].effort)
-        yield ReplayEvent("state", time, found[0], found[1], applied=applied)
+        yield ReplayEvent(
+            "state", time, found[0], found[1], applied=applied, late=bool(record.get("late"))
+        )
     elif kind == "goal":
         if record["goal"] is not None:  # what could not be read changed nothing
             goal = goal_message(record["goal"], record["frame"])

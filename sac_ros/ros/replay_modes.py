@@ -91,7 +91,7 @@ class LockStep(ShadowPolicy):
         raise RemoteNodeError(f"{self.target} does not hear {self._joint_states.topic_name}")
 
     def _state(self, event: ReplayEvent, state: JointState) -> None:
-        self._joint_states.publish(with_time(state, event.time))
+        self._joint_states.publish(with_time(state, event.time, late=event.late))
         answer = self._next_event("state", stamp=stamp_ns(state))
         self._write("joint_states", event.bag_ns, serialize_message(state))
         self.tally.states += 1

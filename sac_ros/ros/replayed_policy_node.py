@@ -11,25 +11,44 @@ that lets a message set its clock.
 from __future__ import annotations
 
 import copy
+import math
 import sys
+from collections.abc import Callable
+from typing import TypeVar
 
 from sensor_msgs.msg import JointState
 
+from sac_ros.policy.worker import Inline
 from sac_ros.ros.policy.node import PolicyNode
 from sac_ros.ros.spin import run_node
 from sac_ros.utils.errors import ConfigurationError, JointStateError
 
+T = TypeVar("T")
+
 _PREFIX = "replay_time "
+_LATE = " late"
 TICKED = "ticked"
 """The event in ``~/events`` that answers a message without joints."""
 
 
-def with_time(message: JointState, time: float) -> JointState:
-    """Return a copy whose ``frame_id`` carries a time, s: joint states have no use for a frame."""
+def with_time(message: JointState, time: float, *, late: bool = False) -> JointState:
+    """Return a copy whose ``frame_id`` carries a time, s: joint states have no use for a frame.
+
+    ``late``: the inference for this state was too late.
+    """
     timed = copy.copy(message)
     timed.header = copy.deepcopy(message.header)
-    timed.header.frame_id = f"{_PREFIX}{time!r}"
+    timed.header.frame_id = f"{_PREFIX}{time!r}{_LATE if late else ''}"
     return timed
+
+
+class _RecordedWorker(Inline):
+    """Runs what was in time when it was recorded."""
+
+    late = False
+
+    def run(self, work: Callable[[], T], within_s: float) -> T | None:
+        return None if self.late else super().run(work, within_s)
 
 
 class ReplayedPolicyNode(PolicyNode):
@@ -48,24 +67,30 @@ class ReplayedPolicyNode(PolicyNode):
     def _now(self) -> float:
         return self._time
 
+    def _make_worker(self) -> Inline:
+        self._recorded = _RecordedWorker()
+        return self._recorded
+
     def _on_joint_state(self, raw: bytes) -> None:
         self._reader.look(raw)
         frame = self._reader.frame
         try:
-            self._time = float(frame.removeprefix(_PREFIX))
+            self._time = float(frame.removeprefix(_PREFIX).removesuffix(_LATE))
         except ValueError:
             raise JointStateError(
                 f"a replayed joint state's frame_id must be '{_PREFIX}SECONDS'; got {frame!r} "
                 "(only replay_node may publish here)"
             ) from None
+        self._recorded.late = frame.endswith(_LATE)
         if self._reader.names:
             super()._on_joint_state(raw)
             return
-        super()._on_watchdog()
-        self._events.note(TICKED, self._time)
+        self._configured().tick(self._time)
+        self._log.note(TICKED, self._time)
 
-    def _on_watchdog(self) -> None:
-        """Leave the ticks to the replay: the timer follows this machine's clock."""
+    def _next_tick(self) -> float:
+        """Leave the ticks to the replay: this machine's clock is not that of the recording."""
+        return math.inf
 
 
 def main(args: list[str] | None = None) -> int:

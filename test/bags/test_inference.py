@@ -61,7 +61,7 @@ def run_live(
     asked, inferences = [], []
     for i in range(motion.count):
         if i in goals:
-            controller.set_goal("base", np.array(goals[i]))
+            controller.set_goal(arrival(i), "base", np.array(goals[i]))
         if i == cleared:
             assert not controller.clear_fault(arrival(i))
         stamp = motion.stamps(i) if motion.stamps else 0

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -23,7 +25,7 @@ from sac_ros.policy.safety_events import Command, Mode
 from sac_ros.policy.spec import GRAVITY_COMPENSATION
 from sac_ros.robots.arm import load_arm
 from sac_ros.ros.control_thread import SWITCH_INTERVAL_S, ControlThread
-from sac_ros.ros.parameters import declare
+from sac_ros.ros.parameters import declare, on_change
 from sac_ros.ros.policy.diagnostics import FaultReports, counts
 from sac_ros.ros.policy.joint_state_reader import JointStateReader
 from sac_ros.ros.policy.publishers import CommandPublisher
@@ -95,6 +97,11 @@ class CommandGuardNode(Node):
         self._control.subscribe(
             JointState, "joint_states", self._on_joint_state, qos_profile_sensor_data
         )
+        changes = {
+            name: partial(self._change, getattr(self._guard.safety, f"set_{name}"))
+            for name in ("torque_scale", "max_tip_speed")
+        }
+        on_change(self, changes)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(config.diagnostics_period_s, self._diagnose, clock=steady)
         self.create_service(Trigger, "~/clear_fault", self._on_clear_fault)
@@ -112,6 +119,9 @@ class CommandGuardNode(Node):
             wait_until(lambda: not safety.active, _LONGEST_STOP_S)
             self._output.wait_until_acknowledged(_ACKNOWLEDGE_S)
         self._control.close()
+
+    def _change(self, change: Callable[[float, float], None], value: float) -> None:
+        self._control.call(lambda: change(value, time.monotonic()))
 
     def _on_command(self, raw: bytes) -> None:
         now, guard = time.monotonic(), self._guard

@@ -10,14 +10,13 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
@@ -29,9 +28,9 @@ from sac_ros.policy.event_log import EventLog
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import Array
 from sac_ros.policy.safety_events import Command
-from sac_ros.policy.worker import Worker
+from sac_ros.policy.worker import Inline, Worker
 from sac_ros.ros.control_thread import SWITCH_INTERVAL_S, ControlThread
-from sac_ros.ros.parameters import declare
+from sac_ros.ros.parameters import declare, on_change
 from sac_ros.ros.policy.config import PolicyNodeConfig
 from sac_ros.ros.policy.diagnostics import FaultReports, PolicyDiagnostics
 from sac_ros.ros.policy.goal_reader import GoalReader, tf2_lookup
@@ -88,7 +87,12 @@ class PolicyNode(LifecycleNode):
         self._control = ControlThread(self, next_tick=self._next_tick, tick=self._tick)
         self._control.serve(SetBool, "~/emergency_stop", self._on_emergency_stop)
         self.create_service(Trigger, "~/clear_fault", self._on_clear_fault)
-        self.add_on_set_parameters_callback(self._on_set_parameters)
+        changes: dict[str, Callable[[Any], None]] = {
+            "model_path": self._swap,
+            "torque_scale": self._set_torque_scale,
+            "max_tip_speed": self._set_max_tip_speed,
+        }
+        on_change(self, changes)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(self._config.diagnostics_period_s, self._diagnose, clock=self._steady)
         self._autostart_deadline: float | None = None
@@ -147,11 +151,13 @@ class PolicyNode(LifecycleNode):
             raise ConfigurationError("parameter model_path must name a policy file; it is empty")
         policy = self._load(path)
         spec = policy.spec
-        self._worker = Worker()
+        self._worker = self._make_worker()
         loop = ControlLoop(
             policy, config, publish=self._publish, log=self._log, worker=self._worker
         )
         loop.safety.emergency_stop(self._emergency)
+        loop.safety.set_torque_scale(self.get_parameter("torque_scale").value, self._now())
+        loop.safety.set_max_tip_speed(self.get_parameter("max_tip_speed").value, self._now())
         order = config.command_order(spec)  # what may be refused comes before what must be undone
         self._lookup = tf2_lookup(self)
         self._goal_reader = GoalReader(spec.goal, self._lookup)
@@ -178,7 +184,7 @@ class PolicyNode(LifecycleNode):
         loop = self._configured()
         wait_until(self._state_came, self._config.state_timeout_s)
         self._refuse_bad_start()
-        self._control.call(lambda: loop.activate(time.monotonic()))
+        self._control.call(lambda: loop.activate(self._now()))
         self.get_logger().info("active" + (" in shadow mode" if self._config.shadow else ""))
 
     def _autostart(self) -> None:
@@ -202,14 +208,14 @@ class PolicyNode(LifecycleNode):
     def _state_came(self) -> bool:
         """Return whether a joint state has come: a fresh one, or one that cannot be used."""
         safety = self._configured().safety
-        return bool(safety.problem) or safety.is_fresh(time.monotonic())
+        return bool(safety.problem) or safety.is_fresh(self._now())
 
     def _refuse_bad_start(self) -> None:
         """Raise unless the robot can be read and nobody else commands it."""
         safety = self._configured().safety
         if safety.problem:
             raise JointStateError(safety.problem)
-        if not safety.is_fresh(time.monotonic()):
+        if not safety.is_fresh(self._now()):
             raise ConfigurationError(
                 f"no usable joint state arrived on {self._states.topic_name} within "
                 f"{self._config.state_timeout_s:g} s"
@@ -230,7 +236,7 @@ class PolicyNode(LifecycleNode):
         if loop is None or not loop.safety.active or not self.context.ok():
             return
         shadow = self._config.shadow
-        self._control.call(lambda: loop.begin_stop(time.monotonic(), at_once=shadow))
+        self._control.call(lambda: loop.begin_stop(self._now(), at_once=shadow))
         wait_until(lambda: not loop.safety.active, _LONGEST_STOP_S)
         if not self._output.wait_until_acknowledged(_ACKNOWLEDGE_S):
             self.get_logger().warning("a subscriber did not acknowledge the last command")
@@ -239,8 +245,8 @@ class PolicyNode(LifecycleNode):
     # ---- in the control thread ---------------------------------------------------------------
 
     def _on_joint_state(self, raw: bytes) -> None:
-        now, loop, reader = time.monotonic(), self._configured(), self._reader
-        self._arrived = now
+        self._arrived = time.monotonic()
+        now, loop, reader = self._now(), self._configured(), self._reader
         try:
             position, velocity = reader.read(raw)
         except JointStateError as error:
@@ -275,7 +281,7 @@ class PolicyNode(LifecycleNode):
     def _on_emergency_stop(
         self, request: SetBool.Request, response: SetBool.Response
     ) -> SetBool.Response:
-        self._emergency, now = request.data, time.monotonic()
+        self._emergency, now = request.data, self._now()
         if self._loop is None:
             self._log.note("emergency_stop", now, engaged=request.data)
         else:
@@ -289,7 +295,7 @@ class PolicyNode(LifecycleNode):
     # ---- in the executor's thread ------------------------------------------------------------
 
     def _on_goal(self, raw: bytes) -> None:
-        loop, now = self._configured(), time.monotonic()
+        loop, now = self._configured(), self._now()
         frame, goal = "", None
         try:
             if len(raw) > _LONGEST_GOAL:
@@ -331,28 +337,28 @@ class PolicyNode(LifecycleNode):
         if self._loop is None:
             response.message = "the node is not active"
             return response
-        loop, now = self._loop, time.monotonic()
+        loop, now = self._loop, self._now()
         response.message = self._control.call(lambda: loop.clear_fault(now))
         response.success = not response.message
         if response.success:
             self.get_logger().info("faults cleared")
         return response
 
-    def _on_set_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        """Swap the policy; a bad file leaves the old one running and the call fails with why."""
-        for parameter in parameters:
-            if parameter.name == "model_path" and self._loop is not None:
-                try:
-                    self._swap(parameter.value)
-                except SacRosError as error:
-                    self.get_logger().error(f"policy not swapped: {error}")
-                    return SetParametersResult(successful=False, reason=str(error))
-        return SetParametersResult(successful=True)
+    def _set_torque_scale(self, value: float) -> None:
+        if loop := self._loop:
+            self._control.call(lambda: loop.safety.set_torque_scale(value, self._now()))
+
+    def _set_max_tip_speed(self, value: float) -> None:
+        if loop := self._loop:
+            self._control.call(lambda: loop.safety.set_max_tip_speed(value, self._now()))
 
     def _swap(self, path: str) -> None:
-        loop, policy = self._configured(), self._load(path)
+        loop = self._loop
+        if loop is None:
+            return  # the next configuration takes it
+        policy = self._load(path)
         goal_reader = GoalReader(policy.spec.goal, self._lookup)
-        self._control.call(lambda: loop.swap(time.monotonic(), policy))
+        self._control.call(lambda: loop.swap(self._now(), policy))
         self._goal_reader = goal_reader
         self._output.publish_spec(policy.spec.to_json())
         self.get_logger().info(f"policy {policy.spec.name} from {path} runs now")
@@ -382,6 +388,13 @@ class PolicyNode(LifecycleNode):
                 f"policy file {path} must load within {_LONGEST_LOAD_S:g} s; it did not"
             )
         return loaded.result()
+
+    def _now(self) -> float:
+        """The time by which every torque is decided, s; a replay puts another clock here."""
+        return time.monotonic()
+
+    def _make_worker(self) -> Inline | Worker:
+        return Worker()
 
     def _configured(self) -> ControlLoop:
         if self._loop is None:
