@@ -62,7 +62,7 @@ bench: $(BENCH_STAMP) ## measure against the peers, see benchmarks/README.md; AR
 	@$(VENV)/bin/python -m benchmarks $(ARGS)
 
 .PHONY: bench-node
-bench-node: $(BENCH_STAMP) ## policy_node's latency against a bare rclpy echo; ARGS="--seconds 12 --executors"
+bench-node: $(BENCH_STAMP) ## policy_node's latency against a bare rclpy echo; ARGS="--seconds 12"
 	@$(VENV)/bin/python -m benchmarks node_latency $(ARGS)
 
 .PHONY: bench-bag

@@ -19,8 +19,6 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
-from sac_ros.ros.direct_executor import DirectExecutor
-
 
 class Echo(Node):
     """Answers at once with the velocities."""
@@ -43,12 +41,6 @@ def _single_threaded(node: Echo) -> None:
     executor.spin()
 
 
-def _direct(node: Echo) -> None:
-    executor = DirectExecutor()
-    executor.add_node(node)
-    executor.spin()
-
-
 def _bare_wait_set(node: Echo) -> None:
     wait_set = _rclpy.WaitSet(1, 0, 0, 0, 0, 0, node.context.handle)
     handle = node.states.handle
@@ -62,7 +54,6 @@ def _bare_wait_set(node: Echo) -> None:
 
 EXECUTORS: dict[str, Callable[[Echo], None]] = {
     "single_threaded": _single_threaded,
-    "direct": _direct,
     "bare_wait_set": _bare_wait_set,
 }
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,12 @@ from sac_ros.utils.package_share import share_path
 
 NAME = "node_latency"
 OURS, ECHO, FLOOR = "policy_node", "echo", "echo, bare wait set"
+GUARDED = "policy_node and command_guard"
 _ECHOES = {
     ECHO: "single_threaded",
     FLOOR: "bare_wait_set",
-    "echo, DirectExecutor": "direct",
 }
-CONTESTANTS = (OURS, *_ECHOES)
-_DEFAULT = (OURS, ECHO, FLOOR)
+CONTESTANTS = (OURS, GUARDED, *_ECHOES)
 _MODEL = share_path("models", "iiwa_reach.onnx")
 _ANSWER_S = 30.0  # for a process to get ready, and for a turn beyond its own time
 # A desktop's hiccups shall not latch a fault.
@@ -66,7 +65,7 @@ class NodeLatency:
     seconds: float = 60.0
     turns: int = 6
     warm_up: float = 1.0
-    contestants: tuple[str, ...] = _DEFAULT
+    contestants: tuple[str, ...] = CONTESTANTS
 
     def measure(self) -> dict[str, Any]:
         """The result, see `benchmarks.result`."""
@@ -95,10 +94,15 @@ class NodeLatency:
         """One turn of a contestant: what `node_driver.Seen` holds."""
         job = start_job(self, name, spec, rate)
         command = _command(name, self.model)
-        with (
-            _process(["-m", "benchmarks.node_driver"], environment) as driver,
-            _process(command, environment) as server,
-        ):
+        with ExitStack() as processes:
+            driver, server, *_ = (
+                processes.enter_context(_process(each, environment))
+                for each in (
+                    ["-m", "benchmarks.node_driver"],
+                    command,
+                    *([_guard(spec)] if name == GUARDED else []),
+                )
+            )
             job.update(pid=server.pid, started=time.monotonic())
             limit = job["seconds"] + self.warm_up + _ANSWER_S
             try:
@@ -112,7 +116,7 @@ class NodeLatency:
 def start_job(run: NodeLatency, name: str, spec: PolicySpec, rate: float) -> dict[str, Any]:
     """The fields of `node_driver.Job` that do not depend on the server's process."""
     goal = None
-    if name == OURS:
+    if name in (OURS, GUARDED):
         pairs = zip(spec.goal.low, spec.goal.high, strict=True)
         goal = [spec.goal.frame, *(0.5 * (low + high) for low, high in pairs)]
     return {
@@ -126,11 +130,18 @@ def start_job(run: NodeLatency, name: str, spec: PolicySpec, rate: float) -> dic
 
 
 def _command(name: str, model: Path) -> list[str]:
-    if name != OURS:
+    if name not in (OURS, GUARDED):
         return ["-m", "benchmarks.node_echo", _ECHOES[name]]
     given = {"model_path": str(model), **_PARAMETERS}
     parameters = [part for item in given.items() for part in ("-p", ":=".join(item))]
-    return ["-m", "sac_ros.ros.policy.node", "--ros-args", *parameters]
+    remapped = ["-r", "commands:=policy_commands"] if name == GUARDED else []
+    return ["-m", "sac_ros.ros.policy.node", "--ros-args", *parameters, *remapped]
+
+
+def _guard(spec: PolicySpec) -> list[str]:
+    given = {"arm": spec.arm, "watchdog_s": "0.5", "command_timeout_s": "0.5"}
+    parameters = [part for item in given.items() for part in ("-p", ":=".join(item))]
+    return ["-m", "sac_ros.ros.policy.command_guard", "--ros-args", *parameters]
 
 
 def _figures(rate: float, seen: Mapping[str, Sequence[dict[str, Any]]]) -> list[Figure]:
@@ -221,9 +232,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--node-turns", type=int, default=6, metavar="N", help="node_latency: turns of each"
     )
-    parser.add_argument(
-        "--executors", action="store_true", help="node_latency: an echo on DirectExecutor too"
-    )
 
 
 def from_options(options: argparse.Namespace) -> NodeLatency:
@@ -231,5 +239,4 @@ def from_options(options: argparse.Namespace) -> NodeLatency:
     return NodeLatency(
         seconds=options.seconds,
         turns=options.node_turns,
-        contestants=CONTESTANTS if options.executors else _DEFAULT,
     )

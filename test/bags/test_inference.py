@@ -66,6 +66,7 @@ def run_live(
             assert not controller.clear_fault(arrival(i))
         stamp = motion.stamps(i) if motion.stamps else 0
         position, velocity = (each.astype(float) for each in motion.state(i))
+        controller.safety.faults.clear()  # a motion that is none of a robot would stop the policy
         controller.state(arrival(i), position, velocity, stamp)
         asked.append(
             np.full(3, np.nan) if controller.policy_torque is None else controller.policy_torque

@@ -99,7 +99,7 @@ def in_damping(loop: Loop) -> None:
 
 
 def with_a_goal_and_none_of_its_torque(loop: Loop) -> None:
-    loop.controller.set_goal("lbr_iiwa_link_0", GOAL)
+    loop.controller.set_goal(1.0, "lbr_iiwa_link_0", GOAL)
 
 
 configurations = pytest.mark.parametrize("configuration", POSTURES.values(), ids=list(POSTURES))
@@ -141,7 +141,7 @@ def test_at_a_tenth_of_the_torque_the_arm_moves_as_on_a_robot_that_carries_itsel
     ways = []
     for gravity in ("policy", "robot"):
         opened = loop(gravity, configuration, torque_scale=0.1)
-        opened.controller.set_goal("lbr_iiwa_link_0", GOAL)
+        opened.controller.set_goal(1.0, "lbr_iiwa_link_0", GOAL)
         ways.append(opened.run(1.5))
     assert np.abs(ways[1] - configuration).max() > 0.15
     # Not the same motion: g(q) is held for a period of the policy.
