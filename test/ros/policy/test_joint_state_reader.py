@@ -138,3 +138,14 @@ def test_what_is_not_there_is_refused_by_name_every_time(
         with pytest.raises(JointStateError, match=sentence):
             reader.read(message(**wrong))
     reader.read(message(list(JOINTS)))
+
+
+def test_a_message_of_eight_megabytes_is_refused_before_it_is_parsed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = JointState(name=["a"], position=[0.0], velocity=[0.0])
+    state.header.frame_id = "x" * 8_000_000
+    raw = bytes(serialize_message(state))
+    monkeypatch.delattr("sac_ros.ros.policy.joint_state_reader.read_layout")
+    with pytest.raises(JointStateError, match="must have at most 65536 bytes; got 8000"):
+        JointStateReader(("a",)).read(raw)

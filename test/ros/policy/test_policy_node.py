@@ -211,6 +211,35 @@ def test_an_exception_in_a_callback_ends_with_zero_torque(robot: Robot, model: P
     robot.assert_always_true()
 
 
+def test_an_inference_that_never_ends_leaves_no_torque_standing_and_every_stop_alive(
+    robot: Robot, model: Path
+) -> None:
+    program = (
+        "import sys, threading, time\n"
+        "from sac_ros.ros.policy import node as policy_node\n"
+        "from sac_ros.policy.runtime import Policy\n"
+        "answer = Policy.answer\n"
+        "def hang(self, *given, **state):\n"
+        "    if threading.current_thread().name == 'inference' and given[2][0] < 0.0:\n"
+        "        time.sleep(3600)\n"
+        "    return answer(self, *given, **state)\n"
+        "Policy.answer = hang\n"
+        "sys.exit(policy_node.main())\n"
+    )
+    robot.start_active(model, program=program)
+    robot.set_goal(GOAL)
+    robot.commands_become(robot.policy_torque(GOAL))
+    robot.set_goal(-GOAL)
+    robot.commands_become(robot.damping_torque())
+    robot.eventually(lambda: "the policy has not answered" in robot.log, "the fault")
+    assert robot.clear_fault() == "the policy has not answered yet"
+    robot.stand()
+    robot.commands_become(np.zeros(3))
+    robot.emergency_stop(True)
+    assert robot.end() == 0
+    robot.assert_always_true(ended=True)
+
+
 def test_an_emergency_stop_brakes_to_rest_and_latches(tracking: Robot) -> None:
     tracking.emergency_stop(True)
     tracking.commands_become(tracking.damping_torque())
