@@ -268,6 +268,16 @@ class ControlLoop:
         goal = None if values is None else values.tolist()
         self._log.note("goal", now, goal=goal, frame=frame, refused=reason)
 
+    def goal_error(self) -> float | None:
+        """Return how far the end effector is from the goal, in its unit; None where none is known.
+
+        It is not where there is no goal, or no model of the arm in the policy file.
+        """
+        goal, place = self.goal, self.safety.limits.end_effector
+        if goal is None or place is None:
+            return None
+        return float(np.linalg.norm(place(self.safety.position)[0] - goal))
+
     def emergency_stop(self, now: float, engaged: bool) -> None:
         """Engage or release the emergency stop; engaged, the brake acts now."""
         self._log.note("emergency_stop", now, engaged=engaged)

@@ -16,7 +16,9 @@ from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import SafetyConfig
 from sac_ros.policy.safety_events import Command, Mode
 from sac_ros.policy.worker import Worker
+from sac_ros.robots.arm import load_arm
 from sac_ros.utils.errors import ConfigurationError, GoalError, NonFiniteGoalError
+from sac_ros.utils.package_share import share_path
 
 GOAL = np.array([0.9, 0.0, 0.0])
 NOW = 1.0
@@ -293,3 +295,14 @@ def test_to_run_the_policy_for_warm_caches_decides_nothing(path: Path, tmp_path:
                 runs += 1
         assert warmed.loop.inferences == plain.loop.inferences
         assert runs == pytest.approx(plain.loop.inferences, abs=2)
+
+
+def test_the_goal_error_is_the_distance_of_the_end_effector() -> None:
+    arm = load_arm("iiwa")
+    loop = ControlLoop(Policy.load(share_path("models", "iiwa_reach.onnx")), CONFIG)
+    assert loop.goal_error() is None
+    home = np.array(arm.home)
+    loop.state(NOW, home, np.zeros(7))
+    place = arm.chain.frames_at(home).end_effector
+    loop.set_goal(NOW, loop.policy.spec.goal.frame, place + np.array([0.01, 0.0, 0.0]))
+    assert loop.goal_error() == pytest.approx(0.01, abs=1e-6)

@@ -77,6 +77,7 @@ class PolicyNode(LifecycleNode):
         self._warm_up_at = math.inf
         self._refusal: SacRosError | None = None
         self._others: list[str] = []
+        self._goal_came: float | None = None  # the one that is not reached yet
         self._diagnostics = PolicyDiagnostics(self.get_name())
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         events = self.create_publisher(String, "~/events", _EVENTS)
@@ -172,7 +173,7 @@ class PolicyNode(LifecycleNode):
             PoseStamped, "goal_pose", self._on_goal, QoSProfile(depth=1), raw=True
         )
         self._others_timer = self.create_timer(
-            _OTHERS_PERIOD_S, self._note_others, clock=self._steady
+            _OTHERS_PERIOD_S, self._look_round, clock=self._steady
         )
         prepare(config.realtime_priority, config.lock_memory, self.get_logger().warning)
         self.get_logger().info(
@@ -313,7 +314,25 @@ class PolicyNode(LifecycleNode):
             self._diagnostics.last_refused_goal = str(error)
             self.get_logger().warning(f"goal refused: {error}")
         else:
+            self._goal_came = now
             self.get_logger().info(f"goal accepted: {np.round(goal, 4).tolist()} in {frame}")
+
+    def _look_round(self) -> None:
+        self._note_others()
+        self._note_reached()
+
+    def _note_reached(self) -> None:
+        """Say once that the arm stands within the policy's tolerance of its goal."""
+        loop = self._configured()
+        error = loop.goal_error() if self._goal_came is not None else None
+        goal = loop.policy.spec.goal
+        if error is None or error > goal.tolerance or not loop.safety.standing:
+            return
+        self.get_logger().info(
+            f"goal reached after {self._now() - (self._goal_came or 0.0):.2f} s: "
+            f"{error:.4f} {goal.unit} from it"
+        )
+        self._goal_came = None
 
     def _note_others(self) -> None:
         """Tell the filter who else commands the robot, after the activation too."""
