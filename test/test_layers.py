@@ -159,6 +159,12 @@ def test_the_policy_node_brings_no_torch_pybullet_or_gymnasium() -> None:
     assert not loaded & (SIMULATION | LEARNING | {"matplotlib", "PIL"})
 
 
+def test_the_command_guard_does_not_depend_on_what_runs_policies() -> None:
+    pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
+    loaded = loaded_by("import sac_ros.ros.policy.command_guard")
+    assert not loaded & (SIMULATION | LEARNING | {"matplotlib", "PIL", "onnxruntime"})
+
+
 @pytest.mark.parametrize("package", ["sac_ros", "sac_ros.ros", "sac_ros.policy"])
 def test_importing_a_package_brings_not_even_numpy(package: str) -> None:
     heavy = SIMULATION | LEARNING | {"numpy", "onnxruntime", "rclpy"}

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
-from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.safety import SLOW_WARNING, SafetyFilter
 from sac_ros.policy.safety_events import Fault, Mode
+
+if TYPE_CHECKING:  # command_guard needs no onnxruntime
+    from sac_ros.policy.control_loop import ControlLoop
 
 
 class LatencyWindow:
