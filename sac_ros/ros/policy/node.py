@@ -223,6 +223,11 @@ class PolicyNode(LifecycleNode):
             )
         if problem := safety.starting_problem():
             raise JointStateError(problem)
+        wait_until(self._output.someone_listens, _NAMING_S)
+        if not self._output.someone_listens():
+            raise ConfigurationError(
+                f"a node must subscribe to {self.resolve_topic_name('commands')}; none does"
+            )
         others = self._output.other_publishers
         wait_until(lambda: UNNAMED not in others(), _NAMING_S)
         if others():

@@ -122,6 +122,10 @@ class PolicyPublishers:
         """Return who else publishes on the command topic; see `CommandPublisher`."""
         return [] if self._commands is None else self._commands.other_publishers()
 
+    def someone_listens(self) -> bool:
+        """Return whether a subscriber of the commands is known; in shadow mode none is needed."""
+        return self._commands is None or bool(self._commands.publisher.get_subscription_count())
+
     @property
     def sent(self) -> int:
         """How many commands were published."""
