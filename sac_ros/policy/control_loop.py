@@ -279,10 +279,9 @@ class ControlLoop:
         return float(np.linalg.norm(place(self.safety.position)[0] - goal))
 
     def emergency_stop(self, now: float, engaged: bool) -> None:
-        """Engage or release the emergency stop; engaged, the brake acts now."""
+        """Engage or release the emergency stop; engaged, the brake acts with the next `tick`."""
         self._log.note("emergency_stop", now, engaged=engaged)
         self.safety.emergency_stop(engaged)
-        self.tick(now)
 
     def clear_fault(self, now: float) -> str:
         """Return to tracking; see `SafetyFilter.clear_fault`."""

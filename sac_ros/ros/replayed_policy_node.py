@@ -92,6 +92,9 @@ class ReplayedPolicyNode(PolicyNode):
         """Leave the ticks to the replay: this machine's clock is not that of the recording."""
         return math.inf
 
+    def _tick_now(self) -> None:
+        """Leave this one to the replay, too: it was recorded."""
+
 
 def main(args: list[str] | None = None) -> int:
     """Run the node, as a child of `replay_node`."""

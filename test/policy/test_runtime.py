@@ -408,9 +408,9 @@ class Spy:
     def __init__(self, session: Any) -> None:
         self.session, self.feeds = session, []
 
-    def run(self, outputs: list[str], feeds: dict[str, np.ndarray]) -> Any:
+    def run(self, outputs: list[str], feeds: dict[str, np.ndarray], options: Any) -> Any:
         self.feeds.append(feeds)
-        return self.session.run(outputs, feeds)
+        return self.session.run(outputs, feeds, options)
 
 
 def test_gravity_is_asked_for_at_rest_and_in_the_middle_of_the_goals_range(path: Path) -> None:

@@ -278,6 +278,10 @@ class PolicyNode(LifecycleNode):
             loop.tick(now)
             self._faults.notice(loop.safety)
 
+    def _tick_now(self) -> None:
+        self._arrived = 0.0
+        self._configured().tick(self._now())
+
     def _publish(self, command: Command, policy_torque: Array | None, stamp_ns: int) -> None:
         self._output.publish(command)
         if self._arrived:
@@ -291,8 +295,8 @@ class PolicyNode(LifecycleNode):
         if self._loop is None:
             self._log.note("emergency_stop", now, engaged=request.data)
         else:
-            self._arrived = 0.0
             self._loop.emergency_stop(now, request.data)
+            self._tick_now()  # the brake acts now, not with the next state
             self._faults.notice(self._loop.safety)
         response.success = True
         response.message = "engaged" if request.data else "released; ~/clear_fault to go on"
