@@ -233,9 +233,7 @@ def test_positions_may_stand_for_50_ms_each_time_they_have_changed() -> None:
     assert verdicts[-1].startswith("stands at 0.501 rad")
 
 
-def test_after_a_refused_state_a_velocity_is_confirmed_over_the_time_since_the_one_that_stands() -> (
-    None
-):
+def test_after_a_refused_state_a_velocity_is_confirmed_since_the_one_that_stands() -> None:
     encoder = Encoder()
     assert encoder.move([0.0, 3.0, 0.0], 0.1) == ""
     assert encoder.move([0.0, 7.0, 0.0], 0.1) == ""
