@@ -220,11 +220,10 @@ def test_great_values_whose_sum_overflows_are_finite() -> None:
 def test_an_arm_is_stopped_before_a_limit_on_whichever_side_of_zero_its_range_lies(
     side: float,
 ) -> None:
-    ranges = np.array([[0.5, 3.0], [-2.0, 0.5]])
-    if side < 0.0:
-        ranges[0] = [-3.0, -0.5]
-    limits = dataclasses.replace(LIMITS, position=ranges)
-    torque, near, towards = vector(8.0, 5.0), vector(side * 0.6, -1.0), vector(-side * 1.9, 0.0)
+    low, high = sorted((side * 0.5, side * 3.0))
+    limits = dataclasses.replace(LIMITS, position=np.array([[low, high]] * 2))
+    near, towards = side * vector(0.6, 1.75), side * vector(-1.9, 0.0)
+    torque = vector(8.0, 5.0)
     assert guards.stop_fraction(near, towards, limits) == 1.0
     found = guards.stop_where_too_fast(torque, near, towards, limits)
     np.testing.assert_array_equal(found, guards.braking_torque(near, towards, limits))
