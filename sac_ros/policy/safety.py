@@ -493,7 +493,7 @@ class SafetyFilter:
         if gravity is not None:
             scaled = scaled - gravity
         scaled = scaled * self._scale.at(now)
-        elapsed = now - self._tracking_since
+        elapsed = max(now - self._tracking_since, 0.0)
         if elapsed >= self._config.soft_start_s:
             return scaled
         acted[Intervention.SOFT_START] = ()

@@ -208,3 +208,22 @@ def test_a_torque_may_change_by_slew_limit_times_time() -> None:
     found = guards.limit_slew(vector(0.0, -3.0), last, 0.002, LIMITS)
     np.testing.assert_array_equal(found, (0.0, 0.0))
     np.testing.assert_array_equal(guards.limit_slew(torque, last, 0.0, LIMITS), last)
+
+
+def test_great_values_whose_sum_overflows_are_finite() -> None:
+    assert guards.all_finite(vector(1e308, 1e308))
+    assert not guards.all_finite(vector(1e308, np.inf))
+    assert not guards.all_finite(vector(np.inf, -np.inf))
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_an_arm_is_stopped_before_a_limit_on_whichever_side_of_zero_its_range_lies(
+    side: float,
+) -> None:
+    low, high = sorted((side * 0.5, side * 3.0))
+    limits = dataclasses.replace(LIMITS, position=np.array([[low, high]] * 2))
+    near, towards = side * vector(0.6, 1.75), side * vector(-1.9, 0.0)
+    torque = vector(8.0, 5.0)
+    assert guards.stop_fraction(near, towards, limits) == 1.0
+    found = guards.stop_where_too_fast(torque, near, towards, limits)
+    np.testing.assert_array_equal(found, guards.braking_torque(near, towards, limits))

@@ -15,6 +15,7 @@ from tiny_policy import tiny_spec
 from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_config import JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Intervention, Mode
+from sac_ros.utils.errors import ConfigurationError
 
 SPEC = tiny_spec()  # torque limits 30, 20, 10 N·m; ±2.9 rad; 4 rad/s; 100 Hz
 REST = np.zeros(3)
@@ -159,6 +160,14 @@ def test_without_stamps_the_arrivals_tell_how_far_two_states_are_apart(sign: flo
         for i in range(10)
     ]
     assert all(verdicts) is (sign > 0.0)
+
+
+def test_the_third_stamp_that_does_not_advance_is_followed() -> None:
+    safety = make()
+    stamps = (50, 20, 20, 20, 21)
+    taken = [safety.accept(10.01 + 0.01 * i, REST, REST, stamp) for i, stamp in enumerate(stamps)]
+    assert taken == [True, False, False, False, True]
+    assert safety.faults.keys() == {Fault.STAMP}
 
 
 def test_states_in_a_burst_after_a_gap_are_no_contradiction() -> None:
@@ -345,3 +354,15 @@ def test_a_joint_whose_gravity_and_damping_are_beyond_its_limit_is_named() -> No
     command = safety.command(10.01, None)  # the damping adds 0.625 N·m
     assert command.torque[2] == 10.0
     assert command.interventions == {Intervention.NO_GOAL: (), Intervention.CLAMP: (2,)}
+
+
+def test_a_safe_torque_may_be_as_large_as_the_torque_limit() -> None:
+    config = SafetyConfig(safe_torque=(30.0, -20.0, 10.0))
+    assert JointLimits.of(SPEC, config).safe_torque.tolist() == [30.0, -20.0, 10.0]
+
+
+@pytest.mark.parametrize("name", ["torque_limit", "brake_limit", "safe_torque"])
+def test_a_list_of_another_length_is_refused_by_its_name(name: str) -> None:
+    config = SafetyConfig(**{name: (1.0, 2.0)})
+    with pytest.raises(ConfigurationError, match=f"^parameter {name} must have one value for"):
+        JointLimits.of(SPEC, config)
