@@ -320,13 +320,13 @@ class ControlLoop:
         limits = JointLimits.of(spec, self._config)
         if self.safety.active:
             _refuse_raised(policy, limits, self._released)
+        self.safety.replace_limits(limits, spec.control_rate_hz)  # which may refuse them, too
         if self.goal is not None:
             try:
                 check_goal(spec.goal, self.policy.spec.goal.frame, self.goal)
             except GoalError:
                 self.goal = None
         self.policy = policy
-        self.safety.replace_limits(limits, spec.control_rate_hz)
         self._decimator = Decimator(spec.control_rate_hz)
         self._forget_past()
         self._log.note("swap", now, sha256=policy.sha256)
