@@ -120,7 +120,7 @@ class PolicyNode(LifecycleNode):
         self._come_to_rest()
         if self._loop is not None:
             self._control.unsubscribe(self._states)
-            self._loop = None
+            self._control.call(self._forget_loop)
             self._worker.close()
             self.destroy_timer(self._others_timer)
             self.destroy_subscription(self._goals)
@@ -152,6 +152,7 @@ class PolicyNode(LifecycleNode):
             raise ConfigurationError("parameter model_path must name a policy file; it is empty")
         policy = self._load(path)
         spec = policy.spec
+        order = config.command_order(spec)  # what may be refused comes before what must be undone
         self._worker = self._make_worker()
         loop = ControlLoop(
             policy, config, publish=self._publish, log=self._log, worker=self._worker
@@ -159,7 +160,6 @@ class PolicyNode(LifecycleNode):
         loop.safety.emergency_stop(self._emergency)
         loop.safety.set_torque_scale(self.get_parameter("torque_scale").value, self._now())
         loop.safety.set_max_tip_speed(self.get_parameter("max_tip_speed").value, self._now())
-        order = config.command_order(spec)  # what may be refused comes before what must be undone
         self._lookup = tf2_lookup(self)
         self._goal_reader = GoalReader(spec.goal, self._lookup)
         self._reader = JointStateReader(spec.joint_names)
@@ -212,17 +212,9 @@ class PolicyNode(LifecycleNode):
         return bool(safety.problem) or safety.is_fresh(self._now())
 
     def _refuse_bad_start(self) -> None:
-        """Raise unless the robot can be read and nobody else commands it."""
+        """Raise unless nobody else commands the robot, and it can be read and stands."""
         safety = self._configured().safety
-        if safety.problem:
-            raise JointStateError(safety.problem)
-        if not safety.is_fresh(self._now()):
-            raise ConfigurationError(
-                f"no usable joint state arrived on {self._states.topic_name} within "
-                f"{self._config.state_timeout_s:g} s"
-            )
-        if problem := safety.starting_problem():
-            raise JointStateError(problem)
+        # What has to be waited for comes first: the arm must stand when the activation begins.
         wait_until(self._output.someone_listens, _NAMING_S)
         if not self._output.someone_listens():
             raise ConfigurationError(
@@ -235,6 +227,15 @@ class PolicyNode(LifecycleNode):
                 f"another node publishes on {self.resolve_topic_name('commands')}: "
                 f"{', '.join(others())}"
             )
+        if safety.problem:
+            raise JointStateError(safety.problem)
+        if not safety.is_fresh(self._now()):
+            raise ConfigurationError(
+                f"no usable joint state arrived on {self._states.topic_name} within "
+                f"{self._config.state_timeout_s:g} s"
+            )
+        if problem := safety.starting_problem():
+            raise JointStateError(problem)
 
     def _come_to_rest(self) -> None:
         """Stop the arm, ramp to the safe torque, and command no more; see `ControlLoop`."""
@@ -244,6 +245,9 @@ class PolicyNode(LifecycleNode):
         shadow = self._config.shadow
         self._control.call(lambda: loop.begin_stop(self._now(), at_once=shadow))
         wait_until(lambda: not loop.safety.active, _LONGEST_STOP_S)
+        if loop.safety.active:
+            self.get_logger().error(f"the arm is not at rest after {_LONGEST_STOP_S:g} s")
+            return
         if not self._output.wait_until_acknowledged(_ACKNOWLEDGE_S):
             self.get_logger().warning("a subscriber did not acknowledge the last command")
         self.get_logger().info("at rest")
@@ -262,6 +266,10 @@ class PolicyNode(LifecycleNode):
         self._faults.notice(loop.safety)
         expected = loop.warm_up_time
         self._warm_up_at = math.inf if expected is None else expected - _WARM_UP_S
+
+    def _forget_loop(self) -> None:
+        """Not while the thread is between `_next_tick` and `_tick`, which need the loop."""
+        self._loop = None
 
     def _next_tick(self) -> float:
         if self._loop is None:
