@@ -40,11 +40,12 @@ def in_thread(name: str, work: Callable[[], T]) -> futures.Future[T]:
     return done
 
 
-def wait_until(done: Callable[[], bool], timeout_s: float) -> None:
-    """Wait in the executor's thread, while the control thread goes on."""
+def wait_until(done: Callable[[], bool], timeout_s: float) -> bool:
+    """Wait in the executor's thread, while others go on; return whether it is done in time."""
     deadline = time.monotonic() + timeout_s
-    while not done() and time.monotonic() < deadline:
+    while not (finished := done()) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
+    return finished
 
 
 class NodeDone(Exception):  # noqa: N818 - good news, not an error

@@ -215,8 +215,7 @@ class PolicyNode(LifecycleNode):
         """Raise unless nobody else commands the robot, and it can be read and stands."""
         safety = self._configured().safety
         # What has to be waited for comes first: the arm must stand when the activation begins.
-        wait_until(self._output.someone_listens, _NAMING_S)
-        if not self._output.someone_listens():
+        if not wait_until(self._output.someone_listens, _NAMING_S):
             raise ConfigurationError(
                 f"a node must subscribe to {self.resolve_topic_name('commands')}; none does"
             )
@@ -244,8 +243,7 @@ class PolicyNode(LifecycleNode):
             return
         shadow = self._config.shadow
         self._control.call(lambda: loop.begin_stop(self._now(), at_once=shadow))
-        wait_until(lambda: not loop.safety.active, _LONGEST_STOP_S)
-        if loop.safety.active:
+        if not wait_until(lambda: not loop.safety.active, _LONGEST_STOP_S):
             self.get_logger().error(f"the arm is not at rest after {_LONGEST_STOP_S:g} s")
             return
         if not self._output.wait_until_acknowledged(_ACKNOWLEDGE_S):
@@ -418,8 +416,7 @@ class PolicyNode(LifecycleNode):
                 ) from error
 
         loaded = in_thread("load policy", load)  # not waited for at the end of the process
-        wait_until(loaded.done, _LONGEST_LOAD_S)
-        if not loaded.done():
+        if not wait_until(loaded.done, _LONGEST_LOAD_S):
             raise ConfigurationError(
                 f"policy file {path} must load within {_LONGEST_LOAD_S:g} s; it did not"
             )
