@@ -174,7 +174,7 @@ class ControlThread:
                 self._wait()
                 self._serve()
             except BaseException as error:  # of a callback, whatever it is: the arm comes first
-                if self._failure is None:
+                if self._failure is None and self._node.context.ok():
                     self._failure = error
                     self._failed.trigger()
 
