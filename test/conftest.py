@@ -30,6 +30,9 @@ except ModuleNotFoundError:  # what needs no ROS is tested without it, but never
 _HERE = Path(__file__).parent
 sys.path[:0] = [str(_HERE / "support"), str(_HERE.parent)]
 
+# A busy machine makes no test wrong.
+hypothesis.settings.register_profile("default", deadline=None)
+
 # Of `make mutation`: a mutant either fails some of the first examples, or the same ones each time.
 hypothesis.settings.register_profile(
     "mutation",

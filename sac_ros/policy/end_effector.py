@@ -11,13 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sac_ros.policy.safety_config import Array, JointLimits
+from sac_ros.policy.safety_config import BRAKE_TIME, LAG, Array, JointLimits
 
 LATENCY = 0.004  # s, from a state to the torque that answers it
-LAG = 0.03  # s, from a state to the brake at work, the slew limit among it
 CREEP = 0.02  # m/s that need no braking
 DECELERATION = 2.0  # m/s², what a controlled stop takes from the speed of any shipped arm
-BRAKE_TIME = 0.08  # s, of the controlled stop
 OUTSIDE = 0.03  # m beyond the box, and
 OVER_TIP_SPEED = 1.2  # times the speed limit: beyond them for long is a fault
 _TINY, _LONG = 1e-9, 1e3
@@ -73,7 +71,7 @@ def tip_speed_fraction(
     speed, limit = motion.speed, limits.max_tip_speed
     gain = (np.sqrt((mobility * mobility).sum(-2)) * np.abs(torque)).sum(-1)
     longest = np.maximum(limit - speed, 0.0) / np.maximum(gain, _TINY)
-    return _fraction(longest, (speed / limit - 1.0) / 0.1, torque, limits)
+    return stop_share(longest, (speed / limit - 1.0) / 0.1, torque, limits)
 
 
 def workspace_fraction(
@@ -99,11 +97,18 @@ def workspace_fraction(
     spare = np.maximum(allowed + CREEP - outwards, 0.0)
     longest = np.where(gain > 0.0, spare / np.maximum(gain, _TINY), _LONG)
     over = ((outwards - CREEP) / allowed - 1.0) / 0.3
-    return _fraction(longest.min((0, -1)), over.max((0, -1)), torque, limits)
+    return stop_share(longest.min((0, -1)), over.max((0, -1)), torque, limits)
 
 
-def _fraction(longest: Array, over: Array, torque: Array, limits: JointLimits) -> Array:
-    """1 − s, s L + s² t / 2 = ``longest``; at least ``over``; within 0..1."""
+def stop_share(longest: Array, over: Array | float, torque: Array, limits: JointLimits) -> Array:
+    """Return 1 − s [..., 1] with s L + s² t / 2 = ``longest``: what of a torque is too much.
+
+    Args:
+        longest: [...] s, for which the whole torque could act before a limit is reached.
+        over: [...] what it is at least.
+        torque: [..., n] N·m.
+        limits: of the joints.
+    """
     ramp = (np.abs(torque) / limits.slew).max(-1)
     share = 2.0 * longest / (LATENCY + np.sqrt(LATENCY**2 + 2.0 * ramp * longest))
     return np.clip(np.maximum(1.0 - share, over), 0.0, 1.0)[..., None]

@@ -3,9 +3,9 @@
 
 All arrays are [n], or [m, n] for m states: N·m, rad, rad/s. None of them changes its arguments.
 Where the command must hold the arm up, `fade_at_position_limits` and `brake_at_velocity_limits`
-are told the torque without g(q): what is left to move the arm. A guard that has nothing to do, as
-nearly always, finds that out first and returns the torque itself: at 1000 states a second its time
-counts.
+are told the torque without g(q): what is left to move the arm. A guard that has nothing to do
+returns the torque itself. Nearly always none has, and `guarded` finds that out first: at 1000
+states a second its time counts.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ import math
 
 import numpy as np
 
-from sac_ros.policy.end_effector import Motion, tip_speed_fraction, workspace_fraction
-from sac_ros.policy.safety_config import Array, JointLimits
+from sac_ros.policy.end_effector import (
+    LATENCY,
+    Motion,
+    stop_share,
+    tip_speed_fraction,
+    workspace_fraction,
+)
+from sac_ros.policy.safety_config import BRAKE_TIME, LAG, STANDOFF, Array, JointLimits
 from sac_ros.policy.safety_events import Intervention
 
-BRAKE_TIME = 0.08  # s; states come every 50 ms or faster, or are stale: the stop is stable
-LAG = 0.03  # s, from a state to the torque that answers it, the slew limit among it
 CREEP = 0.02  # rad/s that need no braking
-STANDOFF = 0.03  # rad before a position limit, where a joint that moves towards it may only creep
+FASTEST = 1.25  # times the velocity limit, up to which a torque may drive a joint
 _ZERO, _ONE = np.zeros(1), np.ones(1)
 Steps = list[tuple[Intervention, Array, Array]]
 """For each guard its kind and the torque before and after it: the same array where it rests."""
@@ -50,9 +54,14 @@ def guarded(
     Returns:
         The torque, g(q) included, and what each guard made of it.
     """
-    faded = fade_at_position_limits(torque, position, limits, margin)
-    braked = brake_at_velocity_limits(faded, velocity, limits)
-    stopped = stop_where_too_fast(braked, position, velocity, limits)
+    faded = braked = stopped = torque
+    room = np.minimum(limits.position[:, 1] - position, position - limits.position[:, 0])
+    calm = (_reached(torque, position, velocity, limits) <= limits.velocity).all()
+    if not (calm and (room >= np.maximum(limits.stopping_distance, margin)).all()):
+        faded = fade_at_position_limits(torque, position, limits, margin)
+        braked = brake_at_velocity_limits(faded, velocity, limits)
+        stopped = stop_where_too_fast(braked, position, velocity, limits)
+        stopped = use_what_can_be_taken_back(stopped, position, velocity, limits)
     steps = [
         (Intervention.POSITION_LIMIT, torque, faded),
         (Intervention.VELOCITY_LIMIT, faded, braked),
@@ -108,9 +117,9 @@ def fade_at_position_limits(
     Torque away from the limit stays, beyond the limit too, so that the joint can come back.
     """
     low, high = limits.position[:, 0], limits.position[:, 1]
-    if (np.minimum(high - position, position - low) >= margin).all():
-        return torque
     room = np.where(torque > 0.0, high - position, position - low)
+    if (room >= margin).all():
+        return torque
     return torque * _within(room / margin, _ZERO, _ONE)
 
 
@@ -143,11 +152,7 @@ def stop_fraction(position: Array, velocity: Array, limits: JointLimits) -> Arra
     low, high = limits.position[:, 0], limits.position[:, 1]
     ahead = np.where(velocity > 0.0, high - position, position - low)
     speed = np.abs(velocity)
-    distance = np.maximum(ahead - STANDOFF - LAG * speed, 1e-3)
-    allowed = np.minimum(
-        np.minimum(distance / (2.0 * BRAKE_TIME), np.sqrt(2.0 * limits.deceleration * distance)),
-        limits.velocity,
-    )
+    allowed = np.minimum(_speed_before(ahead, speed, limits), limits.velocity)
     excess = (speed - CREEP) / allowed - 1.0
     return _within(excess.max(axis=-1, keepdims=True) / 0.3, _ZERO, _ONE)
 
@@ -156,10 +161,6 @@ def stop_where_too_fast(
     torque: Array, position: Array, velocity: Array, limits: JointLimits
 ) -> Array:
     """Blend torque with that of the controlled stop, by `stop_fraction`."""
-    low, high = limits.position[:, 0], limits.position[:, 1]
-    far = np.minimum(high - position, position - low) >= _stopping_distance(limits)
-    if far.all() and (np.abs(velocity) <= limits.velocity).all():
-        return torque
     fraction = stop_fraction(position, velocity, limits)
     fast = fraction[..., 0] > 0.0
     if not fast.any():
@@ -168,6 +169,38 @@ def stop_where_too_fast(
     stop = braking_torque(position[fast], velocity[fast], limits)
     blended[fast] = (1.0 - part) * torque[fast] + part * stop
     return blended
+
+
+def use_what_can_be_taken_back(
+    torque: Array, position: Array, velocity: Array, limits: JointLimits
+) -> Array:
+    """Blend torque with that of the controlled stop, so that no joint becomes too fast by it.
+
+    Only the share s of the torque is used that can be taken back, within the slew limit, before a
+    joint is as fast as it may be there, in either direction:
+
+        v_i + a_i u = allowed_i,   a_i = Σ_j |(M⁻¹)_ij τ_j|,   u = s L + s² t / 2,
+        t = max |τ_j| / slew_j,   L = 4 ms
+
+    with what `stop_fraction` allows before a position limit, and 1.25 times the velocity limit
+    elsewhere. A joint that is too fast already is not all that must be seen: the stop brakes each
+    joint within its own limit, and a strong joint may throw a weak one meanwhile. Torques that
+    cancel each other count both: one of them may end first.
+    """
+    if limits.inverse_mass is None:
+        return torque
+    gain = _gain(torque, position, limits)
+    low, high = limits.position[:, 0], limits.position[:, 1]
+    towards = np.stack([velocity, -velocity])
+    ahead = np.stack([high - position, position - low])
+    before = _speed_before(ahead, np.maximum(towards, 0.0), limits)
+    spare = np.minimum(before, FASTEST * limits.velocity) + CREEP - towards
+    longest = np.maximum(spare, 0.0).min(0) / np.maximum(gain, 1e-9)
+    fraction = stop_share(longest.min(-1), 0.0, torque, limits)
+    if not fraction.any():
+        return torque
+    # In this form a torque that is the stop's stays so to the last bit, within the brake limit.
+    return torque + fraction * (braking_torque(position, velocity, limits) - torque)
 
 
 def stop_at_end_effector_limits(
@@ -191,11 +224,26 @@ def stop_at_end_effector_limits(
     return steps
 
 
-def _stopping_distance(limits: JointLimits) -> Array:
-    """[n] rad from a position limit, from which on no speed within its limit is too fast."""
-    v = limits.velocity
-    ways = np.maximum(2.0 * BRAKE_TIME, 0.5 * v / limits.deceleration) + LAG
-    return np.asarray(ways * v + STANDOFF)
+def _speed_before(ahead: Array, speed: Array, limits: JointLimits) -> Array:
+    """[...] rad/s from which a joint can be stopped in time, ``ahead`` rad before its limit."""
+    distance = np.maximum(ahead - STANDOFF - LAG * speed, 1e-3)
+    return np.minimum(distance / (2.0 * BRAKE_TIME), np.sqrt(2.0 * limits.deceleration * distance))
+
+
+def _reached(torque: Array, position: Array, velocity: Array, limits: JointLimits) -> Array:
+    """[..., n] rad/s that the joints can come to before the whole torque is taken back."""
+    speed = np.abs(velocity)
+    if limits.inverse_mass is None:
+        return speed
+    ramp = (np.abs(torque) / limits.slew).max(-1, keepdims=True)
+    return np.asarray(speed + _gain(torque, position, limits) * (LATENCY + 0.5 * ramp))
+
+
+def _gain(torque: Array, position: Array, limits: JointLimits) -> Array:
+    """Σ_j |(M⁻¹)_ij τ_j| [..., n] rad/s²."""
+    assert limits.inverse_mass is not None
+    inverse = limits.inverse_mass(position)
+    return np.asarray((np.abs(inverse) @ np.abs(torque)[..., None])[..., 0])
 
 
 def limit_slew(torque: Array, last: Array, elapsed: float, limits: JointLimits) -> Array:

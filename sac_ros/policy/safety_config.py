@@ -7,6 +7,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,10 @@ if TYPE_CHECKING:  # policy_node needs no reader of URDFs and YAMLs
 
 Array = NDArray[np.float64]
 
+BRAKE_TIME = 0.08  # s; states come every 50 ms or faster, or are stale: the stop is stable
+LAG = 0.03  # s, from a state to the brake at work, the slew limit among it
+STANDOFF = 0.03  # rad before a position limit, where a joint that moves towards it may only creep
+_GRID = 0.05  # rad, over which M changes by some percent
 _NO_MODEL = (
     "parameter {} needs a policy file with a model of the arm (arm_model), and this one has none"
 )
@@ -138,6 +143,7 @@ class JointLimits:
         safe_torque: [n] N·m, within the torque limit.
         mass_matrix: M(q) [..., n, n] kg·m² of positions [..., n] rad; None where the policy file
             has no model of the arm.
+        inverse_mass: M⁻¹ likewise, of the nearest point of a grid of 0.05 rad; None likewise.
         end_effector: its place [..., 3] m in the base frame and the Jacobian of that place
             [..., 3, n] m, of positions [..., n] rad; None likewise.
         max_tip_speed: m/s, infinite where there is no limit.
@@ -153,6 +159,7 @@ class JointLimits:
     brake: Array
     safe_torque: Array
     mass_matrix: Callable[[Array], Array] | None = None
+    inverse_mass: Callable[[Array], Array] | None = None
     end_effector: Callable[[Array], tuple[Array, Array]] | None = None
     max_tip_speed: float = math.inf
     workspace: Array | None = None
@@ -176,6 +183,12 @@ class JointLimits:
     def deceleration(self) -> Array:
         """[n] rad/s², a quarter of what the brake limit is computed for: v_limit / 0.1 s."""
         return self.velocity / 0.4
+
+    @cached_property
+    def stopping_distance(self) -> Array:
+        """[n] rad from a position limit, from which on no speed within its limit is too fast."""
+        ways = np.maximum(2.0 * BRAKE_TIME, 0.5 * self.velocity / self.deceleration) + LAG
+        return np.asarray(ways * self.velocity + STANDOFF)
 
     @classmethod
     def of(cls, spec: PolicySpec | Arm, config: SafetyConfig) -> JointLimits:
@@ -214,6 +227,7 @@ class JointLimits:
             ),
             safe_torque=safe_torque,
             mass_matrix=mass_matrix,
+            inverse_mass=mass_matrix and _inverse_on_a_grid(mass_matrix),
             end_effector=end_effector,
             workspace=np.reshape(config.workspace_box, (2, 3)) if config.workspace_box else None,
         )
@@ -243,6 +257,22 @@ def _model(
         return frames.end_effector, chain.jacobian(frames)[..., :3, back]
 
     return mass_matrix, end_effector
+
+
+def _inverse_on_a_grid(mass_matrix: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """Return `JointLimits.inverse_mass`: at most states of a moving arm nothing is computed."""
+
+    @lru_cache(maxsize=64)
+    def at(point: bytes) -> Array:
+        return np.asarray(np.linalg.inv(mass_matrix(_GRID * np.frombuffer(point))))
+
+    def inverse_mass(position: Array) -> Array:
+        points = np.rint(position / _GRID) + 0.0  # no −0
+        if points.ndim == 1:
+            return at(points.tobytes())
+        return np.asarray(np.linalg.inv(mass_matrix(_GRID * points)))
+
+    return inverse_mass
 
 
 def _chain_and_bodies(model: ArmModel) -> tuple[Chain, Bodies]:

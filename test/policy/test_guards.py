@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sac_ros.policy import guards
-from sac_ros.policy.safety_config import Array, JointLimits
+from sac_ros.policy.safety_config import BRAKE_TIME, LAG, STANDOFF, Array, JointLimits
 
 LIMITS = JointLimits(
     joint_names=("shoulder", "elbow"),
@@ -24,6 +24,7 @@ LIMITS = JointLimits(
     brake=np.array([4.0, 2.0]),
     safe_torque=np.zeros(2),
     mass_matrix=lambda q: np.eye(2) + 0.1 * q[..., None] * q[..., None, :],
+    inverse_mass=lambda q: np.linalg.inv(np.eye(2) + 0.1 * q[..., None] * q[..., None, :]),
 )
 STATES = arrays(float, (6, 2), elements=st.floats(-4.0, 4.0))
 TORQUES = arrays(float, (6, 2), elements=st.floats(-30.0, 30.0))
@@ -31,6 +32,9 @@ GUARDS: dict[str, Callable[[Array, Array], Array]] = {
     "controlled stop": lambda torque, state: guards.braking_torque(state, torque, LIMITS),
     "stop fraction": lambda _, state: guards.stop_fraction(state, 0.3 * state, LIMITS),
     "stop": lambda torque, state: guards.stop_where_too_fast(torque, state, 0.3 * state, LIMITS),
+    "take back": lambda torque, state: guards.use_what_can_be_taken_back(
+        torque, state, 0.3 * state, LIMITS
+    ),
     "clamp": lambda torque, _: guards.clamp(torque, LIMITS),
     "fade": lambda torque, state: guards.fade_at_position_limits(torque, state, LIMITS, 0.05),
     "brake": lambda torque, state: guards.brake_at_velocity_limits(torque, state, LIMITS),
@@ -57,7 +61,7 @@ def test_a_joint_may_be_as_fast_as_the_brake_can_stop_it_before_its_limit() -> N
     assert fraction(0.9, 0.1) == 0.0
     assert fraction(0.9, 1.0) == 1.0
     assert fraction(0.9, -1.0) == 0.0  # away from it
-    allowed = (1.0 - 0.7 - guards.STANDOFF - guards.LAG * 1.6) / (2.0 * guards.BRAKE_TIME)
+    allowed = (1.0 - 0.7 - STANDOFF - LAG * 1.6) / (2.0 * BRAKE_TIME)
     assert fraction(0.7, 1.6) == pytest.approx((1.58 / allowed - 1.0) / 0.3)
     assert fraction(1.0, 0.01) == 0.0  # it may creep, and come back
     assert fraction(1.0, 0.1) == 1.0
@@ -102,3 +106,19 @@ def test_all_guards_together_do_to_many_states_what_they_do_to_each_and_tell_eve
         assert np.abs(each).max() <= LIMITS.torque.max()
     for (_, _, after), (_, before, _) in zip(steps[:-2], steps[1:-1], strict=True):
         assert after is before
+
+
+@given(
+    torque=arrays(float, 2, elements=st.floats(-12.0, 12.0)),
+    position=arrays(float, 2, elements=st.floats(-2.1, 1.1)),
+    velocity=arrays(float, 2, elements=st.floats(-3.0, 3.0)),
+)
+def test_where_no_guard_has_anything_to_do_that_is_found_out_first(
+    torque: Array, position: Array, velocity: Array
+) -> None:
+    after = guards.fade_at_position_limits(torque, position, LIMITS, 0.05)
+    after = guards.brake_at_velocity_limits(after, velocity, LIMITS)
+    after = guards.stop_where_too_fast(after, position, velocity, LIMITS)
+    after = guards.use_what_can_be_taken_back(after, position, velocity, LIMITS)
+    found, _ = guards.guarded(torque, None, position, velocity, LIMITS, 0.05)
+    np.testing.assert_array_equal(found, guards.clamp(after, LIMITS))

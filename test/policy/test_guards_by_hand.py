@@ -181,6 +181,56 @@ def test_an_arm_that_is_slow_enough_keeps_its_torque() -> None:
         assert guards.stop_where_too_fast(torque, position, velocity, LIMITS) is torque
 
 
+MOVED = dataclasses.replace(LIMITS, inverse_mass=lambda _: np.array([[0.6, -0.2], [-0.2, 1.0]]))
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_only_so_much_torque_is_used_as_can_be_taken_back_before_a_joint_is_too_fast(
+    side: float,
+) -> None:
+    torque, velocity = side * vector(8.0, -5.0), side * vector(2.4, 0.0)
+    # |M⁻¹ τ| is 0.6 · 8 + 0.2 · 5 = 5.8 rad/s² at the shoulder; the slew limit takes 10 ms for
+    # all of it. Up to 1.25 · 2 + 0.02 rad/s there are 0.12 rad/s, and 5.8 · 9 ms are enough.
+    assert guards.use_what_can_be_taken_back(torque, HOME, velocity, MOVED) is torque
+    # 0.03 rad/s are left: 5.8 (s · 4 ms + s² · 5 ms) = 0.03.
+    velocity = side * vector(2.49, 0.0)
+    share = (-0.004 + np.sqrt(0.004**2 + 4.0 * 0.005 * 0.03 / 5.8)) / 0.01
+    found = guards.use_what_can_be_taken_back(torque, HOME, velocity, MOVED)
+    stop = side * vector(-4.0, -2.0)
+    np.testing.assert_allclose(found, share * torque + (1.0 - share) * stop)
+    # At that speed nothing is left.
+    velocity = side * vector(2.52, 0.0)
+    found = guards.use_what_can_be_taken_back(torque, HOME, velocity, MOVED)
+    np.testing.assert_allclose(found, stop, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_near_a_position_limit_torque_is_used_for_the_speed_that_can_be_braked_there(
+    side: int,
+) -> None:
+    sign = (-1.0, 1.0)[side]
+    position = vector(sign * (1.0 - 0.1 - 0.03), -0.75)
+    torque = vector(8.0, 5.0)  # whichever way: another joint's torque may drive this one
+    allowed = 0.1 / 0.16 + 0.02  # d / 2T; 5.8 · 9 ms = 0.0522 rad/s
+    slow = vector(sign * 0.0, 0.0)
+    assert guards.use_what_can_be_taken_back(torque, position, slow, MOVED) is torque
+    # With the way of the lag: d = 0.1 − 0.03 · v.
+    v = (allowed - 0.0522) / (1.0 + 0.03 / 0.16)
+    assert (
+        guards.use_what_can_be_taken_back(torque, position, vector(sign * 0.999 * v, 0.0), MOVED)
+        is torque
+    )
+    fast = vector(sign * 1.01 * v, 0.0)
+    assert (guards.use_what_can_be_taken_back(torque, position, fast, MOVED) != torque).all()
+    away = vector(sign * -1.0, 0.0)
+    assert guards.use_what_can_be_taken_back(torque, position, away, MOVED) is torque
+
+
+def test_without_a_model_of_the_arm_no_torque_is_foreseen() -> None:
+    torque, velocity = vector(8.0, -5.0), vector(2.4, 0.0)
+    assert guards.use_what_can_be_taken_back(torque, HOME, velocity, LIMITS) is torque
+
+
 @pytest.mark.parametrize("joint", [0, 1])
 @pytest.mark.parametrize("side", [0, 1])
 def test_no_speed_within_its_limit_is_too_fast_from_the_stopping_distance_on(
@@ -190,7 +240,7 @@ def test_no_speed_within_its_limit_is_too_fast_from_the_stopping_distance_on(
 
     def fraction(nearer: float) -> float:
         position, velocity = HOME.copy(), np.zeros(2)
-        distance = guards._stopping_distance(LIMITS)[joint] - nearer
+        distance = LIMITS.stopping_distance[joint] - nearer
         position[joint] = LIMITS.position[joint, side] - sign * distance
         velocity[joint] = sign * LIMITS.velocity[joint]
         return float(guards.stop_fraction(position, velocity, LIMITS)[0])

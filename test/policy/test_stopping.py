@@ -172,6 +172,70 @@ def test_no_joint_is_driven_across_its_position_limit(name: str, world: str) -> 
             torque = safety.command(now, push).torque
 
 
+def cross_speed(name: str, world: str, seed: int, *, bounded: bool) -> float:
+    """rad/s at which a joint is beyond a limit and moves on, in 3 s of random commands.
+
+    Args:
+        name, world: of the simulated arm.
+        seed: of where it starts and what is asked of it.
+        bounded: by the policy's graph; else torques up to the torque limits.
+    """
+    robot = moving_arm(name, world)
+    arm, n, rng = robot.arm, robot.arm.joints, np.random.default_rng(seed)
+    low, high = arm.position_limit.T
+    while robot.backend.contacts(start := rng.uniform(low + 0.05, high - 0.05)):
+        pass
+    robot.backend.reset(start)
+    safety, now, torque = robot.make(), 100.0, np.zeros(n)
+    safety.accept(now, start, np.zeros(n))
+    safety.activate(now)
+    fastest, until = 0.0, 0
+    for step in range(round(3.0 / STATE_PERIOD)):
+        state = np.array(robot.backend.read())
+        position, velocity = state[:n], state[n : 2 * n]
+        beyond = np.where(position > high, velocity, np.where(position < low, -velocity, 0.0))
+        fastest = max(fastest, beyond.max())
+        now += STATE_PERIOD
+        if step == until:
+            asked = rng.choice([-1.0, 0.0, 1.0] if bounded else [-1.0, 1.0], n)
+            asked *= 1.0 if bounded else rng.uniform(0.3, 1.0) * arm.torque_limit
+            until = step + int(rng.integers(10, 300))
+        if bounded and step % 10 == 0:
+            push = damped_torque(
+                asked,
+                velocity,
+                scale=arm.action_scale,
+                damping=arm.control_damping,
+                velocity_limit=arm.velocity_limit,
+            )
+        robot.backend.step(torque.tolist(), 1)  # the answer comes a period late
+        accepted = safety.accept(now, position, velocity)
+        command = safety.command(now, push if bounded else asked) if accepted else None
+        command = command or safety.tick(now)
+        torque = torque if command is None else command.torque
+        if step % 50 == 0:
+            safety.clear_fault(now)
+    return fastest
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+@pytest.mark.parametrize(("name", "world"), CASES)
+def test_no_combination_of_commands_drives_a_joint_across_its_position_limit(
+    name: str, world: str, bounded: bool
+) -> None:
+    assert cross_speed(name, world, 0, bounded=bounded) <= 0.05
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("bounded", [True, False])
+@pytest.mark.parametrize(("name", "world"), CASES)
+def test_none_of_fifty_combinations_drives_a_joint_across_its_position_limit(
+    name: str, world: str, bounded: bool
+) -> None:
+    speeds = [cross_speed(name, world, seed, bounded=bounded) for seed in range(50)]
+    assert max(speeds) <= 0.05
+
+
 @pytest.mark.parametrize("steps", [1, 500])
 @pytest.mark.parametrize(("name", "world"), CASES)
 def test_a_reading_of_100_rad_per_s_does_not_accelerate_the_arm(
