@@ -93,7 +93,7 @@ _LATE_NS = 1_000_000_000  # a state that comes later than this after its event w
 class ReplayEvent:
     """One thing that happens to a policy_node."""
 
-    kind: str  # the event of a record, such as "state"; see `sac_ros.ros.policy.event_log`
+    kind: str  # the event of a record, such as "state"; see `sac_ros.policy.event_log`
     time: float  # s, of the clock that the node decides by
     bag_ns: int  # when the bag received it
     state: JointState | None = None  # of a state; of an activate, one from about that time

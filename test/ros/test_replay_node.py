@@ -336,6 +336,28 @@ def test_a_bag_without_goals_takes_one_from_the_user(
     assert len(torques(tmp_path / "out", TORQUES[0])) == STATES
 
 
+def test_parameters_come_from_a_file_as_a_policy_node_reads_them(
+    replayed: Replayed, replay_here: Replay, tmp_path: Path
+) -> None:
+    """And no difference to the recorded torques is a bad answer then."""
+    file = tmp_path / "parameters.yaml"
+    given = (f"policy_params_file:={file}",)
+    file.write_text("/**/policy_node: {ros__parameters: {torque_scale: 0.0}}")
+    code, log = replay_here(replayed.output, tmp_path / "out", *given)
+    assert code == 0, log
+    assert "of 300 applied torques are equal" in log
+    scaled, full = (torques(bag)[-1] for bag in (tmp_path / "out", replayed.output))
+    assert max(map(abs, scaled)) < 0.1 * max(map(abs, full))
+    for text, words in (
+        ("/**: {ros__parameters: {torque_scal: 0.0}}", "did you mean torque_scale?"),
+        ("/**: [", f"ROS refuses parameter file {file}"),
+    ):
+        file.write_text(text)
+        assert_refused(
+            replay_here(replayed.output, tmp_path / "no", *given), words, tmp_path / "no"
+        )
+
+
 def assert_refused(found: tuple[int, str], words: str, output: Path) -> None:
     code, log = found
     assert code == 2
