@@ -159,6 +159,22 @@ def read_layout(raw: bytes, kind: str) -> Layout:
     raise CdrError(f"messages of type {kind} are not read")
 
 
+def without_padding(raw: bytes, kind: str) -> bytes:
+    """Return a message with zeros between its values: a serialiser leaves there what was there.
+
+    Raises:
+        CdrError: as `read_layout`.
+    """
+    layout = read_layout(raw, kind)
+    places = [*layout.fixed, *((at, at + 8 * count) for at, count in layout.arrays.values())]
+    if layout.stamp is not None:
+        places.append((layout.stamp, layout.stamp + 8))
+    clean = bytearray(len(raw))
+    for start, end in places:
+        clean[start:end] = raw[start:end]
+    return bytes(clean)
+
+
 def _sane(count: int, raw: bytes) -> int:
     """Refuse a count of texts that could never fit: damage, and a loop of years."""
     if count > len(raw) // 4:

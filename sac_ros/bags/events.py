@@ -2,7 +2,7 @@
 """policy_node's own log of a deployment: which states it answered, and with which goal.
 
 A goal and a state that come at nearly the same time are recorded in either order; only the node
-knows which it saw first. See `sac_ros.ros.policy.event_log` for the events.
+knows which it saw first. See `sac_ros.policy.event_log` for the events.
 """
 
 from __future__ import annotations

@@ -24,17 +24,12 @@ class RemoteNodeError(SacRosError):
     """Another node does not do its part; the sentence names the node and the step."""
 
 
-class RemoteTimeoutError(RemoteNodeError):
-    """Something did not happen in time."""
-
-
 class RemoteNode:
     """The calls block; the own node must be spinning in another thread.
 
     Attributes:
         node: makes the calls.
         target: full name of the other node, such as ``/policy_node``.
-        news: where it is notified, `wait_until` looks again at once and not after 20 ms.
     """
 
     def __init__(
@@ -46,7 +41,6 @@ class RemoteNode:
         """
         self.node = node
         self.target = target
-        self.news = threading.Condition()
         self._timeout = timeout
         self._given_up = given_up
         self._clients: dict[str, Client] = {}
@@ -57,18 +51,17 @@ class RemoteNode:
         """Return what a condition gives as soon as that is true.
 
         Raises:
-            RemoteNodeError: there is a reason to give up; it is a `RemoteTimeoutError` after the
-                timeout, s. The sentence begins with ``otherwise``.
+            RemoteNodeError: the timeout, s, is over, or there is a reason to give up; the
+                sentence begins with ``otherwise``.
         """
         timeout = self._timeout if timeout is None else timeout
         deadline = time.monotonic() + timeout
-        with self.news:
-            while not (found := condition()):
-                if reason := self._given_up():
-                    raise RemoteNodeError(f"{otherwise}: {reason}")
-                if time.monotonic() > deadline:
-                    raise RemoteTimeoutError(f"{otherwise} (waited {timeout:g} s)")
-                self.news.wait(_POLL_S)
+        while not (found := condition()):
+            if reason := self._given_up():
+                raise RemoteNodeError(f"{otherwise}: {reason}")
+            if time.monotonic() > deadline:
+                raise RemoteNodeError(f"{otherwise} (waited {timeout:g} s)")
+            time.sleep(_POLL_S)
         return found
 
     def call(self, kind: Any, name: str, request: Any) -> Any:

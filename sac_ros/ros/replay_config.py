@@ -51,5 +51,7 @@ class ReplayConfig:
         "parameters of the policy_node; empty: those that were recorded, else its defaults",
     )
     start_policy_node: bool = setting(
-        True, "false: use a policy_node in shadow that runs already, in replay_node's namespace"
+        True,
+        "false: real_time uses a policy_node in shadow that runs already, in replay_node's own "
+        "namespace",
     )

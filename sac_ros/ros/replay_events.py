@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ class ReplaySource(Bag):
     Attributes:
         states, goals, events, applied_torque: topics; None where the bag has no such one,
             but for the states.
-        start_ns, end_ns: when the first and the last message was received, ns since 1970.
+        start_ns: when the first message was received, ns since 1970.
+        duration_s: from then to when the last one was.
     """
 
     def __init__(self, path: Path, states: str = "", goals: str = "") -> None:
@@ -49,7 +51,8 @@ class ReplaySource(Bag):
             raise
         self.events = getattr(found.events(), "name", None)
         self.applied_torque = getattr(found.applied_torque(), "name", None)
-        self.start_ns, self.end_ns = self.span_ns
+        self.start_ns, end_ns = self.span_ns
+        self.duration_s = (end_ns - self.start_ns) * 1e-9
 
     def activation(self) -> dict[str, Any]:
         """Return the first recorded ``activate`` record, ``{}`` where there is none."""
@@ -90,20 +93,21 @@ _LATE_NS = 1_000_000_000  # a state that comes later than this after its event w
 class ReplayEvent:
     """One thing that happens to a policy_node."""
 
-    kind: str  # the event of a record, such as "state"; see `sac_ros.ros.policy.event_log`
+    kind: str  # the event of a record, such as "state"; see `sac_ros.policy.event_log`
     time: float  # s, of the clock that the node decides by
     bag_ns: int  # when the bag received it
     state: JointState | None = None  # of a state; of an activate, one from about that time
     goal: PoseStamped | None = None  # of a goal
     engaged: bool = False  # of an emergency_stop
-    late: bool = False  # of a state: the recorded node's inference was too late
+    late: bool = False  # of a state: the inference was too late; of a clear_fault: it was refused
     applied: tuple[float, ...] | None = None  # N·m, what the recorded node applied to this state
 
 
 @dataclass
 class Lost:
-    """What a recording turned out not to have."""
+    """What a recording turned out not to have, from the first activation on."""
 
+    begun: bool = False  # whether there was one
     states: int = 0  # events whose joint state is not in the bag
     events: int = 0  # gaps in their count
     swaps: int = 0  # to a policy whose file is not in the bag
@@ -118,6 +122,30 @@ class Lost:
         return " and ".join(words.format(count) for count, words in each if count)
 
 
+@dataclass
+class Tally:
+    """What a replay came to."""
+
+    states: int = 0  # joint states that were replayed
+    torques: int = 0  # torques that answer them
+    compared: int = 0  # states whose recorded torque is known
+    equal: int = 0  # how many of them got one that is equal to the last bit
+    worst: float = 0.0  # N·m, the largest difference of the others
+
+    def compare(self, torque: Sequence[float], recorded: Sequence[float]) -> None:
+        """Note a torque [n], N·m, empty where there is none, and the one that was recorded."""
+        self.compared += 1
+        if tuple(torque) == tuple(recorded):
+            self.equal += 1
+        elif len(torque) == len(recorded):
+            pairs = zip(torque, recorded, strict=True)
+            self.worst = max(self.worst, *(abs(a - b) for a, b in pairs))
+
+
+Write = Callable[[str, int, bytes], None]
+"""(topic as in `RECORDED`, ns of receipt, CDR) → it is in the replay's own bag."""
+
+
 class _Pool(defaultdict[int, deque[tuple[int, JointState]]]):
     """Joint states or torques of the last seconds, by stamp."""
 
@@ -128,6 +156,11 @@ class _Pool(defaultdict[int, deque[tuple[int, JointState]]]):
     def add(self, bag_ns: int, message: JointState) -> None:
         self.newest = message
         self[stamp_ns(message)].append((bag_ns, message))
+
+    def oldest(self) -> JointState | None:
+        """Return the first that nobody took, or else the last of all."""
+        waiting = [each[0] for each in self.values() if each]
+        return min(waiting, key=itemgetter(0))[1] if waiting else self.newest
 
     def take(self, stamp: int) -> tuple[int, JointState] | None:
         return self[stamp].popleft() if self.get(stamp) else None
@@ -144,7 +177,7 @@ def stamp_ns(message: JointState) -> int:
 
 
 def exact_events(source: ReplaySource, lost: Lost) -> Iterator[ReplayEvent]:
-    """Yield the events of a bag with `~/events`, from the first activation on.
+    """Yield the events of a bag with `~/events`.
 
     The bag is streamed: an event waits until its joint state and its torque have been read.
     What is not there is counted in ``lost``.
@@ -153,7 +186,7 @@ def exact_events(source: ReplaySource, lost: Lost) -> Iterator[ReplayEvent]:
     pending: deque[tuple[int, dict[str, Any]]] = deque()
     assert source.events is not None
     topics = (source.states, source.events, source.applied_torque)
-    count, begun, forgotten = 0, False, 0
+    count, forgotten = 0, 0  # the last event's; only of those from the activation on
     for topic, bag_ns, cdr in source.messages(topics):
         if topic == source.states:
             states.add(bag_ns, source.read(cdr, JointState))
@@ -161,11 +194,10 @@ def exact_events(source: ReplaySource, lost: Lost) -> Iterator[ReplayEvent]:
             torques.add(bag_ns, source.read(cdr, JointState))
         else:
             record = source.event_entry(cdr)
-            begun = begun or record["event"] == "activate"
-            if begun:
-                lost.events += max(0, record["n"] - count - 1) if count else 0
+            lost.events += max(0, record["n"] - count - 1) if count else 0
+            if count or record["event"] == "activate":
                 count = record["n"]
-                pending.append((bag_ns, record))
+            pending.append((bag_ns, record))
         while pending and _is_told(pending[0], states, torques, bag_ns):
             yield from _event(*pending.popleft(), states, torques, lost)
         if bag_ns - forgotten > _LATE_NS:
@@ -198,7 +230,7 @@ def _event(
         found = states.take(record["stamp"])
         torque = torques.take(record["stamp"]) if record["stamp"] else None
         if found is None:
-            lost.states += 1
+            lost.states += lost.begun
             return
         applied = None if torque is None else tuple(torque[1].effort)
         yield ReplayEvent(
@@ -209,10 +241,12 @@ def _event(
             goal = goal_message(record["goal"], record["frame"])
             yield ReplayEvent("goal", time, bag_ns, goal=goal)
     elif kind == "activate":
-        yield ReplayEvent(kind, time, bag_ns, states.newest)
+        lost.begun = True
+        yield ReplayEvent(kind, time, bag_ns, states.oldest())
     else:
         lost.swaps += kind == "swap"
-        yield ReplayEvent(kind, time, bag_ns, engaged=record.get("engaged", False))
+        engaged, refused = record.get("engaged", False), bool(record.get("refused"))
+        yield ReplayEvent(kind, time, bag_ns, engaged=engaged, late=refused)
 
 
 def timed_events(source: ReplaySource) -> Iterator[ReplayEvent]:

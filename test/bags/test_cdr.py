@@ -11,7 +11,7 @@ from bag_maker import TYPE_OF, TYPES, header, joint_state, numbers, pose, text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sac_ros.cdr import CdrError, read_layout
+from sac_ros.cdr import CdrError, read_layout, without_padding
 
 NAMES = st.lists(st.text("abc_é1", min_size=1, max_size=9), max_size=5)
 VALUES = st.lists(st.floats(-1e9, 1e9), max_size=5)
@@ -78,6 +78,17 @@ def test_bytes_behind_the_end_are_told() -> None:
     raw = joint_state(1, ("a",), [1.0], [2.0])
     assert read_layout(raw + b"\0" * 3, TYPE_OF["states"]).trailing == 0  # padding
     assert read_layout(raw + b"\0" * 8, TYPE_OF["states"]).trailing == 8
+
+
+def test_what_a_serialiser_leaves_between_the_values_is_made_zero() -> None:
+    clean = joint_state(1, ("ab", "abc"), [1, 2], [3, 4], [5, 6])
+    dirty = bytearray(clean)
+    end = clean.index(b"ab\0") + 3
+    assert clean[end] == 0
+    dirty[end] = dirty[2] = 0x7F
+    assert without_padding(bytes(dirty), TYPE_OF["states"]) == clean
+    for kind, raw in (("pose", pose(1, 2, 3, "somewhere", 7)), ("text", text("abc"))):
+        assert without_padding(raw, TYPE_OF[kind]) == raw
 
 
 @pytest.mark.parametrize("kind", sorted(TYPE_OF))

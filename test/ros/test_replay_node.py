@@ -164,7 +164,8 @@ def test_a_bag_of_any_robot_gives_the_same_torques_on_every_run_and_in_every_sto
     assert any(abs(value) > 1.0 for value in first[-1])
     bags = {"mcap": replayed.bag, "sqlite3": write_bag(tmp_path / "bag", storage="sqlite3")}
     for storage, bag in bags.items():
-        code, log = replay_here(bag, tmp_path / storage, f"model_path:={replayed.model}")
+        given = (f"model_path:={replayed.model}", f"storage:={storage}")
+        code, log = replay_here(bag, tmp_path / storage, *given)
         assert code == 0, log
         assert torques(tmp_path / storage) == first
         assert said(tmp_path / storage, *TORQUES) == said(replayed.output, *TORQUES)
@@ -295,6 +296,8 @@ def test_a_replay_from_the_middle_on_knows_the_goal_that_stood(
 ) -> None:
     """The only goal of the bag comes after 0.1 s."""
     given = (f"model_path:={replayed.model}", f"mode:={mode}", "start_offset_s:=0.4")
+    if mode == "real_time":
+        given = (*given, "storage:=sqlite3")
     code, log = replay_here(replayed.bag, tmp_path / "out", *given)
     assert code == 0, log
     states = said(tmp_path / "out", "joint_states")
@@ -333,6 +336,28 @@ def test_a_bag_without_goals_takes_one_from_the_user(
     assert len(torques(tmp_path / "out", TORQUES[0])) == STATES
 
 
+def test_parameters_come_from_a_file_as_a_policy_node_reads_them(
+    replayed: Replayed, replay_here: Replay, tmp_path: Path
+) -> None:
+    """And no difference to the recorded torques is a bad answer then."""
+    file = tmp_path / "parameters.yaml"
+    given = (f"policy_params_file:={file}",)
+    file.write_text("/**/policy_node: {ros__parameters: {torque_scale: 0.0}}")
+    code, log = replay_here(replayed.output, tmp_path / "out", *given)
+    assert code == 0, log
+    assert "of 300 applied torques are equal" in log
+    scaled, full = (torques(bag)[-1] for bag in (tmp_path / "out", replayed.output))
+    assert max(map(abs, scaled)) < 0.1 * max(map(abs, full))
+    for text, words in (
+        ("/**: {ros__parameters: {torque_scal: 0.0}}", "did you mean torque_scale?"),
+        ("/**: [", f"ROS refuses parameter file {file}"),
+    ):
+        file.write_text(text)
+        assert_refused(
+            replay_here(replayed.output, tmp_path / "no", *given), words, tmp_path / "no"
+        )
+
+
 def assert_refused(found: tuple[int, str], words: str, output: Path) -> None:
     code, log = found
     assert code == 2
@@ -351,6 +376,7 @@ def assert_refused(found: tuple[int, str], words: str, output: Path) -> None:
         (("states_topic:=/goal_pose",), "parameter states_topic must name a topic of"),
         (("joints:=['shoulder']",), "parameter joints must be policy=bag pairs"),
         (("mode:=fast",), "parameter mode"),
+        (("start_policy_node:=false",), "parameter start_policy_node must be true in mode lock"),
         (
             ("start_offset_s:=9.0",),
             "parameter start_offset_s must be below the 0.598 s that bag",
@@ -402,7 +428,7 @@ def test_a_running_policy_node_that_commands_is_refused(
     command = [sys.executable, "-m", "sac_ros.ros.policy.node", "--ros-args"]
     node = subprocess.Popen([*command, "-r", "__ns:=/replay_node", "-p", model])
     try:
-        given = (model, "start_policy_node:=false")
+        given = (model, "mode:=real_time", "start_policy_node:=false")
         code, log = replay_here(replayed.bag, tmp_path / "out", *given)
     finally:
         node.kill()

@@ -31,6 +31,21 @@ def goal_message(position: Iterable[float], frame: str) -> PoseStamped:
     return message
 
 
+def position_of(message: PoseStamped) -> Array:
+    """Return the goal [3], m, in the message's own frame."""
+    position = message.pose.position
+    return np.array([position.x, position.y, position.z])
+
+
+def refuse_other_goals(spec: GoalSpec) -> None:
+    """Raise a `ConfigurationError` where a policy's goal is not a position."""
+    if spec.fields != _FIELDS:
+        raise ConfigurationError(
+            f"goal_pose carries the goal fields {', '.join(_FIELDS)}; the policy's goal has "
+            f"{', '.join(spec.fields)}"
+        )
+
+
 class GoalReader:
     """Reads positions from `PoseStamped` messages and brings them into the policy's goal frame."""
 
@@ -40,11 +55,7 @@ class GoalReader:
         Raises:
             ConfigurationError: the policy's goal is not a position.
         """
-        if spec.fields != _FIELDS:
-            raise ConfigurationError(
-                f"goal_pose carries the goal fields {', '.join(_FIELDS)}; the policy's goal has "
-                f"{', '.join(spec.fields)}"
-            )
+        refuse_other_goals(spec)
         self._frame = spec.frame
         self._lookup = lookup
 
@@ -54,9 +65,7 @@ class GoalReader:
         Raises:
             GoalError: the frame is another one and cannot be transformed from.
         """
-        position = message.pose.position
-        values = np.array([position.x, position.y, position.z])
-        frame = message.header.frame_id
+        frame, values = message.header.frame_id, position_of(message)
         if frame == self._frame:
             return frame, values
         if self._lookup is None:

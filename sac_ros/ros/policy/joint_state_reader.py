@@ -27,7 +27,6 @@ class JointStateReader:
     Attributes:
         stamp_ns: the header's stamp of the last message, ns; 0 where that has none or is no
             joint state.
-        frame: the header's ``frame_id``.
         names: the joints that it has.
     """
 
@@ -39,21 +38,32 @@ class JointStateReader:
         self._index: NDArray[np.intp] | None = None  # [2, n] the joints' places in `_numbers`
         self._numbers = (np.dtype("f8"), 0, 0)  # type, count, first byte
         self.stamp_ns = 0
-        self.frame = ""
         self.names: tuple[str, ...] = ()
 
-    def look(self, raw: bytes) -> None:
-        """Read what a serialised message says about itself: its stamp, frame and names.
+    def read(self, raw: bytes) -> tuple[Array, Array]:
+        """Return ``(position, velocity)``, each [n], rad and rad/s, of a serialised message.
 
         Raises:
-            JointStateError: the bytes are no joint state.
+            JointStateError: the bytes are no joint state, a joint is missing or named twice, the
+                lengths of the fields differ, or velocities are not filled. There is no default
+                for a value that is not there.
         """
+        self._look(raw)
+        if self._index is None:
+            assert self._layout is not None
+            self._index = self._find_numbers(self._layout)
+        numbers = np.frombuffer(raw, *self._numbers)
+        numbers.take(self._index, out=self._state, mode="clip")  # other modes make a copy first
+        return self._state[0], self._state[1]
+
+    def _look(self, raw: bytes) -> None:
+        """Read what a serialised message says about itself: its stamp and names."""
         layout = self._layout
         if layout is None or not (
             len(raw) == layout.size and all(raw[place] == same for place, same in self._shape)
         ):
             self._layout, self._index = None, None
-            self.stamp_ns, self.frame, self.names = 0, "", ()
+            self.stamp_ns, self.names = 0, ()
             if len(raw) > LONGEST_MESSAGE:
                 raise JointStateError(
                     f"a joint state's message must have at most {LONGEST_MESSAGE} bytes; "
@@ -67,26 +77,10 @@ class JointStateReader:
                 ) from None
             places = (slice(*place) for place in layout.fixed)
             self._shape = list(zip(places, layout.shape, strict=True))
-            self.frame, self.names = layout.texts["frame_id"], layout.names
+            self.names = layout.names
         assert layout.stamp is not None  # a joint state has a header
         seconds, nanoseconds = struct.unpack_from(f"{layout.order}iI", raw, layout.stamp)
         self.stamp_ns = int(seconds * 1_000_000_000 + nanoseconds)
-
-    def read(self, raw: bytes) -> tuple[Array, Array]:
-        """Return ``(position, velocity)``, each [n], rad and rad/s, of a serialised message.
-
-        Raises:
-            JointStateError: the bytes are no joint state, a joint is missing or named twice, the
-                lengths of the fields differ, or velocities are not filled. There is no default
-                for a value that is not there.
-        """
-        self.look(raw)
-        if self._index is None:
-            assert self._layout is not None
-            self._index = self._find_numbers(self._layout)
-        numbers = np.frombuffer(raw, *self._numbers)
-        numbers.take(self._index, out=self._state, mode="clip")  # other modes make a copy first
-        return self._state[0], self._state[1]
 
     def _find_numbers(self, layout: Layout) -> NDArray[np.intp]:
         """Return [2, n] where positions and velocities are, counted from the first position.

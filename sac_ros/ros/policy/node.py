@@ -28,7 +28,7 @@ from sac_ros.policy.event_log import EventLog
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import Array
 from sac_ros.policy.safety_events import Command
-from sac_ros.policy.worker import Inline, Worker
+from sac_ros.policy.worker import Worker
 from sac_ros.ros.control_thread import SWITCH_INTERVAL_S, ControlThread
 from sac_ros.ros.parameters import declare, on_change
 from sac_ros.ros.policy.config import PolicyNodeConfig
@@ -153,13 +153,14 @@ class PolicyNode(LifecycleNode):
         policy = self._load(path)
         spec = policy.spec
         order = config.command_order(spec)  # what may be refused comes before what must be undone
-        self._worker = self._make_worker()
+        self._worker = Worker()
         loop = ControlLoop(
             policy, config, publish=self._publish, log=self._log, worker=self._worker
         )
         loop.safety.emergency_stop(self._emergency)
-        loop.safety.set_torque_scale(self.get_parameter("torque_scale").value, self._now())
-        loop.safety.set_max_tip_speed(self.get_parameter("max_tip_speed").value, self._now())
+        now = time.monotonic()
+        loop.safety.set_torque_scale(self.get_parameter("torque_scale").value, now)
+        loop.safety.set_max_tip_speed(self.get_parameter("max_tip_speed").value, now)
         self._lookup = tf2_lookup(self)
         self._goal_reader = GoalReader(spec.goal, self._lookup)
         self._reader = JointStateReader(spec.joint_names)
@@ -185,7 +186,7 @@ class PolicyNode(LifecycleNode):
         loop = self._configured()
         wait_until(self._state_came, self._config.state_timeout_s)
         self._refuse_bad_start()
-        self._control.call(lambda: loop.activate(self._now()))
+        self._control.call(lambda: loop.activate(time.monotonic()))
         self.get_logger().info("active" + (" in shadow mode" if self._config.shadow else ""))
 
     def _autostart(self) -> None:
@@ -209,7 +210,7 @@ class PolicyNode(LifecycleNode):
     def _state_came(self) -> bool:
         """Return whether a joint state has come: a fresh one, or one that cannot be used."""
         safety = self._configured().safety
-        return bool(safety.problem) or safety.is_fresh(self._now())
+        return bool(safety.problem) or safety.is_fresh(time.monotonic())
 
     def _refuse_bad_start(self) -> None:
         """Raise unless nobody else commands the robot, and it can be read and stands."""
@@ -228,7 +229,7 @@ class PolicyNode(LifecycleNode):
             )
         if safety.problem:
             raise JointStateError(safety.problem)
-        if not safety.is_fresh(self._now()):
+        if not safety.is_fresh(time.monotonic()):
             raise ConfigurationError(
                 f"no usable joint state arrived on {self._states.topic_name} within "
                 f"{self._config.state_timeout_s:g} s"
@@ -242,7 +243,7 @@ class PolicyNode(LifecycleNode):
         if loop is None or not loop.safety.active or not self.context.ok():
             return
         shadow = self._config.shadow
-        self._control.call(lambda: loop.begin_stop(self._now(), at_once=shadow))
+        self._control.call(lambda: loop.begin_stop(time.monotonic(), at_once=shadow))
         if not wait_until(lambda: not loop.safety.active, _LONGEST_STOP_S):
             self.get_logger().error(f"the arm is not at rest after {_LONGEST_STOP_S:g} s")
             return
@@ -253,8 +254,8 @@ class PolicyNode(LifecycleNode):
     # ---- in the control thread ---------------------------------------------------------------
 
     def _on_joint_state(self, raw: bytes) -> None:
-        self._arrived = time.monotonic()
-        now, loop, reader = self._now(), self._configured(), self._reader
+        now = self._arrived = time.monotonic()
+        loop, reader = self._configured(), self._reader
         try:
             position, velocity = reader.read(raw)
         except JointStateError as error:
@@ -284,10 +285,6 @@ class PolicyNode(LifecycleNode):
             loop.tick(now)
             self._faults.notice(loop.safety)
 
-    def _tick_now(self) -> None:
-        self._arrived = 0.0
-        self._configured().tick(self._now())
-
     def _publish(self, command: Command, policy_torque: Array | None, stamp_ns: int) -> None:
         self._output.publish(command)
         if self._arrived:
@@ -297,12 +294,13 @@ class PolicyNode(LifecycleNode):
     def _on_emergency_stop(
         self, request: SetBool.Request, response: SetBool.Response
     ) -> SetBool.Response:
-        self._emergency, now = request.data, self._now()
+        self._emergency, now = request.data, time.monotonic()
         if self._loop is None:
             self._log.note("emergency_stop", now, engaged=request.data)
         else:
             self._loop.emergency_stop(now, request.data)
-            self._tick_now()  # the brake acts now, not with the next state
+            self._arrived = 0.0
+            self._loop.tick(now)  # the brake acts now, not with the next state
             self._faults.notice(self._loop.safety)
         response.success = True
         response.message = "engaged" if request.data else "released; ~/clear_fault to go on"
@@ -311,7 +309,7 @@ class PolicyNode(LifecycleNode):
     # ---- in the executor's thread ------------------------------------------------------------
 
     def _on_goal(self, raw: bytes) -> None:
-        loop, now = self._configured(), self._now()
+        loop, now = self._configured(), time.monotonic()
         frame, goal = "", None
         try:
             if len(raw) > _LONGEST_GOAL:
@@ -344,7 +342,7 @@ class PolicyNode(LifecycleNode):
         if error is None or error > goal.tolerance or not loop.safety.standing:
             return
         self.get_logger().info(
-            f"goal reached after {self._now() - (self._goal_came or 0.0):.2f} s: "
+            f"goal reached after {time.monotonic() - (self._goal_came or 0.0):.2f} s: "
             f"{error:.4f} {goal.unit} from it"
         )
         self._goal_came = None
@@ -371,7 +369,7 @@ class PolicyNode(LifecycleNode):
         if self._loop is None:
             response.message = "the node is not active"
             return response
-        loop, now = self._loop, self._now()
+        loop, now = self._loop, time.monotonic()
         response.message = self._control.call(lambda: loop.clear_fault(now))
         response.success = not response.message
         if response.success:
@@ -380,11 +378,11 @@ class PolicyNode(LifecycleNode):
 
     def _set_torque_scale(self, value: float) -> None:
         if loop := self._loop:
-            self._control.call(lambda: loop.safety.set_torque_scale(value, self._now()))
+            self._control.call(lambda: loop.safety.set_torque_scale(value, time.monotonic()))
 
     def _set_max_tip_speed(self, value: float) -> None:
         if loop := self._loop:
-            self._control.call(lambda: loop.safety.set_max_tip_speed(value, self._now()))
+            self._control.call(lambda: loop.safety.set_max_tip_speed(value, time.monotonic()))
 
     def _swap(self, path: str) -> None:
         loop = self._loop
@@ -392,7 +390,7 @@ class PolicyNode(LifecycleNode):
             return  # the next configuration takes it
         policy = self._load(path)
         goal_reader = GoalReader(policy.spec.goal, self._lookup)
-        self._control.call(lambda: loop.swap(self._now(), policy))
+        self._control.call(lambda: loop.swap(time.monotonic(), policy))
         self._goal_reader = goal_reader
         self._output.publish_spec(policy.spec.to_json())
         self.get_logger().info(f"policy {policy.spec.name} from {path} runs now")
@@ -421,13 +419,6 @@ class PolicyNode(LifecycleNode):
                 f"policy file {path} must load within {_LONGEST_LOAD_S:g} s; it did not"
             )
         return loaded.result()
-
-    def _now(self) -> float:
-        """The time by which every torque is decided, s; a replay puts another clock here."""
-        return time.monotonic()
-
-    def _make_worker(self) -> Inline | Worker:
-        return Worker()
 
     def _configured(self) -> ControlLoop:
         if self._loop is None:

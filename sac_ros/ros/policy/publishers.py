@@ -77,6 +77,28 @@ class CommandPublisher:
         return names
 
 
+class TorqueMessage:
+    """A joint state with efforts alone, made once and written in place."""
+
+    def __init__(self, joint_names: tuple[str, ...]) -> None:
+        # A message keeps the array.array that it is given; numpy writes through a view of it.
+        data = array.array("d", [0.0] * len(joint_names))
+        self._message = JointState(name=list(joint_names), effort=data)
+        self._view = np.frombuffer(self._message.effort)
+
+    def filled(self, torque: Array, stamp_ns: int) -> JointState:
+        """Return the message, which the next call writes again.
+
+        Args:
+            torque: [n] N·m.
+            stamp_ns: that of the state which it answers; 0 where it answers no new one.
+        """
+        seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
+        self._message.header.stamp = TimeMessage(sec=seconds, nanosec=nanoseconds)
+        self._view[:] = torque
+        return self._message
+
+
 class PolicyPublishers:
     """Publishers whose messages are made once and written in place.
 
@@ -89,10 +111,7 @@ class PolicyPublishers:
         self._policy_torque = node.create_publisher(JointState, "~/policy_torque", 10)
         self._applied_torque = node.create_publisher(JointState, "~/applied_torque", 10)
         self._spec = node.create_publisher(String, "~/policy_spec", LATCHED)
-        # A message keeps the array.array that it is given; numpy writes through a view of it.
-        data = array.array("d", [0.0] * len(order))
-        self._torque_message = JointState(name=list(spec.joint_names), effort=data)
-        self._torque_view = np.frombuffer(self._torque_message.effort)
+        self._torque = TorqueMessage(spec.joint_names)
         self.publish_spec(spec.to_json())
 
     def publish_spec(self, text: str) -> None:
@@ -139,9 +158,5 @@ class PolicyPublishers:
             self._node.destroy_publisher(publisher)
 
     def _publish_torque(self, publisher: Publisher, torque: Array, stamp_ns: int) -> None:
-        if publisher.get_subscription_count() == 0:
-            return
-        seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
-        self._torque_message.header.stamp = TimeMessage(sec=seconds, nanosec=nanoseconds)
-        self._torque_view[:] = torque
-        publisher.publish(self._torque_message)
+        if publisher.get_subscription_count():
+            publisher.publish(self._torque.filled(torque, stamp_ns))
