@@ -24,8 +24,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from sac_ros.policy import guards
+from sac_ros.policy.detectors.plausibility import OVER_VELOCITY, PlausibleStates
 from sac_ros.policy.end_effector import CREEP, OUTSIDE, OVER_TIP_SPEED, Motion
-from sac_ros.policy.plausibility import OVER_VELOCITY, PlausibleStates
 from sac_ros.policy.safety_config import Array, JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Intervention, Mode
 from sac_ros.policy.schedule import ArrivalRate, SoftSetting, StampRate
