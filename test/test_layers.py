@@ -144,8 +144,8 @@ def test_a_file_starts_with_its_licence_and_says_what_it_is(file: Path) -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        f"sac_ros.policy.{file.stem}"
-        for file in sorted((PACKAGE / "policy").glob("*.py"))
+        ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        for file in sorted((PACKAGE / "policy").rglob("*.py"))
         if file.stem != "__init__"
     ],
 )

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
         if not mutant:
             continue
         kind = "killed" if status in _KILLED else "left" if status in _LEFT else "survived"
-        counts[".".join(mutant.split(".")[:3]).replace(".", "/") + ".py"][kind] += 1
+        counts[mutant.rpartition(".")[0].replace(".", "/") + ".py"][kind] += 1
         if kind == "survived":
             survivors.append(mutant)
     if "--names" in arguments:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.result import ClockFacts
-from sac_ros.policy.safety import IN_A_ROW
+from sac_ros.policy.detectors.messages import IN_A_ROW
 from sac_ros.utils.errors import BagError
 
 CLOCKS = ("header", "received", "sent")

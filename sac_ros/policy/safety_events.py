@@ -16,6 +16,8 @@ class Mode(enum.Enum):
     DAMPING = "damping"
     STOPPED = "stopped"
 
+    __hash__ = object.__hash__  # as for `Fault`
+
 
 class Event(enum.Enum):
     """What may change the mode."""
@@ -84,6 +86,8 @@ class Fault(str, enum.Enum):
     SLOW_STATES = "slow_states"
     OTHER_PUBLISHER = "other_publisher"
     COMMAND = "command"
+
+    __hash__ = str.__hash__  # Enum's is Python code, and every state looks kinds up
 
 
 class Intervention(str, enum.Enum):

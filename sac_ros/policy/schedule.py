@@ -85,37 +85,6 @@ class Decimator:
         return True
 
 
-class StampRate:
-    """Tells stamps that run at another rate than the clock by which they arrive.
-
-    Judged over half a second: shorter gaps and bursts move a stamp against its arrival by less.
-    A factor of 5 either way is granted, for simulated time at another rate than the clock. Beyond
-    it a policy that runs by arrival has nothing of its rate left in the robot's own time.
-    """
-
-    WINDOW_S, FACTOR = 0.5, 5.0
-
-    def __init__(self) -> None:
-        self._arrival, self._stamp_ns = -math.inf, 0
-        self.wrong = 0
-        """Windows in a row in which the stamps ran at another rate."""
-        self.ratio = 1.0
-        """Stamps' seconds per second of arrival, in the last window."""
-
-    def arrived(self, now: float, stamp_ns: int) -> bool:
-        """Note a state that arrives at ``now`` s; True where it ends a window that is wrong."""
-        elapsed = now - self._arrival
-        if elapsed < self.WINDOW_S:
-            return False
-        wrong = False
-        if elapsed < 2.0 * self.WINDOW_S:  # else a gap, or the first one
-            self.ratio = (stamp_ns - self._stamp_ns) * 1e-9 / elapsed
-            wrong = not 1.0 / self.FACTOR <= self.ratio <= self.FACTOR
-        self.wrong = self.wrong + 1 if wrong else 0
-        self._arrival, self._stamp_ns = now, stamp_ns
-        return wrong
-
-
 class SoftSetting:
     """A number that falls at once and rises over some time."""
 

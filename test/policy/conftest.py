@@ -13,5 +13,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     mutant = os.environ.get("MUTANT_UNDER_TEST", "").split(".")
     if len(mutant) < 4:
         return
-    module = {"json_fields": "spec"}.get(mutant[2], mutant[2])
+    name = mutant[3] if mutant[2] in ("detectors", "strategies") else mutant[2]
+    module = {"json_fields": "spec"}.get(name, name)
     items.sort(key=lambda item: (module not in item.path.stem, "always" in item.path.stem))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sac_ros.bags.columns import Array, Spool, blocks, finite_rows
 from sac_ros.bags.metrics.limits import runs
 from sac_ros.policy import guards
-from sac_ros.policy.safety import SLOW_FAULT
+from sac_ros.policy.detectors.timeouts import SLOW_FAULT
 from sac_ros.policy.safety_config import JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Fault, Intervention
 from sac_ros.policy.schedule import ArrivalRate

@@ -10,7 +10,8 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
-from sac_ros.policy.safety import SLOW_WARNING, SafetyFilter
+from sac_ros.policy.detectors.timeouts import SLOW_WARNING
+from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_events import Fault, Mode
 
 if TYPE_CHECKING:  # command_guard needs no onnxruntime

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_policy import tiny_spec
 
-from sac_ros.policy.plausibility import PlausibleStates
+from sac_ros.policy.detectors.plausibility import PlausibleStates
 from sac_ros.policy.safety_config import JointLimits, SafetyConfig
 
 LIMITS = JointLimits.of(tiny_spec(), SafetyConfig())  # ±2.9 rad, 4 rad/s

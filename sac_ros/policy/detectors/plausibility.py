@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from sac_ros.policy.detectors.detector import FilterState, Message, MessageDetector
 from sac_ros.policy.safety_config import Array, JointLimits
+from sac_ros.policy.safety_events import Fault
 
 BEYOND_POSITION = 0.02  # rad beyond a position limit, by which a mechanical stop may yield
 OVER_VELOCITY = 1.5  # times the velocity limit, beyond which positions must confirm a velocity
@@ -17,7 +19,7 @@ _FROZEN_SPEED = 0.05  # of the velocity limit, at which they cannot be
 _LONGEST_STEP_S = 0.05  # between two states that are compared; longer ones are gaps
 
 
-class PlausibleStates:
+class PlausibleStates(MessageDetector):
     """Judges one joint state after the other.
 
     A state is implausible where, for a joint of it,
@@ -30,8 +32,15 @@ class PlausibleStates:
       and velocities contradict each other, as with a wrong sign.
     """
 
+    kind = Fault.IMPLAUSIBLE_STATE
+    prefix = "joint states cannot be true: "
+
     def __init__(self, limits: JointLimits) -> None:
         self.replace_limits(limits)
+
+    def judge(self, message: Message, state: FilterState) -> str:
+        position, velocity = message.position, message.velocity
+        return self.problem(message.now, message.step_s, message.interval_s, position, velocity)
 
     def replace_limits(self, limits: JointLimits) -> None:
         """Judge by other limits from the next state on, without those before."""
@@ -45,7 +54,6 @@ class PlausibleStates:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the states before."""
         n = len(self._limits)
         self._position: list[float] = []
         self._time = 0.0
