@@ -36,6 +36,8 @@ GOAL = Policy.load(MODEL).spec.goal
 ARM = load_arm("iiwa")
 MOVING = 0.15  # m/s of the end effector at the fault
 STANDING = 0.02  # of the velocity limit, as in the safety filter
+FAST = 0.9  # of it, where a guard may brake a joint harder than the stop does
+_REPEATED_S = 0.012  # the time from one tick of a guard in a stop to the next, and some more
 _ANSWERED_S = 0.07  # a command of a stop answers a state of so long before it
 
 Array = np.ndarray
@@ -140,9 +142,11 @@ class Chain:
     def _on_command(self, message: Float64MultiArray, info: Any) -> None:
         self.commands.append(Recorded(info["source_timestamp"] * 1e-9, np.array(message.data)))
 
-    def _on_state(self, message: JointState, info: Any) -> None:
+    def _on_state(self, message: JointState) -> None:
+        # Its stamp: on this topic it was published after it could be answered.
+        stamp = message.header.stamp
         position, velocity = np.array(message.position), np.array(message.velocity)
-        self.moments.append(Moment(info["source_timestamp"] * 1e-9, position, velocity))
+        self.moments.append(Moment(stamp.sec + stamp.nanosec * 1e-9, position, velocity))
 
     @property
     def speed(self) -> float:
@@ -248,10 +252,16 @@ class Chain:
         moving = (np.abs(velocity) > STANDING * self._limits.velocity).any(axis=1)
         newest = np.searchsorted(moment_s, time_s)  # states before each command
         oldest = np.searchsorted(moment_s, time_s - _ANSWERED_S)
-        kinds = [""] + [
-            self._kind(torque[i - 1], torque[i], brake[oldest[i] : newest[i]])
-            for i in range(1, len(torque))
-        ]
+        kinds, changed_s = [""], time_s[0]
+        for i in range(1, len(torque)):
+            if (torque[i] != torque[i - 1]).any():
+                changed_s = time_s[i]
+                seen = slice(oldest[i], newest[i])
+                kinds.append(self._kind(torque[i - 1], torque[i], brake[seen], velocity[seen]))
+            else:  # published again, as happens between two states, but not for long
+                kinds.append(kinds[-1] if time_s[i] - changed_s <= _REPEATED_S else "")
+            if not torque[i].any():
+                kinds[-1] = "safe"
         begun = 1 + max(i for i, kind in enumerate(kinds) if not kind)
         after = int(np.searchsorted(time_s, fault))
         stop = time_s[max(begun, after)] if max(begun, after) < len(kinds) else np.inf
@@ -274,18 +284,19 @@ class Chain:
             states_gap_ms=1e3 * float(np.diff(states).max()),
         )
 
-    def _kind(self, before: Array, torque: Array, brakes: Array) -> str:
+    def _kind(self, before: Array, torque: Array, brakes: Array, velocities: Array) -> str:
         """What a torque is: that of a stop, on its way there, or neither (empty).
 
-        It answers one of the last states, whose braking torques are ``brakes`` [m, n].
+        It answers one of the last states, whose braking torques are ``brakes`` [m, n]. Near its
+        velocity limit a joint may be braked harder.
         """
-        if not torque.any():
-            return "safe"
         distance, distance_before = np.abs(torque - brakes), np.abs(before - brakes)
         there = distance <= 1e-3 * self._limits.brake
         if there.all(axis=1).any():
             return "brake"
-        if (there | (distance < distance_before - 1e-9)).all(axis=1).any():
+        fast = np.abs(velocities) > FAST * self._limits.velocity
+        harder = fast & (torque * velocities < 0.0) & (np.abs(torque) >= np.abs(brakes))
+        if (there | harder | (distance < distance_before - 1e-9)).all(axis=1).any():
             return "braking"
         falls = (np.abs(torque) < np.abs(before)) & (torque * before >= 0.0)
         return "safe" if (falls | (torque == 0.0)).all() else ""
