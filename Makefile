@@ -76,11 +76,11 @@ $(BENCH_STAMP): $(STAMP)
 
 .PHONY: soak
 soak: setup ## hurt a policy_node once a second, judge every command; ARGS="--minutes 10"
-	@$(VENV)/bin/python -m benchmarks.soak $(ARGS)
+	@PYTHONPATH=. $(VENV)/bin/python test/support/soak.py $(ARGS)
 
 .PHONY: swap
 swap: setup ## change the policy of a policy_node once a second, judge every command; ARGS="--seconds 20"
-	@$(VENV)/bin/python -m benchmarks.swap $(ARGS)
+	@PYTHONPATH=. $(VENV)/bin/python test/support/swap.py $(ARGS)
 
 .PHONY: mutation
 mutation: $(MUTATION_STAMP) ## change policy/ line by line, count which changes tests notice; goes on where it was ended

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from command_audit import TICK, CommandAudit, Rule, Violation
+from faulty_robot.driver import Recorded
+from faulty_robot.policy_process import PolicyProcess
+from faulty_robot.run_delay import RunDelay
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
-from benchmarks.command_audit import TICK, CommandAudit, Rule, Violation
-from benchmarks.faulty_robot.driver import Recorded
-from benchmarks.faulty_robot.policy_process import PolicyProcess
-from benchmarks.faulty_robot.run_delay import RunDelay
 from sac_ros.policy import guards
 from sac_ros.policy.command_guard import CommandGuardConfig
 from sac_ros.policy.runtime import Policy

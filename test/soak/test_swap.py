@@ -12,9 +12,10 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
-from benchmarks import swap
-from benchmarks.faulty_robot import policy_process
-from benchmarks.faulty_robot.models import WRONG, opposite, wrong_files
+import swap
+from faulty_robot import policy_process
+from faulty_robot.models import WRONG, opposite, wrong_files
+
 from sac_ros.policy.runtime import Policy
 from sac_ros.utils.errors import PolicyFileError
 from sac_ros.utils.package_share import share_path

@@ -11,7 +11,7 @@ from typing import Any
 
 from std_msgs.msg import Float64MultiArray
 
-from benchmarks.faulty_robot.policy_process import ACTIVATE, DEACTIVATE, PolicyProcess
+from faulty_robot.policy_process import ACTIVATE, DEACTIVATE, PolicyProcess
 from sac_ros.policy.spec import GoalSpec
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from benchmarks.command_audit import CommandAudit, Rule
+from command_audit import CommandAudit, Rule
 
 AUDIT = CommandAudit(
     torque_limit=np.array([10.0, 5.0]),

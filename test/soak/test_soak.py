@@ -12,9 +12,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
-from benchmarks import soak
-from benchmarks.command_audit import Rule, Violation
-from benchmarks.faulty_robot import driver
+import soak
+from command_audit import Rule, Violation
+from faulty_robot import driver
 
 pytestmark = pytest.mark.long
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m benchmarks.soak`: a random fault every second, every published command judged."""
+"""`make soak`: a random fault every second, every published command judged."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command_audit import TICK, CommandAudit, Rule, Violation
+from faulty_robot.calls import Calls
+from faulty_robot.driver import FaultyDriver
+from faulty_robot.motion import Motion
+from faulty_robot.policy_process import PolicyProcess, wait_until
+from faulty_robot.private_ros import private_node
+from faulty_robot.run_delay import RunDelay
+from faulty_robot.state_faults import STATE_FAULTS
 from numpy.typing import NDArray
 
 from benchmarks import result
-from benchmarks.command_audit import TICK, CommandAudit, Rule, Violation
-from benchmarks.faulty_robot.calls import Calls
-from benchmarks.faulty_robot.driver import FaultyDriver
-from benchmarks.faulty_robot.motion import Motion
-from benchmarks.faulty_robot.policy_process import PolicyProcess, wait_until
-from benchmarks.faulty_robot.private_ros import private_node
-from benchmarks.faulty_robot.run_delay import RunDelay
-from benchmarks.faulty_robot.state_faults import STATE_FAULTS
 from benchmarks.figure import Figure
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
@@ -200,7 +200,7 @@ def _median(values: Sequence[float]) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the soak; returns 0, 1 where a rule was broken, or 2 for wrong arguments."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="how long (default 10)")
     parser.add_argument("--seed", type=int, default=0, help="of the faults (default 0)")
     parser.add_argument(

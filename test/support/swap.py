@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m benchmarks.swap`: a policy swapped every second under load, every command judged."""
+"""`make swap`: a policy swapped every second under load, every command judged."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command_audit import CommandAudit
+from faulty_robot.answers import Answers
+from faulty_robot.driver import FaultyDriver
+from faulty_robot.models import opposite, wrong_files
+from faulty_robot.motion import Motion
+from faulty_robot.policy_process import PolicyProcess, wait_until
+from faulty_robot.private_ros import private_node
 from numpy.typing import NDArray
 
 from benchmarks import result
-from benchmarks.command_audit import CommandAudit
-from benchmarks.faulty_robot.answers import Answers
-from benchmarks.faulty_robot.driver import FaultyDriver
-from benchmarks.faulty_robot.models import opposite, wrong_files
-from benchmarks.faulty_robot.motion import Motion
-from benchmarks.faulty_robot.policy_process import PolicyProcess, wait_until
-from benchmarks.faulty_robot.private_ros import private_node
 from benchmarks.figure import Figure
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
@@ -217,7 +217,7 @@ class Swap:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs it; returns 0, 1 where a rule or a state was missed, or 2 for wrong arguments."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.swap", description=__doc__)
+    parser = argparse.ArgumentParser(prog="swap", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="with swaps (default 60)")
     parser.add_argument(
         "--rate", type=float, default=500.0, help="of the states, Hz (default 500)"
