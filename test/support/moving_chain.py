@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from command_audit import TICK, CommandAudit, Rule, Violation
+from command_audit import CommandAudit, Violation
 from faulty_robot.driver import Recorded
-from faulty_robot.policy_process import PolicyProcess
+from faulty_robot.policy_process import PolicyProcess, start_guard
 from faulty_robot.run_delay import RunDelay
+from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
@@ -27,8 +29,10 @@ from sac_ros.policy.command_guard import CommandGuardConfig
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import JointLimits
 from sac_ros.robots.arm import load_arm
+from sac_ros.ros.policy.joint_state_reader import JointStateReader
 from sac_ros.utils.package_share import share_path
 
+LIMIT_S = 0.06  # from a fault to the controlled stop, and that a torque may stand
 WATCHDOG_S = 0.05  # the guard's default, and so its command timeout
 JITTER_S = 0.05  # as in the soak: between deciding a torque and publishing it
 MODEL = share_path("models", "iiwa_reach.onnx")
@@ -37,7 +41,7 @@ ARM = load_arm("iiwa")
 MOVING = 0.15  # m/s of the end effector at the fault
 STANDING = 0.02  # of the velocity limit, as in the safety filter
 FAST = 0.9  # of it, where a guard may brake a joint harder than the stop does
-_REPEATED_S = 0.012  # the time from one tick of a guard in a stop to the next, and some more
+_POLL_S = 0.004
 _ANSWERED_S = 0.07  # a command of a stop answers a state of so long before it
 
 Array = np.ndarray
@@ -47,6 +51,7 @@ Array = np.ndarray
 ROBOT = """
 import sys
 from rclpy.qos import QoSProfile
+from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from sac_ros.ros import sim_node
 class Robot(sim_node.SimNode):
@@ -108,27 +113,24 @@ class Chain:
 
     def __init__(self, ros: Any, eventually: Callable[..., None], directory: Path) -> None:
         self.eventually = eventually
-        self.node = ros.node("recorder")
-        self.policy = PolicyProcess(self.node, eventually)
+        self.policy = PolicyProcess(ros.node("operator"), eventually)
         self.commands: list[Recorded] = []
         self.moments: list[Moment] = []
         self.program = ""
+        self._recorded = 0.0  # s of the wall clock, up to when
         self._random = random.Random(0)
         self._limits = JointLimits.of(ARM, CommandGuardConfig())
         self._clients: dict[str, Any] = {}
-        self.node.create_subscription(Float64MultiArray, "commands", self._on_command, 10_000)
-        self.node.create_subscription(JointState, "robot_states", self._on_state, 10_000)
+        self._closed = threading.Event()
+        self._recorder = threading.Thread(target=self._record, name="recorder", daemon=True)
+        self._recorder.start()
         self._guard_log = directory / "guard.log"
         with self._guard_log.open("w") as log:
-            self._processes = [
-                subprocess.Popen([sys.executable, *program], stderr=stderr)
-                for program, stderr in (
-                    (("-m", "sac_ros.ros.policy.command_guard"), log),
-                    (("-c", ROBOT), None),
-                )
-            ]
+            self._processes = [start_guard(log=log)]
+        self._processes.append(subprocess.Popen([sys.executable, "-c", ROBOT]))
         self._delays = [RunDelay(self._processes[0].pid)]  # and those of every policy_node
-        eventually(lambda: self.node.count_subscribers("policy_commands"), "the guard listens")
+        listens = self.policy.node.count_subscribers
+        eventually(lambda: listens("policy_commands"), "the guard listens")
         eventually(lambda: self.moments, "the robot is there")
 
     def close(self) -> None:
@@ -138,15 +140,29 @@ class Chain:
         for process in self._processes:
             process.kill()
             process.wait()
+        self._closed.set()
+        self._recorder.join()
 
-    def _on_command(self, message: Float64MultiArray, info: Any) -> None:
-        self.commands.append(Recorded(info["source_timestamp"] * 1e-9, np.array(message.data)))
-
-    def _on_state(self, message: JointState) -> None:
-        # Its stamp: on this topic it was published after it could be answered.
-        stamp = message.header.stamp
-        position, velocity = np.array(message.position), np.array(message.velocity)
-        self.moments.append(Moment(stamp.sec + stamp.nanosec * 1e-9, position, velocity))
+    def _record(self) -> None:
+        """Take what has come every few milliseconds, without an executor: it would lag behind."""
+        node = Node("recorder")
+        commands, states = (
+            node.create_subscription(kind, topic, lambda _: None, 10_000, raw=True)
+            for kind, topic in ((Float64MultiArray, "commands"), (JointState, "robot_states"))
+        )
+        reader = JointStateReader(ARM.joint_names)
+        while not self._closed.wait(_POLL_S):
+            began = time.time()
+            while taken := commands.handle.take_message(commands.msg_type, True):
+                torque = np.frombuffer(taken[0][-8 * ARM.joints :])
+                self.commands.append(Recorded(taken[1]["source_timestamp"] * 1e-9, torque))
+            while taken := states.handle.take_message(states.msg_type, True):
+                position, velocity = reader.read(taken[0])
+                # Its stamp: on this topic it was published after it could be answered.
+                moment = Moment(reader.stamp_ns * 1e-9, position.copy(), velocity.copy())
+                self.moments.append(moment)
+            self._recorded = began
+        node.destroy_node()
 
     @property
     def speed(self) -> float:
@@ -171,7 +187,7 @@ class Chain:
         after it may not be connected yet.
         """
         if node not in self._clients:
-            self._clients[node] = self.node.create_client(Trigger, f"{node}/clear_fault")
+            self._clients[node] = self.policy.node.create_client(Trigger, f"{node}/clear_fault")
         asked: list[Any] = []
         due = time.monotonic()
 
@@ -235,15 +251,20 @@ class Chain:
 
     # ---- after it ----------------------------------------------------------------------------
 
-    def stands(self) -> None:
-        """Wait until the arm stands and gets no torque."""
-        self.eventually(
-            lambda: self.speed < STANDING and not self.commands[-1].torque.any(),
-            "the arm stands without a torque",
-        )
+    def stands(self, since: float) -> None:
+        """Wait until the arm stands and gets no torque, some time after a fault at ``since``."""
+        settled = since + 2.0 * LIMIT_S
 
-    def judge(self, fault: float, end: float, tip_speed: float) -> Try:
-        """Judge what the robot got between two times of the wall clock."""
+        def stands() -> bool:
+            known = self._recorded > settled and self.moments[-1].time > settled
+            return known and self.speed < STANDING and not self.commands[-1].torque.any()
+
+        self.eventually(stands, "the arm stands without a torque")
+
+    def judge(self, fault: float, tip_speed: float) -> Try:
+        """Judge what the robot got from a fault until now, s of the wall clock."""
+        end = time.time()
+        self.eventually(lambda: self._recorded > end + _POLL_S, "all is recorded")
         commands = [c for c in self.commands[-20_000:] if fault - 0.3 < c.time < end]
         moments = [m for m in self.moments[-20_000:] if fault - 0.4 < m.time < end]
         time_s, torque = map(np.array, zip(*commands, strict=True))
@@ -258,8 +279,8 @@ class Chain:
                 changed_s = time_s[i]
                 seen = slice(oldest[i], newest[i])
                 kinds.append(self._kind(torque[i - 1], torque[i], brake[seen], velocity[seen]))
-            else:  # published again, as happens between two states, but not for long
-                kinds.append(kinds[-1] if time_s[i] - changed_s <= _REPEATED_S else "")
+            else:  # published again, as happens between two states
+                kinds.append(kinds[-1] if time_s[i] - changed_s <= LIMIT_S else "")
             if not torque[i].any():
                 kinds[-1] = "safe"
         begun = 1 + max(i for i, kind in enumerate(kinds) if not kind)
@@ -268,6 +289,7 @@ class Chain:
         braking = [i for i in range(begun, len(kinds)) if moving[newest[i] - 1]]
         full = [time_s[i] for i in braking if kinds[i] == "brake" and time_s[i] >= stop]
         outcome = "uncontrolled" if "safe" in [kinds[i] for i in braking] else "controlled"
+        after = min(max(after, 1), len(time_s) - 1)
         gaps = np.where(torque[after - 1 : -1].any(axis=1), np.diff(time_s[after - 1 :]), 0.0)
         longest = after - 1 + int(np.argmax(gaps))
         states = moment_s[moment_s > fault - WATCHDOG_S]
@@ -308,12 +330,9 @@ class Chain:
         commands = self.commands[:]  # more come meanwhile
         times = np.array([each.time for each in commands])
         torques = [each.torque for each in commands]
-        judged = audit.violations(times, torques, [each.time for each in self.moments])
-        found = [each for each in judged if not self._had_no_processor(each, times)]
+        states = np.array([each.time for each in self.moments])
+        judged = audit.violations(times, torques, states)
+        found = [
+            each for each in judged if not audit.had_no_processor(each, times, states, self.waited)
+        ]
         return found, len(judged) - len(found)
-
-    def _had_no_processor(self, violation: Violation, times: Array) -> bool:
-        if violation.rule is not Rule.NEVER_QUIET:
-            return False
-        start, end = times[violation.index : violation.index + 2]
-        return bool(end - start - self.waited(start, end) <= TICK * WATCHDOG_S + JITTER_S)

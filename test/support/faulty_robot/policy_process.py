@@ -42,6 +42,13 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 20
         time.sleep(0.01)
 
 
+def start_guard(parameters: Sequence[str] = (), log: Any = None) -> subprocess.Popen[bytes]:
+    """Start a command_guard with ``name:=value`` parameters; its stderr goes to ``log``."""
+    arguments = [part for each in parameters for part in ("-p", each)]
+    command = [sys.executable, "-m", "sac_ros.ros.policy.command_guard", "--ros-args", *arguments]
+    return subprocess.Popen(command, stderr=log)
+
+
 class PolicyProcess:
     """One policy_node at a time. Calls block until the node has answered.
 

@@ -51,8 +51,8 @@ class RunDelay:
     def _sample(self) -> None:
         while not self._closed.wait(_PERIOD_S):
             delays = {}
-            for path in self._tasks.glob("*/schedstat"):
-                with contextlib.suppress(OSError):  # a thread may have ended
+            with contextlib.suppress(OSError):  # the process, or one of its threads, has ended
+                for path in self._tasks.glob("*/schedstat"):
                     delays[path.parent.name] = int(path.read_text(encoding="ascii").split()[1])
             if not delays:  # the process has ended, or this kernel does not tell
                 return
