@@ -74,13 +74,23 @@ $(BENCH_STAMP): $(STAMP)
 	@EXTRA=benchmark PYTHON='$(PYTHON)' PIP_ARGS='$(PIP_ARGS)' TORCH_INDEX='$(TORCH_INDEX)' tools/setup.sh $(VENV)
 	@touch $@
 
+# The long tests of test/soak/ with what they measured kept; SAC_ROS_MINUTES, SAC_ROS_TRIES: how long.
+soak swap tries: export SAC_ROS_RESULTS ?= benchmarks/results
+soak: export SAC_ROS_MINUTES ?= 10
+swap: export SAC_ROS_MINUTES ?= 1
+swap: export SAC_ROS_RATE ?= 500
+
 .PHONY: soak
-soak: setup ## hurt a policy_node once a second, judge every command; ARGS="--minutes 10"
-	@$(VENV)/bin/python -m benchmarks.soak $(ARGS)
+soak: setup ## hurt a policy_node once a second, judge every command; SAC_ROS_MINUTES=1
+	@$(VENV)/bin/python -m pytest -m long -s test/soak/test_soak.py -k breaks_no_rule $(ARGS)
 
 .PHONY: swap
-swap: setup ## change the policy of a policy_node once a second, judge every command; ARGS="--seconds 20"
-	@$(VENV)/bin/python -m benchmarks.swap $(ARGS)
+swap: setup ## change the policy of a policy_node once a second, judge every command; SAC_ROS_MINUTES=1
+	@$(VENV)/bin/python -m pytest -m long -s test/soak/test_swap.py -k break_no_rule $(ARGS)
+
+.PHONY: tries
+tries: setup ## kill, stop, hang a policy_node in a motion, 50 times each; SAC_ROS_TRIES=5
+	@$(VENV)/bin/python -m pytest -m long -s test/soak/test_fifty_tries.py $(ARGS)
 
 .PHONY: mutation
 mutation: $(MUTATION_STAMP) ## change policy/ line by line, count which changes tests notice; goes on where it was ended

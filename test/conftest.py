@@ -25,8 +25,7 @@ except ModuleNotFoundError:  # what needs no ROS is tested without it, but never
         raise
     rclpy = None
 
-# pytest's importlib mode puts nothing on the path: the helpers, and the root, since the robot of
-# some tests is that of the soak in benchmarks/.
+# pytest's importlib mode puts nothing on the path: the helpers, and the root for benchmarks/.
 _HERE = Path(__file__).parent
 sys.path[:0] = [str(_HERE / "support"), str(_HERE.parent)]
 

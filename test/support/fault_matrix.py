@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from faulty_robot.calls import Calls
+from faulty_robot.policy_process import ACTIVATE
+from faulty_robot.state_faults import STATE_FAULTS
 from policy_harness import MARGIN, SPEC, VELOCITY, Robot
 from tiny_policy import tiny_action, write_tiny_policy
 
-from benchmarks.faulty_robot.calls import Calls
-from benchmarks.faulty_robot.policy_process import ACTIVATE
-from benchmarks.faulty_robot.state_faults import STATE_FAULTS
 from sac_ros.policy.safety_events import Mode
 
 GOAL = 0.9

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_audit import CommandAudit
+from faulty_robot.driver import FaultyDriver, Recorded
+from faulty_robot.policy_process import ACTIVATE, PolicyProcess
 from tiny_policy import JOINTS, tiny_action, tiny_spec
-
-from benchmarks.command_audit import CommandAudit
-from benchmarks.faulty_robot.driver import FaultyDriver, Recorded
-from benchmarks.faulty_robot.policy_process import ACTIVATE, PolicyProcess
 
 SPEC = tiny_spec()
 SLEW = 40.0  # N·m/s: slow enough that the jitter of a loaded machine is small beside it

@@ -16,12 +16,12 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
 from export_call import export_call
+from faulty_robot.policy_process import PolicyProcess
 from policy_harness import Robot
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 from tiny_policy import tiny_gravity, write_tiny_policy
 
-from benchmarks.faulty_robot.policy_process import PolicyProcess
 from sac_ros.robots.arm import load_arm
 
 ARM = load_arm("iiwa")

@@ -21,8 +21,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
 from fault_matrix import FAULTS, MatrixRobot, meanwhile, ring_of_pairs, worst
-
-from benchmarks.faulty_robot.policy_process import ACTIVATE, DEACTIVATE
+from faulty_robot.policy_process import ACTIVATE, DEACTIVATE
 
 PAIRS = (
     list(itertools.combinations(FAULTS, 2))

@@ -17,15 +17,15 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
+from command_audit import Rule
 from diagnostic_msgs.msg import DiagnosticArray
+from faulty_robot.policy_process import ACTIVATE, CONFIGURE, DEACTIVATE, SHUTDOWN
 from policy_harness import AUDIT, JITTER, SLEW, SPEC, WATCHDOG, Robot
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from tiny_policy import write_tiny_policy
 
-from benchmarks.command_audit import Rule
-from benchmarks.faulty_robot.policy_process import ACTIVATE, CONFIGURE, DEACTIVATE, SHUTDOWN
 from sac_ros.policy.spec import PolicySpec
 
 GOAL = 0.9

@@ -14,7 +14,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
-from benchmarks.faulty_robot.state_faults import STATE_FAULTS
+from faulty_robot.state_faults import STATE_FAULTS
 
 Array = NDArray[np.float64]
 Motion = Callable[[], tuple[Sequence[float], Sequence[float]]]

@@ -42,6 +42,13 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 20
         time.sleep(0.01)
 
 
+def start_guard(parameters: Sequence[str] = (), log: Any = None) -> subprocess.Popen[bytes]:
+    """Start a command_guard with ``name:=value`` parameters; its stderr goes to ``log``."""
+    arguments = [part for each in parameters for part in ("-p", each)]
+    command = [sys.executable, "-m", "sac_ros.ros.policy.command_guard", "--ros-args", *arguments]
+    return subprocess.Popen(command, stderr=log)
+
+
 class PolicyProcess:
     """One policy_node at a time. Calls block until the node has answered.
 
@@ -68,17 +75,25 @@ class PolicyProcess:
         """Whether a policy_node runs."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self, model: Path | None, parameters: Sequence[str], program: str = "") -> None:
+    def start(
+        self,
+        model: Path | None,
+        parameters: Sequence[str],
+        program: str = "",
+        commands: str = "commands",
+    ) -> None:
         """Start a policy_node with ``name:=value`` parameters.
 
         Args:
             model: the policy file; None leaves the parameter out.
             parameters: such as ``watchdog_s:=0.1``.
             program: Python code to run in place of the plain node.
+            commands: the topic of its commands.
         """
         node = ("-c", program) if program else ("-m", "sac_ros.ros.policy.node")
         given = [*parameters, *([] if model is None else [f"model_path:={model}"])]
         arguments = [part for each in given for part in ("-p", each)]
+        arguments += ["-r", f"commands:={commands}"]
         self._process = subprocess.Popen(
             [sys.executable, *node, "--ros-args", *arguments], stderr=subprocess.PIPE, text=True
         )

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m benchmarks.soak`: a random fault every second, every published command judged."""
+"""A policy_node that is hurt once a second, with a command_guard behind it or without."""
 
 from __future__ import annotations
 
-import argparse
 import random
 import shutil
-import tempfile
+import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -15,22 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from command_audit import CommandAudit
+from faulty_robot.calls import Calls
+from faulty_robot.driver import FaultyDriver
+from faulty_robot.motion import Motion
+from faulty_robot.policy_process import PolicyProcess, start_guard, wait_until
+from faulty_robot.run_delay import RunDelay
+from faulty_robot.state_faults import STATE_FAULTS
+from rclpy.node import Node
+from std_srvs.srv import Trigger
 
 from benchmarks import result
-from benchmarks.command_audit import TICK, CommandAudit, Rule, Violation
-from benchmarks.faulty_robot.calls import Calls
-from benchmarks.faulty_robot.driver import FaultyDriver
-from benchmarks.faulty_robot.motion import Motion
-from benchmarks.faulty_robot.policy_process import PolicyProcess, wait_until
-from benchmarks.faulty_robot.private_ros import private_node
-from benchmarks.faulty_robot.run_delay import RunDelay
-from benchmarks.faulty_robot.state_faults import STATE_FAULTS
 from benchmarks.figure import Figure
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
-from sac_ros.utils.errors import run_command
-from sac_ros.utils.package_share import share_path
 
 NAME = "soak"
 WATCHDOG_S = 0.1  # twice the node's default, so that a busy machine is not one long fault
@@ -42,6 +40,11 @@ _PARAMETERS = (
     f"watchdog_s:={WATCHDOG_S}",
     f"slew_limit:={SLEW}",
 )
+_OF_THE_GUARD = (
+    f"command_timeout_s:={WATCHDOG_S}",
+    f"watchdog_s:={WATCHDOG_S}",
+    f"slew_limit:={2.0 * SLEW}",
+)
 
 
 @dataclass
@@ -51,30 +54,35 @@ class Soak:
     Attributes:
         seconds: how long.
         seed: of the faults and their moments.
-        model: the policy file.
+        model: the policy file, for an iiwa.
+        guarded: whether a command_guard stands between policy_node and the robot.
     """
 
     seconds: float
     seed: int
     model: Path
+    guarded: bool = False
     _resident_mb: list[float] = field(default_factory=list)
     _faults: list[tuple[float, str]] = field(default_factory=list)
     _recovered: int = 0
-    _run_delay: RunDelay | None = None
+    _run_delays: list[RunDelay] = field(default_factory=list)
+    _guard: subprocess.Popen[bytes] | None = None
 
-    def measure(self) -> dict[str, Any]:
-        """Run it; see `benchmarks.result.describe`."""
+    def measure(self, node: Node, directory: Path) -> dict[str, Any]:
+        """Run it with the robot's ``node``; see `benchmarks.result.describe`."""
         spec = Policy.load(self.model).spec
-        with private_node("robot") as node, tempfile.TemporaryDirectory() as directory:
-            policy = PolicyProcess(node)
-            driver = FaultyDriver(node, spec.joint_names, Motion(spec))
-            try:
-                code = self._soak(policy, driver, spec, Path(directory))
-            finally:
-                if self._run_delay is not None:
-                    self._run_delay.close()
-                driver.close()
-                policy.kill()
+        policy = PolicyProcess(node)
+        driver = FaultyDriver(node, spec.joint_names, Motion(spec))
+        try:
+            code = self._soak(policy, driver, spec, directory)
+        finally:
+            for delay in self._run_delays:
+                delay.close()
+            driver.close()
+            policy.kill()
+            if self._guard is not None:
+                self._guard.kill()
+                self._guard.wait()
         return self._judge(driver, spec, code)
 
     def _soak(
@@ -85,10 +93,15 @@ class Soak:
             shutil.copy(self.model, path)
         bad = directory / "bad.onnx"
         bad.write_text("Dear robot,\nplease move.\n", encoding="utf-8")
-        policy.start(models[0], _PARAMETERS)
-        self._run_delay = RunDelay(policy.process.pid)
+        commands = "commands"
+        if self.guarded:
+            commands = "policy_commands"
+            self._guard = start_guard(_OF_THE_GUARD)
+            self._run_delays.append(RunDelay(self._guard.pid))
+        policy.start(models[0], _PARAMETERS, commands=commands)
+        self._run_delays.append(RunDelay(policy.process.pid))
         wait_until(lambda: driver.commands or not policy.alive, "a command")
-        calls = Calls(policy, spec.goal, models, bad)
+        calls = Calls(policy, spec.goal, models, bad, commands)
         generator = random.Random(self.seed)
         start = time.monotonic()
         for second in range(round(self.seconds)):
@@ -99,7 +112,10 @@ class Soak:
             time.sleep(max(0.0, start + second + 1.0 - time.monotonic()))
         policy.signal()
         code = policy.wait()
-        wait_until(lambda: driver.readers == 0, "the node is gone")
+        if self._guard is not None:
+            self._guard.send_signal(signal.SIGINT)
+            code = code or self._guard.wait(timeout=30.0)
+        wait_until(lambda: driver.readers == 0, "the nodes are gone")
         return code
 
     def _one_second(
@@ -111,6 +127,8 @@ class Soak:
         generator: random.Random,
     ) -> None:
         """Clear what the last fault left, give a goal, and begin and end one fault or two."""
+        if self.guarded:
+            policy.call(Trigger, "command_guard/clear_fault", Trigger.Request())
         self._recovered += policy.clear_fault() == ""
         bounds = zip(spec.goal.low, spec.goal.high, strict=True)
         x, y, z = (generator.uniform(low, high) for low, high in bounds)
@@ -125,13 +143,9 @@ class Soak:
         for name in chosen:
             (driver if name in STATE_FAULTS else calls).end(name)
 
-    def _had_no_processor(self, violation: Violation, times: NDArray[np.float64]) -> bool:
-        """Tell whether a node was quiet for too long only since the kernel did not let it run."""
-        if violation.rule is not Rule.NEVER_QUIET or violation.index + 1 == len(times):
-            return False
-        start, end = times[violation.index : violation.index + 2]
-        waited = 0.0 if self._run_delay is None else self._run_delay.within(start, end)
-        return bool(end - start - waited <= TICK * WATCHDOG_S + JITTER_S)
+    def _waited(self, start: float, end: float) -> float:
+        """How long the nodes waited for a processor between two times of the wall clock, s."""
+        return sum(delay.within(start, end) for delay in self._run_delays)
 
     def _newest_fault(self, when: float) -> str:
         """The fault that began last before a time of the wall clock, and how long before."""
@@ -140,17 +154,23 @@ class Soak:
 
     def _judge(self, driver: FaultyDriver, spec: PolicySpec, code: int) -> dict[str, Any]:
         limit = np.array(spec.torque_limit)
+        slew = 2.0 * SLEW if self.guarded else SLEW
         audit = CommandAudit(
-            limit, SLEW * limit / limit.max(), np.zeros(spec.joints), WATCHDOG_S, JITTER_S
+            limit, slew * limit / limit.max(), np.zeros(spec.joints), WATCHDOG_S, JITTER_S
         )
         times = np.array([command.time for command in driver.commands])
         torques = [command.torque for command in driver.commands]
-        judged = audit.violations(times, torques, driver.state_times, ended=True)
-        found = [each for each in judged if not self._had_no_processor(each, times)]
+        states = np.array(driver.state_times)
+        judged = audit.violations(times, torques, states, ended=True)
+        found = [
+            each
+            for each in judged
+            if not audit.had_no_processor(each, times, states, self._waited)
+        ]
         tenth = max(1, len(self._resident_mb) // 10)
         figures = {
             "violations of the always-true list": ("", len(found)),
-            "exit code of policy_node": ("", code),
+            "exit code": ("", code),
             "gaps for want of a processor": ("", len(judged) - len(found)),
             "commands judged": ("", len(times)),
             "usable states": ("", len(driver.state_times)),
@@ -160,8 +180,9 @@ class Soak:
             "resident memory, last tenth": ("MB", _median(self._resident_mb[-tenth:])),
         }
         return result.describe(
-            NAME,
-            f"Soak: 500 Hz, a random fault every second, {self.seconds / 60.0:g} minutes",
+            f"{NAME}_guarded" if self.guarded else NAME,
+            f"Soak: 500 Hz, a random fault every second, {self.seconds / 60.0:g} minutes"
+            + (", behind a command_guard" if self.guarded else ""),
             [Figure(name, unit, (float(value),)) for name, (unit, value) in figures.items()],
             {
                 "seconds": self.seconds,
@@ -196,30 +217,3 @@ def _resident_mb(process_id: int) -> float:
 
 def _median(values: Sequence[float]) -> float:
     return float(np.median(values)) if values else float("nan")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the soak; returns 0, 1 where a rule was broken, or 2 for wrong arguments."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10.0, help="how long (default 10)")
-    parser.add_argument("--seed", type=int, default=0, help="of the faults (default 0)")
-    parser.add_argument(
-        "--model",
-        type=Path,
-        default=share_path("models", "iiwa_reach.onnx"),
-        help="policy file (default: the shipped one)",
-    )
-    parser.add_argument("--directory", type=Path, default=result.DIRECTORY, help="for the result")
-    options = parser.parse_args(arguments)
-
-    def run() -> int:
-        found = Soak(options.minutes * 60.0, options.seed, options.model).measure()
-        print(f"{result.text(found)}\n  {result.save(found, options.directory)}")
-        broken = found["details"]["violations"] or found["figures"][1]["median"]
-        return 1 if broken else 0
-
-    return run_command(run)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

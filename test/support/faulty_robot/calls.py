@@ -11,7 +11,7 @@ from typing import Any
 
 from std_msgs.msg import Float64MultiArray
 
-from benchmarks.faulty_robot.policy_process import ACTIVATE, DEACTIVATE, PolicyProcess
+from faulty_robot.policy_process import ACTIVATE, DEACTIVATE, PolicyProcess
 from sac_ros.policy.spec import GoalSpec
 
 
@@ -22,7 +22,14 @@ class Calls:
         names: of every call.
     """
 
-    def __init__(self, policy: PolicyProcess, goal: GoalSpec, models: list[Path], bad: Path):
+    def __init__(
+        self,
+        policy: PolicyProcess,
+        goal: GoalSpec,
+        models: list[Path],
+        bad: Path,
+        commands: str = "commands",
+    ) -> None:
         """Prepares the calls.
 
         Args:
@@ -30,8 +37,10 @@ class Calls:
             goal: what its policy takes.
             models: two files of policies for the same robot.
             bad: a file that is none.
+            commands: the topic of the node's commands.
         """
         self._policy, self._goal, self._models, self._bad = policy, goal, models, bad
+        self._commands = commands
         self._rival: Any = None
         self._begin: dict[str, Callable[[], None]] = {
             "emergency stop": lambda: policy.emergency_stop(True),
@@ -73,7 +82,7 @@ class Calls:
         assert successful, why
 
     def _rival_comes(self) -> None:
-        self._rival = self._policy.node.create_publisher(Float64MultiArray, "commands", 1)
+        self._rival = self._policy.node.create_publisher(Float64MultiArray, self._commands, 1)
 
     def _deactivate(self) -> None:
         self._policy.change_state(DEACTIVATE)

@@ -8,7 +8,7 @@ tell when the filter, or what publishes its torques, is wrong.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +114,32 @@ class CommandAudit:
         found += self._fresh(time, torque, np.asarray(state_times, dtype=float))
         found += self._never_quiet(time, torque, ended)
         return found
+
+    def had_no_processor(
+        self,
+        violation: Violation,
+        times: Array,
+        state_times: Array,
+        waited: Callable[[float, float], float],
+    ) -> bool:
+        """Tell whether it is one only since the kernel did not let the nodes run.
+
+        Neither a command that is not sent nor a state that waits to be read can help that.
+
+        Args:
+            violation: of the record.
+            times, state_times: as in `violations`.
+            waited: how long they waited for a processor between two times, s.
+        """
+        place = violation.index
+        if violation.rule is Rule.NEVER_QUIET and place + 1 < len(times):
+            start, end = times[place : place + 2]
+        elif violation.rule is Rule.FRESH:
+            end = times[place]
+            start = max(state_times[state_times <= end], default=-np.inf)
+        else:
+            return False
+        return bool(end - start - waited(start, end) <= TICK * self.watchdog_s + self.jitter_s)
 
     @property
     def _joints(self) -> int:

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from benchmarks.command_audit import CommandAudit, Rule
+from command_audit import CommandAudit, Rule, Violation
 
 AUDIT = CommandAudit(
     torque_limit=np.array([10.0, 5.0]),
@@ -145,3 +144,20 @@ def test_rest_is_at_the_safe_torque_and_not_at_zero() -> None:
     assert safe.violations([0.0, 0.01], torques, [0.0, 0.01], ended=True) == []
     (found,) = AUDIT.violations([0.0, 0.01], torques, [0.0, 0.01], ended=True)
     assert found.rule is Rule.NEVER_QUIET
+
+
+@pytest.mark.parametrize(("waited", "excused"), [(0.36, False), (0.4, True)])
+def test_a_gap_is_excused_only_as_far_as_the_nodes_had_no_processor(
+    waited: float, excused: bool
+) -> None:
+    times = np.array([0.0, 0.5])  # with a watchdog of 0.1 s and a jitter of 0.01 s: 0.13 s may be
+
+    def found(rule: Rule, index: int, states: list[float]) -> bool:
+        violation = Violation(rule, index, "")
+        return AUDIT.had_no_processor(violation, times, np.array(states), lambda *_: waited)
+
+    assert found(Rule.NEVER_QUIET, 0, []) == excused
+    assert found(Rule.FRESH, 1, [0.0, 0.6]) == excused
+    assert not found(Rule.FRESH, 1, [])  # no state at all
+    assert not found(Rule.NEVER_QUIET, 1, [])  # stands for ever
+    assert not found(Rule.SLEW, 1, [0.0])

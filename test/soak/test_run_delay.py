@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
-from benchmarks.faulty_robot.run_delay import RunDelay
+from faulty_robot.run_delay import RunDelay
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/schedstat").is_file(), reason="this kernel tells of no run delays"

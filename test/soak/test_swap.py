@@ -1,39 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The swap benchmark runs, and would notice a node that goes quiet or jumps while it loads."""
+"""A policy_node whose policy is swapped under load, and one that goes quiet or jumps meanwhile.
+
+`SAC_ROS_MINUTES` says for how long, `SAC_ROS_RATE` how many joint states a second there are.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
-from benchmarks import swap
-from benchmarks.faulty_robot import policy_process
-from benchmarks.faulty_robot.models import WRONG, opposite, wrong_files
+from faulty_robot import policy_process
+from faulty_robot.models import WRONG, opposite, wrong_files
+from kept_result import keep
+from swap import MUST_BE_ZERO, Swap
+
 from sac_ros.policy.runtime import Policy
 from sac_ros.utils.errors import PolicyFileError
 from sac_ros.utils.package_share import share_path
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(0)]
 
 MODEL = share_path("models", "iiwa_reach.onnx")
+SECONDS = 60.0 * float(os.environ.get("SAC_ROS_MINUTES", "0.1"))
 # A queue of five states at 50 Hz bridges what a busy machine steals.
-SLOWLY = ["--rate", "50", "--seconds", "3"]
-
-
-@pytest.fixture(autouse=True)
-def domain_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ROS_DOMAIN_ID", os.environ["ROS_DOMAIN_ID"])  # the swap takes its own
-
-
-def figures(directory: Path) -> dict[str, float]:
-    found = json.loads((directory / "swap.json").read_text())
-    return {figure["name"]: figure["median"] for figure in found["figures"]}
+RATE_HZ = float(os.environ.get("SAC_ROS_RATE", "50"))
 
 
 def patched(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
@@ -49,45 +45,43 @@ def patched(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
 
 
 def test_swaps_under_load_leave_no_state_without_an_answer_and_break_no_rule(
-    tmp_path: Path,
+    ros: Any, tmp_path: Path
 ) -> None:
-    assert swap.main([*SLOWLY, "--directory", str(tmp_path)]) == 0
-    found = figures(tmp_path)
-    assert found["swaps done"] == 2
-    assert found["swaps refused, as they must be"] == 1
-    assert found["violations of the always-true list"] == 0
-    assert found["never answered, with swaps"] == 0
-    assert found["states, with swaps"] > 50
-    assert found["states, without"] > 100
+    found = Swap(SECONDS, 0, MODEL, RATE_HZ).measure(ros.node("robot"), tmp_path)
+    figures = keep(found)
+    assert [name for name in MUST_BE_ZERO if figures[name]] == []
+    assert figures["swaps done"] + figures["swaps refused, as they must be"] >= round(SECONDS)
+    assert figures["states, with swaps"] > 10 * SECONDS
+    assert figures["states, without"] > 10 * SECONDS
 
 
 def test_a_node_that_is_deaf_while_it_loads_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ros: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patched(
         monkeypatch,
         "from sac_ros.ros.policy.node import PolicyNode",
-        "answer = PolicyNode._answer_states_until",
-        "def deaf(self, done, timeout_s):",
-        "    if timeout_s == 3.0:",  # a load, and no activation
-        "        time.sleep(0.5)",
-        "    answer(self, done, timeout_s)",
-        "PolicyNode._answer_states_until = deaf",
+        "swap = PolicyNode._swap",
+        "def deaf(self, path):",
+        "    self._control.call(lambda: time.sleep(0.5))",
+        "    swap(self, path)",
+        "PolicyNode._swap = deaf",
     )
-    assert swap.main([*SLOWLY, "--directory", str(tmp_path)]) == 1
-    found = figures(tmp_path)
-    assert found["never answered, with swaps"] > 0
-    assert found["never answered, without"] == 0
+    figures = keep(Swap(3.0, 0, MODEL, 50.0).measure(ros.node("robot"), tmp_path))
+    assert figures["never answered, with swaps"] > 0
+    assert figures["never answered, without"] == 0
 
 
-def test_a_swap_that_jumps_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_swap_that_jumps_is_told(
+    ros: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     patched(
         monkeypatch,
         "from sac_ros.policy import guards",
         "guards.limit_slew = lambda wanted, *_: wanted",
     )
-    assert swap.main([*SLOWLY, "--directory", str(tmp_path)]) == 1
-    assert figures(tmp_path)["violations of the always-true list"] > 0
+    figures = keep(Swap(3.0, 0, MODEL, 50.0).measure(ros.node("robot"), tmp_path))
+    assert figures["violations of the always-true list"] > 0
 
 
 def test_the_opposite_policy_asks_for_minus_the_torque(tmp_path: Path) -> None:
