@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_policy import tiny_spec
 
@@ -36,6 +36,7 @@ class Encoder:
         return ""
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     amplitude=st.floats(0.0, 2.8),
     speed=st.floats(0.0, 5.5),
