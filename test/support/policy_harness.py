@@ -51,10 +51,12 @@ class Robot(PolicyProcess):
 
     # ---- the policy node ---------------------------------------------------------------------
 
-    def start_node(self, model: Path | None, *parameters: str, program: str = "") -> None:
-        """Start a policy_node; ``program`` replaces the plain one."""
+    def start_node(
+        self, model: Path | None, *parameters: str, program: str = "", commands: str = "commands"
+    ) -> None:
+        """Start a policy_node; ``program`` replaces the plain one, ``commands`` its topic."""
         given = (f"slew_limit:={SLEW}", f"watchdog_s:={WATCHDOG}", "soft_start_s:=0.1")
-        self.start(model, (*given, *parameters), program)
+        self.start(model, (*given, *parameters), program, commands)
 
     def start_active(self, model: Path, *parameters: str, program: str = "") -> None:
         """Start a policy_node and wait for its first command."""

@@ -345,13 +345,7 @@ def test_activation_is_refused_while_the_arm_moves(robot: Robot, model: Path) ->
 def test_activation_is_refused_while_nobody_listens_to_the_commands(
     robot: Robot, model: Path
 ) -> None:
-    program = (
-        "import sys\n"
-        "from sac_ros.ros.policy import node as policy_node\n"
-        "sys.argv += ['-r', 'commands:=into_the_void']\n"
-        "sys.exit(policy_node.main())\n"
-    )
-    robot.start_node(model, "autostart:=true", program=program)
+    robot.start_node(model, "autostart:=true", commands="into_the_void")
     assert "a node must subscribe to /into_the_void; none does" in robot.refused()
 
 
