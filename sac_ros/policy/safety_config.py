@@ -260,7 +260,7 @@ def _model(
 
 
 def _inverse_on_a_grid(mass_matrix: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """Return `JointLimits.inverse_mass`: at most states of a moving arm nothing is computed."""
+    """Return `JointLimits.inverse_mass`: few states of a moving arm cost anything."""
 
     @lru_cache(maxsize=64)
     def at(point: bytes) -> Array:

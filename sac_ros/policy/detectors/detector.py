@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,12 +66,12 @@ class Reported(Detector):
         return self.cause
 
 
-class StateDetector(Detector):
+class StateDetector(Detector, ABC):
     """Judges the arm with each accepted state."""
 
+    @abstractmethod
     def check(self, now: float, state: FilterState) -> str:
         """Return the sentence of a fault that begins now, s."""
-        raise NotImplementedError
 
     def starting(self, state: FilterState) -> str:
         """Return why the arm must not be activated."""

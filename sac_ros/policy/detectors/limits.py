@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import numpy as np
 
 from sac_ros.policy.detectors.detector import Detector, FilterState, StateDetector
@@ -41,9 +43,9 @@ class LimitDetector(StateDetector):
     def __init__(self, for_long: ForLong) -> None:
         self._for_long = for_long
 
+    @abstractmethod
     def exceeds(self, state: FilterState) -> bool:
         """Tell whether a state exceeds the limit."""
-        raise NotImplementedError
 
     def check(self, now: float, state: FilterState) -> str:
         if self.exceeds(state):

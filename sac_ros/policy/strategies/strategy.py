@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,14 +26,14 @@ class Request:
     acted: Acted
 
 
-class Strategy:
+class Strategy(ABC):
     """Gives the torque of a mode; ``guarded``: without g(q), which the guards add at their end."""
 
     guarded = True
 
+    @abstractmethod
     def torque(self, state: FilterState, request: Request) -> Array:
         """Return the torque [n] N·m, and note what acted."""
-        raise NotImplementedError
 
 
 def note(acted: Acted, kind: Intervention, before: Array, after: Array) -> Array:
