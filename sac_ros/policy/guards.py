@@ -11,6 +11,7 @@ states a second its time counts.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from sac_ros.policy.end_effector import (
     tip_speed_fraction,
     workspace_fraction,
 )
-from sac_ros.policy.safety_config import BRAKE_TIME, LAG, STANDOFF, Array, JointLimits
+from sac_ros.policy.safety_config import BRAKE_TIME, GRID, LAG, STANDOFF, Array, JointLimits
 from sac_ros.policy.safety_events import Intervention
 
 CREEP = 0.02  # rad/s that need no braking
@@ -52,12 +53,14 @@ def guarded(
         motion: of the end effector, where it has limits.
 
     Returns:
-        The torque, g(q) included, and what each guard made of it.
+        The torque, g(q) included, and what each guard made of it; for one state no step at all
+        where it is seen at once that none has anything to do.
     """
     faded = braked = stopped = torque
-    room = np.minimum(limits.position[:, 1] - position, position - limits.position[:, 0])
-    calm = (_reached(torque, position, velocity, limits) <= limits.velocity).all()
-    if not (calm and (room >= np.maximum(limits.stopping_distance, margin)).all()):
+    if position.ndim == 1 and _nothing_to_do(torque, position, velocity, limits, margin):
+        if gravity is None and motion is None:
+            return torque, []
+    else:
         faded = fade_at_position_limits(torque, position, limits, margin)
         braked = brake_at_velocity_limits(faded, velocity, limits)
         stopped = stop_where_too_fast(braked, position, velocity, limits)
@@ -230,13 +233,40 @@ def _speed_before(ahead: Array, speed: Array, limits: JointLimits) -> Array:
     return np.minimum(distance / (2.0 * BRAKE_TIME), np.sqrt(2.0 * limits.deceleration * distance))
 
 
-def _reached(torque: Array, position: Array, velocity: Array, limits: JointLimits) -> Array:
-    """[..., n] rad/s that the joints can come to before the whole torque is taken back."""
-    speed = np.abs(velocity)
+def _nothing_to_do(
+    torque: Array, position: Array, velocity: Array, limits: JointLimits, margin: float
+) -> bool:
+    """Tell whether every guard of the joints would return the torque, for one state.
+
+    Plain numbers: over seven joints they take a third of numpy's time.
+    """
+    places = position.tolist()
+    point = tuple([round(place / GRID) for place in places])
+    speeds = zip(velocity.tolist(), _faster(torque.tobytes(), point, limits), strict=True)
+    for place, (speed, faster), row in zip(places, speeds, limits.rows, strict=True):
+        room = max(margin, row.stopping_distance)
+        if not (place - row.low >= room and row.high - place >= room):
+            return False
+        if not abs(speed) + faster <= row.velocity:
+            return False
+    return True
+
+
+@lru_cache(maxsize=64)
+def _faster(torque: bytes, point: tuple[int, ...], limits: JointLimits) -> list[float]:
+    """[n] rad/s by which joints may be faster when the whole torque has been taken back.
+
+    Infinite for a torque beyond the limits. A torque is held for some states, which ask again.
+    """
+    wanted = np.frombuffer(torque)
+    if clamp(wanted, limits) is not wanted:
+        return [math.inf] * len(wanted)
     if limits.inverse_mass is None:
-        return speed
-    ramp = (np.abs(torque) / limits.slew).max(-1, keepdims=True)
-    return np.asarray(speed + _gain(torque, position, limits) * (LATENCY + 0.5 * ramp))
+        return [0.0] * len(wanted)
+    ramp = (np.abs(wanted) / limits.slew).max()
+    gain = _gain(wanted, GRID * np.array(point), limits)
+    faster: list[float] = (gain * (LATENCY + 0.5 * ramp)).tolist()
+    return faster
 
 
 def _gain(torque: Array, position: Array, limits: JointLimits) -> Array:
@@ -248,6 +278,8 @@ def _gain(torque: Array, position: Array, limits: JointLimits) -> Array:
 
 def limit_slew(torque: Array, last: Array, elapsed: float, limits: JointLimits) -> Array:
     """Keep each joint within slew limit × elapsed seconds of the last published torque."""
+    if torque.tobytes() == last.tobytes():  # held; to find out takes a tenth of the rest
+        return torque
     step = limits.slew * elapsed
     if (np.abs(torque - last) <= step).all():
         return torque

@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 BRAKE_TIME = 0.08  # s; states come every 50 ms or faster, or are stale: the stop is stable
 LAG = 0.03  # s, from a state to the brake at work, the slew limit among it
 STANDOFF = 0.03  # rad before a position limit, where a joint that moves towards it may only creep
-_GRID = 0.05  # rad, over which M changes by some percent
+GRID = 0.05  # rad, over which M changes by some percent
 _NO_MODEL = (
     "parameter {} needs a policy file with a model of the arm (arm_model), and this one has none"
 )
@@ -128,7 +128,17 @@ class SafetyConfig:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class JointLimit:
+    """One row of `JointLimits`."""
+
+    low: float  # rad
+    high: float  # rad
+    velocity: float  # rad/s
+    stopping_distance: float  # rad
+
+
+@dataclass(frozen=True, eq=False)
 class JointLimits:
     """Limits and gains of n joints, as arrays in the policy's joint order.
 
@@ -178,6 +188,12 @@ class JointLimits:
         if value and self.end_effector is None:
             raise ConfigurationError(_NO_MODEL.format("max_tip_speed"))
         return dataclasses.replace(self, max_tip_speed=value or math.inf)
+
+    @cached_property
+    def rows(self) -> list[JointLimit]:
+        """The limits joint by joint, in plain numbers."""
+        columns = *self.position.T, self.velocity, self.stopping_distance
+        return [JointLimit(*map(float, row)) for row in zip(*columns, strict=True)]
 
     @property
     def deceleration(self) -> Array:
@@ -264,13 +280,13 @@ def _inverse_on_a_grid(mass_matrix: Callable[[Array], Array]) -> Callable[[Array
 
     @lru_cache(maxsize=64)
     def at(point: bytes) -> Array:
-        return np.asarray(np.linalg.inv(mass_matrix(_GRID * np.frombuffer(point))))
+        return np.asarray(np.linalg.inv(mass_matrix(GRID * np.frombuffer(point))))
 
     def inverse_mass(position: Array) -> Array:
-        points = np.rint(position / _GRID) + 0.0  # no −0
+        points = np.rint(position / GRID) + 0.0  # no −0
         if points.ndim == 1:
             return at(points.tobytes())
-        return np.asarray(np.linalg.inv(mass_matrix(_GRID * points)))
+        return np.asarray(np.linalg.inv(mass_matrix(GRID * points)))
 
     return inverse_mass
 

@@ -40,7 +40,8 @@ class FilterState:
     @property
     def standing(self) -> bool:
         """Whether no joint moved in the last state."""
-        return not (np.abs(self.velocity) > _STILL * self.limits.velocity).any()
+        velocities = zip(self.velocity.tolist(), self.limits.rows, strict=True)
+        return all(abs(velocity) <= _STILL * limit.velocity for velocity, limit in velocities)
 
 
 class Detector:

@@ -34,7 +34,8 @@ class Tracking(Strategy):
         scaled = note(request.acted, Intervention.CLAMP, request.torque, clamped)
         if request.gravity is not None:
             scaled = scaled - request.gravity
-        scaled = scaled * self.scale.at(request.now)
+        if (scale := self.scale.at(request.now)) != 1.0:
+            scaled = scaled * scale
         elapsed = max(request.now - self.since, 0.0)
         if elapsed >= self._soft_start_s:
             return scaled
