@@ -10,6 +10,7 @@ from sac_ros.policy.controlled_stop import RAMP_PERIOD_S, ControlledStop
 from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_config import Array, JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Mode
+from sac_ros.policy.schedule import next_tick
 from sac_ros.robots.arm import Arm
 from sac_ros.utils.settings import setting
 
@@ -89,10 +90,15 @@ class CommandGuard:
         if self.safety.active and not self._stop:
             self._stop = ControlledStop(self.safety, now)
 
-    @property
-    def tick_period_s(self) -> float:
-        """Longest time from one `tick` to the next, s."""
-        return RAMP_PERIOD_S if self._stop else self._config.command_timeout_s / 10.0
+    def next_tick(self, ticked: float) -> float:
+        """Return when `tick` is due after one at ``ticked``, s."""
+        config = self._config
+        period = RAMP_PERIOD_S if self._stop else config.command_timeout_s / 10.0
+        deadlines = (
+            self._commanded + config.command_timeout_s,
+            self.safety.time + config.watchdog_s,
+        )
+        return next_tick(ticked, period, *deadlines)
 
     def refuse_command(self, now: float, sentence: str) -> Command | None:
         """Stop the arm for a command that cannot be read."""

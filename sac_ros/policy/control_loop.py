@@ -23,7 +23,7 @@ from sac_ros.policy.runtime import Answer, Policy
 from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_config import Array, JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Mode
-from sac_ros.policy.schedule import Decimator
+from sac_ros.policy.schedule import Decimator, next_tick
 from sac_ros.policy.spec import GoalSpec
 from sac_ros.policy.worker import Inline, Worker
 from sac_ros.utils.errors import ConfigurationError, GoalError, NonFiniteGoalError
@@ -201,19 +201,18 @@ class ControlLoop:
         return command
 
     def tick(self, now: float) -> Command | None:
-        """Take the passing of time, at least every `tick_period_s`; return what was published."""
+        """Take the passing of time, as often as `next_tick` says; return what was published."""
         command = self._on_time(now)
         if command is not None:
             self._publish(command, None, 0)
             self._log.answered("tick", now, command, self.safety, has_policy_torque=False)
         return command
 
-    @property
-    def tick_period_s(self) -> float:
-        """Longest time from one `tick` to the next, s."""
-        if self._stop:
-            return RAMP_PERIOD_S
-        return self._config.watchdog_s / _TICKS_PER_WATCHDOG
+    def next_tick(self, ticked: float) -> float:
+        """Return when `tick` is due after one at ``ticked``, s."""
+        watchdog_s = self._config.watchdog_s
+        period = RAMP_PERIOD_S if self._stop else watchdog_s / _TICKS_PER_WATCHDOG
+        return next_tick(ticked, period, self.safety.time + watchdog_s)
 
     def _on_time(self, now: float) -> Command | None:
         if not self.safety.active:

@@ -5,6 +5,14 @@ from __future__ import annotations
 
 import math
 
+_JUST_PAST_S = 1e-6  # more than a clock's numbers are rounded by
+
+
+def next_tick(ticked: float, period_s: float, *deadlines: float) -> float:
+    """Return when to look at the time again after ``ticked``, s: when a deadline passes, too."""
+    past = (deadline + _JUST_PAST_S for deadline in deadlines)
+    return min([ticked + period_s, *(each for each in past if each > ticked)])
+
 
 class ArrivalRate:
     """A running estimate of the rate at which states arrive.

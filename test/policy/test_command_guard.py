@@ -158,3 +158,21 @@ def test_an_arm_that_the_commands_carry_is_held_when_they_end() -> None:
     robot.run(0.1, held)
     robot.run(1.0)
     assert np.abs(robot.row[:N] - ARM.home).max() < 0.05
+
+
+def test_a_stop_begins_in_the_moment_that_a_command_is_missed() -> None:
+    robot = Robot()
+    robot.run(0.1, SMALL)
+    guard, state_came = robot.guard, robot.now
+    command_came = robot.now - PERIOD
+    now = robot.now + 0.0013  # of a tick
+    for _ in range(1000):
+        if guard.safety.faults:
+            break
+        now = guard.next_tick(now)
+        while state_came + PERIOD < now:
+            state_came += PERIOD
+            guard.state(state_came, robot.row[:N], robot.row[N : 2 * N])
+        guard.tick(now)
+    assert list(guard.safety.faults) == [Fault.COMMAND]
+    assert now - command_came == pytest.approx(0.05, abs=1e-5)

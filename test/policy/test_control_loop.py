@@ -14,7 +14,7 @@ from tiny_policy import tiny_action, tiny_gravity, tiny_mixing, write_tiny_polic
 from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import SafetyConfig
-from sac_ros.policy.safety_events import Command, Mode
+from sac_ros.policy.safety_events import Command, Fault, Mode
 from sac_ros.policy.worker import Worker
 from sac_ros.robots.arm import load_arm
 from sac_ros.utils.errors import ConfigurationError, GoalError, NonFiniteGoalError
@@ -306,3 +306,16 @@ def test_the_goal_error_is_the_distance_of_the_end_effector() -> None:
     place = arm.chain.frames_at(home).end_effector
     loop.set_goal(NOW, loop.policy.spec.goal.frame, place + np.array([0.01, 0.0, 0.0]))
     assert loop.goal_error() == pytest.approx(0.01, abs=1e-6)
+
+
+def test_a_stop_begins_in_the_moment_that_a_state_is_missed(robot: Robot) -> None:
+    robot.loop.set_goal(NOW, "base", GOAL)
+    robot.states(20)
+    now = robot.now + 0.0013  # of a tick
+    for _ in range(1000):
+        if robot.loop.safety.faults:
+            break
+        now = robot.loop.next_tick(now)
+        robot.loop.tick(now)
+    assert list(robot.loop.safety.faults) == [Fault.WATCHDOG]
+    assert now - robot.now == pytest.approx(CONFIG.watchdog_s, abs=1e-5)

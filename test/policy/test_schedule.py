@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sac_ros.policy.schedule import ArrivalRate, Decimator
+from sac_ros.policy.schedule import ArrivalRate, Decimator, next_tick
 
 
 @pytest.mark.parametrize("state_hz", [60, 75, 100, 125, 500, 1000])
@@ -128,3 +128,9 @@ def test_the_next_state_is_due_from_one_and_a_half_intervals_before_it() -> None
     assert decimator.next_is_due(0.25, 0.5)
     assert decimator.next_is_due(0.0, 0.75), "three quarters of a period are not too slow"
     assert not decimator.next_is_due(0.0, 0.76)
+
+
+def test_the_time_is_looked_at_when_a_deadline_passes_and_not_at_one_that_has_passed() -> None:
+    assert next_tick(1.0, 0.1) == 1.1
+    assert next_tick(1.0, 0.1, 1.05, 1.02) == pytest.approx(1.02, abs=1e-5)
+    assert next_tick(1.0, 0.1, 0.99, 1.2) == 1.1

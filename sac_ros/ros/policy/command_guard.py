@@ -90,7 +90,7 @@ class CommandGuardNode(Node):
         self._ticked = 0.0
         self._control = ControlThread(
             self,
-            next_tick=lambda: self._ticked + self._guard.tick_period_s,
+            next_tick=lambda: self._guard.next_tick(self._ticked),
             tick=self._on_tick,
         )
         self._control.subscribe(Float64MultiArray, "policy_commands", self._on_command, 1)

@@ -273,14 +273,14 @@ class PolicyNode(LifecycleNode):
     def _next_tick(self) -> float:
         if self._loop is None:
             return math.inf
-        return min(self._ticked + self._loop.tick_period_s, self._warm_up_at)
+        return min(self._loop.next_tick(self._ticked), self._warm_up_at)
 
     def _tick(self) -> None:
         loop, now = self._configured(), time.monotonic()
         if now >= self._warm_up_at:
             self._warm_up_at = math.inf
             loop.warm_up()
-        if now >= self._ticked + loop.tick_period_s:
+        if now >= loop.next_tick(self._ticked):
             self._ticked, self._arrived = now, 0.0
             loop.tick(now)
             self._faults.notice(loop.safety)
