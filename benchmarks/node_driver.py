@@ -17,7 +17,9 @@ import os
 import struct
 import sys
 import time
+from bisect import bisect_right
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.serialization import serialize_message
 from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
@@ -51,6 +54,7 @@ class Job:
         warm_up: s before, after the goal is set.
         names, position: of the joints, rad.
         goal: frame, x, y, z in m; None for a server that takes no goal.
+        guarded: whether `commands` are those of `policy_commands`, which a guard forwards.
     """
 
     pid: int
@@ -61,6 +65,7 @@ class Job:
     names: list[str]
     position: list[float]
     goal: tuple[str, float, float, float] | None
+    guarded: bool = False
 
 
 @dataclass
@@ -77,6 +82,7 @@ class Seen:
         server_cpu, driver_cpu: CPU seconds per second of the measurement.
         server_rss: resident memory at its end, MiB.
         publish_us: median time of the driver's own publish call, µs.
+        forwarded_ms: from policy_node sending a command to the guard sending it, ms.
     """
 
     milliseconds: list[float] = field(default_factory=list)
@@ -89,6 +95,7 @@ class Seen:
     driver_cpu: float = 0.0
     server_rss: float = 0.0
     publish_us: float = 0.0
+    forwarded_ms: list[float] = field(default_factory=list)
 
 
 class Answers:
@@ -125,10 +132,31 @@ class Answers:
         self._sent.clear()
 
 
+def forwarding_times(given: Sequence[int], forwarded: Sequence[int]) -> list[int]:
+    """Return how long each forwarded command had been under way.
+
+    Args:
+        given: when commands were sent to be forwarded, in this order.
+        forwarded: when the guard sent them on; it may leave some out, and may add some.
+
+    Returns:
+        For each forwarded one, the time since the last given one before it; none for what is not
+        the first after one.
+    """
+    times, last = [], -1
+    for at in forwarded:
+        index = bisect_right(given, at) - 1
+        if index > last:
+            times.append(at - given[index])
+            last = index
+    return times
+
+
 class Driver:
     """Publishes states on time and takes the commands that answer them."""
 
     def __init__(self, node: Node) -> None:
+        self._node = node
         self._states = node.create_publisher(JointState, "joint_states", qos_profile_sensor_data)
         self._goals = node.create_publisher(PoseStamped, "goal_pose", QoSProfile(depth=1))
         self._commands = node.create_subscription(
@@ -137,11 +165,21 @@ class Driver:
         assert node.context.handle is not None
         self._wait_set = _rclpy.WaitSet(1, 0, 0, 0, 0, 0, node.context.handle)
         self._first_command = 0.0
+        self._given: Subscription[Float64MultiArray] | None = None  # what a guard forwards
+        self._sent: tuple[list[int], list[int]] = [], []  # given, forwarded: ns of the wall clock
 
     def run(self, job: Job) -> Seen:
         """Bring the server up, warm it up, measure."""
         self._template = bytearray(serialize_message(_joint_state(job)))
         self._job = job
+        if job.guarded:
+            self._given = self._node.create_subscription(
+                Float64MultiArray,
+                "policy_commands",
+                lambda _: None,
+                QoSProfile(depth=10),
+                raw=True,
+            )
         self._first_command = 0.0
         while not self._first_command:
             self._stream(0.2)
@@ -149,12 +187,15 @@ class Driver:
         if job.goal is not None:
             self._set_goal(*job.goal)
         self._stream(job.warm_up)
+        for times in self._sent:
+            times.clear()
         server, driver = _cpu_seconds(job.pid), time.process_time()
         seen = self._stream(job.seconds)
         seen.server_cpu = (_cpu_seconds(job.pid) - server) / job.seconds
         seen.driver_cpu = (time.process_time() - driver) / job.seconds
         seen.server_rss = _resident_mib(job.pid)
         seen.start_s = start_s
+        seen.forwarded_ms = [each * 1e-6 for each in forwarding_times(*self._sent)]
         return seen
 
     def _stream(self, seconds: float) -> Seen:
@@ -196,8 +237,13 @@ class Driver:
         self._wait_set.add_subscription(handle)
         self._wait_set.wait(nanoseconds)
         taken = []
-        while handle.take_message(Float64MultiArray, True) is not None:
+        while (message := handle.take_message(Float64MultiArray, True)) is not None:
             taken.append(time.monotonic_ns())
+            self._sent[1].append(message[1]["source_timestamp"])
+        if self._given is not None:
+            given = self._given.handle
+            while (message := given.take_message(Float64MultiArray, True)) is not None:
+                self._sent[0].append(message[1]["source_timestamp"])
         if taken and not self._first_command:
             self._first_command = taken[0] * 1e-9
         return taken

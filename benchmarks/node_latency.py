@@ -31,6 +31,7 @@ from sac_ros.utils.package_share import share_path
 
 NAME = "node_latency"
 OURS, ECHO, FLOOR = "policy_node", "echo", "echo, bare wait set"
+GUARD = "command_guard"
 GUARDED = "policy_node and command_guard"
 _ECHOES = {
     ECHO: "single_threaded",
@@ -95,7 +96,7 @@ class NodeLatency:
         job = start_job(self, name, spec, rate)
         command = _command(name, self.model)
         with ExitStack() as processes:
-            driver, server, *_ = (
+            driver, *servers = (
                 processes.enter_context(_process(each, environment))
                 for each in (
                     ["-m", "benchmarks.node_driver"],
@@ -103,7 +104,7 @@ class NodeLatency:
                     *([_guard(spec)] if name == GUARDED else []),
                 )
             )
-            job.update(pid=server.pid, started=time.monotonic())
+            job.update(pid=servers[-1].pid, started=time.monotonic())
             limit = job["seconds"] + self.warm_up + _ANSWER_S
             try:
                 out, _ = driver.communicate(json.dumps(job) + "\n", timeout=limit)
@@ -126,6 +127,7 @@ def start_job(run: NodeLatency, name: str, spec: PolicySpec, rate: float) -> dic
         "names": list(spec.joint_names),
         "position": [0.5 * (low + high) for low, high in spec.position_limit],
         "goal": goal,
+        "guarded": name == GUARDED,
     }
 
 
@@ -149,12 +151,13 @@ def _figures(rate: float, seen: Mapping[str, Sequence[dict[str, Any]]]) -> list[
     figures: list[Figure] = []
     compared: dict[str, dict[str, Figure]] = {}
     for name, turns in seen.items():
-        mine = {
-            key: Figure(f"{rate:g} Hz: {name}, {key}", unit, tuple(map(of, turns)))
-            for key, (unit, of) in _MEASURES.items()
+        measured = _GUARDS if name == GUARDED else _MEASURES
+        who = GUARD if name == GUARDED else name
+        compared[name] = {
+            key: Figure(f"{rate:g} Hz: {who}, {key}", unit, tuple(map(of, turns)))
+            for key, (unit, of) in measured.items()
         }
-        figures += mine.values()
-        compared[name] = mine
+        figures += compared[name].values()
     if OURS in compared and ECHO in compared:
         for key in ("p50", "p99", "CPU"):
             label = f"{rate:g} Hz: {key}, {OURS} / {ECHO}"
@@ -162,8 +165,8 @@ def _figures(rate: float, seen: Mapping[str, Sequence[dict[str, Any]]]) -> list[
     return figures
 
 
-def _percentile(percent: float) -> Any:
-    return lambda seen: float(np.percentile(seen["milliseconds"], percent))
+def _percentile(percent: float, times: str = "milliseconds") -> Any:
+    return lambda seen: float(np.percentile(seen[times], percent))
 
 
 _MEASURES: dict[str, tuple[str, Any]] = {
@@ -177,6 +180,14 @@ _MEASURES: dict[str, tuple[str, Any]] = {
     "start to first command": ("s", lambda seen: seen["start_s"]),
     "driver's CPU": ("% of a core", lambda seen: 100.0 * seen["driver_cpu"]),
     "driver's publish": ("µs", lambda seen: seen["publish_us"]),
+}
+
+# Not the round trip of the two: the driver counts answers by their order, and the guard takes the
+# newest of the commands that wait.
+_GUARDS = {
+    "adds p50": ("ms", _percentile(50, "forwarded_ms")),
+    "adds p99": ("ms", _percentile(99, "forwarded_ms")),
+    **{key: _MEASURES[key] for key in ("CPU", "memory")},
 }
 
 
