@@ -78,6 +78,16 @@ class NodeView:
     restart: NDArray[np.bool_]
 
 
+def _ran_on(stamp: int | None, asked: Sequence[tuple[int, bool, int]]) -> int:
+    """Return which state the policy ran on: the next that is asked about, or one of a stamp."""
+    if stamp is None:
+        return len(asked)
+    for place in range(len(asked) - 1, -1, -1):
+        if asked[place][0] <= stamp:
+            return place if asked[place][0] == stamp else -1
+    return -1
+
+
 def node_view(events: Sequence[Mapping[str, Any]], stamp_ns: NDArray[np.int64]) -> NodeView | None:
     """Return what the node saw; None where the log tells nothing of these states.
 
@@ -105,8 +115,9 @@ def node_view(events: Sequence[Mapping[str, Any]], stamp_ns: NDArray[np.int64]) 
         elif event == "deactivate":
             row, restart = -1, True
         elif event == "state":
-            if each.get("inferences") != count:  # without a loss, it was this state
-                run = len(asked) if whole and count is not None else -1
+            if each.get("inferences") != count:  # without a loss, it was this state or an earlier
+                told = whole and count is not None
+                run = _ran_on(each.get("ran_on"), asked) if told else -1
             count = each.get("inferences")
             if each["stamp"]:
                 goal_of[each["stamp"]] = row

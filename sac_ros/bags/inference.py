@@ -130,7 +130,7 @@ def _held(
             run = _due(rate_hz, period_s, times, restart)
     ran_on = asked[run]
     ran_on[run < 0] = -1
-    place = np.flatnonzero(run == np.arange(len(run)))
+    place = np.flatnonzero(np.diff(run, prepend=-2))  # where the torque of a run acts first
     place = place[ran_on[place] >= 0]
     lost = (place > 0) & (ran_on[place - 1] < 0) & ~restart[place]
     held = np.full(len(has_goal) + 1, -1, dtype=np.int64)  # the last: of what was not recorded

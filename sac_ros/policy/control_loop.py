@@ -12,8 +12,9 @@ the tests drive this one object.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from sac_ros.utils.errors import ConfigurationError, GoalError, NonFiniteGoalErr
 
 LATEST_ANSWER = 1.5
 """Control periods after the arrival of a state, from which on its inference is too late."""
+
+_AWAITED = 0.5
+"""Of the time to the next state, for which the answer to a state waits for its inference."""
 
 _TICKS_PER_WATCHDOG = 5
 
@@ -81,6 +85,15 @@ def _refuse_raised(policy: Policy, limits: JointLimits, released: JointLimits) -
             )
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the policy was asked for: when, s, in which state, with which goal."""
+
+    time: float
+    stamp_ns: int
+    goal: Array | None
+
+
 class ControlLoop:
     """One policy, its safety filter, and how an activation begins and ends.
 
@@ -119,6 +132,8 @@ class ControlLoop:
         self.inferences = 0
         self.late = 0
         self._late_since: float | None = None
+        self._asked: _Asked | None = None
+        self._seen: dict[str, Any] = {}  # of the answer, for the log of the state
         self._released = limits  # by a person, with the activation
         self._decimator = Decimator(spec.control_rate_hz)
         self._answered: tuple[float, Array, Array] | None = None
@@ -172,14 +187,14 @@ class ControlLoop:
             The torque that was published; None while inactive, or when the state was refused and
             the last command may stand.
         """
-        safety, late = self.safety, self.late
-        active = safety.active
+        safety = self.safety
+        active, self._seen = safety.active, {}
         torque: Array | None = None
         command: Command | None = None
 
         def answer() -> Command:
             nonlocal torque
-            torque = self._infer(now, position, velocity)
+            torque = self._infer(now, position, velocity, stamp_ns)
             return safety.command(now, torque)
 
         accepted = safety.accept(now, position, velocity, stamp_ns)
@@ -188,7 +203,7 @@ class ControlLoop:
             command = self._stop_on(now, self._stop, act) if self._stop else act()
         if command is not None:
             self._publish(command, torque, stamp_ns if accepted else 0)
-        self._log_state(now, command, torque, stamp_ns, late=self.late > late)
+        self._log_state(now, command, torque, stamp_ns, **self._seen)
         return command
 
     def refuse_state(self, now: float, sentence: str, stamp_ns: int = 0) -> Command | None:
@@ -226,10 +241,8 @@ class ControlLoop:
         command: Command | None,
         torque: Array | None,
         stamp_ns: int,
-        *,
-        late: bool = False,
+        **fields: Any,
     ) -> None:
-        fields = {"late": True} if late else {}
         self._log.answered(
             "state",
             now,
@@ -335,6 +348,8 @@ class ControlLoop:
     @property
     def warm_up_time(self) -> float | None:
         """When a state is expected that the policy will run for, s; None where there is none."""
+        if self.safety.mode is not Mode.TRACKING or self._asked is not None:
+            return None
         if self.goal is None or self._answered is None:
             return None
         interval = self.safety.rate.interval_s
@@ -356,35 +371,61 @@ class ControlLoop:
         """Whether the graph tells g(q), which then holds the arm in every mode."""
         return self.policy.spec.gravity_compensation == "policy"
 
-    def _infer(self, now: float, position: Array, velocity: Array) -> Array | None:
+    def _infer(self, now: float, position: Array, velocity: Array, stamp_ns: int) -> Array | None:
         """Return the policy's torque: fresh when it is due, held in between, None when too late.
+
+        An answer that is not there in half the time to the next state is that of a later state:
+        control goes on meanwhile. After `LATEST_ANSWER` it is abandoned.
 
         The safety filter gets g(q) at the same rate, where the graph has it: without a goal too.
         """
         goal = self.goal if self.safety.mode is Mode.TRACKING else None
         if goal is None and not self._carries:
             return None
-        if goal is not None and self.policy_torque is None:
+        if goal is not None and self.policy_torque is None and self._asked is None:
             self._decimator.reset()  # the first state with a goal is answered at once
         # By arrival: a driver whose stamps stand still must not keep an old torque in force.
         self._answered = (now, position, velocity)
-        if not self._decimator.due(now, self.safety.rate.interval_s):
-            return self.policy_torque if goal is not None else None
-        latest = LATEST_ANSWER / self.policy.spec.control_rate_hz
-        answer = self._worker.run(self._inference(position, velocity, goal), latest)
+        interval, period = self.safety.rate.interval_s, 1.0 / self.policy.spec.control_rate_hz
+        due = self._decimator.due(now, interval)
+        # One look a state, so that a log of the looks in vain tells all (`EventLog`).
+        if looked := self._asked is not None:
+            self._take(now, 0.0)
+        if due and self._asked is None:
+            self._asked = _Asked(now, stamp_ns, goal)
+            # Copies: the next state may come before the policy has read this one.
+            self._worker.begin(self._inference(position.copy(), velocity.copy(), goal))
+            if not looked:
+                settled = self.safety.rate.settled
+                self._take(now, _AWAITED * min(interval, period) if settled else period)
+        return self.policy_torque if goal is not None else None
+
+    def _take(self, now: float, within_s: float) -> None:
+        """Take the answer that was asked for, or else hold the torque, or find that it is late."""
+        asked = self._asked
+        assert asked is not None
+        if now - asked.time > LATEST_ANSWER / self.policy.spec.control_rate_hz:
+            self._asked = None
+            self._seen["late"] = True
+            self._worker.abandon()
+            self.policy.terminate()
+            self._note_late(now, asked.time)
+            return
+        answer: Answer | None = self._worker.result(within_s)
         if answer is None:
-            self._note_late(now)
-            return None
-        self._late_since = None
+            self._seen["late"] = True
+            return
+        self._asked = self._late_since = None
         if answer.gravity is not None:
             self.safety.set_gravity_torque(answer.gravity.astype(np.float64))
-        if goal is None:
-            return None
+        if asked.goal is None:
+            return
+        if asked.time != now:
+            self._seen["ran_on"] = asked.stamp_ns
         self.policy_torque = answer.torque.astype(np.float64)
         if answer.next_state is not None:
             self._policy_state = answer.next_state
         self.inferences += 1
-        return self.policy_torque
 
     def _inference(
         self, position: Array, velocity: Array, goal: Array | None
@@ -394,13 +435,12 @@ class ControlLoop:
             return partial(policy.at_rest, position)
         return partial(policy.answer, position, velocity, goal, state=self._policy_state)
 
-    def _note_late(self, now: float) -> None:
-        """Abandon the inference; a fault where none has been in time for the watchdog's time."""
-        self.policy.terminate()
+    def _note_late(self, now: float, asked: float) -> None:
+        """Hold no torque; a fault where no inference has been in time for the watchdog's time."""
         self.policy_torque = None
         self.late += 1
         if self._late_since is None:
-            self._late_since = now
+            self._late_since = asked
         if now - self._late_since >= self._config.watchdog_s:
             self.safety.fault(
                 Fault.LATE_POLICY,
@@ -411,6 +451,6 @@ class ControlLoop:
     def _forget_past(self) -> None:
         """Start inference anew: a torque or a state from before must not act again."""
         self._decimator.reset()
-        self._answered = None
+        self._answered = self._asked = None
         self._policy_state = np.zeros(self.policy.state_size, dtype=np.float32)
         self.policy_torque = self._late_since = None

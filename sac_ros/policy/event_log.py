@@ -9,7 +9,9 @@ that a recording can be replayed to the same bits (see `sac_ros.ros.replay_node`
   ``time``, s of the node's steady clock, a float in full precision.
 - ``state`` (a joint state arrived): ``stamp``, ns of its header; ``active``, whether it was
   answered at all; ``inferences``, how often the policy has run since its activation: the states
-  between two of them got the torque of the one before; ``late`` where one was too late.
+  between two of them got the torque of the one before; ``late`` where the policy had been
+  asked, and its answer was not there: the first state without ``late`` has it, and ``ran_on``,
+  the stamp of the state that the policy was asked for.
 - ``tick`` (the watchdog's timer commanded). It and ``state`` have ``has_policy_torque`` and
   ``applied``, whether there is a torque for ``~/policy_torque`` and for ``~/applied_torque``;
   ``faults`` that stand; and, where there was a command, its ``mode`` and its ``interventions``:

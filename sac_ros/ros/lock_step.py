@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
@@ -27,16 +27,14 @@ from sac_ros.ros.policy.publishers import TorqueMessage
 from sac_ros.ros.replay_events import ReplayEvent, Tally, Write
 from sac_ros.utils.errors import BagError, GoalError, JointStateError
 
-T = TypeVar("T")
-
 _KINDS = {JointState: JOINT_STATE, PoseStamped: POSE, String: TEXT}
 
 
 class _RecordedWorker(Inline):
     """Is late where the recorded one was; its time is not that of this machine."""
 
-    def run(self, work: Callable[[], T], within_s: float) -> T | None:
-        return None if self.busy else super().run(work, within_s)
+    def result(self, within_s: float) -> Any | None:
+        return None if self.busy else super().result(within_s)
 
 
 class LockStep:

@@ -19,8 +19,10 @@ from sac_ros.bags.columns import Spool
 from sac_ros.bags.inference import answer
 from sac_ros.bags.recording import ReadingOptions, read_recording
 from sac_ros.policy.control_loop import ControlLoop
+from sac_ros.policy.event_log import EventLog
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import SafetyConfig
+from sac_ros.policy.worker import Inline
 
 RATE_HZ, COUNT = 400.0, 2000
 
@@ -45,20 +47,23 @@ def live(
     policy: Policy, motion: Motion, goals: dict[int, Any], cleared: int | None = None
 ) -> np.ndarray:
     """What `ControlLoop` asks state by state; ``goals``: before state number i."""
-    return run_live(policy, motion, goals, cleared, lambda i: (i + 1) / RATE_HZ)[0]
+    return run_live(ControlLoop(policy, SafetyConfig()), motion, goals, cleared, evenly)
+
+
+def evenly(i: int) -> float:
+    return (i + 1) / RATE_HZ
 
 
 def run_live(
-    policy: Policy,
+    controller: ControlLoop,
     motion: Motion,
     goals: dict[int, Any],
     cleared: int | None,
     arrival: Callable[[int], float],
-) -> tuple[np.ndarray, list[int]]:
-    """As `live`, and how often the policy had run; ``arrival``: s, of state number i."""
-    controller = ControlLoop(policy, SafetyConfig())
+) -> np.ndarray:
+    """As `live`; ``arrival``: s, of state number i."""
     controller.activate(0.0)
-    asked, inferences = [], []
+    asked = []
     for i in range(motion.count):
         if i in goals:
             controller.set_goal(arrival(i), "base", np.array(goals[i]))
@@ -71,8 +76,7 @@ def run_live(
         asked.append(
             np.full(3, np.nan) if controller.policy_torque is None else controller.policy_torque
         )
-        inferences.append(controller.inferences)
-    return np.array(asked), inferences
+    return np.array(asked)
 
 
 @pytest.mark.parametrize("gravity", ["robot", "policy"])
@@ -114,7 +118,7 @@ def test_a_chain_cut_into_pieces_is_the_chain(
 
 
 def event_entry(n: int, event: str, **fields: Any) -> Entry:
-    data = json.dumps({"n": n, "event": event, "time": 0.0, **fields})
+    data = json.dumps({"time": 0.0, **fields, "n": n, "event": event})
     return Entry("/policy_node/events", "text", START_NS - 10_000_000 + n * 1000, text(data))
 
 
@@ -123,9 +127,22 @@ def uneven(i: int) -> float:
     return (i + 1) / RATE_HZ + 0.04 * float(np.sin(i / 30.0))
 
 
+class Late(Inline):
+    """An answer in five is some states late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._chance, self._late = np.random.default_rng(0), False
+
+    def result(self, within_s: float) -> Any | None:
+        self._late = bool(self._chance.random() < (0.5 if self._late else 0.2))
+        return None if self._late else super().result(within_s)
+
+
+@pytest.mark.parametrize("worker", [Inline, Late])
 @pytest.mark.parametrize("state_size", [0, 3, 5])
 def test_the_nodes_own_log_decides_what_a_state_was_answered_with(
-    tmp_path: Path, state_size: int
+    tmp_path: Path, state_size: int, worker: type[Inline]
 ) -> None:
     # The recorder saw the goal ten states before the node did, and missed some of the states and
     # some of the log. States do not divide the policy's period: which one it ran on depends on
@@ -135,24 +152,14 @@ def test_the_nodes_own_log_decides_what_a_state_was_answered_with(
     )
     goals, cleared = {100: [0.3, 0.0, 0.2], 900: [-0.5, 0.0, 0.2]}, 1213
     policy = policy_of(tmp_path, state_size)
-    expected, inferences = run_live(policy, motion, goals, cleared, uneven)
+    told: list[str] = []
+    controller = ControlLoop(policy, SafetyConfig(), log=EventLog(told.append), worker=worker())
+    expected = run_live(controller, motion, goals, cleared, uneven)
     entries = [each for i, each in enumerate(motion.states()) if i % 97 != 60]
     entries.append(Entry(GOALS, "pose", motion.time_ns(90), pose(0.3, 0.0, 0.2)))
-    log = [event_entry(1, "activate", sha256="", parameters={})]
-    for i in range(COUNT):
-        if i in goals:
-            told = {"goal": goals[i], "frame": "base", "refused": ""}
-            log.append(event_entry(len(log) + 1, "goal", **told))
-        if i == cleared:
-            log.append(event_entry(len(log) + 1, "clear_fault", refused=""))
-        fields = {
-            "stamp": 10**9 + i * 2_700_000,
-            "active": True,
-            "has_policy_torque": i >= 100,
-            "applied": True,
-        }
-        fields["inferences"] = inferences[i]
-        log.append(event_entry(len(log) + 1, "state", **fields))
+    log = []
+    for record in map(json.loads, told):
+        log.append(event_entry(record.pop("n"), record.pop("event"), **record))
     lost = log[1500:1520]
     aligned = aligned_of(
         write_bag(tmp_path / "bag", [*entries, *(each for each in log if each not in lost)])

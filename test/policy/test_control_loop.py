@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,6 +43,11 @@ class Robot:
             command = self.loop.state(self.now, self.position, self.velocity)
         assert command is not None
         return command
+
+
+class Patient(Worker):
+    def result(self, within_s: float) -> Any | None:
+        return super().result(30.0)
 
 
 @pytest.fixture
@@ -279,7 +285,7 @@ def test_a_goal_outside_the_new_policys_range_is_dropped(robot: Robot, tmp_path:
 def test_to_run_the_policy_for_warm_caches_decides_nothing(path: Path, tmp_path: Path) -> None:
     looking = write_tiny_policy(tmp_path / "looking.onnx", state_size=3)
     for each in (path, looking):
-        plain, warmed = Robot(Policy.load(each)), Robot(Policy.load(each), worker=Worker())
+        plain, warmed = Robot(Policy.load(each)), Robot(Policy.load(each), worker=Patient())
         warmed.loop.warm_up()  # without a goal, without a state
         for robot in (plain, warmed):
             robot.loop.set_goal(NOW, "base", GOAL)

@@ -103,7 +103,7 @@ def test_all_guards_together_do_to_many_states_what_they_do_to_each_and_tell_eve
         )
         np.testing.assert_allclose(found[row], each, rtol=0.0, atol=1e-12)
         assert [kind for kind, *_ in its] == ([kind for kind, *_ in steps] if its else [])
-        assert its or each is torque[row]  # nothing to do is told by no step
+        assert its or np.array_equal(each, torque[row])  # nothing to do is told by no step
         assert np.abs(each).max() <= LIMITS.torque.max()
     for (_, _, after), (_, before, _) in zip(steps[:-2], steps[1:-1], strict=True):
         assert after is before

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,38 +17,58 @@ from sac_ros.policy.safety_config import SafetyConfig
 from sac_ros.policy.safety_events import Fault, Mode
 from sac_ros.policy.worker import Inline, Worker
 
-T = TypeVar("T")
 GOAL = np.array([0.9, 0.0, 0.0])
 LONG = 30.0
 
 
-def test_work_in_time_is_returned_and_what_it_raises_is_raised() -> None:
+def test_work_in_time_is_returned_once_and_what_it_raises_is_raised() -> None:
     worker = Worker()
-    assert worker.run(lambda: 7, LONG) == 7
+    worker.begin(lambda: 7)
+    assert worker.result(LONG) == 7
+    assert worker.result(0.0) is None
+    worker.begin(lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        worker.run(lambda: 1 / 0, LONG)
-    assert worker.run(lambda: 8, LONG) == 8
+        worker.result(LONG)
+    worker.begin(lambda: 8)
+    assert worker.result(LONG) == 8
     worker.close()
 
 
-def test_late_work_is_abandoned_and_no_other_begins_before_it_has_ended() -> None:
+def test_work_that_is_not_done_yet_is_returned_later() -> None:
     worker, go = Worker(), threading.Event()
-    assert worker.run(go.wait, 0.01) is None
+    worker.begin(lambda: go.wait() and "done")
+    assert worker.result(0.01) is None
+    assert not worker.busy  # it is waited for
+    go.set()
+    assert worker.result(LONG) == "done"
+    worker.close()
+
+
+def test_behind_abandoned_work_one_other_waits_and_only_the_last_is_handed_out() -> None:
+    worker, go = Worker(), threading.Event()
+    worker.begin(go.wait)
+    worker.abandon()
     assert worker.busy
     begun: list[int] = []
-    assert worker.run(lambda: begun.append(1), 0.0) is None
+    for number in range(5):
+        worker.begin(lambda number=number: begun.append(number))  # type: ignore[misc]
+    assert worker.result(0.0) is None
+    assert worker.busy
     assert not begun
     go.set()
     while worker.busy:
         pass
-    assert worker.run(lambda: "its own, not the late one's", LONG) == "its own, not the late one's"
+    assert begun == [0]
+    worker.begin(lambda: "its own, not the late one's")
+    assert worker.result(LONG) == "its own, not the late one's"
     worker.close()
 
 
 def test_work_that_nobody_waits_for_gives_its_result_to_nobody() -> None:
     worker = Worker()
     worker.prepare(lambda: "warm")
-    assert worker.run(lambda: "asked", LONG) == "asked"
+    worker.begin(lambda: "asked")
+    assert worker.result(LONG) == "asked"
     worker.close()
 
 
@@ -58,8 +77,8 @@ class Late(Inline):
 
     late = False
 
-    def run(self, work: Callable[[], T], within_s: float) -> T | None:
-        return None if self.late else super().run(work, within_s)
+    def result(self, within_s: float) -> Any | None:
+        return None if self.late else super().result(within_s)
 
     @property
     def busy(self) -> bool:  # type: ignore[override]
@@ -94,12 +113,35 @@ def test_while_the_policy_is_late_the_arm_is_braked_and_not_driven_by_an_old_tor
     velocity = 0.1
     assert torque_at(loop, 2, velocity)[0] > 0.0
     worker.late = True
-    for milliseconds in range(20, 60, 2):
+    held = [tuple(torque_at(loop, milliseconds, velocity)) for milliseconds in range(20, 36, 2)]
+    assert len(set(held)) == 1  # of the state before, for a period and a half
+    for milliseconds in range(36, 60, 2):
         assert (torque_at(loop, milliseconds, velocity) < 0.0).all()
     assert loop.safety.mode is Mode.TRACKING  # a busy machine is late now and then
     worker.late = False
     assert torque_at(loop, 60, velocity)[0] > 0.0
     assert loop.late > 0
+
+
+def test_an_answer_that_is_late_is_that_of_the_state_that_it_was_asked_in(
+    loop: ControlLoop, worker: Late
+) -> None:
+    position = np.full(3, 0.1)
+    policy = loop.policy
+    loop.state(0.002, position, np.zeros(3))
+    worker.late = True
+    position += 0.01  # by the reader, which writes its arrays again
+    loop.state(0.012, position, np.zeros(3))
+    asked = policy.answer(position, np.zeros(3), GOAL).torque
+    position += 0.01
+    before = loop.state(0.014, position, np.zeros(3))
+    worker.late = False
+    position += 0.01
+    found = loop.state(0.016, position, np.zeros(3))
+    assert before is not None
+    assert found is not None
+    assert not np.array_equal(before.torque, asked)
+    np.testing.assert_array_equal(found.torque, asked)
 
 
 def test_a_policy_that_stays_late_is_a_fault_which_stands_until_it_has_answered(

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,17 +29,19 @@ from sac_ros.ros.policy.config import PolicyNodeConfig
 from sac_ros.utils.errors import GoalError
 
 __all__ = ["replay_here"]
-T = TypeVar("T")
 RATE_HZ = 500.0
 
 
 class LateNowAndThen(Inline):
+    """An answer is a state late, or some, or abandoned."""
+
     def __init__(self, chance: np.random.Generator) -> None:
+        super().__init__()
         self._chance = chance
 
-    def run(self, work: Callable[[], T], within_s: float) -> T | None:
-        self.busy = bool(self._chance.random() < 0.02)
-        return None if self.busy else super().run(work, within_s)
+    def result(self, within_s: float) -> Any | None:
+        self.busy = bool(self._chance.random() < (0.9 if self.busy else 0.1))
+        return None if self.busy else super().result(within_s)
 
 
 class RecordedLoop:
