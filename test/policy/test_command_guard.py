@@ -176,3 +176,68 @@ def test_a_stop_begins_in_the_moment_that_a_command_is_missed() -> None:
         guard.tick(now)
     assert list(guard.safety.faults) == [Fault.COMMAND]
     assert now - command_came == pytest.approx(0.05, abs=1e-5)
+
+
+def test_the_stamps_of_the_joint_states_are_judged() -> None:
+    robot = Robot()
+    robot.run(0.1, SMALL)
+    for _ in range(3):
+        robot.now += PERIOD
+        robot.guard.state(robot.now, robot.row[:N], robot.row[N : 2 * N], stamp_ns=10**18)
+    robot.guard.state(robot.now, robot.row[:N], robot.row[N : 2 * N], stamp_ns=10**18)
+    assert list(robot.guard.safety.faults) == [Fault.STAMP]
+
+
+def test_a_refused_state_is_answered_in_a_stop_and_only_there() -> None:
+    robot, wrong = Robot(), np.full(N, math.nan)
+    assert robot.guard.state(robot.now, wrong, wrong) is None
+    robot.run(0.1, SMALL)
+    assert robot.guard.state(robot.now, wrong, wrong) is None  # the last command may stand
+    robot.guard.refuse_command(robot.now, "a command must have 7 values; got 3")
+    found = robot.guard.state(robot.now, wrong, wrong)
+    assert found is not None
+    assert found.mode is Mode.DAMPING
+
+
+def test_a_command_may_be_as_old_as_the_timeout() -> None:
+    robot = Robot(command_timeout_s=0.0625, watchdog_s=0.25)  # numbers without rounding
+    guard, state = robot.guard, (robot.row[:N], robot.row[N : 2 * N])
+    guard.state(64.0, *state)
+    guard.command(64.0, SMALL)
+    guard.command(64.03125, SMALL)  # the slew limit lets the first one do nothing
+    assert guard.tick(64.09375) is None
+    assert guard.clear_fault(64.09375) == ""
+    assert not guard.safety.faults
+    found = guard.tick(64.09376)
+    assert found is not None
+    assert found.mode is Mode.DAMPING
+
+
+def test_a_fault_whose_cause_stands_is_not_cleared_while_commands_come() -> None:
+    robot = Robot()
+    robot.run(0.1, SMALL)
+    robot.guard.safety.emergency_stop(True)
+    robot.run(0.3, SMALL)
+    assert robot.guard.clear_fault(robot.now) == "the emergency stop is engaged"
+    robot.guard.safety.emergency_stop(False)
+    assert robot.guard.clear_fault(robot.now) == ""
+    robot.run(0.1, SMALL)
+    np.testing.assert_array_equal(robot.torque, SMALL)
+
+
+def test_a_guard_that_is_not_active_has_nothing_to_clear_and_nothing_to_stop() -> None:
+    robot = Robot()
+    assert robot.guard.clear_fault(robot.now) == ""
+    robot.guard.begin_stop(robot.now)
+    robot.run(0.1, SMALL)
+    np.testing.assert_array_equal(robot.torque, SMALL)
+
+
+def test_a_stop_that_was_asked_for_is_not_begun_anew() -> None:
+    robot = Robot()
+    robot.run(0.3, [12.0, 8.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    for _ in range(100):
+        robot.guard.begin_stop(robot.now)
+        found = robot.run(0.01, SMALL)
+    assert found == []
+    assert not robot.guard.safety.active

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from tiny_policy import tiny_action, tiny_gravity, tiny_mixing, write_tiny_policy
 
 from sac_ros.policy.control_loop import ControlLoop
+from sac_ros.policy.event_log import EventLog
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Mode
@@ -325,3 +327,41 @@ def test_a_stop_begins_in_the_moment_that_a_state_is_missed(robot: Robot) -> Non
         robot.loop.tick(now)
     assert list(robot.loop.safety.faults) == [Fault.WATCHDOG]
     assert now - robot.now == pytest.approx(CONFIG.watchdog_s, abs=1e-5)
+
+
+def test_the_stamps_of_the_joint_states_are_judged(robot: Robot) -> None:
+    for _ in range(4):
+        robot.now += 0.002
+        robot.loop.state(robot.now, robot.position, robot.velocity, stamp_ns=10**18)
+    assert list(robot.loop.safety.faults) == [Fault.STAMP]
+
+
+def test_a_goal_may_be_at_the_edge_of_what_was_trained(robot: Robot) -> None:
+    spec = robot.loop.policy.spec.goal
+    for edge in (spec.low, spec.high):
+        robot.loop.set_goal(NOW, "base", np.array(edge))
+        np.testing.assert_array_equal(robot.loop.goal, edge)
+
+
+def test_a_loop_that_is_not_active_has_nothing_to_stop(path: Path) -> None:
+    told: list[str] = []
+    loop = ControlLoop(Policy.load(path), CONFIG, log=EventLog(told.append))
+    loop.begin_stop(NOW)
+    assert not told
+    loop.state(NOW, np.zeros(3), np.zeros(3))
+    loop.activate(NOW)
+    for _ in range(2):
+        loop.begin_stop(NOW)
+    assert [json.loads(each)["event"] for each in told].count("deactivate") == 1
+
+
+def test_only_a_policy_that_tracks_a_goal_is_warmed_up(robot: Robot) -> None:
+    robot.states(30)
+    assert robot.loop.warm_up_time is None
+    robot.loop.set_goal(robot.now, "base", GOAL)
+    expected = [robot.states(1) and robot.loop.warm_up_time for _ in range(20)]
+    times = [each for each in expected if each is not None]
+    assert len(times) == 4
+    assert times[-1] == pytest.approx(robot.now, abs=0.011)
+    robot.loop.emergency_stop(robot.now, True)
+    assert [robot.states(1) and robot.loop.warm_up_time for _ in range(20)] == [None] * 20
