@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from tiny_policy import tiny_spec
 
+from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.end_effector import Motion, tip_speed_fraction, workspace_fraction
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety import SafetyFilter
@@ -21,6 +22,7 @@ from sac_ros.policy.spec import PolicySpec
 from sac_ros.robots.arm import load_arm
 from sac_ros.sim.backend import make_backend
 from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.package_share import share_path
 
 MODELS = Path(__file__).parents[2] / "models"
 PERIOD = 0.002  # s
@@ -230,6 +232,23 @@ def test_without_a_model_of_the_arm_no_limit_is_taken_later_either() -> None:
     with pytest.raises(ConfigurationError, match="parameter max_tip_speed needs a policy file"):
         safety.set_max_tip_speed(0.25, 1.0)
     safety.set_max_tip_speed(0.0, 1.0)
+
+
+def test_a_policy_without_a_model_is_refused_where_the_end_effector_has_a_limit() -> None:
+    model = share_path("models", "iiwa_reach.onnx")
+    runs, other = Policy.load(model), Policy.load(model)
+    other.spec = dataclasses.replace(other.spec, arm_model=None)
+    loop = ControlLoop(runs, SafetyConfig())
+    loop.safety.set_max_tip_speed(0.25, 1.0)
+    before = loop.safety.limits
+    with pytest.raises(ConfigurationError, match="parameter max_tip_speed needs a policy file"):
+        loop.swap(2.0, other)
+    assert loop.policy is runs
+    assert loop.safety.limits is before
+    loop.safety.set_max_tip_speed(0.0, 3.0)
+    loop.state(6.0, np.zeros(7), np.zeros(7))  # the limit has risen until then
+    loop.swap(6.0, other)
+    assert loop.policy is other
 
 
 @pytest.mark.parametrize("wrong", [(0.0, 0.0), (0.0, 0.0, 1.0, 1.0, 1.0, 1.0)])
