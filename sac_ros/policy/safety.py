@@ -119,12 +119,13 @@ class SafetyFilter(FilterState):
     # ---- activation, settings ----------------------------------------------------------------
 
     def activate(self, now: float) -> None:
-        """Start a new activation: faults forgotten, except an emergency stop that still holds."""
+        """Start a new activation: faults forgotten, except what is reported and still stands."""
         self.active, self.stopping = True, False
         self.faults.clear()
         for detector in self._detectors:
             detector.reset()
-        self.fault(Fault.EMERGENCY_STOP, self._emergency.cause)
+        for reported in (self._emergency, self._others):
+            self.fault(reported.kind, reported.cause)
         self.interventions.clear()
         self._gravity = None
         self._moved_time = self._last_time = now

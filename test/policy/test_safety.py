@@ -512,6 +512,8 @@ def test_another_commander_is_a_fault_while_it_is_there_and_until_it_is_cleared(
     assert robot.states(1, torque=5.0).mode is Mode.DAMPING
     standing = "another node commands the robot: /joystick, /teach_pendant"
     assert robot.filter.clear_fault(robot.now) == standing
+    robot.filter.activate(robot.now)
+    assert robot.states(1, torque=5.0).mode is Mode.DAMPING
     robot.filter.other_publishers([])
     assert robot.states(1, torque=5.0).mode is Mode.DAMPING
     assert robot.filter.clear_fault(robot.now) == ""

@@ -28,7 +28,7 @@ from sac_ros.ros.control_thread import SWITCH_INTERVAL_S, ControlThread
 from sac_ros.ros.parameters import declare, on_change
 from sac_ros.ros.policy.diagnostics import FaultReports, counts
 from sac_ros.ros.policy.joint_state_reader import JointStateReader
-from sac_ros.ros.policy.publishers import CommandPublisher
+from sac_ros.ros.policy.publishers import OTHERS_PERIOD_S, CommandPublisher
 from sac_ros.ros.robot_description import arm_reference
 from sac_ros.ros.spin import run_node, wait_until
 from sac_ros.utils.errors import ConfigurationError, JointStateError
@@ -104,6 +104,7 @@ class CommandGuardNode(Node):
         on_change(self, changes)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(config.diagnostics_period_s, self._diagnose, clock=steady)
+        self.create_timer(OTHERS_PERIOD_S, self._look_round, clock=steady)
         self.create_service(Trigger, "~/clear_fault", self._on_clear_fault)
         self.get_logger().info(
             f"guarding {arm.name}: {arm.joints} joints, commands time out after "
@@ -168,6 +169,12 @@ class CommandGuardNode(Node):
         if command is not None:
             self._output.publish(command)
         self._faults.notice(self._guard.safety)
+
+    def _look_round(self) -> None:
+        safety = self._guard.safety
+        self._output.tell_others(
+            lambda others: self._control.post(partial(safety.other_publishers, others))
+        )
 
     def _on_clear_fault(
         self, _request: Trigger.Request, response: Trigger.Response

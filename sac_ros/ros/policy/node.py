@@ -35,7 +35,7 @@ from sac_ros.ros.policy.config import PolicyNodeConfig
 from sac_ros.ros.policy.diagnostics import FaultReports, PolicyDiagnostics
 from sac_ros.ros.policy.goal_reader import GoalReader, tf2_lookup
 from sac_ros.ros.policy.joint_state_reader import JointStateReader
-from sac_ros.ros.policy.publishers import UNNAMED, PolicyPublishers
+from sac_ros.ros.policy.publishers import OTHERS_PERIOD_S, UNNAMED, PolicyPublishers
 from sac_ros.ros.policy.realtime import prepare
 from sac_ros.ros.spin import in_thread, run_node, wait_until
 from sac_ros.utils.errors import (
@@ -50,7 +50,6 @@ _WARM_UP_S = 0.0009  # before a state: time for a cold run; a cache forgets in t
 _LONGEST_GOAL = 4096  # bytes of a message: the rest of it is the name of its frame
 _LONGEST_STOP_S = 8.0  # of `ControlLoop`'s stop and ramp, on a busy machine
 _ACKNOWLEDGE_S = 1.0
-_OTHERS_PERIOD_S = 0.1
 _NAMING_S = 2.0  # in which DDS tells the name of a node that it has found
 _LONGEST_LOAD_S = 3.0  # a hundred times what it takes; a network drive may hang for ever
 # Kept for who connects late: a recorder that starts beside the node must not miss the activation.
@@ -76,7 +75,6 @@ class PolicyNode(LifecycleNode):
         self._ticked = 0.0
         self._warm_up_at = math.inf
         self._refusal: SacRosError | None = None
-        self._others: list[str] = []
         self._goal_came: float | None = None  # the one that is not reached yet
         self._diagnostics = PolicyDiagnostics(self.get_name())
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -165,7 +163,6 @@ class PolicyNode(LifecycleNode):
         self._goal_reader = GoalReader(spec.goal, self._lookup)
         self._reader = JointStateReader(spec.joint_names)
         self._output = PolicyPublishers(self, spec, order, config.shadow)
-        self._others = []
         self._loop = loop
         self._states = self._control.subscribe(
             JointState, "joint_states", self._on_joint_state, qos_profile_sensor_data
@@ -174,7 +171,7 @@ class PolicyNode(LifecycleNode):
             PoseStamped, "goal_pose", self._on_goal, QoSProfile(depth=1), raw=True
         )
         self._others_timer = self.create_timer(
-            _OTHERS_PERIOD_S, self._look_round, clock=self._steady
+            OTHERS_PERIOD_S, self._look_round, clock=self._steady
         )
         prepare(config.realtime_priority, config.lock_memory, self.get_logger().warning)
         self.get_logger().info(
@@ -186,6 +183,7 @@ class PolicyNode(LifecycleNode):
         loop = self._configured()
         wait_until(self._state_came, self._config.state_timeout_s)
         self._refuse_bad_start()
+        self._tell_others()
         self._control.call(lambda: loop.activate(time.monotonic()))
         self.get_logger().info("active" + (" in shadow mode" if self._config.shadow else ""))
 
@@ -331,8 +329,14 @@ class PolicyNode(LifecycleNode):
             self.get_logger().info(f"goal accepted: {np.round(goal, 4).tolist()} in {frame}")
 
     def _look_round(self) -> None:
-        self._note_others()
+        self._tell_others()
         self._note_reached()
+
+    def _tell_others(self) -> None:
+        safety = self._configured().safety
+        self._output.tell_others(
+            lambda others: self._control.post(partial(safety.other_publishers, others))
+        )
 
     def _note_reached(self) -> None:
         """Say once that the arm stands within the policy's tolerance of its goal."""
@@ -346,14 +350,6 @@ class PolicyNode(LifecycleNode):
             f"{error:.4f} {goal.unit} from it"
         )
         self._goal_came = None
-
-    def _note_others(self) -> None:
-        """Tell the filter who else commands the robot, after the activation too."""
-        others = self._output.other_publishers()
-        if others != self._others:
-            self._others = others
-            safety = self._configured().safety
-            self._control.post(lambda: safety.other_publishers(others))
 
     def _diagnose(self) -> None:
         if self._loop is not None:

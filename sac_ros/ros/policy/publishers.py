@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import array
+from collections.abc import Callable
 
 import numpy as np
 from builtin_interfaces.msg import Time as TimeMessage
@@ -19,6 +20,9 @@ from sac_ros.policy.safety_config import Array
 from sac_ros.policy.safety_events import Command
 from sac_ros.policy.spec import PolicySpec
 from sac_ros.ros.robot_description import LATCHED
+
+OTHERS_PERIOD_S = 0.1
+"""In which a node looks once who else publishes."""
 
 UNNAMED = "a node whose name is not known yet"
 _UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"  # what rmw says for it
@@ -46,6 +50,7 @@ class CommandPublisher:
         start, count = layout.arrays["data"]
         self._view = np.frombuffer(self._command, f"{layout.order}f8", count, start)
         self.sent = 0
+        self._others: list[str] = []
 
     def publish(self, command: Command) -> None:
         """Publish a command."""
@@ -75,6 +80,13 @@ class CommandPublisher:
         if own in names:
             names.remove(own)  # once: a second node of the same name is another publisher
         return names
+
+    def tell_others(self, tell: Callable[[list[str]], object]) -> None:
+        """Tell the `other_publishers`, where they have changed since the last call."""
+        others = self.other_publishers()
+        if others != self._others:
+            self._others = others
+            tell(others)
 
 
 class TorqueMessage:
@@ -140,6 +152,11 @@ class PolicyPublishers:
     def other_publishers(self) -> list[str]:
         """Return who else publishes on the command topic; see `CommandPublisher`."""
         return [] if self._commands is None else self._commands.other_publishers()
+
+    def tell_others(self, tell: Callable[[list[str]], object]) -> None:
+        """See `CommandPublisher`."""
+        if self._commands is not None:
+            self._commands.tell_others(tell)
 
     def someone_listens(self) -> bool:
         """Return whether a subscriber of the commands is known; in shadow mode none is needed."""

@@ -156,6 +156,16 @@ def test_when_everything_is_interrupted_the_arm_is_braked_and_nothing_is_left_st
     chain.stands()
 
 
+def test_who_else_commands_the_robot_past_the_guard_makes_it_stop_the_arm(chain: Chain) -> None:
+    chain.move(GOALS[0])
+    other = chain.node.create_publisher(Float64MultiArray, "commands", 1)
+    chain.stands()
+    assert "another node commands the robot: /" in chain.clear_fault()
+    chain.node.destroy_publisher(other)
+    chain.eventually(lambda: chain.clear_fault() == "", "the fault is cleared")
+    chain.move(GOALS[1])
+
+
 def test_an_arm_that_is_not_the_commands_own_is_one_sentence_and_exit_code_2() -> None:
     command = [sys.executable, "-m", "sac_ros.ros.policy.command_guard", "--ros-args"]
     for parameter, sentence in (
