@@ -132,11 +132,12 @@ def _held(
     ran_on[run < 0] = -1
     place = np.flatnonzero(np.diff(run, prepend=-2))  # where the torque of a run acts first
     place = place[ran_on[place] >= 0]
-    lost = (place > 0) & (ran_on[place - 1] < 0) & ~restart[place]
     held = np.full(len(has_goal) + 1, -1, dtype=np.int64)  # the last: of what was not recorded
     held[asked] = ran_on
     held = held[:-1]
     held[~has_goal] = -1
+    # The run before is not among those that recorded states hold: what it remembered is not known.
+    lost = (place > 0) & ~np.isin(ran_on[place - 1], held[held >= 0]) & ~restart[place]
     return held, ran_on[place[restart[place]]], ran_on[place[lost]]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bag_maker import GOALS, START_NS, Entry, Motion, pose, text, write_bag
+from late_worker import LateNowAndThen
 from tiny_policy import JOINTS, tiny_gravity, write_tiny_policy
 
 from sac_ros.bags import policy_runs
@@ -127,22 +128,10 @@ def uneven(i: int) -> float:
     return (i + 1) / RATE_HZ + 0.04 * float(np.sin(i / 30.0))
 
 
-class Late(Inline):
-    """An answer in five is some states late."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._chance, self._late = np.random.default_rng(0), False
-
-    def result(self, within_s: float) -> Any | None:
-        self._late = bool(self._chance.random() < (0.5 if self._late else 0.2))
-        return None if self._late else super().result(within_s)
-
-
-@pytest.mark.parametrize("worker", [Inline, Late])
+@pytest.mark.parametrize("worker", [Inline(), LateNowAndThen(np.random.default_rng(0))])
 @pytest.mark.parametrize("state_size", [0, 3, 5])
 def test_the_nodes_own_log_decides_what_a_state_was_answered_with(
-    tmp_path: Path, state_size: int, worker: type[Inline]
+    tmp_path: Path, state_size: int, worker: Inline
 ) -> None:
     # The recorder saw the goal ten states before the node did, and missed some of the states and
     # some of the log. States do not divide the policy's period: which one it ran on depends on
@@ -153,7 +142,7 @@ def test_the_nodes_own_log_decides_what_a_state_was_answered_with(
     goals, cleared = {100: [0.3, 0.0, 0.2], 900: [-0.5, 0.0, 0.2]}, 1213
     policy = policy_of(tmp_path, state_size)
     told: list[str] = []
-    controller = ControlLoop(policy, SafetyConfig(), log=EventLog(told.append), worker=worker())
+    controller = ControlLoop(policy, SafetyConfig(), log=EventLog(told.append), worker=worker)
     expected = run_live(controller, motion, goals, cleared, uneven)
     entries = [each for i, each in enumerate(motion.states()) if i % 97 != 60]
     entries.append(Entry(GOALS, "pose", motion.time_ns(90), pose(0.3, 0.0, 0.2)))

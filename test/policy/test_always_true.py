@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from late_worker import LateWorker
 from tiny_policy import tiny_spec, write_tiny_policy
 
 from sac_ros.policy.control_loop import ControlLoop
@@ -210,6 +211,7 @@ def policies(
             ),
         ),
         st.tuples(st.just("emergency"), st.booleans()),
+        st.tuples(st.just("late"), st.booleans()),
         st.tuples(st.just("swap"), st.integers(0, 2)),
         st.tuples(st.just("clear")),
         st.tuples(st.just("restart")),
@@ -219,8 +221,12 @@ def test_whatever_happens_a_command_of_the_control_loop_is_finite_limited_slewed
     policies: list[Policy], config: dict[str, Any], sequence: list[tuple[float, tuple[Any, ...]]]
 ) -> None:
     published: list[Command] = []
+    worker = LateWorker()
     loop = ControlLoop(
-        policies[0], SafetyConfig(**config), publish=lambda command, *_: published.append(command)
+        policies[0],
+        SafetyConfig(**config),
+        publish=lambda command, *_: published.append(command),
+        worker=worker,
     )
     judge, now = Judge(config), START
     accept, accepted = loop.safety.accept, []
@@ -257,6 +263,8 @@ def test_whatever_happens_a_command_of_the_control_loop_is_finite_limited_slewed
                     loop.set_goal(now, arguments[0], np.array(arguments[1]))
             elif kind == "emergency":
                 loop.emergency_stop(now, arguments[0])
+            elif kind == "late":
+                worker.busy = arguments[0]
             elif kind == "swap":
                 with contextlib.suppress(ConfigurationError):  # a torque limit that is raised
                     loop.swap(now, policies[arguments[0]])

@@ -5,17 +5,17 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from late_worker import LateWorker
 from tiny_policy import write_tiny_policy
 
 from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import SafetyConfig
 from sac_ros.policy.safety_events import Fault, Mode
-from sac_ros.policy.worker import Inline, Worker
+from sac_ros.policy.worker import Worker
 
 GOAL = np.array([0.9, 0.0, 0.0])
 LONG = 30.0
@@ -72,26 +72,13 @@ def test_work_that_nobody_waits_for_gives_its_result_to_nobody() -> None:
     worker.close()
 
 
-class Late(Inline):
-    """A worker whose work is late while `late` is true."""
-
-    late = False
-
-    def result(self, within_s: float) -> Any | None:
-        return None if self.late else super().result(within_s)
-
-    @property
-    def busy(self) -> bool:  # type: ignore[override]
-        return self.late
+@pytest.fixture
+def worker() -> LateWorker:
+    return LateWorker()
 
 
 @pytest.fixture
-def worker() -> Late:
-    return Late()
-
-
-@pytest.fixture
-def loop(tmp_path: Path, worker: Late) -> ControlLoop:
+def loop(tmp_path: Path, worker: LateWorker) -> ControlLoop:
     policy = Policy.load(write_tiny_policy(tmp_path / "policy.onnx"))
     loop = ControlLoop(policy, SafetyConfig(soft_start_s=0.0, slew_limit=1e5), worker=worker)
     loop.state(0.0, np.zeros(3), np.zeros(3))
@@ -108,34 +95,34 @@ def torque_at(loop: ControlLoop, milliseconds: int, velocity: float) -> np.ndarr
 
 
 def test_while_the_policy_is_late_the_arm_is_braked_and_not_driven_by_an_old_torque(
-    loop: ControlLoop, worker: Late
+    loop: ControlLoop, worker: LateWorker
 ) -> None:
     velocity = 0.1
     assert torque_at(loop, 2, velocity)[0] > 0.0
-    worker.late = True
+    worker.busy = True
     held = [tuple(torque_at(loop, milliseconds, velocity)) for milliseconds in range(20, 36, 2)]
     assert len(set(held)) == 1  # of the state before, for a period and a half
     for milliseconds in range(36, 60, 2):
         assert (torque_at(loop, milliseconds, velocity) < 0.0).all()
     assert loop.safety.mode is Mode.TRACKING  # a busy machine is late now and then
-    worker.late = False
+    worker.busy = False
     assert torque_at(loop, 60, velocity)[0] > 0.0
     assert loop.late > 0
 
 
 def test_an_answer_that_is_late_is_that_of_the_state_that_it_was_asked_in(
-    loop: ControlLoop, worker: Late
+    loop: ControlLoop, worker: LateWorker
 ) -> None:
     position = np.full(3, 0.1)
     policy = loop.policy
     loop.state(0.002, position, np.zeros(3))
-    worker.late = True
+    worker.busy = True
     position += 0.01  # by the reader, which writes its arrays again
     loop.state(0.012, position, np.zeros(3))
     asked = policy.answer(position, np.zeros(3), GOAL).torque
     position += 0.01
     before = loop.state(0.014, position, np.zeros(3))
-    worker.late = False
+    worker.busy = False
     position += 0.01
     found = loop.state(0.016, position, np.zeros(3))
     assert before is not None
@@ -145,15 +132,15 @@ def test_an_answer_that_is_late_is_that_of_the_state_that_it_was_asked_in(
 
 
 def test_a_policy_that_stays_late_is_a_fault_which_stands_until_it_has_answered(
-    loop: ControlLoop, worker: Late
+    loop: ControlLoop, worker: LateWorker
 ) -> None:
     torque_at(loop, 2, 0.1)
-    worker.late = True
+    worker.busy = True
     for milliseconds in range(20, 80, 2):
         torque_at(loop, milliseconds, 0.1)
     assert set(loop.safety.faults) == {Fault.LATE_POLICY}
     assert loop.clear_fault(0.08) == "the policy has not answered yet"
     assert loop.safety.faults
-    worker.late = False
+    worker.busy = False
     assert loop.clear_fault(0.08) == ""
     assert torque_at(loop, 82, 0.1)[0] > 0.0

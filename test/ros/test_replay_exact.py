@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
+from late_worker import LateNowAndThen
 from rclpy.serialization import deserialize_message, serialize_message
 from replay_bags import START_NS, TORQUES, Replay, replay_here, said, torques
 from sensor_msgs.msg import JointState
@@ -23,25 +24,12 @@ from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.event_log import EventLog
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_events import Command
-from sac_ros.policy.worker import Inline
 from sac_ros.ros.bag_writer import BagWriter, RecordedTopic
 from sac_ros.ros.policy.config import PolicyNodeConfig
 from sac_ros.utils.errors import GoalError
 
 __all__ = ["replay_here"]
 RATE_HZ = 500.0
-
-
-class LateNowAndThen(Inline):
-    """An answer is a state late, or some, or abandoned."""
-
-    def __init__(self, chance: np.random.Generator) -> None:
-        super().__init__()
-        self._chance = chance
-
-    def result(self, within_s: float) -> Any | None:
-        self.busy = bool(self._chance.random() < (0.9 if self.busy else 0.1))
-        return None if self.busy else super().result(within_s)
 
 
 class RecordedLoop:
