@@ -17,6 +17,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
 from geometry_msgs.msg import PoseStamped
+from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
@@ -158,10 +159,11 @@ def test_when_everything_is_interrupted_the_arm_is_braked_and_nothing_is_left_st
 
 def test_who_else_commands_the_robot_past_the_guard_makes_it_stop_the_arm(chain: Chain) -> None:
     chain.move(GOALS[0])
-    other = chain.node.create_publisher(Float64MultiArray, "commands", 1)
+    rival = Node("rival")  # which nobody spins
+    rival.create_publisher(Float64MultiArray, "commands", 1)
     chain.stands()
-    assert "another node commands the robot: /" in chain.clear_fault()
-    chain.node.destroy_publisher(other)
+    assert chain.clear_fault() == "another node commands the robot: /rival"
+    rival.destroy_node()
     chain.eventually(lambda: chain.clear_fault() == "", "the fault is cleared")
     chain.move(GOALS[1])
 
