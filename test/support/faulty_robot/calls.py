@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rclpy.node import Node
 from std_msgs.msg import Float64MultiArray
 
 from faulty_robot.policy_process import ACTIVATE, DEACTIVATE, PolicyProcess
@@ -63,7 +64,7 @@ class Calls:
         if name == "emergency stop":
             self._policy.emergency_stop(False)
         elif name == "another publisher":
-            self._policy.node.destroy_publisher(self._rival)
+            self._rival.destroy_node()
         elif name == "deactivation":
             self._policy.change_state(ACTIVATE)
 
@@ -82,7 +83,9 @@ class Calls:
         assert successful, why
 
     def _rival_comes(self) -> None:
-        self._rival = self._policy.node.create_publisher(Float64MultiArray, self._commands, 1)
+        # A node of its own, which nobody spins: a publisher cannot be taken from one that is.
+        self._rival = Node("rival", namespace=self._policy.node.get_namespace())
+        self._rival.create_publisher(Float64MultiArray, self._commands, 1)
 
     def _deactivate(self) -> None:
         self._policy.change_state(DEACTIVATE)
