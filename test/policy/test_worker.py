@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -144,3 +145,39 @@ def test_a_policy_that_stays_late_is_a_fault_which_stands_until_it_has_answered(
     worker.busy = False
     assert loop.clear_fault(0.08) == ""
     assert torque_at(loop, 82, 0.1)[0] > 0.0
+
+
+@pytest.mark.parametrize(
+    ("interval", "count", "awaited"),
+    [
+        (0.002, 40, 0.001),  # half the time to the next state
+        (0.016, 40, 0.005),  # but no longer than half a control period
+        (0.002, 10, 0.01),  # a control period, where it is not known yet how fast states come
+    ],
+)
+def test_a_state_waits_for_its_answer_no_longer_than_the_next_state_can(
+    tmp_path: Path, interval: float, count: int, awaited: float
+) -> None:
+    class Spy(LateWorker):
+        waits: ClassVar[list[float]] = []
+
+        def result(self, within_s: float) -> Any | None:
+            self.waits.append(within_s)
+            return super().result(within_s)
+
+    spy = Spy()
+    policy = Policy.load(write_tiny_policy(tmp_path / "policy.onnx"))
+    loop = ControlLoop(policy, SafetyConfig(watchdog_s=0.2), worker=spy)
+    loop.state(0.0, np.zeros(3), np.zeros(3))
+    loop.activate(0.0)
+    for number in range(1, count):
+        loop.state(number * interval, np.zeros(3), np.zeros(3))
+    loop.set_goal(count * interval, "base", GOAL)
+    spy.waits.clear()
+    spy.busy = True
+    for number in range(2):
+        loop.state((count + number) * interval, np.zeros(3), np.zeros(3))
+    if interval < 0.015:  # the second state looks once, and goes on
+        assert spy.waits == pytest.approx([awaited, 0.0])
+    else:  # the first answer is abandoned by then
+        assert spy.waits == pytest.approx([awaited])
