@@ -210,16 +210,21 @@ class Chain:
 
     def move(self) -> None:
         """Return while the arm is on its way to a goal, whatever it takes to get it there."""
+        refused: list[str] = []
         for _ in range(20):
             if not self.policy.alive:
                 self._start()
-            self.clear("command_guard")
-            if not self.policy.alive or self.clear("policy_node") or not self._on_its_way():
+            refused.append(self.clear("command_guard"))
+            if not self.policy.alive:
+                continue
+            refused.append(self.clear("policy_node"))
+            if refused[-1] or not self._on_its_way():
                 continue
             time.sleep(self._random.uniform(0.0, 0.1))
             if np.linalg.norm(self.tip()[1]) > MOVING:
                 return
-        pytest.fail(f"the arm does not move\n{self.faults()[-2000:]}")
+        place = f"at {self.moments[-1].position.tolist()} rad, clear_fault said {refused}"
+        pytest.fail(f"the arm does not move, {place}\n{self.faults()[-2000:]}")
 
     def _start(self) -> None:
         for delay in self._delays[1:]:
