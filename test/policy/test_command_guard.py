@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sac_ros.policy.command_guard import CommandGuard, CommandGuardConfig
+from sac_ros.policy.controlled_stop import RAMP_PERIOD_S
 from sac_ros.policy.safety_events import Command, Fault, Mode
 from sac_ros.robots.arm import load_arm
 from sac_ros.sim.backend import make_backend
@@ -241,3 +242,18 @@ def test_a_stop_that_was_asked_for_is_not_begun_anew() -> None:
         found = robot.run(0.01, SMALL)
     assert found == []
     assert not robot.guard.safety.active
+
+
+def test_the_guard_looks_at_the_time_often_and_in_a_stop_as_often_as_its_ramp_needs() -> None:
+    robot = Robot(command_timeout_s=0.4, watchdog_s=0.5)
+    robot.run(0.1, SMALL)
+    assert robot.guard.next_tick(robot.now) == pytest.approx(robot.now + 0.04)
+    robot.guard.begin_stop(robot.now)
+    assert robot.guard.next_tick(robot.now) == pytest.approx(robot.now + RAMP_PERIOD_S)
+
+
+def test_a_robot_that_falls_silent_is_seen_in_that_moment() -> None:
+    robot = Robot(command_timeout_s=0.5, watchdog_s=0.06)
+    robot.run(0.1, SMALL)
+    due = robot.guard.next_tick(robot.now + 0.02)
+    assert due == pytest.approx(robot.now + 0.06, abs=1e-5)

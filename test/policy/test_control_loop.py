@@ -365,3 +365,46 @@ def test_only_a_policy_that_tracks_a_goal_is_warmed_up(robot: Robot) -> None:
     assert times[-1] == pytest.approx(robot.now, abs=0.011)
     robot.loop.emergency_stop(robot.now, True)
     assert [robot.states(1) and robot.loop.warm_up_time for _ in range(20)] == [None] * 20
+
+
+def test_a_message_that_cannot_be_read_stops_the_arm_and_is_logged(path: Path) -> None:
+    told: list[str] = []
+    published: list[tuple[Command, object, int]] = []
+    loop = ControlLoop(
+        Policy.load(path),
+        CONFIG,
+        publish=lambda *given: published.append(given),
+        log=EventLog(told.append),
+    )
+    assert loop.refuse_state(NOW, "joint wrist is missing", 5) is None
+    loop.state(NOW, np.zeros(3), np.zeros(3), 10)
+    assert not published
+    loop.activate(NOW)
+    loop.set_goal(NOW, "base", GOAL)
+    loop.state(NOW + 0.002, np.zeros(3), np.zeros(3), 20)
+    command = loop.refuse_state(NOW + 0.004, "joint wrist is missing", 30)
+    assert command is not None
+    assert command.mode is Mode.DAMPING
+    assert loop.safety.faults == {Fault.JOINT_STATE: "joint wrist is missing"}
+    assert published[-1] == (command, None, 0)  # it answers no state
+    first, *_, last = (json.loads(each) for each in told)
+    assert (first["event"], first["stamp"], first["applied"]) == ("state", 5, False)
+    assert (last["event"], last["stamp"], last["applied"]) == ("state", 30, True)
+    assert (last["time"], last["has_policy_torque"]) == (NOW + 0.004, False)
+    assert last["mode"] == "damping"
+
+
+def test_a_stop_takes_its_time_where_it_is_not_asked_for_at_once(path: Path) -> None:
+    for at_once in (False, True):
+        told: list[str] = []
+        loop = ControlLoop(Policy.load(path), CONFIG, log=EventLog(told.append))
+        loop.state(NOW, np.zeros(3), np.zeros(3))
+        loop.activate(NOW)
+        loop.set_goal(NOW, "base", GOAL)
+        loop.state(NOW + 0.002, np.zeros(3), np.zeros(3))
+        loop.begin_stop(NOW + 0.003, at_once=at_once)
+        assert loop.goal is None
+        assert loop.policy_torque is None
+        assert loop.safety.active is not at_once
+        stops = [each for each in map(json.loads, told) if each["event"] == "deactivate"]
+        assert [each["time"] for each in stops] == [NOW + 0.003]

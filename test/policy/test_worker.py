@@ -65,6 +65,37 @@ def test_behind_abandoned_work_one_other_waits_and_only_the_last_is_handed_out()
     worker.close()
 
 
+def test_only_what_was_begun_last_is_handed_out() -> None:
+    worker, go = Worker(), threading.Event()
+    worker.begin(lambda: go.wait() and "first")
+    worker.begin(lambda: "second")
+    assert worker.result(0.0) is None
+    go.set()
+    assert worker.result(LONG) == "second"
+    worker.close()
+
+
+def test_a_worker_that_has_answered_again_is_busy_with_nothing_abandoned() -> None:
+    worker, go = Worker(), threading.Event()
+    worker.begin(lambda: 1)
+    worker.abandon()
+    worker.begin(lambda: 2)
+    assert worker.result(LONG) == 2
+    worker.begin(go.wait)
+    assert not worker.busy
+    go.set()
+    worker.close()
+
+
+def test_inferences_run_in_a_thread_that_holds_up_no_end_of_the_process() -> None:
+    worker, ran = Worker(), threading.Event()
+    threads: list[threading.Thread] = []
+    worker.prepare(lambda: (threads.append(threading.current_thread()), ran.set()))
+    assert ran.wait(LONG)
+    assert (threads[0].name, threads[0].daemon) == ("inference", True)
+    worker.close()
+
+
 def test_work_that_nobody_waits_for_gives_its_result_to_nobody() -> None:
     worker = Worker()
     worker.prepare(lambda: "warm")
