@@ -115,6 +115,27 @@ class CommandAudit:
         found += self._never_quiet(time, torque, ended)
         return found
 
+    def judge(
+        self,
+        times: Array,
+        torques: Sequence[Array],
+        state_times: Array,
+        waited: Callable[[float, float], float],
+        *,
+        ended: bool = False,
+    ) -> tuple[list[Violation], int]:
+        """Return the `violations`, and how many gaps more there were for want of a processor.
+
+        Args:
+            times, torques, state_times, ended: as in `violations`.
+            waited: as in `had_no_processor`.
+        """
+        judged = self.violations(times, torques, state_times, ended=ended)
+        found = [
+            each for each in judged if not self.had_no_processor(each, times, state_times, waited)
+        ]
+        return found, len(judged) - len(found)
+
     def had_no_processor(
         self,
         violation: Violation,

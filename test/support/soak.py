@@ -166,17 +166,12 @@ class Soak:
         times = np.array([command.time for command in driver.commands])
         torques = [command.torque for command in driver.commands]
         states = np.array(driver.state_times)
-        judged = audit.violations(times, torques, states, ended=True)
-        found = [
-            each
-            for each in judged
-            if not audit.had_no_processor(each, times, states, self._waited)
-        ]
+        found, excused = audit.judge(times, torques, states, self._waited, ended=True)
         tenth = max(1, len(self._resident_mb) // 10)
         figures = {
             "violations of the always-true list": ("", len(found)),
             "exit code": ("", code),
-            "gaps for want of a processor": ("", len(judged) - len(found)),
+            "gaps for want of a processor": ("", excused),
             "commands judged": ("", len(times)),
             "usable states": ("", len(driver.state_times)),
             "faults": ("", len(self._faults)),

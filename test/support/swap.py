@@ -151,12 +151,7 @@ class Swap:
         times = np.array([command.time for command in driver.commands])
         torques = [command.torque for command in driver.commands]
         states = np.array(driver.state_times)
-        judged = audit.violations(times, torques, states, ended=True)
-        found = [
-            each
-            for each in judged
-            if not audit.had_no_processor(each, times, states, self._waited)
-        ]
+        found, _ = audit.judge(times, torques, states, self._waited, ended=True)
         figures = {
             "swaps done": ("", self._swaps["done"]),
             "swaps refused, as they must be": ("", self._swaps["refused"]),
