@@ -12,7 +12,7 @@ the tests drive this one object.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -20,20 +20,15 @@ import numpy as np
 
 from sac_ros.policy.controlled_stop import RAMP_PERIOD_S, ControlledStop
 from sac_ros.policy.event_log import EventLog
-from sac_ros.policy.runtime import Answer, Policy
+from sac_ros.policy.inference import LATEST_ANSWER, Inference
+from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_config import Array, JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Mode
-from sac_ros.policy.schedule import Decimator, next_tick
+from sac_ros.policy.schedule import next_tick
 from sac_ros.policy.spec import GoalSpec
 from sac_ros.policy.worker import Inline, Worker
 from sac_ros.utils.errors import ConfigurationError, GoalError, NonFiniteGoalError
-
-LATEST_ANSWER = 1.5
-"""Control periods after the arrival of a state, from which on its inference is too late."""
-
-_AWAITED = 0.5
-"""Of the time to the next state, for which the answer to a state waits for its inference."""
 
 _TICKS_PER_WATCHDOG = 5
 
@@ -85,15 +80,6 @@ def _refuse_raised(policy: Policy, limits: JointLimits, released: JointLimits) -
             )
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What the policy was asked for: when, s, in which state, with which goal."""
-
-    time: float
-    stamp_ns: int
-    goal: Array | None
-
-
 class ControlLoop:
     """One policy, its safety filter, and how an activation begins and ends.
 
@@ -101,12 +87,9 @@ class ControlLoop:
     logged and returned.
 
     Attributes:
-        policy: the policy that runs now.
+        inference: the policy that runs now, and its torque; it counts from the activation on.
         safety: the filter that every torque goes through.
         goal: [k] the goal that stands, or None.
-        policy_torque: [n] N·m, the policy's own for the state answered last; None without a goal.
-        inferences: how often the policy ran for a goal since activation.
-        late: how often an inference was too late since activation.
     """
 
     def __init__(
@@ -122,32 +105,26 @@ class ControlLoop:
         self._config = config
         self._publish = publish
         self._log = log or EventLog(lambda _: None, lambda: False)
-        self._worker = worker or Inline()
-        spec = policy.spec
-        limits = JointLimits.of(spec, config)
-        self.policy = policy
-        self.safety = SafetyFilter(limits, config, spec.control_rate_hz)
+        limits = JointLimits.of(policy.spec, config)
+        self.inference = Inference(policy, worker)
+        self.safety = SafetyFilter(limits, config, policy.spec.control_rate_hz)
         self.goal: Array | None = None
-        self.policy_torque: Array | None = None
-        self.inferences = 0
-        self.late = 0
-        self._late_since: float | None = None
-        self._asked: _Asked | None = None
-        self._seen: dict[str, Any] = {}  # of the answer, for the log of the state
         self._released = limits  # by a person, with the activation
-        self._decimator = Decimator(spec.control_rate_hz)
-        self._answered: tuple[float, Array, Array] | None = None
-        self._policy_state = np.zeros(policy.state_size, dtype=np.float32)
         self._stop: ControlledStop | None = None
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that runs now."""
+        return self.inference.policy
 
     # ---- activation --------------------------------------------------------------------------
 
     def activate(self, now: float) -> None:
         """Begin to answer states."""
-        self.inferences = self.late = 0
+        self.inference.count = self.inference.late = 0
         self._released = self.safety.limits
         self.safety.activate(now)
-        self._forget_past()
+        self.inference.forget()
         parameters = asdict(self._config)
         self._log.note("activate", now, sha256=self.policy.sha256, parameters=parameters)
 
@@ -162,7 +139,8 @@ class ControlLoop:
         """
         if not self.safety.active or self._stop:
             return
-        self.goal = self.policy_torque = None
+        self.goal = None
+        self.inference.forget()
         self._stop = ControlledStop(self.safety, now, at_once=at_once)
         self._log.note("deactivate", now)
         self.tick(now)
@@ -173,7 +151,7 @@ class ControlLoop:
         command = stop.next(now, brake)
         if not self.safety.active:
             self._stop, self.goal = None, None
-            self._forget_past()
+            self.inference.forget()
         return command
 
     # ---- states and time ---------------------------------------------------------------------
@@ -188,13 +166,15 @@ class ControlLoop:
             the last command may stand.
         """
         safety = self.safety
-        active, self._seen = safety.active, {}
+        active = safety.active
+        seen: dict[str, Any] = {}
         torque: Array | None = None
         command: Command | None = None
 
         def answer() -> Command:
-            nonlocal torque
-            torque = self._infer(now, position, velocity, stamp_ns)
+            nonlocal torque, seen
+            torque = self._ask(now, position, velocity, stamp_ns)
+            seen = self.inference.seen
             return safety.command(now, torque)
 
         accepted = safety.accept(now, position, velocity, stamp_ns)
@@ -203,7 +183,7 @@ class ControlLoop:
             command = self._stop_on(now, self._stop, act) if self._stop else act()
         if command is not None:
             self._publish(command, torque, stamp_ns if accepted else 0)
-        self._log_state(now, command, torque, stamp_ns, **self._seen)
+        self._log_state(now, command, torque, stamp_ns, **seen)
         return command
 
     def refuse_state(self, now: float, sentence: str, stamp_ns: int = 0) -> Command | None:
@@ -251,7 +231,7 @@ class ControlLoop:
             stamp=stamp_ns,
             active=self.safety.active and not self.safety.stopping,
             has_policy_torque=torque is not None,
-            inferences=self.inferences,
+            inferences=self.inference.count,
             **fields,
         )
 
@@ -300,11 +280,11 @@ class ControlLoop:
         if not self.safety.active:
             return "the node is not active"
         cause = self.safety.clear_fault(now)
-        if not cause and self._worker.busy:
+        if not cause and self.inference.busy:
             cause = "the policy has not answered yet"
             self.safety.fault(Fault.LATE_POLICY, cause)
         if not cause:
-            self._forget_past()
+            self.inference.forget()
         self._log.note("clear_fault", now, refused=cause)
         return cause
 
@@ -338,9 +318,7 @@ class ControlLoop:
                 check_goal(spec.goal, self.policy.spec.goal.frame, self.goal)
             except GoalError:
                 self.goal = None
-        self.policy = policy
-        self._decimator = Decimator(spec.control_rate_hz)
-        self._forget_past()
+        self.inference.replace(policy)
         self._log.note("swap", now, sha256=policy.sha256)
 
     # ---- inference ---------------------------------------------------------------------------
@@ -348,109 +326,26 @@ class ControlLoop:
     @property
     def warm_up_time(self) -> float | None:
         """When a state is expected that the policy will run for, s; None where there is none."""
-        if self.safety.mode is not Mode.TRACKING or self._asked is not None:
+        if self.safety.mode is not Mode.TRACKING or self.goal is None:
             return None
-        if self.goal is None or self._answered is None:
-            return None
-        interval = self.safety.rate.interval_s
-        arrived = self._answered[0]
-        return arrived + interval if self._decimator.next_is_due(arrived, interval) else None
+        return self.inference.next_run(self.safety.rate)
 
     def warm_up(self) -> None:
-        """Run the policy for nothing, shortly before it runs for a state.
+        """Run the policy for nothing at `warm_up_time`; see `Inference.warm_up`."""
+        if self.goal is not None:
+            self.inference.warm_up(self.goal)
 
-        What has not run for a control period has left the processor's caches, and takes three
-        times as long (docs/timing.md). Nothing that is decided depends on it.
-        """
-        if self.goal is not None and self._answered is not None:
-            _, position, velocity = self._answered
-            self._worker.prepare(self._inference(position, velocity, self.goal))
-
-    @property
-    def _carries(self) -> bool:
-        """Whether the graph tells g(q), which then holds the arm in every mode."""
-        return self.policy.spec.gravity_compensation == "policy"
-
-    def _infer(self, now: float, position: Array, velocity: Array, stamp_ns: int) -> Array | None:
-        """Return the policy's torque: fresh when it is due, held in between, None when too late.
-
-        An answer that is not there in half the time to the next state is that of a later state:
-        control goes on meanwhile. After `LATEST_ANSWER` it is abandoned.
-
-        The safety filter gets g(q) at the same rate, where the graph has it: without a goal too.
-        """
+    def _ask(self, now: float, position: Array, velocity: Array, stamp_ns: int) -> Array | None:
+        """Return the policy's torque for a state; the filter gets g(q), and hears of lateness."""
         goal = self.goal if self.safety.mode is Mode.TRACKING else None
-        if goal is None and not self._carries:
-            return None
-        if goal is not None and self.policy_torque is None and self._asked is None:
-            self._decimator.reset()  # the first state with a goal is answered at once
-        # By arrival: a driver whose stamps stand still must not keep an old torque in force.
-        self._answered = (now, position, velocity)
-        interval, period = self.safety.rate.interval_s, 1.0 / self.policy.spec.control_rate_hz
-        due = self._decimator.due(now, interval)
-        # One look a state, so that a log of the looks in vain tells all (`EventLog`).
-        if looked := self._asked is not None:
-            self._take(now, 0.0)
-        if due and self._asked is None:
-            self._asked = _Asked(now, stamp_ns, goal)
-            # Copies: the next state may come before the policy has read this one.
-            self._worker.begin(self._inference(position.copy(), velocity.copy(), goal))
-            if not looked:
-                settled = self.safety.rate.settled
-                self._take(now, _AWAITED * min(interval, period) if settled else period)
-        return self.policy_torque if goal is not None else None
-
-    def _take(self, now: float, within_s: float) -> None:
-        """Take the answer that was asked for, or else hold the torque, or find that it is late."""
-        asked = self._asked
-        assert asked is not None
-        if now - asked.time > LATEST_ANSWER / self.policy.spec.control_rate_hz:
-            self._asked = None
-            self._seen["late"] = True
-            self._worker.abandon()
-            self.policy.terminate()
-            self._note_late(now, asked.time)
-            return
-        answer: Answer | None = self._worker.result(within_s)
-        if answer is None:
-            self._seen["late"] = True
-            return
-        self._asked = self._late_since = None
-        if answer.gravity is not None:
-            self.safety.set_gravity_torque(answer.gravity.astype(np.float64))
-        if asked.goal is None:
-            return
-        if asked.time != now:
-            self._seen["ran_on"] = asked.stamp_ns
-        self.policy_torque = answer.torque.astype(np.float64)
-        if answer.next_state is not None:
-            self._policy_state = answer.next_state
-        self.inferences += 1
-
-    def _inference(
-        self, position: Array, velocity: Array, goal: Array | None
-    ) -> Callable[[], Answer]:
-        policy = self.policy
-        if goal is None:
-            return partial(policy.at_rest, position)
-        return partial(policy.answer, position, velocity, goal, state=self._policy_state)
-
-    def _note_late(self, now: float, asked: float) -> None:
-        """Hold no torque; a fault where no inference has been in time for the watchdog's time."""
-        self.policy_torque = None
-        self.late += 1
-        if self._late_since is None:
-            self._late_since = asked
-        if now - self._late_since >= self._config.watchdog_s:
-            self.safety.fault(
+        inference, safety = self.inference, self.safety
+        torque = inference.ask(now, position, velocity, goal, safety.rate, stamp_ns)
+        if inference.gravity is not None:
+            safety.set_gravity_torque(inference.gravity)
+        if inference.late_s >= self._config.watchdog_s:
+            safety.fault(
                 Fault.LATE_POLICY,
                 f"the policy has not answered within {LATEST_ANSWER:g} control periods "
                 f"for {self._config.watchdog_s:g} s",
             )
-
-    def _forget_past(self) -> None:
-        """Start inference anew: a torque or a state from before must not act again."""
-        self._decimator.reset()
-        self._answered = self._asked = None
-        self._policy_state = np.zeros(self.policy.state_size, dtype=np.float32)
-        self.policy_torque = self._late_since = None
+        return torque

@@ -75,7 +75,7 @@ def run_live(
         controller.safety.faults.clear()  # a motion that is none of a robot would stop the policy
         controller.state(arrival(i), position, velocity, stamp)
         asked.append(
-            np.full(3, np.nan) if controller.policy_torque is None else controller.policy_torque
+            np.full(3, np.nan) if controller.inference.torque is None else controller.inference.torque
         )
     return np.array(asked)
 

@@ -72,7 +72,7 @@ def carrying(tmp_path: Path) -> Robot:
 def test_the_policy_runs_at_its_own_rate(robot: Robot) -> None:
     robot.loop.set_goal(NOW, "base", GOAL)
     robot.states(500)
-    assert robot.loop.inferences == pytest.approx(100, abs=2)
+    assert robot.loop.inference.count == pytest.approx(100, abs=2)
 
 
 def test_between_inferences_the_torque_is_held(robot: Robot) -> None:
@@ -93,7 +93,7 @@ def test_the_policy_runs_by_arrival_whatever_the_stamps_say(
     loop.set_goal(NOW, "base", GOAL)
     for i in range(1, 501):
         loop.state(i * 0.002, np.zeros(3), np.zeros(3), stamp_ns=i * stamp_step_ns)
-    assert loop.inferences == pytest.approx(100, abs=2)
+    assert loop.inference.count == pytest.approx(100, abs=2)
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
@@ -128,8 +128,8 @@ def test_without_a_goal_the_arm_is_held_at_the_policys_rate(carrying: Robot) -> 
     np.testing.assert_array_equal(carrying.states(1).torque, before)
     after = carrying.states(5).torque
     np.testing.assert_allclose(after, tiny_gravity(carrying.position), rtol=1e-6)
-    assert carrying.loop.policy_torque is None
-    assert carrying.loop.inferences == 0
+    assert carrying.loop.inference.torque is None
+    assert carrying.loop.inference.count == 0
 
 
 @pytest.mark.parametrize("before", range(1, 6))
@@ -142,7 +142,7 @@ def test_the_first_state_with_a_goal_is_answered_at_once_and_remembers_no_action
     action = tiny_action(carrying.position, carrying.velocity, GOAL, np.zeros(3))
     expected = action * [15.0, 10.0, 5.0] + tiny_gravity(carrying.position)
     np.testing.assert_allclose(carrying.states(1).torque, expected, rtol=1e-6)
-    assert carrying.loop.inferences == 1
+    assert carrying.loop.inference.count == 1
 
 
 def test_with_a_goal_the_arm_is_held_where_the_policy_saw_it_last(tmp_path: Path) -> None:
@@ -301,8 +301,8 @@ def test_to_run_the_policy_for_warm_caches_decides_nothing(path: Path, tmp_path:
             if warmed.loop.warm_up_time is not None:
                 warmed.loop.warm_up()
                 runs += 1
-        assert warmed.loop.inferences == plain.loop.inferences
-        assert runs == pytest.approx(plain.loop.inferences, abs=2)
+        assert warmed.loop.inference.count == plain.loop.inference.count
+        assert runs == pytest.approx(plain.loop.inference.count, abs=2)
 
 
 def test_the_goal_error_is_the_distance_of_the_end_effector() -> None:
@@ -404,7 +404,7 @@ def test_a_stop_takes_its_time_where_it_is_not_asked_for_at_once(path: Path) -> 
         loop.state(NOW + 0.002, np.zeros(3), np.zeros(3))
         loop.begin_stop(NOW + 0.003, at_once=at_once)
         assert loop.goal is None
-        assert loop.policy_torque is None
+        assert loop.inference.torque is None
         assert loop.safety.active is not at_once
         stops = [each for each in map(json.loads, told) if each["event"] == "deactivate"]
         assert [each["time"] for each in stops] == [NOW + 0.003]

@@ -139,7 +139,7 @@ def test_while_the_policy_is_late_the_arm_is_braked_and_not_driven_by_an_old_tor
     assert loop.safety.mode is Mode.TRACKING  # a busy machine is late now and then
     worker.busy = False
     assert torque_at(loop, 60, velocity)[0] > 0.0
-    assert loop.late > 0
+    assert loop.inference.late > 0
 
 
 def test_an_answer_that_is_late_is_that_of_the_state_that_it_was_asked_in(

@@ -196,7 +196,7 @@ def test_an_exception_in_a_callback_ends_with_zero_torque(robot: Robot, model: P
         "from sac_ros.policy.control_loop import ControlLoop\n"
         "answer = ControlLoop.state\n"
         "def fail(self, *state):\n"
-        "    if self.inferences > 50:\n"
+        "    if self.inference.count > 50:\n"
         "        raise RuntimeError('a bug')\n"
         "    return answer(self, *state)\n"
         "ControlLoop.state = fail\n"
