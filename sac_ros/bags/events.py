@@ -23,6 +23,9 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "state": {"stamp": int, "applied": bool},
     "goal": {"goal": (list, type(None)), "frame": str},
     "activate": {"sha256": str, "parameters": dict},
+    "swap": {"sha256": str},
+    "set_parameter": {"name": str, "value": (*_NUMBER, bool)},
+    "other_publishers": {"names": list},
     "emergency_stop": {"engaged": bool},
 }
 

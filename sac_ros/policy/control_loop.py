@@ -11,8 +11,8 @@ the tests drive this one object.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,11 @@ from sac_ros.policy.worker import Inline, Worker
 from sac_ros.utils.errors import ConfigurationError, GoalError, NonFiniteGoalError
 
 _TICKS_PER_WATCHDOG = 5
+
+_LIVE: dict[str, Callable[[SafetyFilter, float, float], None]] = {
+    "torque_scale": SafetyFilter.set_torque_scale,
+    "max_tip_speed": SafetyFilter.set_max_tip_speed,
+}
 
 Publish = Callable[[Command, Array | None, int], object]
 """(command, the policy's own torque [n] N·m or None, stamp of the state in ns or 0)."""
@@ -125,7 +130,7 @@ class ControlLoop:
         self._released = self.safety.limits
         self.safety.activate(now)
         self.inference.forget()
-        parameters = asdict(self._config)
+        parameters = asdict(self._config) | {"model_path": str(self.policy.path)}
         self._log.note("activate", now, sha256=self.policy.sha256, parameters=parameters)
 
     def begin_stop(self, now: float, *, at_once: bool = False) -> None:
@@ -142,7 +147,7 @@ class ControlLoop:
         self.goal = None
         self.inference.forget()
         self._stop = ControlledStop(self.safety, now, at_once=at_once)
-        self._log.note("deactivate", now)
+        self._log.note("deactivate", now, at_once=at_once)
         self.tick(now)
 
     def _stop_on(
@@ -275,6 +280,25 @@ class ControlLoop:
         self._log.note("emergency_stop", now, engaged=engaged)
         self.safety.emergency_stop(engaged)
 
+    def other_publishers(self, now: float, names: Sequence[str]) -> None:
+        """Take who else publishes on the command topic; see `SafetyFilter.other_publishers`."""
+        self._log.note("other_publishers", now, names=[*names])
+        self.safety.other_publishers(names)
+
+    def set_parameter(self, now: float, name: str, value: float | bool) -> None:
+        """Change a parameter of those that may be changed while active.
+
+        ``torque_scale`` and ``max_tip_speed`` act as `SafetyFilter` says; another one is noted
+        for the record of the next activation.
+
+        Raises:
+            ConfigurationError: the filter refuses it; nothing is changed.
+        """
+        if name in _LIVE:
+            _LIVE[name](self.safety, value, now)
+        self._config = replace(self._config, **{name: value})
+        self._log.note("set_parameter", now, name=name, value=value)
+
     def clear_fault(self, now: float) -> str:
         """Return to tracking; see `SafetyFilter.clear_fault`."""
         if not self.safety.active:
@@ -319,7 +343,7 @@ class ControlLoop:
             except GoalError:
                 self.goal = None
         self.inference.replace(policy)
-        self._log.note("swap", now, sha256=policy.sha256)
+        self._log.note("swap", now, model_path=str(policy.path), sha256=policy.sha256)
 
     # ---- inference ---------------------------------------------------------------------------
 

@@ -18,8 +18,11 @@ that a recording can be replayed to the same bits (see `sac_ros.ros.replay_node`
   each kind that acted with the indices of the joints that it acted on.
 - ``goal``: its values in the policy's frame (null where they could not be told), the ``frame``,
   and why it was ``refused`` (empty when it was not).
-- ``activate``: the policy file's ``sha256`` and all ``parameters``; ``swap``: its ``sha256``.
-- ``emergency_stop``: ``engaged``; ``clear_fault``: why it was ``refused``; ``deactivate``.
+- ``activate``: the policy file's ``sha256`` and all ``parameters``; ``deactivate``: whether it
+  ended ``at_once``, as in shadow mode.
+- ``swap``: ``model_path`` and ``sha256`` of the other policy; ``set_parameter``: ``name`` and
+  ``value``; ``other_publishers``: the ``names`` of the nodes that command the robot too.
+- ``emergency_stop``: ``engaged``; ``clear_fault``: why it was ``refused``.
 """
 
 from __future__ import annotations

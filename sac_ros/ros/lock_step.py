@@ -58,7 +58,6 @@ class LockStep:
         self.tally = Tally()
         self._write, self._warn = write, node.get_logger().warning
         self._faults = FaultReports(node)
-        self._at_once = config.shadow
         self._reader = JointStateReader(policy.spec.joint_names)
         self._torque = TorqueMessage(policy.spec.joint_names)
         self._worker = _RecordedWorker()
@@ -75,10 +74,13 @@ class LockStep:
         for event in events:
             self._bag_ns = event.bag_ns
             if not told:
-                self._say("policy_node/policy_spec", String(data=self._loop.policy.spec.to_json()))
+                self._tell_spec()
                 told = True
             self._step(event)
             self._faults.notice(self._loop.safety)
+
+    def _tell_spec(self) -> None:
+        self._say("policy_node/policy_spec", String(data=self._loop.policy.spec.to_json()))
 
     def _step(self, event: ReplayEvent) -> None:
         loop, kind, time = self._loop, event.kind, event.time
@@ -96,9 +98,16 @@ class LockStep:
             loop.activate(time)
         elif kind == "deactivate":
             self._stop_began = time
-            loop.begin_stop(time, at_once=self._at_once)
+            loop.begin_stop(time, at_once=bool(event.record.get("at_once")))
         elif kind == "emergency_stop":
-            loop.emergency_stop(time, event.engaged)
+            loop.emergency_stop(time, event.record["engaged"])
+        elif event.policy is not None:
+            loop.swap(time, event.policy)
+            self._tell_spec()
+        elif kind == "set_parameter":
+            loop.set_parameter(time, event.record["name"], event.record["value"])
+        elif kind == "other_publishers":
+            loop.other_publishers(time, event.record["names"])
         elif kind == "clear_fault":
             loop.clear_fault(time)
 

@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from sensor_msgs.msg import JointState
 from sac_ros.bags.discovery import AskedTopics, TopicFinder
 from sac_ros.bags.events import read_event
 from sac_ros.bags.reader.bag import Bag
+from sac_ros.policy.runtime import Policy
 from sac_ros.ros.policy.goal_reader import goal_message
-from sac_ros.utils.errors import BagError
+from sac_ros.utils.errors import BagError, PolicyFileError
 
 
 class ReplaySource(Bag):
@@ -98,7 +99,8 @@ class ReplayEvent:
     bag_ns: int  # when the bag received it
     state: JointState | None = None  # of a state; of an activate, one from about that time
     goal: PoseStamped | None = None  # of a goal
-    engaged: bool = False  # of an emergency_stop
+    record: Mapping[str, Any] = field(default_factory=dict)  # of ~/events, of a call
+    policy: Policy | None = None  # of a swap
     late: bool = False  # of a state: the inference was too late; of a clear_fault: it was refused
     applied: tuple[float, ...] | None = None  # N·m, what the recorded node applied to this state
 
@@ -110,7 +112,7 @@ class Lost:
     begun: bool = False  # whether there was one
     states: int = 0  # events whose joint state is not in the bag
     events: int = 0  # gaps in their count
-    swaps: int = 0  # to a policy whose file is not in the bag
+    swaps: int = 0  # to a policy whose file is not where it was
 
     def __str__(self) -> str:
         """One clause for each thing that is missing; empty where nothing is."""
@@ -176,11 +178,14 @@ def stamp_ns(message: JointState) -> int:
     return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
 
 
-def exact_events(source: ReplaySource, lost: Lost) -> Iterator[ReplayEvent]:
+def exact_events(
+    source: ReplaySource, lost: Lost, *, swaps: bool = True
+) -> Iterator[ReplayEvent]:
     """Yield the events of a bag with `~/events`.
 
     The bag is streamed: an event waits until its joint state and its torque have been read.
-    What is not there is counted in ``lost``.
+    What is not there is counted in ``lost``. ``swaps``: whether other policies take over, as
+    they did; their files must be where they were.
     """
     states, torques = _Pool(), _Pool()
     pending: deque[tuple[int, dict[str, Any]]] = deque()
@@ -198,6 +203,8 @@ def exact_events(source: ReplaySource, lost: Lost) -> Iterator[ReplayEvent]:
             if count or record["event"] == "activate":
                 count = record["n"]
             pending.append((bag_ns, record))
+            if record["event"] == "swap" and not swaps:
+                pending.pop()
         while pending and _is_told(pending[0], states, torques, bag_ns):
             yield from _event(*pending.popleft(), states, torques, lost)
         if bag_ns - forgotten > _LATE_NS:
@@ -243,10 +250,21 @@ def _event(
     elif kind == "activate":
         lost.begun = True
         yield ReplayEvent(kind, time, bag_ns, states.oldest())
+    elif kind == "swap":
+        policy = _recorded_policy(record)
+        lost.swaps += policy is None
+        yield ReplayEvent(kind, time, bag_ns, policy=policy)
     else:
-        lost.swaps += kind == "swap"
-        engaged, refused = record.get("engaged", False), bool(record.get("refused"))
-        yield ReplayEvent(kind, time, bag_ns, engaged=engaged, late=refused)
+        yield ReplayEvent(kind, time, bag_ns, record=record, late=bool(record.get("refused")))
+
+
+def _recorded_policy(record: Mapping[str, Any]) -> Policy | None:
+    """Return the policy of a swap; None where its file is gone or has become another."""
+    try:
+        policy = Policy.load(Path(str(record.get("model_path", ""))))
+    except PolicyFileError:
+        return None
+    return policy if policy.sha256 == record["sha256"] else None
 
 
 def timed_events(source: ReplaySource) -> Iterator[ReplayEvent]:
@@ -272,8 +290,10 @@ def timed_events(source: ReplaySource) -> Iterator[ReplayEvent]:
 def without_beginning(events: Iterable[ReplayEvent], begin_ns: int) -> Iterator[ReplayEvent]:
     """Yield the events from a time on (ns, of receipt), but first what stood by then.
 
-    Before the first state that is left: the activation, the goal and the emergency stop.
+    Before the first state that is left: the policy, the parameters, the activation, the goal and
+    the emergency stop.
     """
+    order = ("swap", "set_parameter", "activate", "goal", "emergency_stop")
     standing: dict[str, ReplayEvent] = {}
     begun = False
     for event in events:
@@ -281,17 +301,16 @@ def without_beginning(events: Iterable[ReplayEvent], begin_ns: int) -> Iterator[
             yield event
         elif event.bag_ns >= begin_ns and event.kind == "state":
             begun = True
-            for each in ("activate", "goal", "emergency_stop"):
-                if each in standing:
-                    state = event.state if each == "activate" else None
-                    yield replace(
-                        standing[each], time=event.time, bag_ns=event.bag_ns, state=state
-                    )
+            for each in sorted(standing.values(), key=lambda each: order.index(each.kind)):
+                state = event.state if each.kind == "activate" else None
+                yield replace(each, time=event.time, bag_ns=event.bag_ns, state=state)
             yield event
         elif event.kind == "deactivate":  # which forgets the goal, too
             standing.pop("activate", None)
             standing.pop("goal", None)
-        elif event.kind == "emergency_stop" and not event.engaged:
+        elif event.kind == "emergency_stop" and not event.record["engaged"]:
             standing.pop(event.kind, None)
-        else:
+        elif event.kind == "set_parameter":
+            standing[f"{event.kind} {event.record['name']}"] = event
+        elif event.kind in order:
             standing[event.kind] = event

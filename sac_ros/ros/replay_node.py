@@ -139,7 +139,7 @@ class ReplayNode(Node):
             self._bag = opened.enter_context(
                 closing(BagWriter(self._output, topics, config.storage))
             )
-            replay.run(self._events(source, exact, model.spec.goal.frame))
+            replay.run(self._events(source, exact, same, model.spec.goal.frame))
         if self._stopped.is_set():
             return EXIT_DONE
         if not self._tally.states:
@@ -233,9 +233,17 @@ class ReplayNode(Node):
             stopped=self._stopped,
         )
 
-    def _events(self, source: ReplaySource, exact: bool, frame: str) -> Iterator[ReplayEvent]:
-        """The bag's events, renamed, cut and with the goal that it may lack, in ``frame``."""
-        events = exact_events(source, self._lost) if exact else timed_events(source)
+    def _events(
+        self, source: ReplaySource, exact: bool, same: bool, frame: str
+    ) -> Iterator[ReplayEvent]:
+        """The bag's events, renamed, cut and with the goal that it may lack, in ``frame``.
+
+        Another policy than the recorded one is not swapped for those that took over from that.
+        """
+        if exact:
+            events = exact_events(source, self._lost, swaps=same)
+        else:
+            events = timed_events(source)
         if self._config.start_offset_s:
             begin_ns = source.start_ns + round(self._config.start_offset_s * 1e9)
             events = without_beginning(events, begin_ns)

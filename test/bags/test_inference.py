@@ -74,9 +74,8 @@ def run_live(
         position, velocity = (each.astype(float) for each in motion.state(i))
         controller.safety.faults.clear()  # a motion that is none of a robot would stop the policy
         controller.state(arrival(i), position, velocity, stamp)
-        asked.append(
-            np.full(3, np.nan) if controller.inference.torque is None else controller.inference.torque
-        )
+        torque = controller.inference.torque
+        asked.append(np.full(3, np.nan) if torque is None else torque)
     return np.array(asked)
 
 

@@ -58,7 +58,7 @@ def test_a_state_and_an_activation_are_logged_with_what_came_of_them(policy: Pol
         "event": "activate",
         "time": 1.5,
         "sha256": policy.sha256,
-        "parameters": json.loads(json.dumps(asdict(CONFIG))),
+        "parameters": json.loads(json.dumps(asdict(CONFIG))) | {"model_path": str(policy.path)},
     }
     loop.state(1.502, *STILL, 20)
     assert logged.last == state | {
@@ -107,10 +107,13 @@ def test_an_emergency_stop_its_ticks_and_its_end_are_logged(
     assert logged.last == cleared | {"n": 7, "refused": ""}
     other = Policy.load(write_tiny_policy(tmp_path / "other.onnx", gain=0.5))
     loop.swap(1.03, other)
-    assert logged.last == {"n": 8, "event": "swap", "time": 1.03, "sha256": other.sha256}
+    assert logged.last == {
+        "n": 8, "event": "swap", "time": 1.03, "model_path": str(other.path),
+        "sha256": other.sha256,
+    }  # fmt: skip
     loop.begin_stop(1.04)
     deactivated = json.loads(logged.told[8])
-    assert deactivated == {"n": 9, "event": "deactivate", "time": 1.04}
+    assert deactivated == {"n": 9, "event": "deactivate", "time": 1.04, "at_once": False}
 
 
 def test_a_late_answer_is_logged_with_the_stamp_of_the_state_that_was_asked_for(

@@ -35,7 +35,11 @@ RATE_HZ = 500.0
 class RecordedLoop:
     """A control loop as policy_node drives it, its bag written as a recorder does."""
 
-    def __init__(self, path: Path, policy: Policy, config: PolicyNodeConfig, seed: int) -> None:
+    def __init__(
+        self, path: Path, policies: list[Policy], config: PolicyNodeConfig, seed: int
+    ) -> None:
+        """Runs the first policy, then any of them."""
+        self.policies = policies
         self.chance = np.random.default_rng(seed)
         topics = [RecordedTopic(f"/{name}", JointState) for name in ("joint_states", TORQUES[1])]
         self.bag = BagWriter(path, [*topics, RecordedTopic(f"/{TORQUES[2]}", String)])
@@ -44,7 +48,7 @@ class RecordedLoop:
         self.position, self.velocity = np.zeros(3), np.zeros(3)
         self.config = config
         self.loop = ControlLoop(
-            policy,
+            policies[0],
             config,
             publish=self._publish,
             log=EventLog(lambda text: self._write(TORQUES[2], String(data=text))),
@@ -76,7 +80,7 @@ class RecordedLoop:
     def something(self) -> None:
         """Let one rare thing happen."""
         loop = self.loop
-        kind = self.chance.integers(6)
+        kind = self.chance.integers(10)
         if kind == 0:
             with suppress(GoalError):
                 loop.set_goal(self.now, "base", self.chance.uniform(-1.2, 1.2, 3))
@@ -87,29 +91,39 @@ class RecordedLoop:
             self.now += float(self.chance.uniform(0.01, 0.12))
             loop.tick(self.now)
         elif kind == 3:
-            loop.begin_stop(self.now, at_once=self.config.shadow)
+            loop.begin_stop(self.now, at_once=bool(self.chance.random() < 0.2))
+        elif kind == 4:
+            loop.swap(self.now, self.policies[self.chance.integers(len(self.policies))])
+        elif kind == 5:
+            loop.set_parameter(self.now, "torque_scale", float(self.chance.random()))
+        elif kind == 6:
+            others = ["/rival"] if self.chance.random() < 0.3 else []
+            loop.other_publishers(self.now, others)
         elif not loop.safety.active:
             loop.activate(self.now)
         else:
             loop.clear_fault(self.now)
 
 
-@pytest.mark.parametrize(
-    ("seed", "carries", "shadow"), [(0, "robot", False), (1, "policy", False), (2, "robot", True)]
-)
+@pytest.mark.parametrize(("seed", "carries"), [(0, "robot"), (1, "policy"), (2, "robot")])
 def test_every_torque_comes_out_again(
-    replay_here: Replay, tmp_path: Path, seed: int, carries: str, shadow: bool
+    replay_here: Replay, tmp_path: Path, seed: int, carries: str
 ) -> None:
-    """The goal and the emergency stop may come before the activation, too."""
-    path = write_tiny_policy(tmp_path / "policy.onnx", state_size=3, gravity_compensation=carries)
+    """The goal, the emergency stop and a swap may come before the activation, too."""
+    paths = [
+        write_tiny_policy(
+            tmp_path / f"{gain}.onnx", gain=gain, state_size=3, gravity_compensation=carries
+        )
+        for gain in (1.0, 0.3)
+    ]
     config = PolicyNodeConfig(
-        model_path=str(path),
-        shadow=shadow,
+        model_path=str(paths[0]),
         gravity_compensation=carries,
         soft_start_s=0.05,
         goal_timeout_s=1.5,
     )
-    recorded = RecordedLoop(tmp_path / "bag", Policy.load(path), config, seed)
+    policies = [Policy.load(path) for path in paths]
+    recorded = RecordedLoop(tmp_path / "bag", policies, config, seed)
     for number in range(2000):
         recorded.state()
         if recorded.chance.random() < (0.02 if number > 100 else 0.0):
@@ -127,5 +141,6 @@ def test_every_torque_comes_out_again(
         json.loads(deserialize_message(cdr, String).data)["event"]
         for *_, cdr in said(tmp_path / "out", TORQUES[2])
     ]
-    assert {"activate", "deactivate", "goal", "emergency_stop", "clear_fault"} <= {*kinds}
+    rare = {"activate", "deactivate", "goal", "emergency_stop", "clear_fault"}
+    assert rare | {"swap", "set_parameter", "other_publishers"} <= {*kinds}
     assert len(recorded.torques) > 500

@@ -24,7 +24,11 @@ class PolicyNodeConfig(SafetyConfig):
     policy_sha256: tuple[str, ...] = setting(
         (), "SHA-256 of the policy files that may run, in hex; empty: any file that is sound"
     )
-    shadow: bool = setting(False, "run and publish everything but the commands")
+    shadow: bool = setting(
+        False,
+        "run and publish everything but the commands; set while active, the arm is stopped first",
+        live=True,
+    )
     autostart: bool = setting(
         False, "configure and activate at start without a lifecycle manager, or exit with code 2"
     )

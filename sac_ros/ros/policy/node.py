@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ from sac_ros.utils.errors import (
     PolicyFileError,
     SacRosError,
 )
+from sac_ros.utils.settings import leaves
 
 _WARM_UP_S = 0.0009  # before a state: time for a cold run; a cache forgets in ten times that
 _LONGEST_GOAL = 4096  # bytes of a message: the rest of it is the name of its frame
@@ -88,8 +90,9 @@ class PolicyNode(LifecycleNode):
         self.create_service(Trigger, "~/clear_fault", self._on_clear_fault)
         changes: dict[str, Callable[[Any], None]] = {
             "model_path": self._swap,
-            "torque_scale": self._set_torque_scale,
-            "max_tip_speed": self._set_max_tip_speed,
+            "torque_scale": partial(self._set, "torque_scale"),
+            "max_tip_speed": partial(self._set, "max_tip_speed"),
+            "shadow": self._set_shadow,
         }
         on_change(self, changes)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -144,11 +147,13 @@ class PolicyNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
-        config = self._config
-        path = self.get_parameter("model_path").value
-        if not path:
+        live = (leaf.name for leaf in leaves(PolicyNodeConfig) if leaf.rule.live)
+        config = replace(
+            self._config, **{name: self.get_parameter(name).value for name in live}
+        )
+        if not config.model_path:
             raise ConfigurationError("parameter model_path must name a policy file; it is empty")
-        policy = self._load(path)
+        policy = self._load(config.model_path)
         spec = policy.spec
         order = config.command_order(spec)  # what may be refused comes before what must be undone
         self._worker = Worker()
@@ -156,9 +161,6 @@ class PolicyNode(LifecycleNode):
             policy, config, publish=self._publish, log=self._log, worker=self._worker
         )
         loop.safety.emergency_stop(self._emergency)
-        now = time.monotonic()
-        loop.safety.set_torque_scale(self.get_parameter("torque_scale").value, now)
-        loop.safety.set_max_tip_speed(self.get_parameter("max_tip_speed").value, now)
         self._lookup = tf2_lookup(self)
         self._goal_reader = GoalReader(spec.goal, self._lookup)
         self._reader = JointStateReader(spec.joint_names)
@@ -183,9 +185,12 @@ class PolicyNode(LifecycleNode):
         loop = self._configured()
         wait_until(self._state_came, self._config.state_timeout_s)
         self._refuse_bad_start()
+        self._begin(loop)
+
+    def _begin(self, loop: ControlLoop) -> None:
         self._tell_others()
         self._control.call(lambda: loop.activate(time.monotonic()))
-        self.get_logger().info("active" + (" in shadow mode" if self._config.shadow else ""))
+        self.get_logger().info("active" + (" in shadow mode" if self._output.shadow else ""))
 
     def _autostart(self) -> None:
         """Configure, wait for the robot without blocking, activate; a refusal ends the node."""
@@ -240,7 +245,7 @@ class PolicyNode(LifecycleNode):
         loop = self._loop
         if loop is None or not loop.safety.active or not self.context.ok():
             return
-        shadow = self._config.shadow
+        shadow = self._output.shadow
         self._control.call(lambda: loop.begin_stop(time.monotonic(), at_once=shadow))
         if not wait_until(lambda: not loop.safety.active, _LONGEST_STOP_S):
             self.get_logger().error(f"the arm is not at rest after {_LONGEST_STOP_S:g} s")
@@ -333,9 +338,11 @@ class PolicyNode(LifecycleNode):
         self._note_reached()
 
     def _tell_others(self) -> None:
-        safety = self._configured().safety
+        loop = self._configured()
         self._output.tell_others(
-            lambda others: self._control.post(partial(safety.other_publishers, others))
+            lambda others: self._control.post(
+                lambda: loop.other_publishers(time.monotonic(), others)
+            )
         )
 
     def _note_reached(self) -> None:
@@ -372,13 +379,37 @@ class PolicyNode(LifecycleNode):
             self.get_logger().info("faults cleared")
         return response
 
-    def _set_torque_scale(self, value: float) -> None:
-        if loop := self._loop:
-            self._control.call(lambda: loop.safety.set_torque_scale(value, time.monotonic()))
+    def _set(self, name: str, value: float | bool) -> None:
+        if loop := self._loop:  # or else the next configuration takes it
+            self._control.call(lambda: loop.set_parameter(time.monotonic(), name, value))
 
-    def _set_max_tip_speed(self, value: float) -> None:
-        if loop := self._loop:
-            self._control.call(lambda: loop.safety.set_max_tip_speed(value, time.monotonic()))
+    def _set_shadow(self, shadow: bool) -> None:
+        """Command the robot or leave it alone from now on.
+
+        While active it is a deactivation and an activation: the arm is brought to rest, another
+        node that commands is a reason to refuse, and a goal must be given again.
+        """
+        loop = self._loop
+        if loop is None or self._output.shadow == shadow:
+            return
+        active = loop.safety.active
+        self._come_to_rest()
+        if loop.safety.active:
+            raise ConfigurationError(
+                f"the arm must come to rest within {_LONGEST_STOP_S:g} s; it did not"
+            )
+        self._output.set_shadow(shadow)
+        self._control.call(lambda: loop.other_publishers(time.monotonic(), ()))  # not known yet
+        try:
+            if active and not shadow:
+                self._refuse_bad_start()
+        except SacRosError:
+            self._output.set_shadow(True)
+            raise
+        finally:
+            self._set("shadow", self._output.shadow)
+            if active:
+                self._begin(loop)
 
     def _swap(self, path: str) -> None:
         loop = self._loop

@@ -118,13 +118,27 @@ class PolicyPublishers:
     """
 
     def __init__(self, node: Node, spec: PolicySpec, order: list[int], shadow: bool) -> None:
-        self._node = node
-        self._commands = None if shadow else CommandPublisher(node, order)
+        self._node, self._order = node, order
+        self._commands: CommandPublisher | None = None
+        self.set_shadow(shadow)
         self._policy_torque = node.create_publisher(JointState, "~/policy_torque", 10)
         self._applied_torque = node.create_publisher(JointState, "~/applied_torque", 10)
         self._spec = node.create_publisher(String, "~/policy_spec", LATCHED)
         self._torque = TorqueMessage(spec.joint_names)
         self.publish_spec(spec.to_json())
+
+    @property
+    def shadow(self) -> bool:
+        """Whether no commands are published."""
+        return self._commands is None
+
+    def set_shadow(self, shadow: bool) -> None:
+        """Publish commands, or none any more; not while `publish` may be called."""
+        if self._commands is not None and shadow:
+            self._node.destroy_publisher(self._commands.publisher)
+            self._commands = None
+        elif self._commands is None and not shadow:
+            self._commands = CommandPublisher(self._node, self._order)
 
     def publish_spec(self, text: str) -> None:
         """Publish the spec of the policy that runs now, as JSON."""
@@ -169,8 +183,7 @@ class PolicyPublishers:
 
     def destroy(self) -> None:
         """Take the publishers off the node."""
-        if self._commands is not None:
-            self._node.destroy_publisher(self._commands.publisher)
+        self.set_shadow(True)
         for publisher in (self._policy_torque, self._applied_torque, self._spec):
             self._node.destroy_publisher(publisher)
 

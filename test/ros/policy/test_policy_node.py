@@ -565,6 +565,43 @@ def test_in_shadow_mode_everything_but_commands_is_published(robot: Robot, model
     assert robot.commands == []
 
 
+def test_shadow_set_while_active_brings_the_arm_to_rest_before_the_node_falls_silent(
+    tracking: Robot,
+) -> None:
+    tracking.stand()
+    assert tracking.set_parameter("shadow", True) == ""
+    np.testing.assert_array_equal(tracking.commands[-1].torque, 0.0)
+    tracking.assert_always_true(ended=True)
+    tracking.eventually(lambda: tracking.node.count_publishers("commands") == 0, "no publisher")
+    applied: list[JointState] = []
+    tracking.node.create_subscription(JointState, "policy_node/applied_torque", applied.append, 10)
+    sent = len(tracking.commands)
+    tracking.set_goal(GOAL)
+    wanted = tracking.policy_torque(GOAL)
+    tracking.eventually(
+        lambda: applied and np.allclose(applied[-1].effort, wanted), "the policy's torque"
+    )
+    assert len(tracking.commands) == sent
+
+
+def test_out_of_shadow_is_an_activation_with_its_checks_and_needs_a_goal(
+    robot: Robot, model: Path
+) -> None:
+    robot.start_node(model, "autostart:=true", "shadow:=true")
+    robot.eventually(lambda: "active in shadow mode" in robot.log, "active in shadow mode")
+    robot.set_goal(GOAL)
+    rival = robot.node.create_publisher(Float64MultiArray, "commands", 1)
+    assert "another node publishes on /commands" in robot.set_parameter("shadow", False)
+    assert robot.commands == []
+    robot.node.destroy_publisher(rival)
+    robot.eventually(lambda: robot.node.count_publishers("commands") == 0, "no rival")
+    robot.eventually(lambda: robot.set_parameter("shadow", False) == "", "commands at last")
+    robot.commands_become(robot.damping_torque())
+    robot.set_goal(GOAL)
+    robot.commands_become(robot.policy_torque(GOAL))
+    robot.assert_always_true()
+
+
 def test_torques_have_the_stamp_of_the_state_they_answer_and_none_where_they_answer_none(
     tracking: Robot,
 ) -> None:

@@ -137,10 +137,16 @@ class PolicyProcess:
 
     def set_model(self, path: Path) -> tuple[bool, str]:
         """Set ``model_path``; return whether it was taken, and why not."""
-        parameter = Parameter("model_path", value=str(path)).to_parameter_msg()
+        reason = self.set_parameter("model_path", str(path))
+        return not reason, reason
+
+    def set_parameter(self, name: str, value: Any) -> str:
+        """Set a parameter; return why it was refused, empty when it was not."""
+        parameter = Parameter(name, value=value).to_parameter_msg()
         request = SetParameters.Request(parameters=[parameter])
         (result,) = self.call(SetParameters, "policy_node/set_parameters", request).results
-        return result.successful, result.reason
+        assert result.successful == (not result.reason)
+        return str(result.reason)
 
     def emergency_stop(self, engaged: bool) -> None:
         """Engage or release the emergency stop."""
