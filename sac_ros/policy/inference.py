@@ -157,9 +157,7 @@ class Inference:
             self._late_since = asked.time
         self.late_s = now - self._late_since
 
-    def _work(
-        self, position: Array, velocity: Array, goal: Array | None
-    ) -> Callable[[], Answer]:
+    def _work(self, position: Array, velocity: Array, goal: Array | None) -> Callable[[], Answer]:
         if goal is None:
             return partial(self.policy.at_rest, position)
         return partial(self.policy.answer, position, velocity, goal, state=self._memory)

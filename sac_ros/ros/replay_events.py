@@ -178,9 +178,7 @@ def stamp_ns(message: JointState) -> int:
     return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
 
 
-def exact_events(
-    source: ReplaySource, lost: Lost, *, swaps: bool = True
-) -> Iterator[ReplayEvent]:
+def exact_events(source: ReplaySource, lost: Lost, *, swaps: bool = True) -> Iterator[ReplayEvent]:
     """Yield the events of a bag with `~/events`.
 
     The bag is streamed: an event waits until its joint state and its torque have been read.

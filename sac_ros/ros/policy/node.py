@@ -148,9 +148,7 @@ class PolicyNode(LifecycleNode):
 
     def _configure(self) -> None:
         live = (leaf.name for leaf in leaves(PolicyNodeConfig) if leaf.rule.live)
-        config = replace(
-            self._config, **{name: self.get_parameter(name).value for name in live}
-        )
+        config = replace(self._config, **{name: self.get_parameter(name).value for name in live})
         if not config.model_path:
             raise ConfigurationError("parameter model_path must name a policy file; it is empty")
         policy = self._load(config.model_path)
