@@ -296,7 +296,8 @@ class ControlLoop:
         """
         if name in _LIVE:
             _LIVE[name](self.safety, value, now)
-        self._config = replace(self._config, **{name: value})
+        changed: dict[str, Any] = {name: value}
+        self._config = replace(self._config, **changed)
         self._log.note("set_parameter", now, name=name, value=value)
 
     def clear_fault(self, now: float) -> str:
