@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import io
 import itertools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,20 @@ def refusal(path: Path, model: onnx.ModelProto | bytes) -> str:
     assert sentence.startswith(f"policy file {path}")
     assert "\n" not in sentence
     return sentence
+
+
+def test_to_run_a_policy_reports_nothing_to_anybody(path: Path, tmp_path: Path) -> None:
+    """onnxruntime's telemetry opens a database in the home of the user as soon as it is there."""
+    home = tmp_path / "home"
+    home.mkdir()
+    write_tiny_policy(path)
+    code = (
+        "import sys; from pathlib import Path; from sac_ros.policy.runtime import Policy\n"
+        "Policy.load(Path(sys.argv[1]))"
+    )
+    plain = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "CI")}
+    subprocess.run([sys.executable, "-c", code, path], env=plain | {"HOME": str(home)}, check=True)
+    assert list(home.rglob("*")) == []
 
 
 @pytest.mark.parametrize("moving_goal", [False, True])
