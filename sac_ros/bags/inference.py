@@ -15,8 +15,11 @@ from sac_ros.bags.columns import blocks
 from sac_ros.bags.policy_runs import PolicyRuns
 from sac_ros.policy.control_loop import check_goal
 from sac_ros.policy.runtime import Policy
+from sac_ros.policy.safety_config import SafetyConfig
 from sac_ros.policy.schedule import Decimator
 from sac_ros.utils.errors import GoalError
+
+_BLOCK = 4096
 
 
 @dataclass
@@ -59,12 +62,9 @@ def answer(policy: Policy, aligned: Aligned, fixed_goal: Any) -> Answers:
     answered = held >= 0
     rows = np.unique(held[answered])
     run = np.searchsorted(rows, held[answered])
-    if policy.state_size:
-        asked, known = runs.chained(rows, np.isin(rows, anew), np.isin(rows, orphans))
-        answered[answered] = known[run]
-        run = run[known[run]]
-    else:
-        asked = runs.batched(rows)
+    asked, known = runs.torques(rows, np.isin(rows, anew), np.isin(rows, orphans))
+    answered[answered] = known[run]
+    run = run[known[run]]
     unknown = int((held >= 0).sum() - answered.sum())
     run_of = np.full(len(held), -1, dtype=np.int64)
     run_of[answered] = run
@@ -119,8 +119,13 @@ def _held(
     view, period_s = aligned.view, aligned.period_s
     if view is None:
         asked = np.flatnonzero(has_goal)
-        restart = np.diff(aligned.segment[asked], prepend=-1) != 0
-        run = _due(rate_hz, period_s, aligned.time_s[asked], restart)
+        times: NDArray[np.floating] = aligned.time_s[asked]
+        restart = np.zeros(len(asked), dtype=bool)
+        holes = np.flatnonzero(np.diff(aligned.segment[asked]) != 0) + 1
+        # After a shorter one the node goes on, since no watchdog stops it.
+        restart[holes] = times[holes] - times[holes - 1] > SafetyConfig().watchdog_s
+        restart[:1] = True
+        run = _due(rate_hz, period_s, times, restart)
     else:
         asked, restart, run = view.asked_row, view.restart, view.run
         times = view.asked_ns * 1e-9
@@ -148,18 +153,14 @@ def _due(
 
     It begins anew at each restart, of which the first state is one.
     """
-    due: list[int] = []
+    run, newest = np.empty(len(times), dtype=np.int64), -1
     decimator = Decimator(rate_hz)
-    edges = np.flatnonzero(restart | (np.diff(times, prepend=times[:1]) < 0.0)).tolist()
-    for first, last in zip(edges, [*edges[1:], len(times)], strict=False):
-        if restart[first]:
-            decimator.reset()
-        place = first
-        while place < last:
-            if decimator.due(float(times[place]), period_s):
-                due.append(place)
-                # A state is due up to half of their period early: most need not be asked about.
-                early = decimator.next_s - period_s
-                place += int(times[place + 1 : last].searchsorted(early))
-            place += 1
-    return np.repeat(np.array(due, dtype=np.int64), np.diff([*due, len(times)]))
+    for part in blocks(len(times), _BLOCK):  # Python's numbers are large
+        each = zip(times[part].tolist(), restart[part].tolist(), strict=True)
+        for place, (time_s, anew) in enumerate(each, part.start):
+            if anew:
+                decimator.reset()
+            if decimator.due(time_s, period_s):
+                newest = place
+            run[place] = newest
+    return run

@@ -68,11 +68,6 @@ class Decimator:
         """Make the next state due."""
         self._next = None
 
-    @property
-    def next_s(self) -> float:
-        """When the next state is due; of those much before it, `due` need not be asked."""
-        return -math.inf if self._next is None else self._next
-
     def next_is_due(self, time_s: float, state_interval_s: float) -> bool:
         """Tell whether the state after the one at ``time_s`` will be `due`, if it comes on time.
 

@@ -109,9 +109,9 @@ def test_only_a_state_more_than_two_periods_late_begins_a_new_grid(
 ) -> None:
     decimator = Decimator(1.0)
     assert decimator.due(0.0, 0.5)
-    assert decimator.next_s == 1.0
     assert decimator.due(1.0 + late, 0.5)
-    assert decimator.next_s == following
+    assert not decimator.due(following - 0.26, 0.5)
+    assert decimator.due(following - 0.25, 0.5)
 
 
 def test_a_state_is_on_time_up_to_half_an_interval_early() -> None:
