@@ -90,7 +90,7 @@ class Inference:
         velocity: Array,
         goal: Array | None,
         rate: ArrivalRate,
-        stamp_ns: int = 0,
+        stamp_ns: int,
     ) -> Array | None:
         """Return the policy's torque [n] N·m: fresh when it is due, held in between, or None.
 

@@ -267,14 +267,10 @@ class SafetyFilter(FilterState):
         self._in_a_row.refuse(Fault.JOINT_STATE, sentence)
         self.fault(Fault.JOINT_STATE, sentence)
 
-    def goal_accepted(self, now: float | None = None) -> None:
-        """Note a usable goal: refused ones are not in a row, and ``goal_timeout_s`` begins anew.
-
-        Args:
-            now: s; None: when the last state came.
-        """
+    def goal_accepted(self, now: float) -> None:
+        """Note a usable goal: refused ones are in no row, and ``goal_timeout_s`` begins anew."""
         self._in_a_row.counts[Fault.NON_FINITE_GOAL] = 0
-        self._goal.time = self.time if now is None else now
+        self._goal.time = now
 
     def fault(self, kind: Fault, sentence: str) -> None:
         """Latch a fault, unless ``sentence`` is empty; the first sentence of a kind stays.

@@ -257,3 +257,33 @@ def test_a_robot_that_falls_silent_is_seen_in_that_moment() -> None:
     robot.run(0.1, SMALL)
     due = robot.guard.next_tick(robot.now + 0.02)
     assert due == pytest.approx(robot.now + 0.06, abs=1e-5)
+
+
+def test_in_a_stop_each_state_is_answered_and_ends_the_activation_without_ticks() -> None:
+    robot = Robot()
+    robot.run(0.1, SMALL)
+    moving, still = np.zeros(N), np.zeros(N)
+    moving[0] = 0.2
+    robot.guard.refuse_command(robot.now, "a command must have 7 values; got 3")
+    robot.now += PERIOD
+    found = robot.guard.state(robot.now, robot.row[:N], moving)
+    robot.now += PERIOD
+    found = robot.guard.state(robot.now, robot.row[:N] + PERIOD * moving, moving)
+    assert found is not None
+    assert found.torque[0] < 0.0  # against the motion
+    robot.guard.begin_stop(robot.now)
+    for _ in range(500):
+        robot.now += PERIOD
+        last = robot.guard.state(robot.now, robot.row[:N] + PERIOD * moving, still)
+        if not robot.guard.safety.active:
+            break
+    assert not robot.guard.safety.active
+    assert last is not None
+    np.testing.assert_array_equal(last.torque, 0.0)
+
+
+def test_a_silence_that_nobody_has_noticed_yet_needs_no_clearing() -> None:
+    robot = Robot(command_timeout_s=0.05, watchdog_s=0.5)
+    robot.run(0.1, SMALL)
+    assert robot.guard.clear_fault(robot.now + 0.1) == ""
+    assert robot.guard.safety.active

@@ -74,7 +74,7 @@ def test_goals_and_refused_ones_are_logged_with_their_numbers(policy: Policy) ->
     assert logged.last == goal | {"n": 1, "refused": ""}
     with suppress(GoalError):
         logged.loop.set_goal(2.0, "camera", GOAL)
-    assert logged.last["n"] == 2
+    assert (logged.last["n"], logged.last["time"]) == (2, 2.0)
     assert logged.last["goal"] == GOAL.tolist()
     assert logged.last["frame"] == "camera"
     assert "must be in frame 'base'" in logged.last["refused"]
@@ -134,6 +134,11 @@ def test_a_late_answer_is_logged_with_the_stamp_of_the_state_that_was_asked_for(
     assert logged.last["has_policy_torque"]
     loop.state(1.006, *STILL, 30)
     assert not {"late", "ran_on"} & set(logged.last)
+    logged.worker.busy = True
+    for milliseconds in (14, 30):  # asked for, and then given up
+        loop.state(1.0 + 1e-3 * milliseconds, *STILL, 10 * milliseconds)
+        assert logged.last["late"] is True
+    assert not logged.last["has_policy_torque"]
 
 
 def test_states_are_handed_out_only_while_someone_wants_them_and_counted_always(

@@ -551,7 +551,7 @@ def test_goals_that_are_not_finite_are_a_fault_at_the_third_in_a_row() -> None:
     robot = Robot()
     for _ in range(2):
         robot.filter.refuse(Fault.NON_FINITE_GOAL, "goals are not finite")
-    robot.filter.goal_accepted()
+    robot.filter.goal_accepted(robot.now)
     for _ in range(2):
         robot.filter.refuse(Fault.NON_FINITE_GOAL, "goals are not finite")
     assert robot.filter.mode is Mode.TRACKING
@@ -569,7 +569,7 @@ def test_a_goal_that_nobody_renews_is_a_fault_where_a_timeout_is_set() -> None:
     assert robot.states(249, torque=1.0).mode is Mode.TRACKING
     assert robot.states(5, torque=1.0).mode is Mode.DAMPING
     assert robot.filter.clear_fault(robot.now) == "no goal arrived within 0.5 s"
-    robot.filter.goal_accepted()
+    robot.filter.goal_accepted(robot.now)
     assert robot.filter.clear_fault(robot.now) == ""
     assert robot.states(200, torque=1.0).mode is Mode.TRACKING
     robot = Robot()

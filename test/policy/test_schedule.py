@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sac_ros.policy.schedule import ArrivalRate, Decimator, next_tick
+from sac_ros.policy.schedule import ArrivalRate, Decimator, SoftSetting, next_tick
 
 
 @pytest.mark.parametrize("state_hz", [60, 75, 100, 125, 500, 1000])
@@ -134,3 +134,15 @@ def test_the_time_is_looked_at_when_a_deadline_passes_and_not_at_one_that_has_pa
     assert next_tick(1.0, 0.1) == 1.1
     assert next_tick(1.0, 0.1, 1.05, 1.02) == pytest.approx(1.02, abs=1e-5)
     assert next_tick(1.0, 0.1, 0.99, 1.2) == 1.1
+
+
+def test_a_deadline_that_passes_now_is_not_looked_at_again() -> None:
+    just_past = next_tick(0.0, 1.0, 0.0)
+    assert next_tick(just_past, 1.0, 0.0) == just_past + 1.0
+
+
+def test_a_number_that_rises_does_so_until_it_is_there() -> None:
+    number = SoftSetting(0.0)
+    number.set(1.0, 0.0, 2.0)
+    assert number.rising(1.0)
+    assert not number.rising(2.0)

@@ -13,10 +13,12 @@ from late_worker import LateWorker
 from tiny_policy import write_tiny_policy
 
 from sac_ros.policy.control_loop import ControlLoop
+from sac_ros.policy.inference import Inference
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import SafetyConfig
 from sac_ros.policy.safety_events import Fault, Mode
-from sac_ros.policy.worker import Worker
+from sac_ros.policy.schedule import ArrivalRate
+from sac_ros.policy.worker import Inline, Worker
 
 GOAL = np.array([0.9, 0.0, 0.0])
 LONG = 30.0
@@ -102,6 +104,78 @@ def test_work_that_nobody_waits_for_gives_its_result_to_nobody() -> None:
     worker.begin(lambda: "asked")
     assert worker.result(LONG) == "asked"
     worker.close()
+
+
+def test_a_look_at_work_that_is_not_done_takes_no_time() -> None:
+    worker, go = Worker(), threading.Event()
+    worker.begin(go.wait)
+    threading.Timer(0.5, go.set).start()
+    assert worker.result(0.0) is None
+    ran: list[str] = []
+    worker.prepare(lambda: ran.append("warm"))  # nor does another that has to wait
+    assert worker.result(LONG) is True
+    worker.prepare(lambda: ran.append("after it"))
+    worker.begin(lambda: 1)
+    assert worker.result(LONG) == 1
+    assert ran == ["after it"]
+    worker.close()
+
+
+def test_in_the_callers_thread_only_what_was_begun_has_a_result() -> None:
+    inline = Inline()
+    assert inline.result(0.0) is None
+    inline.begin(lambda: 1)
+    inline.abandon()
+    assert inline.result(0.0) is None
+
+
+def test_before_a_policy_was_asked_nothing_is_known_of_it(tmp_path: Path) -> None:
+    inference = Inference(Policy.load(write_tiny_policy(tmp_path / "policy.onnx")), Inline())
+    assert (inference.torque, inference.gravity, inference.seen) == (None, None, {})
+    assert (inference.count, inference.late, inference.late_s) == (0, 0, 0.0)
+    assert inference.next_run(ArrivalRate()) is None
+    inference.warm_up(GOAL)  # for no state
+
+
+def test_a_policy_is_warmed_up_with_what_it_was_asked_last(tmp_path: Path) -> None:
+    class Preparing(Inline):
+        prepared: Any = None
+
+        def prepare(self, work: Any) -> None:
+            self.prepared = work
+
+    worker = Preparing()
+    policy = Policy.load(write_tiny_policy(tmp_path / "policy.onnx", state_size=3))
+    inference, rate = Inference(policy, worker), ArrivalRate()
+    position, velocity = np.array([0.1, 0.2, 0.3]), np.array([0.3, 0.1, 0.2])
+    asked = inference.ask(0.0, position, velocity, GOAL, rate, 0)
+    inference.warm_up(GOAL)
+    answer = policy.answer(position, velocity, GOAL, state=np.zeros(3))
+    np.testing.assert_array_equal(asked, answer.torque)
+    again = policy.answer(position, velocity, GOAL, state=answer.next_state)
+    np.testing.assert_array_equal(worker.prepared().torque, again.torque)
+
+
+def test_an_answer_may_take_one_and_a_half_control_periods_and_each_late_one_counts(
+    loop: ControlLoop, worker: LateWorker
+) -> None:
+    worker.busy = True
+    loop.state(0.0078125, np.zeros(3), np.zeros(3))
+    last = 0.0078125 + 1.5 / 100.0
+    loop.state(last, np.zeros(3), np.zeros(3))
+    assert loop.inference.late == 0
+    for number in range(1, 3):
+        loop.state(last + 0.02 * number, np.zeros(3), np.zeros(3))
+        loop.state(last + 0.02 * number + 0.001, np.zeros(3), np.zeros(3))
+    assert loop.inference.late == 2
+
+
+def test_a_policy_that_is_told_to_end_ends_that_run_alone(tmp_path: Path) -> None:
+    policy = Policy.load(write_tiny_policy(tmp_path / "policy.onnx"))
+    running = policy._options
+    policy.terminate()
+    assert running.terminate
+    assert np.isfinite(policy.answer(np.zeros(3), np.zeros(3), GOAL).torque).all()
 
 
 @pytest.fixture

@@ -107,8 +107,9 @@ class Workspace(LimitDetector):
 
     def starting(self, state: FilterState) -> str:
         outside = _outside(state)
-        if state.motion is None or outside is None or not (outside > 0.0).any():
+        if outside is None or not (outside > 0.0).any():
             return ""
+        assert state.motion is not None
         place = ", ".join(f"{each:.3f}" for each in state.motion.place)
         return f"the end effector must be inside workspace_box; it is at {place} m"
 
