@@ -79,9 +79,10 @@ def workspace_fraction(
 ) -> Array:
     """Return the fraction [..., 1] that keeps the end effector within ``workspace``.
 
-    Towards each face of the box, at the distance d, it may be as fast as
+    Towards each face of the box, at the distance d, of which it covers v L before a torque acts,
+    it may be as fast as
 
-        v = min(d / 2T, √(2 a d)),   a = 2 m/s², T = 0.08 s
+        v = min(d' / 2T, √(2 a d')),   d' = d − v L,   a = 2 m/s², T = 0.08 s
 
     and outside it may creep and come back. Only so much of a torque that accelerates it outwards
     is used as can be taken back in time, as for `tip_speed_fraction`.

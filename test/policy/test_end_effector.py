@@ -16,7 +16,7 @@ from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.end_effector import Motion, tip_speed_fraction, workspace_fraction
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety import SafetyFilter
-from sac_ros.policy.safety_config import JointLimits, SafetyConfig
+from sac_ros.policy.safety_config import LAG, JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Intervention, Mode
 from sac_ros.policy.spec import PolicySpec
 from sac_ros.robots.arm import load_arm
@@ -155,6 +155,42 @@ def test_many_states_at_once_are_judged_as_one_after_the_other() -> None:
     assert 0.0 < found.mean() < 1.0
 
 
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+@pytest.mark.parametrize(("room", "speed"), [(0.04, 0.27), (0.2, 0.95)])
+def test_towards_each_face_of_the_box_the_end_effector_is_braked_by_its_speed_and_distance(
+    axis: int, side: float, room: float, speed: float
+) -> None:
+    bounded = limits(workspace_box=box(HOME, 0.25))
+    place, velocity = HOME.copy(), np.zeros(3)
+    place[axis] += side * (0.25 - room)
+    velocity[axis] = side * speed
+    motion = Motion(place, velocity, np.zeros((3, N)))
+    left = room - LAG * speed
+    allowed = min(left / 0.16, np.sqrt(2.0 * 2.0 * left))
+    expected = ((speed - 0.02) / allowed - 1.0) / 0.3
+    assert 0.0 < expected < 1.0
+    found = workspace_fraction(np.zeros(N), np.zeros((3, N)), motion, bounded)
+    assert found == pytest.approx(expected)
+
+
+def test_a_torque_is_bounded_alike_towards_opposite_faces_of_the_box() -> None:
+    bounded, rng = limits(workspace_box=box(HOME, 0.1)), np.random.default_rng(1)
+    aside, velocity = rng.uniform(-0.09, 0.09, (50, 3)), rng.uniform(-0.2, 0.2, (50, 3))
+    mobility, torque = rng.normal(0.0, 0.3, (50, 3, N)), rng.uniform(-30.0, 30.0, (50, N))
+    found = [
+        workspace_fraction(
+            sign * torque,
+            mobility,
+            Motion(HOME + sign * aside, sign * velocity, np.zeros((3, N))),
+            bounded,
+        )
+        for sign in (1.0, -1.0)
+    ]
+    np.testing.assert_allclose(*found, atol=1e-9)
+    assert 0.1 < found[0].mean() < 0.99
+
+
 def test_a_slow_end_effector_and_a_small_torque_are_left_alone() -> None:
     command = Robot(max_tip_speed=0.25, workspace_box=box(HOME, 0.3)).move([0.1, 0, 0], 0.1, 0.3)
     assert not {Intervention.TIP_SPEED, Intervention.WORKSPACE} & set(command.interventions)
@@ -170,6 +206,16 @@ def test_an_end_effector_over_its_speed_limit_is_braked_and_if_it_stays_a_fault(
     assert "max_tip_speed" in robot.filter.clear_fault(robot.now)
     robot.move([0.0, 0.0, 0.0], 0.1)
     assert robot.filter.clear_fault(robot.now) == ""
+
+
+def test_the_time_over_a_speed_limit_counts_from_where_the_limit_was_set() -> None:
+    robot = Robot(max_tip_speed=0.25, over_speed_s=0.1)
+    robot.move([0.0, 0.31, 0.0], 0.08, 5.0)
+    robot.filter.set_max_tip_speed(0.24, robot.now)
+    robot.move([0.0, 0.31, 0.0], 0.08, 5.0)
+    assert robot.filter.faults == {}
+    robot.move([0.0, 0.31, 0.0], 0.04, 5.0)
+    assert set(robot.filter.faults) == {Fault.TIP_SPEED}
 
 
 def test_an_end_effector_that_leaves_its_box_is_a_fault_and_one_that_comes_back_is_none() -> None:
