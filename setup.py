@@ -100,6 +100,7 @@ setup(
             "mypy",
             "pytest",
             "pytest-timeout",
+            "pytest-xdist",
             "ruff",
             "stable-baselines3",  # for its check_env
             "types-PyYAML",

@@ -5,17 +5,22 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
 from sac_ros.policy.onnx_scan import refuse_unsafe
 from sac_ros.policy.spec import GOAL_VELOCITY, INPUTS, SPEC_KEY, STATE, PolicySpec
 from sac_ros.utils.errors import PolicyFileError
+
+# onnxruntime 1.29 and newer report what they run to Microsoft: a thread that wakes up beside the
+# control loop, a database in the user's home and a connection. It looks when it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 MAXIMUM_FILE_BYTES = 10 * 2**20
 """A policy file is well below 1 MB; the bound keeps an untrusted one from filling the memory."""
