@@ -65,13 +65,13 @@ def tip_speed_fraction(
         v + a u = limit,   a = Σ_i |J M⁻¹ e_i τ_i|,   u = s L + s² t / 2,
         t = max |τ_i| / slew_i,   L = 4 ms,   fraction = 1 − s
 
-    and none at 1.1 times the limit. Torques of two joints that cancel each other count both: one
+    and none from the limit on. Torques of two joints that cancel each other count both: one
     of them may end first.
     """
     speed, limit = motion.speed, limits.max_tip_speed
     gain = (np.sqrt((mobility * mobility).sum(-2)) * np.abs(torque)).sum(-1)
     longest = np.maximum(limit - speed, 0.0) / np.maximum(gain, _TINY)
-    return stop_share(longest, (speed / limit - 1.0) / 0.1, torque, limits)
+    return stop_share(longest, 0.0, torque, limits)
 
 
 def workspace_fraction(

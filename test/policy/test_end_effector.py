@@ -174,6 +174,51 @@ def test_towards_each_face_of_the_box_the_end_effector_is_braked_by_its_speed_an
     assert found == pytest.approx(expected)
 
 
+TORQUE = np.array([20.0, -14.0, 9.0, -30.0, 4.0, 7.0, -2.0])  # N·m
+MOBILITY = np.random.default_rng(2).normal(0.0, 0.2, (3, N))  # m/s² for 1 N·m
+
+
+def acts_for(fraction: Any, torque: np.ndarray, of: JointLimits) -> float:
+    """For how many s, at its full strength, the share of a torque acts that is used."""
+    share, ramp = 1.0 - float(fraction[0]), (np.abs(torque) / of.slew).max()
+    assert 0.0 < share < 1.0
+    return share * 0.004 + 0.5 * share**2 * ramp
+
+
+def test_a_torque_is_used_as_far_as_it_can_be_taken_back_before_the_speed_limit() -> None:
+    bounded = limits(max_tip_speed=0.25)
+    motion = Motion(HOME, np.array([0.0, 0.12, -0.16]), np.zeros((3, N)))  # 0.2 m/s
+    found = tip_speed_fraction(TORQUE, MOBILITY, motion, bounded)
+    gain = sum(np.linalg.norm(MOBILITY[:, i] * TORQUE[i]) for i in range(N))
+    assert 0.2 + gain * acts_for(found, TORQUE, bounded) == pytest.approx(0.25)
+
+
+def test_from_its_speed_limit_on_the_end_effector_is_braked_whatever_the_torque() -> None:
+    bounded = limits(max_tip_speed=0.25)
+    for speed, expected in ((0.24, 0.0), (0.25, 1.0), (0.3, 1.0)):
+        motion = Motion(HOME, np.array([0.0, speed, 0.0]), np.zeros((3, N)))
+        found = tip_speed_fraction(np.zeros(N), MOBILITY, motion, bounded)
+        assert found == pytest.approx(expected)
+
+
+def test_a_torque_is_used_as_far_as_it_can_be_taken_back_before_a_face_of_the_box() -> None:
+    bounded = limits(workspace_box=box(HOME, 0.1))
+    mobility = MOBILITY.copy()
+    mobility[1:] = 0.0
+    acceleration = float(mobility[0] @ TORQUE)
+    place = HOME + np.array([0.07 * np.sign(acceleration), 0.0, 0.0])
+    motion = Motion(place, np.zeros(3), np.zeros((3, N)))
+    allowed = 0.03 / 0.16
+    found = workspace_fraction(TORQUE, mobility, motion, bounded)
+    acts = acts_for(found, TORQUE, bounded)
+    assert abs(acceleration) * acts == pytest.approx(allowed + 0.02)
+    inwards = workspace_fraction(-TORQUE, mobility, motion, bounded)
+    assert inwards == pytest.approx(0.0)
+    fast = np.array([np.sign(acceleration) * (allowed + 0.02), 0.0, 0.0])
+    motion = Motion(place, fast, np.zeros((3, N)))
+    assert workspace_fraction(TORQUE, mobility, motion, bounded) == pytest.approx(1.0)
+
+
 def test_a_torque_is_bounded_alike_towards_opposite_faces_of_the_box() -> None:
     bounded, rng = limits(workspace_box=box(HOME, 0.1)), np.random.default_rng(1)
     aside, velocity = rng.uniform(-0.09, 0.09, (50, 3)), rng.uniform(-0.2, 0.2, (50, 3))

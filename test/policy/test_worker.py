@@ -173,6 +173,10 @@ def test_an_answer_may_take_one_and_a_half_control_periods_and_each_late_one_cou
 def test_a_policy_that_is_told_to_end_ends_that_run_alone(tmp_path: Path) -> None:
     policy = Policy.load(write_tiny_policy(tmp_path / "policy.onnx"))
     running = policy._options
+    running.terminate = True
+    with pytest.raises(Exception, match="terminate"):
+        policy.answer(np.zeros(3), np.zeros(3), GOAL)
+    running.terminate = False
     policy.terminate()
     assert running.terminate
     assert np.isfinite(policy.answer(np.zeros(3), np.zeros(3), GOAL).torque).all()
