@@ -14,9 +14,10 @@ from tiny_policy import tiny_spec
 
 from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.end_effector import Motion, tip_speed_fraction, workspace_fraction
+from sac_ros.policy.guards import stop_at_end_effector_limits
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety import SafetyFilter
-from sac_ros.policy.safety_config import LAG, JointLimits, SafetyConfig
+from sac_ros.policy.safety_config import GRID, LAG, JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Intervention, Mode
 from sac_ros.policy.spec import PolicySpec
 from sac_ros.robots.arm import load_arm
@@ -217,6 +218,34 @@ def test_a_torque_is_used_as_far_as_it_can_be_taken_back_before_a_face_of_the_bo
     fast = np.array([np.sign(acceleration) * (allowed + 0.02), 0.0, 0.0])
     motion = Motion(place, fast, np.zeros((3, N)))
     assert workspace_fraction(TORQUE, mobility, motion, bounded) == pytest.approx(1.0)
+
+
+def test_where_both_limits_act_the_second_goes_on_from_what_the_first_left() -> None:
+    bounded = limits(max_tip_speed=0.25, workspace_box=box(HOME, 0.02))
+    velocity = 0.3 * np.linalg.pinv(ARM.chain.jacobian(ARM.chain.frames_at(ARM.home))[:3])[:, 1]
+    motion = Motion.of(ARM.home, 0.6 * velocity, bounded)
+    tip, face = stop_at_end_effector_limits(TORQUE, ARM.home, 0.6 * velocity, motion, bounded)
+    assert (tip[0], face[0]) == (Intervention.TIP_SPEED, Intervention.WORKSPACE)
+    np.testing.assert_array_equal(tip[1], TORQUE)
+    assert np.abs(tip[2] - TORQUE).max() > 0.01
+    np.testing.assert_array_equal(face[1], tip[2])
+    assert np.abs(face[2] - face[1]).max() > 0.01
+
+
+def test_the_inverse_mass_is_that_of_the_nearest_point_of_a_grid_which_is_close() -> None:
+    of = limits()
+    assert of.inverse_mass is not None
+    assert of.mass_matrix is not None
+    positions = ARM.home + np.random.default_rng(3).uniform(-0.5, 0.5, (4, N))
+    many = of.inverse_mass(positions)
+    for row, position in enumerate(positions):
+        nearest = GRID * np.rint(position / GRID)
+        expected = np.linalg.inv(of.mass_matrix(nearest))
+        np.testing.assert_array_equal(of.inverse_mass(position), expected)
+        np.testing.assert_allclose(many[row], expected, rtol=1e-9, atol=1e-9)
+        assert np.abs(nearest - position).max() <= GRID / 2
+    zeros = of.inverse_mass(np.zeros(N))
+    assert of.inverse_mass(np.full(N, -1e-9)) is zeros  # −0 is no other point
 
 
 def test_a_torque_is_bounded_alike_towards_opposite_faces_of_the_box() -> None:

@@ -226,6 +226,16 @@ def test_near_a_position_limit_torque_is_used_for_the_speed_that_can_be_braked_t
     assert guards.use_what_can_be_taken_back(torque, position, away, MOVED) is torque
 
 
+def test_a_torque_that_moves_little_may_act_for_long() -> None:
+    """0.6 · 0.5 = 0.3 rad/s² at the shoulder, and 0.5 ms for all of it."""
+    torque, left = vector(0.5, 0.0), 0.0009
+    velocity = vector(2.52 - left, 0.0)
+    share = (-0.004 + np.sqrt(0.004**2 + 4.0 * 0.00025 * left / 0.3)) / 0.0005
+    found = guards.use_what_can_be_taken_back(torque, HOME, velocity, MOVED)
+    np.testing.assert_allclose(found[1], (1.0 - share) * -2.0)
+    assert 0.5 < share < 0.9
+
+
 def test_without_a_model_of_the_arm_no_torque_is_foreseen() -> None:
     torque, velocity = vector(8.0, -5.0), vector(2.4, 0.0)
     assert guards.use_what_can_be_taken_back(torque, HOME, velocity, LIMITS) is torque

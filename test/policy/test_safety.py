@@ -577,6 +577,18 @@ def test_a_goal_that_nobody_renews_is_a_fault_where_a_timeout_is_set() -> None:
     assert robot.states(1000, torque=1.0).mode is Mode.TRACKING
 
 
+def test_a_goal_that_grew_old_in_an_emergency_stop_does_not_keep_that_from_being_cleared() -> None:
+    robot = Robot(goal_timeout_s=0.1)
+    robot.filter.goal_accepted(robot.now)
+    robot.states(10, torque=1.0)
+    robot.filter.emergency_stop(True)
+    robot.states(300, torque=None)
+    robot.filter.emergency_stop(False)
+    assert robot.filter.clear_fault(robot.now) == ""
+    robot.states(1, torque=1.0)
+    assert set(robot.filter.faults) == {Fault.GOAL_TIMEOUT}
+
+
 def test_another_policys_lower_limits_are_reached_within_the_slew_limit() -> None:
     robot = Robot()
     robot.states(100, torque=30.0)
