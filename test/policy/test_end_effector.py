@@ -14,7 +14,7 @@ from tiny_policy import tiny_spec
 
 from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.end_effector import Motion, tip_speed_fraction, workspace_fraction
-from sac_ros.policy.guards import stop_at_end_effector_limits
+from sac_ros.policy.guards import braking_torque, stop_at_end_effector_limits
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_config import GRID, LAG, JointLimits, SafetyConfig
@@ -54,21 +54,36 @@ class Robot:
     """A filter that gets a state every 2 ms of an arm that no torque moves."""
 
     def __init__(self, position: np.ndarray = ARM.home, **config: Any) -> None:
-        settings = SafetyConfig(soft_start_s=0.0, **config)
+        settings = SafetyConfig(**({"soft_start_s": 0.0} | config))
         self.filter = SafetyFilter(limits(**config), settings, 50.0)
         self.now, self.position = 10.0, position.copy()
         self.filter.accept(self.now, self.position, np.zeros(N))
         self.filter.activate(self.now)
 
-    def move(self, tip_velocity: Any, seconds: float, torque: float = 0.0) -> Command:
+    def move(self, tip_velocity: Any, seconds: float, torque: float | None = 0.0) -> Command:
         for _ in range(round(seconds / PERIOD)):
             jacobian = ARM.chain.jacobian(ARM.chain.frames_at(self.position))[:3]
             velocity = np.linalg.pinv(jacobian) @ np.array(tip_velocity, dtype=float)
             self.position = self.position + PERIOD * velocity
             self.now += PERIOD
             assert self.filter.accept(self.now, self.position, velocity)
-            command = self.filter.command(self.now, np.full(N, torque))
+            wanted = None if torque is None else np.full(N, torque)
+            command = self.filter.command(self.now, wanted)
         return command
+
+
+@pytest.mark.parametrize("soft_start", [False, True])
+def test_without_a_goal_and_as_a_soft_start_begins_an_arm_is_braked_by_its_mass_matrix(
+    soft_start: bool,
+) -> None:
+    robot = Robot(**({"soft_start_s": 1.0} if soft_start else {}))
+    robot.move([0.05, 0.02, 0.0], 0.1, None if not soft_start else 0.0)
+    state = robot.filter
+    braked = braking_torque(state.position, state.velocity, state.limits)
+    share = 0.098 if soft_start else 0.0  # of the second that the soft start takes
+    found = state.command(robot.now, np.zeros(N) if soft_start else None)
+    np.testing.assert_allclose(found.torque, (1.0 - share) * braked, rtol=1e-6)
+    assert np.abs(braked).max() > 0.3
 
 
 # ---- simulated arms ------------------------------------------------------------------------
