@@ -14,7 +14,7 @@ from tiny_policy import tiny_spec
 
 from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.end_effector import Motion, tip_speed_fraction, workspace_fraction
-from sac_ros.policy.guards import braking_torque, stop_at_end_effector_limits
+from sac_ros.policy.guards import braking_torque, guarded, stop_at_end_effector_limits
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_config import GRID, LAG, JointLimits, SafetyConfig
@@ -245,6 +245,57 @@ def test_where_both_limits_act_the_second_goes_on_from_what_the_first_left() -> 
     assert np.abs(tip[2] - TORQUE).max() > 0.01
     np.testing.assert_array_equal(face[1], tip[2])
     assert np.abs(face[2] - face[1]).max() > 0.01
+    stop, mobility = (
+        braking_torque(ARM.home, 0.6 * velocity, bounded),
+        motion.mobility(ARM.home, bounded),
+    )
+    for (_, before, after), fraction_of in (
+        (tip, tip_speed_fraction),
+        (face, workspace_fraction),
+    ):
+        share = 1.0 - fraction_of(TORQUE, mobility, motion, bounded)
+        np.testing.assert_allclose(after, share * before + (1.0 - share) * stop)
+    whole, steps = guarded(TORQUE, None, ARM.home, 0.6 * velocity, bounded, 0.05, motion)
+    np.testing.assert_array_equal(whole, steps[-1][1])
+    np.testing.assert_array_equal(whole, steps[-2][2])  # what the last of them left
+
+
+@pytest.mark.parametrize("bounds", [{}, {"max_tip_speed": 0.25}])
+def test_one_state_is_judged_as_a_batch_of_it(bounds: dict[str, Any]) -> None:
+    """For one state it is seen in plain numbers whether a guard has anything to do."""
+    bounded, rng, idle = limits(**bounds), np.random.default_rng(4), 0
+    for _ in range(300):
+        position = ARM.home + rng.uniform(-1.0, 1.0, N)
+        velocity = rng.uniform(-1.0, 1.0, N) * 1.6 * rng.random() ** 3 * bounded.velocity
+        torque = rng.uniform(-1.0, 1.0, N) * rng.random() ** 3 * bounded.torque
+        motion, motions = (
+            Motion.of(q, v, bounded) if bounds else None
+            for q, v in ((position, velocity), (position[None], velocity[None]))
+        )
+        one, _ = guarded(torque, None, position, velocity, bounded, 0.05, motion)
+        batch, _ = guarded(
+            torque[None], None, position[None], velocity[None], bounded, 0.05, motions
+        )
+        np.testing.assert_allclose(one, batch[0], rtol=1e-9, atol=1e-9)
+        idle += np.array_equal(one, torque)
+    assert 10 <= idle <= 290
+
+
+def test_no_guard_is_asked_while_the_whole_torque_can_be_taken_back_below_the_velocity_limit() -> (
+    None
+):
+    bounded, rng = limits(), np.random.default_rng(5)
+    assert bounded.inverse_mass is not None
+    for joint in range(N):
+        position = ARM.home + rng.uniform(-0.3, 0.3, N)
+        torque = 0.002 * rng.uniform(-1.0, 1.0, N) * bounded.torque
+        gain = np.abs(bounded.inverse_mass(position)) @ np.abs(torque)
+        faster = gain * (0.004 + 0.5 * (np.abs(torque) / bounded.slew).max())
+        velocity = np.zeros(N)
+        for over in (-1e-6, 1e-6):
+            velocity[joint] = bounded.velocity[joint] - faster[joint] + over
+            _, steps = guarded(torque, None, position, velocity, bounded, 0.05)
+            assert bool(steps) is (over > 0.0)
 
 
 def test_the_inverse_mass_is_that_of_the_nearest_point_of_a_grid_which_is_close() -> None:

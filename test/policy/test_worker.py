@@ -150,10 +150,33 @@ def test_a_policy_is_warmed_up_with_what_it_was_asked_last(tmp_path: Path) -> No
     position, velocity = np.array([0.1, 0.2, 0.3]), np.array([0.3, 0.1, 0.2])
     asked = inference.ask(0.0, position, velocity, GOAL, rate, 0)
     inference.warm_up(GOAL)
+    assert worker.prepared is not None
     answer = policy.answer(position, velocity, GOAL, state=np.zeros(3))
     np.testing.assert_array_equal(asked, answer.torque)
     again = policy.answer(position, velocity, GOAL, state=answer.next_state)
     np.testing.assert_array_equal(worker.prepared().torque, again.torque)
+
+
+def test_a_loop_warms_its_policy_up_for_the_goal_that_stands_and_for_none_not_at_all(
+    tmp_path: Path,
+) -> None:
+    class Counting(Inline):
+        prepared = 0
+
+        def prepare(self, work: Any) -> None:
+            self.prepared += 1
+
+    worker = Counting()
+    policy = Policy.load(write_tiny_policy(tmp_path / "policy.onnx"))
+    loop = ControlLoop(policy, SafetyConfig(soft_start_s=0.0), worker=worker)
+    loop.state(0.0, np.zeros(3), np.zeros(3))
+    loop.activate(0.0)
+    loop.warm_up()
+    loop.set_goal(0.0, "base", GOAL)
+    loop.state(0.002, np.zeros(3), np.zeros(3))
+    assert worker.prepared == 0
+    loop.warm_up()
+    assert worker.prepared == 1
 
 
 def test_an_answer_may_take_one_and_a_half_control_periods_and_each_late_one_counts(
