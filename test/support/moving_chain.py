@@ -229,12 +229,13 @@ class Chain:
     def _start(self) -> None:
         for delay in self._delays[1:]:
             delay.close()  # that of a process which has ended
-        count = len(self.commands)
+        logged = len(self.policy.log)
         parameters = ("autostart:=true", "soft_start_s:=0.1", "state_timeout_s:=20.0")
         self.policy.start(MODEL, parameters, self.program, commands="policy_commands")
         self._delays.append(RunDelay(self.policy.process.pid))
+        # Commands alone would not tell: those of the guard's own stop come all the while.
         self.eventually(
-            lambda: len(self.commands) > count + 20 or not self.policy.alive, "commands"
+            lambda: "]: active" in self.policy.log[logged:] or not self.policy.alive, "active"
         )
 
     def _on_its_way(self) -> bool:
