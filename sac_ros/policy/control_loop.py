@@ -32,10 +32,11 @@ from sac_ros.utils.errors import ConfigurationError, GoalError, NonFiniteGoalErr
 
 _TICKS_PER_WATCHDOG = 5
 
-_LIVE: dict[str, Callable[[SafetyFilter, float, float], None]] = {
+LIVE_PARAMETERS: dict[str, Callable[[SafetyFilter, float, float], None]] = {
     "torque_scale": SafetyFilter.set_torque_scale,
     "max_tip_speed": SafetyFilter.set_max_tip_speed,
 }
+"""Parameters that a torque follows from, and that may be changed while active."""
 
 Publish = Callable[[Command, Array | None, int], object]
 """(command, the policy's own torque [n] N·m or None, stamp of the state in ns or 0)."""
@@ -294,8 +295,8 @@ class ControlLoop:
         Raises:
             ConfigurationError: the filter refuses it; nothing is changed.
         """
-        if name in _LIVE:
-            _LIVE[name](self.safety, value, now)
+        if name in LIVE_PARAMETERS:
+            LIVE_PARAMETERS[name](self.safety, value, now)
         changed: dict[str, Any] = {name: value}
         self._config = replace(self._config, **changed)
         self._log.note("set_parameter", now, name=name, value=value)

@@ -13,7 +13,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from sac_ros.cdr import JOINT_STATE, POSE, TEXT, without_padding
-from sac_ros.policy.control_loop import ControlLoop
+from sac_ros.policy.control_loop import LIVE_PARAMETERS, ControlLoop
 from sac_ros.policy.event_log import EventLog
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import Array
@@ -104,10 +104,10 @@ class LockStep:
         elif event.policy is not None:
             loop.swap(time, event.policy)
             self._tell_spec()
-        elif kind == "set_parameter":
+        elif kind == "set_parameter" and event.record["name"] in LIVE_PARAMETERS:
             loop.set_parameter(time, event.record["name"], event.record["value"])
         elif kind == "other_publishers":
-            loop.other_publishers(time, event.record["names"])
+            loop.other_publishers(time, [*map(str, event.record["names"])])
         elif kind == "clear_fault":
             loop.clear_fault(time)
 

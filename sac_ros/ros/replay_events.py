@@ -200,9 +200,8 @@ def exact_events(source: ReplaySource, lost: Lost, *, swaps: bool = True) -> Ite
             lost.events += max(0, record["n"] - count - 1) if count else 0
             if count or record["event"] == "activate":
                 count = record["n"]
-            pending.append((bag_ns, record))
-            if record["event"] == "swap" and not swaps:
-                pending.pop()
+            if swaps or record["event"] != "swap":
+                pending.append((bag_ns, record))
         while pending and _is_told(pending[0], states, torques, bag_ns):
             yield from _event(*pending.popleft(), states, torques, lost)
         if bag_ns - forgotten > _LATE_NS:

@@ -401,7 +401,7 @@ class PolicyNode(LifecycleNode):
         try:
             if active and not shadow:
                 self._refuse_bad_start()
-        except SacRosError:
+        except BaseException:  # whatever it is, nobody has released the robot
             self._output.set_shadow(True)
             raise
         finally:
