@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_ros.controllers.inverse_kinematics import damped_inverse, twist
 from sac_ros.robots.arm import Arm
 
 Array = NDArray[np.float64]
@@ -22,7 +23,7 @@ _DAMPING = 0.1  # m, of the inverse kinematics: what counts as nearly singular
 
 @dataclass(frozen=True, eq=False)
 class WarmUpController:
-    """Moves the joints at velocities that lead the end effector to a point, and noise on them.
+    """Moves the joints at velocities that lead the end effector to a goal, and noise on them.
 
     The noise is on velocities, and the mass matrix makes torques of them: what the arm does, and
     the experience with it, depends little on the torque that an action of one stands for. Uniform
@@ -38,31 +39,31 @@ class WarmUpController:
     action_scale: Array
 
     def actions(
-        self, point: Array, position: Array, velocity: Array, rng: np.random.Generator
+        self, goal: Array, position: Array, velocity: Array, rng: np.random.Generator
     ) -> NDArray[np.float32]:
         """Actions [k, n] in −1..1 for k arms.
 
         With J⁺ the damped inverse of the end effector's Jacobian J (Siciliano et al. 2009,
         ch. 3.5), and velocities over their limits:
 
-            v_d = J⁺ ((goal − end_effector) / T_reach − J h) + h,   h = (home − q) / T_home
+            v_d = J⁺ (e / T_reach − J h) + h,   h = (home − q) / T_home
             τ = M (w − v) / T_track + D w + F sign w,   w = v_d + noise
 
-        with F the Coulomb friction. The action is that of which `damped_torque` makes τ, without
-        its envelope.
+        with e what leads the end effector to its goal, see `twist`, and F the Coulomb friction.
+        The action is that of which `damped_torque` makes τ, without its envelope.
 
         Args:
-            point: [k, 3] m, where the end effector is to be.
+            goal: [k, 3] m, where the end effector is to be, or [k, 7] with a quaternion.
             position: [k, n] rad.
             velocity: [k, n] rad/s.
             rng: source of the noise.
         """
         arm = self.arm
         frames = arm.chain.frames_at(position)
-        jacobian = arm.chain.jacobian(frames)[:, :3]
-        transposed = jacobian.swapaxes(-1, -2)
-        inverse = transposed @ np.linalg.inv(jacobian @ transposed + _DAMPING**2 * np.eye(3))
-        way = (point - frames.end_effector)[..., None] / REACH_TIME
+        missing = twist(frames, goal)
+        jacobian = arm.chain.jacobian(frames)[:, : missing.shape[-1]]
+        inverse = damped_inverse(jacobian, _DAMPING)
+        way = missing[..., None] / REACH_TIME
         home = (arm.home - position)[..., None] / HOME_TIME
         wanted = (inverse @ (way - jacobian @ home) + home)[..., 0] / arm.velocity_limit
         wanted *= FASTEST / np.maximum(np.abs(wanted).max(axis=-1, keepdims=True), FASTEST)

@@ -26,11 +26,13 @@ from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_config import Array, JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Mode
 from sac_ros.policy.schedule import next_tick
-from sac_ros.policy.spec import GoalSpec
+from sac_ros.policy.spec import QUATERNION, GoalSpec, OrientationSpec
 from sac_ros.policy.worker import Inline, Worker
 from sac_ros.utils.errors import ConfigurationError, GoalError, NonFiniteGoalError
 
 _TICKS_PER_WATCHDOG = 5
+_QUATERNION_SLACK = 0.01  # by which its length may differ from one
+_ANGLE_SLACK = 1e-6  # rad
 
 LIVE_PARAMETERS: dict[str, Callable[[SafetyFilter, float, float], None]] = {
     "torque_scale": SafetyFilter.set_torque_scale,
@@ -53,18 +55,40 @@ def check_goal(spec: GoalSpec, frame: str, values: Array) -> Array:
     Raises:
         NonFiniteGoalError: a value is NaN or Inf.
         GoalError: another frame, or outside the trained range.
+
+    A quaternion is brought to length one where it is nearly so.
     """
     if not np.isfinite(values).all():
         raise NonFiniteGoalError(f"goal must be finite; got {values.tolist()}")
     if frame != spec.frame:
         raise GoalError(f"goal must be in frame {spec.frame!r}; got frame {frame!r}")
-    for name, value, low, high in zip(spec.fields, values, spec.low, spec.high, strict=True):
+    numbers = None if spec.orientation is None else -len(QUATERNION)  # those with a box
+    rows = zip(spec.fields, values, spec.low, spec.high, strict=True)
+    for name, value, low, high in list(rows)[:numbers]:
         if not low <= value <= high:
             raise GoalError(
                 f"goal {name} must be within {low:g} to {high:g} {spec.unit}, the range of the "
                 f"policy's training; got {value:g}"
             )
-    return values
+    return values if spec.orientation is None else _check_orientation(spec.orientation, values)
+
+
+def _check_orientation(spec: OrientationSpec, values: Array) -> Array:
+    quaternion = values[-4:]
+    length = float(np.hypot.reduce(quaternion))  # which no finite number overflows
+    if abs(length - 1.0) > _QUATERNION_SLACK:
+        raise GoalError(
+            f"goal orientation must be a unit quaternion x y z w; got {quaternion.tolist()}, "
+            f"of length {length:g}"
+        )
+    turned = 2.0 * np.arccos(min(1.0, abs(float(quaternion @ np.array(spec.reference))) / length))
+    if turned > spec.range + _ANGLE_SLACK:
+        raise GoalError(
+            f"goal orientation must be within {np.rad2deg(spec.range):.0f}° of the quaternion "
+            f"{[round(each, 4) for each in spec.reference]}, the range of the policy's training; "
+            f"got {quaternion.tolist()}, {np.rad2deg(turned):.0f}° from it"
+        )
+    return np.concatenate((values[:-4], quaternion / length))
 
 
 def _refuse_raised(policy: Policy, limits: JointLimits, released: JointLimits) -> None:
@@ -274,7 +298,7 @@ class ControlLoop:
         goal, place = self.goal, self.safety.limits.end_effector
         if goal is None or place is None:
             return None
-        return float(np.linalg.norm(place(self.safety.position)[0] - goal))
+        return float(np.linalg.norm(place(self.safety.position)[0] - goal[:3]))
 
     def emergency_stop(self, now: float, engaged: bool) -> None:
         """Engage or release the emergency stop; engaged, the brake acts with the next `tick`."""

@@ -39,6 +39,9 @@ INPUTS = ("joint_position", "joint_velocity", "goal")
 GOAL_VELOCITY = "goal_velocity"
 """Graph input of policies for moving goals alone."""
 
+QUATERNION = ("qx", "qy", "qz", "qw")
+"""The last fields of a goal with an orientation."""
+
 STATE = "state"
 """Graph input of policies with memory alone: zeros at the start, then the last `NEXT_STATE`."""
 
@@ -53,6 +56,21 @@ NEXT_STATE = "next_state"
 
 
 @dataclass(frozen=True)
+class OrientationSpec:
+    """The orientations among a goal's numbers, whose last four are a quaternion x y z w.
+
+    Attributes:
+        reference: [4] the middle of the orientations of training.
+        range: rad, how far a goal may be turned from it.
+        tolerance: rad, within which an orientation is reached.
+    """
+
+    reference: tuple[float, ...]
+    range: float
+    tolerance: float
+
+
+@dataclass(frozen=True)
 class GoalSpec:
     """What a goal is: k numbers in one frame, and the box that training drew them from.
 
@@ -62,6 +80,7 @@ class GoalSpec:
         frame: the frame that the goal is given in, such as the arm's base link.
         low, high: [k] the trained range; goals outside it are refused on the robot.
         tolerance: distance, in ``unit``, within which a goal is reached.
+        orientation: of goals with one; see `OrientationSpec`.
     """
 
     fields: tuple[str, ...]
@@ -70,6 +89,7 @@ class GoalSpec:
     low: tuple[float, ...]
     high: tuple[float, ...]
     tolerance: float
+    orientation: OrientationSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -294,11 +314,28 @@ def _read_goal(fields: JsonFields) -> GoalSpec:
         low=fields.numbers("low", len(names)),
         high=fields.numbers("high", len(names)),
         tolerance=fields.positive("tolerance"),
+        orientation=_read_orientation(fields, len(names)),
     )
     if any(low >= high for low, high in zip(goal.low, goal.high, strict=True)):
         fields.refuse("high", f"above low, which is {list(goal.low)}")
     fields.refuse_unread()
     return goal
+
+
+def _read_orientation(fields: JsonFields, k: int) -> OrientationSpec | None:
+    if fields.is_null("orientation"):
+        return None
+    nested = fields.nested("orientation")
+    if k < len(QUATERNION):
+        fields.refuse("orientation", f"left out of a goal of {k} numbers")
+    reference = nested.numbers("reference", 4)
+    if abs(np.linalg.norm(reference) - 1.0) > 1e-3:
+        nested.refuse("reference", "a unit quaternion x y z w")
+    orientation = OrientationSpec(
+        reference, nested.positive("range"), nested.positive("tolerance")
+    )
+    nested.refuse_unread()
+    return orientation
 
 
 def _read_arm_model(fields: JsonFields, names: tuple[str, ...]) -> ArmModel | None:

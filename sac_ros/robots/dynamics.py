@@ -136,6 +136,42 @@ class Bodies:
         angular_part = angular @ inertia @ angular.swapaxes(-1, -2)
         return (linear_part + angular_part).sum(-3)
 
+    def inverse_dynamics(
+        self, chain: Chain, frames: Frames, velocity: Any, acceleration: Any
+    ) -> Any:
+        """M(q) q̈ + c(q, q̇) [..., n] N·m, without gravity and without the motors' own inertia.
+
+        Newton-Euler (Siciliano et al., Robotics, 2009, ch. 7.5) in the base frame, where its
+        recursions are sums: with ω, α the angular velocity and acceleration of body i, and a that
+        of its centre of mass c,
+
+            ω_i = Σ_j≤i z_j q̇_j,   α_i = Σ_j≤i z_j q̈_j + ω_j-1 × z_j q̇_j
+            f_i = m_i a_i,   n_i = I_i α_i + ω_i × I_i ω_i
+            τ_i = z_i · Σ_k≥i (n_k + (c_k − o_i) × f_k)
+
+        Args:
+            chain: the kinematics.
+            frames: of the positions.
+            velocity: [..., n] rad/s.
+            acceleration: [..., n] rad/s².
+        """
+        z, origin, centre = chain.axes(frames), frames.origin, self._centres(frames)
+        turning = z * velocity[..., None]
+        omega = turning.cumsum(-2)
+        below = omega - turning  # of the body that carries joint i
+        alpha = (z * acceleration[..., None] + cross(below, turning)).cumsum(-2)
+        alpha_below = alpha - z * acceleration[..., None] - cross(below, turning)
+        link = origin - namespace(z).concatenate((origin[..., :1, :], origin[..., :-1, :]), -2)
+        moved = (cross(alpha_below, link) + cross(below, cross(below, link))).cumsum(-2)
+        lever = centre - origin
+        accelerated = moved + cross(alpha, lever) + cross(omega, cross(omega, lever))
+        force = like(self.mass, z)[:, None] * accelerated
+        inertia = frames.rotation @ like(self.inertia, z) @ frames.rotation.swapaxes(-1, -2)
+        spin = (inertia @ omega[..., None])[..., 0]
+        moment = (inertia @ alpha[..., None])[..., 0] + cross(omega, spin) + cross(centre, force)
+        outwards = like(np.triu(np.ones((len(self.mass),) * 2)), z)
+        return (z * (outwards @ moment - cross(origin, outwards @ force))).sum(-1)
+
     def _centres(self, frames: Frames) -> Any:
         """Centres of mass in the base frame, [..., n, 3] m."""
         centre = like(self.centre, frames.rotation)[..., None]

@@ -164,6 +164,32 @@ def rotation_of(rpy: Sequence[float]) -> Array:
     )
 
 
+def _outer_to_rotation() -> Array:
+    """[16, 9]: what makes a rotation matrix, row by row, of q qᵀ, row by row."""
+    x, y, z, w = range(4)
+    entries = [  # (row and column of the matrix, two of the quaternion, factor)
+        *[(3 * i + i, (j, j), 1.0 if j in (i, w) else -1.0) for i in range(3) for j in range(4)],
+        *[(1, (x, y), 2.0), (1, (z, w), -2.0), (3, (x, y), 2.0), (3, (z, w), 2.0)],
+        *[(2, (x, z), 2.0), (2, (y, w), 2.0), (6, (x, z), 2.0), (6, (y, w), -2.0)],
+        *[(5, (y, z), 2.0), (5, (x, w), -2.0), (7, (y, z), 2.0), (7, (x, w), 2.0)],
+    ]
+    matrix = np.zeros((16, 9))
+    for column, (i, j), factor in entries:
+        matrix[4 * i + j, column] = factor
+    return matrix
+
+
+_OUTER_TO_ROTATION = _outer_to_rotation()
+
+
+def rotation_from_quaternion(quaternion: Any) -> Any:
+    """[..., 3, 3] of unit quaternions x y z w [..., 4], numpy or torch: linear in q qᵀ."""
+    outer = quaternion[..., :, None] * quaternion[..., None, :]
+    batch = quaternion.shape[:-1]
+    flat = outer.reshape(*batch, 16) @ like(_OUTER_TO_ROTATION, quaternion)
+    return flat.reshape(*batch, 3, 3)
+
+
 def quaternion_of(rotation: Array) -> Array:
     """[4] x y z w of a rotation [3, 3]: a row of 4 q qᵀ, which is linear in the rotation."""
     (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation

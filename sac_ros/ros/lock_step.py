@@ -21,7 +21,7 @@ from sac_ros.policy.safety_events import Command
 from sac_ros.policy.worker import Inline
 from sac_ros.ros.policy.config import PolicyNodeConfig
 from sac_ros.ros.policy.diagnostics import FaultReports
-from sac_ros.ros.policy.goal_reader import position_of, refuse_other_goals
+from sac_ros.ros.policy.goal_reader import goal_of, refuse_other_goals
 from sac_ros.ros.policy.joint_state_reader import JointStateReader
 from sac_ros.ros.policy.publishers import TorqueMessage
 from sac_ros.ros.replay_events import ReplayEvent, Tally, Write
@@ -136,7 +136,8 @@ class LockStep:
     def _goal(self, time: float, goal: PoseStamped) -> None:
         self._say("goal_pose", goal)
         try:
-            self._loop.set_goal(time, goal.header.frame_id, position_of(goal))
+            size = len(self._loop.policy.spec.goal.fields)
+            self._loop.set_goal(time, goal.header.frame_id, goal_of(goal, size))
         except GoalError as error:
             self._warn(f"goal refused: {error}")
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from sac_ros.robots.defaults import above_table, inner_limits
 from sac_ros.sim.backend import Backend
+from sac_ros.tasks.task import Task
 from sac_ros.utils.errors import ConfigurationError
 
 Array = NDArray[np.float64]
@@ -24,10 +25,19 @@ class GoalSampler:
     configuration, so every goal can be reached.
     """
 
-    def __init__(self, backend: Backend) -> None:
-        """Draws for the arm of `backend`, which is used to find collisions and left moved."""
+    def __init__(self, backend: Backend, task: Task | None = None) -> None:
+        """Draws for the arm of `backend`, which is used to find collisions and left moved.
+
+        The goals are those that `task` accepts; None: all in the box.
+        """
         self._backend = backend
+        self._task = task
         self._low, self._high = inner_limits(backend.arm.position_limit)
+        spread, home = None if task is None else task.goal_spread, backend.arm.home
+        self._goal_low, self._goal_high = self._low, self._high
+        if spread is not None:
+            self._goal_low = np.maximum(self._low, home - spread)
+            self._goal_high = np.minimum(self._high, home + spread)
 
     def draw(self, rng: np.random.Generator, number: int) -> tuple[Array, Array]:
         """`number` configurations [number, n] rad and their end effectors [number, 7].
@@ -85,8 +95,11 @@ class GoalSampler:
 
     def _in_box(self, rng: np.random.Generator) -> Array:
         arm = self._backend.arm
-        q = rng.uniform(self._low, self._high, size=(_BLOCK, arm.joints))
-        end_effector = arm.chain.forward(q)
+        q = rng.uniform(self._goal_low, self._goal_high, size=(_BLOCK, arm.joints))
+        frames = arm.chain.frames_at(q)
+        end_effector = frames.end_effector
         inside = np.all((end_effector >= arm.goal_low) & (end_effector <= arm.goal_high), axis=-1)
+        if self._task is not None:
+            inside &= self._task.accepts(frames)
         inside[inside] = above_table(arm.chain.frames_at(q[inside]))
         return q[inside]

@@ -21,7 +21,7 @@ from sac_ros.sim.goal_sampler import GoalSampler
 from sac_ros.sim.plant import Plant
 from sac_ros.sim.randomization import Randomization
 from sac_ros.sim.rendering import Camera
-from sac_ros.tasks.task import State, make_task
+from sac_ros.tasks.task import Path, State, make_task
 from sac_ros.utils.errors import ConfigurationError
 
 Array = NDArray[np.float64]
@@ -31,10 +31,12 @@ GRAVITY_COMPENSATION = ("robot", "policy")
 """``robot``: the robot adds g(q) to the command; ``policy``: the torque holds g(q)."""
 
 INFO = (
-    "distance", "is_success", "joint_position", "joint_velocity", "goal", "torque", "true_state",
+    "distance", "angle", "is_success", "joint_position", "joint_velocity", "goal", "goal_velocity",
+    "time", "torque", "true_state",
 )  # fmt: skip
 
 SUCCESS_DISTANCE = 0.05  # in the goal's unit, of `is_success`
+SUCCESS_ANGLE = np.deg2rad(10.0)  # of the orientation, where a goal has one
 SUCCESS_SECONDS = 0.5  # for how long the end effector must have been within
 SLOW = 0.1  # rad/s, and every joint slower than this
 
@@ -51,11 +53,12 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
     Observation: float32, as the task has it. Reward: see the task.
     An episode never terminates; it is truncated after `episode_seconds`.
 
-    `info` holds, with the arms as the first axis, `distance` (the task's error), `is_success`
-    (within 5 cm and slower than 0.1 rad/s for the last half second), what the policy is told:
-    `joint_position` [n] rad, `joint_velocity` [n] rad/s and `goal` [k], `torque` [n] N·m, the one
-    that was held, and `true_state` [2n + 7], see `Backend.read`; and as a `_name` for each name
-    which of the arms it is about, as Gymnasium has it.
+    `info` holds, with the arms as the first axis, `distance` (the task's error, m), `angle` (that
+    of the orientation, rad; 0 where the goal has none), `is_success` (within 5 cm and 10° and
+    slower than 0.1 rad/s for the last half second), what the policy is told: `joint_position` [n]
+    rad, `joint_velocity` [n] rad/s, `goal` and `goal_velocity` [k], `time`, s since the episode's
+    begin, `torque` [n] N·m, the one that was held, and `true_state` [2n + 7], see `Backend.read`;
+    and as a `_name` for each name which of the arms it is about, as Gymnasium has it.
 
     Nothing starts an episode but `reset` (`AutoresetMode.DISABLED`), as the collector wants to say
     where the next one begins. An arm that is stepped on after its time goes on, still truncated.
@@ -150,7 +153,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             )
             for _ in range(num_envs)
         ]
-        self.samplers = [GoalSampler(plant.backend) for plant in self.plants]
+        self.samplers = [GoalSampler(plant.backend, self.task) for plant in self.plants]
         self.camera = (
             None if render_mode is None else Camera(self.arm, window=render_mode == "human")
         )
@@ -166,7 +169,8 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         self._observations = np.zeros((num_envs, self.task.size), dtype=np.float32)
         self._state = np.zeros((num_envs, 2 * n + 7))  # what the policy is told
         self._true = np.zeros((num_envs, 2 * n + 7))
-        self._goals = np.zeros((num_envs, k))
+        self._goals, self._goal_velocities = np.zeros((2, num_envs, k))
+        self._paths: list[Path | None] = [None] * num_envs
         self._actions = np.zeros((num_envs, n), dtype=np.float32)
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._held = np.zeros(num_envs, dtype=np.int64)  # steps in a row at the goal, slow
@@ -244,14 +248,15 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         for plant, row in zip(self.plants, torque, strict=True):
             plant.hold(row)
         before, self._actions = self._observations, clipped
+        self._steps += 1
         self._observe(None)
         rewards = self.task.reward(before, clipped, self._observations)
-        self._steps += 1
         info = self._info(torque)
         # `.all` and `.max` of numpy take three times as long over rows of seven.
         fast = np.logical_or.reduce(np.abs(self._true[:, n : 2 * n]) >= SLOW, axis=1)
         self._held += 1
-        self._held[fast | (info["distance"] >= SUCCESS_DISTANCE)] = 0
+        away = (info["distance"] >= SUCCESS_DISTANCE) | (info["angle"] >= SUCCESS_ANGLE)
+        self._held[fast | away] = 0
         info["is_success"] = self._held >= self._success_steps
         truncated = self._steps >= self.episode_steps
         terminated = np.zeros(self.num_envs, dtype=bool)
@@ -280,16 +285,16 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
     def warm_up_actions(self, rng: np.random.Generator) -> Float32:
         """Actions [num_envs, n] that lead the arms to their goals, with noise."""
         n = self.arm.joints
-        points = self.task.goal_marker(self._goals)
+        goals = self.task.goal_pose(self._goals)
         position, velocity = self._state[:, :n], self._state[:, n : 2 * n]
-        return self._warm_up.actions(points, position, velocity, rng)
+        return self._warm_up.actions(goals, position, velocity, rng)
 
     def render(self) -> tuple[Any, ...] | None:
         """A frame [height, width, 3] uint8 of every arm with `rgb_array`; None for a window."""
         if self.camera is None:
             return None
         frames = [
-            self.camera.look(state[: self.arm.joints], self.task.goal_marker(goal))
+            self.camera.look(state[: self.arm.joints], self.task.goal_pose(goal)[:3])
             for state, goal in zip(self._true, self._goals, strict=True)
         ]
         return tuple(frames) if self.render_mode == "rgb_array" else None
@@ -301,8 +306,13 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         if self.camera is not None:
             self.camera.close()
 
-    def observe(self, state: Array, goals: Any, previous_action: Float32) -> Float32:
-        """Observations [..., size] of states [..., 2n + 7], goals [..., k], actions [..., n]."""
+    def observe(
+        self, state: Array, goals: Any, previous_action: Float32, goal_velocities: Any = None
+    ) -> Float32:
+        """Observations [..., size] of states [..., 2n + 7], goals [..., k], actions [..., n].
+
+        And of the velocities [..., k] of the goals, where they move.
+        """
         n = self.arm.joints
         position = state[..., :n].copy()
         observed = self.task.observe(
@@ -313,6 +323,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
                 goals,
                 state[..., 2 * n : 2 * n + 3],
                 previous_action,
+                goal_velocities,
             )
         )
         return np.asarray(observed, dtype=np.float32)
@@ -327,7 +338,10 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         if position is None:
             position = sampler.draw_start(rng, self.arm.home, world.start_spread)
         self.plants[index].begin(world, position, rng)
-        self._goals[index] = goal
+        self._goals[index], self._goal_velocities[index] = goal, 0.0
+        if self.task.moving:
+            end_effector = np.array(self.plants[index].true_state[-7:])
+            self._paths[index] = self.task.path(goal, end_effector, rng)
         self._actions[index] = 0.0
         self._steps[index] = self._held[index] = 0
 
@@ -342,16 +356,29 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             for index in np.flatnonzero(mask).tolist():
                 self._true[index] = self.plants[index].true_state
                 self._state[index] = self.plants[index].measure()
-        self._observations = self.observe(self._state, self._goals, self._actions)
+        if self.task.moving:
+            self._move_goals()
+        self._observations = self.observe(
+            self._state, self._goals, self._actions, self._goal_velocities
+        )
+
+    def _move_goals(self) -> None:
+        for index, path in enumerate(self._paths):
+            if path is not None:
+                moved = path(self._steps[index] / self.control_rate_hz)
+                self._goals[index], self._goal_velocities[index] = moved
 
     def _info(self, torque: Array) -> dict[str, Any]:
         n = self.arm.joints
         return {
             "distance": self.task.error(self._goals, self._true[:, 2 * n :]),
+            "angle": self.task.angle_error(self._goals, self._true[:, 2 * n :]),
             "is_success": np.zeros(self.num_envs, dtype=bool),
             "joint_position": self._state[:, :n].copy(),
             "joint_velocity": self._state[:, n : 2 * n].copy(),
             "goal": self._goals.copy(),
+            "goal_velocity": self._goal_velocities.copy(),
+            "time": self._steps / self.control_rate_hz,
             "torque": torque,
             "true_state": self._true.copy(),
             **self._about,

@@ -9,8 +9,7 @@ from sac_ros.sac.config import SacConfig
 from sac_ros.sim.backend import PHYSICS_RATE, ArmSettings
 from sac_ros.sim.randomization import RandomizationConfig
 from sac_ros.sim.vector_env import GRAVITY_COMPENSATION
-from sac_ros.tasks.reach import ReachReward
-from sac_ros.tasks.task import TASKS
+from sac_ros.tasks.task import TASKS, RewardWeights
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import setting, validate
 
@@ -32,7 +31,7 @@ class EnvironmentConfig:
     action_scale_factor: float = setting(
         1.0, "Factor on the arm's torque at action 1", above=0.0, maximum=100.0
     )
-    reward: ReachReward = field(default_factory=ReachReward)
+    reward: RewardWeights = field(default_factory=RewardWeights)
     randomization: RandomizationConfig = field(  # type: ignore[valid-type]
         default_factory=RandomizationConfig
     )

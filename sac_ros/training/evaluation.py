@@ -21,6 +21,8 @@ actions), and actions [k, n]."""
 
 HELD_OUT_SEED = 1_000_000  # evaluations during training; evaluate_policy's default is 1000
 TOLERANCES = (0.05, 0.03, 0.02)  # m
+ANGLE_TOLERANCES = tuple(np.deg2rad((10.0, 7.0, 5.0)).tolist())  # rad, of tasks with orientations
+APPROACH_SECONDS = 1.0  # of an episode, before its tracking error counts
 HOLD_TOLERANCE = 0.02  # m
 HOLD_SECONDS = 15.0
 ROWS = 10  # arms that are evaluated at once
@@ -29,10 +31,14 @@ NEAR_STOP = 0.03  # of a joint's range: closer than this to its end, it leans on
 
 @dataclass(frozen=True)
 class Success:
-    """The fraction of the episodes that ended, and stayed for 0.5 s, so near the goal and slow."""
+    """The fraction of the episodes that ended, and stayed for 0.5 s, so near the goal and slow.
+
+    Where goals move: of those whose `Tracking` error is so small.
+    """
 
     position_tolerance_m: float
     rate: float
+    orientation_tolerance_rad: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,22 @@ class Hold:
 
 
 @dataclass(frozen=True)
+class Tracking:
+    """How a moving goal was followed after the first second, over all episodes.
+
+    With e = x − g the error and ġ the goal's velocity, the lag is the L of e ≈ −L ġ that fits
+    best: L = −Σ e·ġ / Σ |ġ|².
+
+    Attributes:
+        tracking_rms_m: m, √(mean |e|²).
+        tracking_lag_s: s; None where no goal moved.
+    """
+
+    tracking_rms_m: float
+    tracking_lag_s: float | None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What an evaluation found; an episode's error is the distance at its end.
 
@@ -90,6 +112,9 @@ class Evaluation:
     rms_torque_step_fraction: float  # the same of torques divided by the torque at action 1
     torque_power_above_10hz: float  # fraction of such torques' power, of all joints and episodes
     overspeed_fraction: float  # of joint samples above the velocity limit
+    median_angle_error_rad: float | None = None  # of tasks with orientations
+    p95_angle_error_rad: float | None = None
+    tracking: Tracking | None = None  # of moving goals
 
     def success_rate(self, tolerance_m: float) -> float:
         """The success rate within one of `TOLERANCES`."""
@@ -98,11 +123,12 @@ class Evaluation:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Evaluation:
         """The inverse of `dataclasses.asdict`."""
-        hold = values["hold"]
+        hold, tracking = values["hold"], values.get("tracking")
         nested = {
             "success": tuple(Success(**each) for each in values["success"]),
             "time_to_goal_s": Spread(**values["time_to_goal_s"]),
             "hold": None if hold is None else Hold(**hold),
+            "tracking": None if tracking is None else Tracking(**tracking),
         }
         return cls(**{**values, **nested})
 
@@ -129,7 +155,7 @@ def evaluate(
         progress: gets the number of episodes that are done.
     """
     started = time.perf_counter()
-    found: list[_Episode] = []
+    found: list[Episode] = []
     for first in range(0, episodes, env.num_envs):
         seeds = [seed + first + row for row in range(env.num_envs)]
         rows = min(env.num_envs, episodes - first)
@@ -138,14 +164,35 @@ def evaluate(
             return None
         found += recorded
         progress(len(found))
+    return summarize(env, found, seed, hold_seconds, time.perf_counter() - started)
+
+
+def summarize(
+    env: ArmVectorEnv,
+    found: list[Episode],
+    seed: int,
+    hold_seconds: float,
+    wall_seconds: float,
+) -> Evaluation:
+    """The figures of episodes that ran in `env`."""
     errors = np.array([each.error for each in found])
+    angles = np.array([each.angle for each in found])
+    turns = env.task.angle_tolerance is not None
     steps = np.concatenate([each.torque_steps for each in found])
     return Evaluation(
-        episodes=episodes,
+        episodes=len(found),
         seed=seed,
         success=tuple(
-            Success(tolerance, float(np.mean([each.last_error < tolerance for each in found])))
-            for tolerance in TOLERANCES
+            Success(
+                tolerance,
+                float(
+                    np.mean(
+                        [each.last_error < tolerance and each.last_angle < turn for each in found]
+                    )
+                ),
+                turn if turns else None,
+            )
+            for tolerance, turn in zip(TOLERANCES, ANGLE_TOLERANCES, strict=True)
         ),
         median_error_m=float(np.median(errors)),
         p95_error_m=float(np.percentile(errors, 95)),
@@ -156,19 +203,28 @@ def evaluate(
         rms_torque_step=root_mean_square(steps),
         work_j=float(np.mean([each.work for each in found])),
         mean_return=float(np.mean([each.total_reward for each in found])),
-        wall_seconds=time.perf_counter() - started,
+        wall_seconds=wall_seconds,
         rms_torque_step_fraction=root_mean_square(steps / env.action_scale),
         torque_power_above_10hz=sum((each.power for each in found), Power()).fraction,
         overspeed_fraction=float(np.mean([each.overspeed for each in found])),
+        median_angle_error_rad=float(np.median(angles)) if turns else None,
+        p95_angle_error_rad=float(np.percentile(angles, 95)) if turns else None,
+        tracking=_tracking(found) if env.task.moving else None,
     )
 
 
 @dataclass(frozen=True, eq=False)
-class _Episode:
-    """One episode's figures; `last_error`: the largest of the last 0.5 s, infinite if not slow."""
+class Episode:
+    """One episode's figures; `last_error`: the largest of the last 0.5 s, infinite if not slow.
+
+    Where goals move, it is the RMS error after the first second. `lag`: Σ e·ġ and Σ |ġ|².
+    """
 
     error: float
     last_error: float
+    angle: float
+    last_angle: float
+    lag: tuple[float, float]
     time_to_goal: float | None
     total_reward: float
     torque_steps: Array
@@ -188,11 +244,12 @@ def _run(
     rows: int,
     hold_seconds: float,
     interrupted: Callable[[], bool],
-) -> list[_Episode] | None:
+) -> list[Episode] | None:
     """The first `rows` of the episodes with `seeds`, run at once; None when interrupted."""
     n, rate, length = env.arm.joints, env.control_rate_hz, env.episode_steps
     hold = round(hold_seconds * rate)
-    errors = np.empty((length + hold, env.num_envs))
+    errors, angles = np.empty((2, length + hold, env.num_envs))
+    offsets, goal_velocity = np.zeros((2, length + hold, env.num_envs, 3))
     velocity, torques = np.empty((2, length + hold, env.num_envs, n))
     total = np.zeros(env.num_envs)
     position = np.zeros((env.num_envs, n))
@@ -203,6 +260,10 @@ def _run(
         torque, actions = controller(observations, infos)
         observations, rewards, _, _, infos = env.apply(actions, torque)
         errors[step], torques[step] = infos["distance"], infos["torque"]
+        angles[step] = infos["angle"]
+        if env.task.moving:
+            offsets[step] = infos["true_state"][:, 2 * n : 2 * n + 3] - infos["goal"]
+            goal_velocity[step] = infos["goal_velocity"]
         velocity[step] = infos["true_state"][:, n : 2 * n]
         if step < length:
             total += rewards
@@ -212,11 +273,22 @@ def _run(
     margin = NEAR_STOP * (high - low)
     at_stop = np.any((position < low + margin) | (position > high - margin), axis=1)
     fraction = np.abs(velocity[:length]) / env.arm.velocity_limit
-    slow = np.abs(velocity[last]).max(axis=(0, 2)) < SLOW
+    if env.task.moving:
+        followed = slice(round(APPROACH_SECONDS * rate), length)
+        last_error = np.sqrt(np.square(errors[followed]).mean(axis=0))
+        along = (offsets * goal_velocity)[followed].sum(axis=(0, 2))
+        square = np.square(goal_velocity)[followed].sum(axis=(0, 2))
+    else:
+        slow = np.abs(velocity[last]).max(axis=(0, 2)) < SLOW
+        last_error = np.where(slow, errors[last].max(axis=0), np.inf)
+        along = square = np.zeros(env.num_envs)
     return [
-        _Episode(
+        Episode(
             error=float(errors[length - 1, row]),
-            last_error=float(errors[last, row].max()) if slow[row] else np.inf,
+            last_error=float(last_error[row]),
+            angle=float(angles[length - 1, row]),
+            last_angle=float(angles[last, row].max()),
+            lag=(float(along[row]), float(square[row])),
             time_to_goal=_time_to_goal(errors[:length, row], rate),
             total_reward=float(total[row]),
             torque_steps=np.diff(torques[:length, row], axis=0),
@@ -232,6 +304,12 @@ def _run(
     ]
 
 
+def _tracking(found: list[Episode]) -> Tracking:
+    along, square = np.sum([each.lag for each in found], axis=0).tolist()
+    rms = root_mean_square(np.array([each.last_error for each in found]))
+    return Tracking(rms, -along / square if square > 0.0 else None)
+
+
 def _time_to_goal(errors: Array, rate: float) -> float | None:
     """s until the error stays within 2 cm; None where it does not."""
     outside = np.flatnonzero(errors >= HOLD_TOLERANCE)
@@ -239,7 +317,7 @@ def _time_to_goal(errors: Array, rate: float) -> float | None:
     return (steps + 1) / rate if steps < len(errors) else None
 
 
-def _held(found: list[_Episode], seconds: float) -> Hold | None:
+def _held(found: list[Episode], seconds: float) -> Hold | None:
     if seconds <= 0.0:
         return None
     return Hold(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from sac_ros.policy.runtime import Policy
-from sac_ros.policy.spec import SPEC_KEY, STATE, PolicySpec, SelfTest
+from sac_ros.policy.spec import SPEC_KEY, PolicySpec, SelfTest
 from sac_ros.training.policy_graph import PolicyGraph
 from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import PolicyFileError
@@ -73,7 +73,7 @@ def export_policy(
     torque = states.torque(action)
     spec = dataclasses.replace(spec, self_test=_self_test(states, torque))
     with atomic_write(path) as partial:
-        _write(partial, graph, spec, home)
+        _write(partial, graph, spec, states.inputs, home)
         answered = Policy.load(partial).answer(**states.inputs)
         _refuse_difference(path, answered.torque, torque, limit, "torque differs from the actor's")
         if answered.gravity is not None and states.gravity is not None:
@@ -114,8 +114,15 @@ def _self_test(states: GateStates, torque: NDArray[np.float64]) -> SelfTest:
     )
 
 
-def _write(path: Path, graph: PolicyGraph, spec: PolicySpec, home: Sequence[float] | None) -> None:
-    inputs, outputs = spec.input_sizes({STATE}, spec.joints), spec.output_sizes(spec.joints)
+def _write(
+    path: Path,
+    graph: PolicyGraph,
+    spec: PolicySpec,
+    given: Container[str],
+    home: Sequence[float] | None,
+) -> None:
+    """Writes the graph with the inputs that are `given`."""
+    inputs, outputs = spec.input_sizes(given, spec.joints), spec.output_sizes(spec.joints)
     example = tuple(torch.zeros(2, width) for width in inputs.values())
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as directory:
         # The TorchScript exporter is chosen on purpose: the dynamo one needs onnxscript and may

@@ -10,9 +10,6 @@ from sac_ros.tasks.task import Task
 
 Float32 = NDArray[np.float32]
 
-# Goals "near" the end effector are up to so far from it, in the unit of the goals: m.
-NEAR = 0.08
-
 
 class HindsightRelabeler:
     """Draws goals: fresh ones, ones near what was achieved, or the recorded.
@@ -34,7 +31,7 @@ class HindsightRelabeler:
 
         Args:
             task: changes the goals.
-            goals: [G, k] draws from the task's own goal distribution.
+            goals: [G, g] draws from the task's own goal distribution, as they are observed.
             probability: of another goal than the recorded.
             near_probability: of one near what was achieved, at most `probability`.
         """
@@ -46,18 +43,12 @@ class HindsightRelabeler:
         self._goals = np.ascontiguousarray(goals.T)
 
     def draw(self, observation: Float32, rng: np.random.Generator) -> Float32:
-        """Goals [B, k] for observations [B, size]."""
+        """Observed goals [B, g] for observations [B, size]."""
         rows = len(observation)
         lot = rng.random(rows, dtype=np.float32)
         goals = self._goals.take(rng.integers(self._goals.shape[1], size=rows), axis=1)
         near = np.flatnonzero(lot < self._near_probability * min(1.0, 2.0 * self.progress))
         if len(near):
-            goals[:, near] = self._near(self.task.achieved(observation)[near].T, rng)
+            goals[:, near] = self.task.near(self.task.achieved(observation)[near], rng).T
         np.copyto(goals, self.task.goal(observation).T, where=lot >= self._probability)
         return goals.T
-
-    def _near(self, achieved: Float32, rng: np.random.Generator) -> Float32:
-        """Points [k, B] in a random direction, uniformly up to `NEAR` away from [k, B]."""
-        direction = rng.standard_normal(achieved.shape, dtype=np.float32)
-        distance = NEAR * rng.random(achieved.shape[1], dtype=np.float32)
-        return achieved + direction * (distance / np.sqrt(np.square(direction).sum(axis=0)))

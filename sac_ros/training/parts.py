@@ -38,7 +38,7 @@ def make_relabeler(config: TrainConfig, env: ArmVectorEnv) -> HindsightRelabeler
         ConfigurationError: the arm reaches none.
     """
     end_effectors = env.samplers[0].draw(np.random.default_rng([config.seed, 3]), GOAL_POOL)[1]
-    goals = env.task.goal_at(end_effectors).astype(np.float32)
+    goals = env.task.observed(env.task.goal_at(end_effectors)).astype(np.float32)
     return HindsightRelabeler(env.task, goals, config.relabel_probability, config.near_probability)
 
 

@@ -19,13 +19,17 @@ from sac_ros.policy.spec import (
     ArmModel,
     GoalSpec,
     ObservationTerm,
+    OrientationSpec,
     PolicySpec,
     SelfTest,
     TrainingRange,
 )
 from sac_ros.robots.arm import Arm
+from sac_ros.robots.kinematics import quaternion_of
 from sac_ros.sac.networks import SquashedGaussianActor
 from sac_ros.sim.vector_env import ArmVectorEnv
+from sac_ros.tasks.pose import LARGEST_TURN
+from sac_ros.tasks.task import Task
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.evaluation import Evaluation
 from sac_ros.training.export import GateStates, export_policy
@@ -93,6 +97,7 @@ def write_policy(
             _numbers(low),
             _numbers(high),
             env.task.tolerance,
+            _orientation(env.task),
         ),
         stop_damping=_numbers(arm.stop_damping),
         brake_limit=_numbers(arm.brake_limit),
@@ -127,6 +132,13 @@ def write_policy(
     return export_policy(path, graph, spec, gate_states(env), home=arm.home.tolist())
 
 
+def _orientation(task: Task) -> OrientationSpec | None:
+    if task.angle_tolerance is None:
+        return None
+    home = task.arm.chain.frames_at(task.arm.home).end_effector_rotation
+    return OrientationSpec(_numbers(quaternion_of(home)), LARGEST_TURN, task.angle_tolerance)
+
+
 def arm_model(arm: Arm) -> ArmModel:
     """The arm's kinematics and masses, as a policy file has them."""
     chain, bodies, n = arm.chain, arm.bodies, arm.joints
@@ -157,6 +169,8 @@ def gate_states(env: ArmVectorEnv, number: int = GATE_STATES) -> GateStates:
     velocity = (2.0 * arm.velocity_limit * rng.uniform(-1, 1, (number, n))).astype(np.float32)
     wanted = rng.uniform(goal_low - margin, goal_high + margin, (number, len(goal_low)))
     goal = wanted.astype(np.float32)
+    if env.task.angle_tolerance is not None:
+        goal[:, 3:] /= np.linalg.norm(goal[:, 3:], axis=1, keepdims=True)
     action = rng.uniform(-1.0, 1.0, (number, n)).astype(np.float32)
     action[::4] = np.sign(action[::4])
     states, gravity = np.empty((number, 2 * n + 7)), np.empty((number, n))
@@ -168,11 +182,15 @@ def gate_states(env: ArmVectorEnv, number: int = GATE_STATES) -> GateStates:
         "joint_position": position,
         "joint_velocity": velocity,
         "goal": goal,
-        "state": action,
     }
+    velocity_of_goal = np.zeros_like(goal)
+    if env.task.moving:
+        velocity_of_goal = rng.normal(0.0, 0.5, goal.shape).astype(np.float32)
+        inputs["goal_velocity"] = velocity_of_goal
+    inputs["state"] = action
     return GateStates(
         inputs,
-        env.observe(states, goal, action),
+        env.observe(states, goal, action, velocity_of_goal),
         torque=lambda actions: env.torque(
             actions, position.astype(np.float64), velocity.astype(np.float64)
         ),

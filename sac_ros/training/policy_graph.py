@@ -47,18 +47,20 @@ class PolicyGraph(nn.Module):
         joint_position: Tensor,
         joint_velocity: Tensor,
         goal: Tensor,
-        state: Tensor,
+        *rest: Tensor,
     ) -> tuple[Tensor, ...]:
         """Torque, action, g(q) where the torque holds it, next state: the graph's outputs.
 
-        All are [batch, n], the torques in N·m. The state is the previous action.
+        All are [batch, n], the torques in N·m. `rest`: the goal's velocity [batch, k], where goals
+        move, and the state, which is the previous action.
         """
+        *goal_velocity, state = rest
         arm = self._task.arm
         sine, cosine = torch.sin(joint_position), torch.cos(joint_position)
         frames = arm.chain.frames(sine, cosine)
         fraction = joint_velocity / like(arm.velocity_limit, joint_velocity)
         observation = self._task.observe(
-            State(sine, cosine, fraction, goal, frames.end_effector, state)
+            State(sine, cosine, fraction, goal, frames.end_effector, state, *goal_velocity)
         )
         action = self.actor.deterministic(observation)
         limit = like(arm.torque_limit, action)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_ros.controllers.computed_torque import ComputedTorque
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
 from sac_ros.robots.arm import arm_names
@@ -16,21 +17,67 @@ from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training.evaluation import ROWS, Array, Controller
 from sac_ros.utils.errors import ConfigurationError, PolicyFileError
 
+AUTHORITIES = ("policy", "robot")
+"""How much torque a controller has that is no policy."""
+
 
 def policy_controller(policy: Policy, env: ArmVectorEnv) -> Controller:
     """The policy file as a controller: raw joint states in, the graph's own torque out."""
-    previous = env.task.columns("previous_action")
+    memory = np.zeros((env.num_envs, policy.state_size), dtype=np.float32)
 
-    def control(
-        observations: NDArray[np.float32], infos: dict[str, Any]
-    ) -> tuple[Array | None, Any]:
-        torque, action = policy(
+    def control(_: NDArray[np.float32], infos: dict[str, Any]) -> tuple[Array | None, Any]:
+        memory[infos["time"] == 0.0] = 0.0
+        answer = policy.answer(
             infos["joint_position"],
             infos["joint_velocity"],
             infos["goal"],
-            state=observations[:, previous],
+            infos["goal_velocity"],
+            memory,
         )
-        return torque.astype(np.float64), action
+        if answer.next_state is not None:
+            memory[:] = answer.next_state
+        return answer.torque.astype(np.float64), answer.action
+
+    return control
+
+
+def computed_torque_controller(env: ArmVectorEnv, authority: str = "policy") -> Controller:
+    """The textbook controller in the place of a policy: the same measurements, goals and rate.
+
+    Args:
+        env: where it runs.
+        authority: `policy`: no more torque than an action of one stands for; `robot`: all that
+            the arm has.
+
+    Raises:
+        ConfigurationError: no such authority.
+    """
+    if authority not in AUTHORITIES:
+        raise ConfigurationError(
+            f"authority must be one of {', '.join(AUTHORITIES)}; got {authority!r}"
+        )
+    limit = env.action_scale if authority == "policy" else env.arm.torque_limit
+    controller = ComputedTorque(
+        env.arm,
+        env.control_rate_hz,
+        limit,
+        turns=env.task.angle_tolerance is not None,
+        moving=env.task.moving,
+        holds_gravity=env.gravity_compensation == "policy",
+    )
+    memory = np.zeros((env.num_envs, controller.state_size))
+    actions = np.zeros((env.num_envs, env.arm.joints), dtype=np.float32)
+
+    def control(_: NDArray[np.float32], infos: dict[str, Any]) -> tuple[Array | None, Any]:
+        memory[infos["time"] == 0.0] = 0.0
+        torque, memory[:] = controller.torque(
+            infos["joint_position"],
+            infos["joint_velocity"],
+            env.task.goal_pose(infos["goal"]),
+            infos["goal_velocity"],
+            memory,
+        )
+        return torque, actions
 
     return control
 

@@ -96,8 +96,12 @@ class ReplaySampler:
         _take(source.action, rows, block.action)
         goal = None
         if self._relabel is not None:
+            task = self._relabel.task
             goal = self._relabel.draw(block.observation, self.rng)
-            self._relabel.task.set_goal(block.observation, goal)
+            # A goal that moves is moved, by as much in what follows.
+            before = task.goal(block.observation).copy() if task.moving else None
+            task.set_goal(block.observation, goal)
+            goal = goal if before is None else goal - before
         self._fill_step(block, rows, block.reward, goal)
         if self._n_step is not None:
             for rows, weight in self._n_step.after(rows, source, block.discount):  # noqa: B020
@@ -109,13 +113,17 @@ class ReplaySampler:
     def _fill_step(
         self, block: _Block, rows: Indices, reward: Float32, goal: Float32 | None
     ) -> None:
-        """Puts what followed `rows` into `block.next_observation` and into `reward`."""
+        """Puts what followed `rows` into `block.next_observation` and into `reward`.
+
+        Under `goal`, or, where goals move, under one moved by it.
+        """
         _take(self._transitions.next_observation, rows, block.next_observation)
         _take(self._transitions.reward, rows, reward)
         if self._relabel is not None and goal is not None:
             task = self._relabel.task
             recorded = task.goal_reward(block.next_observation)
-            task.set_goal(block.next_observation, goal)
+            moved = task.goal(block.next_observation) + goal if task.moving else goal
+            task.set_goal(block.next_observation, moved)
             # The change is 0 where the goal stays, so that the recorded reward stays to the bit.
             reward += task.goal_reward(block.next_observation) - recorded
 

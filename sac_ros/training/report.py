@@ -27,15 +27,20 @@ def evaluation_table(result: Evaluation, extra: Sequence[tuple[str, str]] = ()) 
 def figure_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Name and value of each figure of an evaluation; none for one that was not measured."""
     hold = found.get("hold") or {}
+    tracking = found.get("tracking") or {}
     seconds = (found.get("time_to_goal_s") or {}).get("median")
     figures: list[tuple[str, Any, str]] = [
         ("held-out goals", found["episodes"], f"{{}} (seeds {found['seed']} and on)"),
         *(
-            (f"within {100 * each['position_tolerance_m']:g} cm, still", each["rate"], "{:.1%}")
+            (_within(each, bool(found.get("tracking"))), each["rate"], "{:.1%}")
             for each in found["success"]
         ),
+        ("tracking error after the first second, RMS", tracking.get("tracking_rms_m"), "{:.4f} m"),
+        ("tracking lag", tracking.get("tracking_lag_s"), "{:.3f} s"),
         ("median error", 1e3 * found["median_error_m"], "{:.1f} mm"),
         ("95th percentile", 1e3 * found["p95_error_m"], "{:.1f} mm"),
+        ("median error of the orientation", found.get("median_angle_error_rad"), "{:.4f} rad"),
+        ("95th percentile", found.get("p95_angle_error_rad"), "{:.4f} rad"),
         ("time until it stays within 2 cm, median", seconds, "{:.2f} s"),
         (
             f"leave 2 cm, left for {hold.get('seconds', 0):g} s more",
@@ -53,6 +58,14 @@ def figure_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("work per episode", found.get("work_j"), "{:.1f} J"),
     ]
     return [(name, form.format(value)) for name, value, form in figures if value is not None]
+
+
+def _within(success: Mapping[str, Any], tracked: bool) -> str:
+    near = f"within {100 * success['position_tolerance_m']:g} cm"
+    turned = success.get("orientation_tolerance_rad")
+    if turned is not None:
+        near += f" and {np.rad2deg(turned):.0f}°"
+    return near + (" RMS of the path" if tracked else ", still")
 
 
 def save_learning_curve(points: Sequence[EvaluationPoint], path: Path, title: str) -> None:

@@ -115,7 +115,8 @@ class TrainingSession:
             return None
         # Rows of the environments take turns: this is the newest of the first one.
         row = (replay.env_steps - 1) // environments * environments % replay.capacity
-        goal = self.env.task.goal(replay.next_observation[row]).copy()
+        task = self.env.task
+        goal = task.recognised(task.goal(replay.next_observation[row]).astype(np.float64))
         return replay.joint_position[row].copy(), self._velocities(row), goal
 
     # ---- the run -----------------------------------------------------------------------------

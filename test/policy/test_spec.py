@@ -299,7 +299,8 @@ def test_a_sentence_names_the_place_of_a_nested_field_and_all_known_ones() -> No
         f"{SOURCE}: field goal.low must be a list of 3 numbers; got 3"
     )
     assert sentence("goal.size", 3) == (
-        f"{SOURCE}: field goal.size is unknown (fields: fields, frame, high, low, tolerance, unit)"
+        f"{SOURCE}: field goal.size is unknown "
+        "(fields: fields, frame, high, low, orientation, tolerance, unit)"
     )
 
 

@@ -19,7 +19,7 @@ from gymnasium.utils.env_checker import check_env
 
 from sac_ros.robots.arm import load_arm
 from sac_ros.sim.env import ArmEnv, register
-from sac_ros.tasks.reach import ReachReward
+from sac_ros.tasks.task import RewardWeights
 from sac_ros.utils.errors import ConfigurationError
 
 MakeEnv = Callable[..., ArmEnv]
@@ -220,7 +220,7 @@ def test_the_reward_is_the_tasks_own_of_what_was_observed(arm_env: MakeEnv) -> N
         )
         before = after
     assert env.rows.task.weights.distance == 3.0
-    assert env.rows.task.weights.closeness == ReachReward().closeness  # what is not named stays
+    assert env.rows.task.weights.closeness == RewardWeights().closeness  # what is not named stays
 
 
 # ---- starts and goals --------------------------------------------------------------------------

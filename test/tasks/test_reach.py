@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from sac_ros.robots.arm import load_arm
 from sac_ros.sim.env import ArmEnv
-from sac_ros.tasks.reach import ReachReward, ReachTask
-from sac_ros.tasks.task import State
+from sac_ros.tasks.reach import ReachTask
+from sac_ros.tasks.task import RewardWeights, State
 from sac_ros.utils.errors import ConfigurationError
 
 ARM = load_arm("iiwa")
-WEIGHTS = [field.name for field in dataclasses.fields(ReachReward) if field.name[-6:] != "_scale"]
+WEIGHTS = [
+    field.name for field in dataclasses.fields(RewardWeights) if field.name[-6:] != "_scale"
+]
 METRE = st.floats(-1.0, 1.0, width=32)
 POINT = st.tuples(METRE, METRE, METRE)
 
@@ -202,7 +204,7 @@ def test_the_error_is_the_distance_and_a_tip_is_a_goal() -> None:
     whole = ReachTask(ARM)
     np.testing.assert_array_equal(whole.goal_at(end_effector), end_effector[:, :3])
     np.testing.assert_allclose(whole.error(np.array([0.1, 0.2, 0.3]), end_effector), [0.0, 0.5])
-    np.testing.assert_array_equal(whole.goal_marker(end_effector[:, :3]), end_effector[:, :3])
+    np.testing.assert_array_equal(whole.goal_pose(end_effector[:, :3]), end_effector[:, :3])
     low, high = whole.goal_bounds()
     np.testing.assert_array_equal([low, high], [ARM.goal_low, ARM.goal_high])
     assert len(whole.goal_fields) == len(low) == 3

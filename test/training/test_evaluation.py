@@ -224,8 +224,8 @@ def test_episodes_that_end_near_a_joint_stop_are_counted(
 def test_the_controller_of_a_policy_file_gives_the_files_own_torque(policy: Policy) -> None:
     env = environment_of(policy)
     controller = policy_controller(policy, env)
-    env.reset(seed=0)
-    previous = np.full((env.num_envs, 7), 0.2, dtype=np.float32)
+    observations, info = env.reset(seed=0)
+    _, previous = controller(observations, info)  # which it then remembers
     observations, *_, info = env.step(previous)
     torque, action = controller(observations, info)
     expected = policy(info["joint_position"], info["joint_velocity"], info["goal"], state=previous)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from sac_ros.sac.agent import Batch
 from sac_ros.sim.env import ArmEnv
-from sac_ros.training.hindsight import NEAR, HindsightRelabeler
+from sac_ros.tasks.task import NEAR
+from sac_ros.training.hindsight import HindsightRelabeler
 from sac_ros.training.replay_sampler import ReplaySampler
 
 CAPACITY, SIZE, ACTION = 50, 4, 2
@@ -39,8 +40,13 @@ class Rows:
 class LastColumnTask:
     """The goal is the last column, and twice the goal is part of the reward."""
 
+    moving = False
+
     def goal(self, observation: np.ndarray) -> np.ndarray:
         return observation[:, -1:]
+
+    def near(self, achieved: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return achieved + 0.01 * rng.random(achieved.shape, dtype=np.float32)
 
     def achieved(self, observation: np.ndarray) -> np.ndarray:
         return 5000 + observation[:, :1]

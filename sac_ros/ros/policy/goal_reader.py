@@ -12,60 +12,60 @@ from rclpy.node import Node
 from rclpy.time import Time
 
 from sac_ros.policy.safety_config import Array
-from sac_ros.policy.spec import GoalSpec
+from sac_ros.policy.spec import QUATERNION, GoalSpec
 from sac_ros.utils.errors import ConfigurationError, GoalError
 
-_FIELDS = ("x", "y", "z")
+_POSITION = ("x", "y", "z")
 
 Lookup = Callable[[str, str], Any]
 """(target frame, source frame) → geometry_msgs/Transform; raises `GoalError`."""
 
 
-def goal_message(position: Iterable[float], frame: str) -> PoseStamped:
-    """Return the message for a goal [3], m, in a frame."""
+def goal_message(goal: Iterable[float], frame: str) -> PoseStamped:
+    """Return the message for a goal in a frame: [3] m, or [7] with a quaternion x y z w."""
     message = PoseStamped()
     message.header.frame_id = frame
-    point = message.pose.position
-    point.x, point.y, point.z = map(float, position)
-    message.pose.orientation.w = 1.0
+    point, turn = message.pose.position, message.pose.orientation
+    point.x, point.y, point.z, *quaternion = map(float, goal)
+    turn.x, turn.y, turn.z, turn.w = quaternion or (0.0, 0.0, 0.0, 1.0)
     return message
 
 
-def position_of(message: PoseStamped) -> Array:
-    """Return the goal [3], m, in the message's own frame."""
-    position = message.pose.position
-    return np.array([position.x, position.y, position.z])
+def goal_of(message: PoseStamped, size: int = 7) -> Array:
+    """Return the first `size` numbers of a pose, m and quaternion x y z w, in its own frame."""
+    point, turn = message.pose.position, message.pose.orientation
+    return np.array([point.x, point.y, point.z, turn.x, turn.y, turn.z, turn.w][:size])
 
 
 def refuse_other_goals(spec: GoalSpec) -> None:
-    """Raise a `ConfigurationError` where a policy's goal is not a position."""
-    if spec.fields != _FIELDS:
+    """Raise a `ConfigurationError` where a policy's goal is neither a position nor a pose."""
+    if spec.fields not in (_POSITION, _POSITION + QUATERNION):
         raise ConfigurationError(
-            f"goal_pose carries the goal fields {', '.join(_FIELDS)}; the policy's goal has "
-            f"{', '.join(spec.fields)}"
+            f"goal_pose carries the goal fields {', '.join(_POSITION)} and, with an orientation, "
+            f"{', '.join(QUATERNION)}; the policy's goal has {', '.join(spec.fields)}"
         )
 
 
 class GoalReader:
-    """Reads positions from `PoseStamped` messages and brings them into the policy's goal frame."""
+    """Reads goals from `PoseStamped` messages and brings them into the policy's goal frame."""
 
     def __init__(self, spec: GoalSpec, lookup: Lookup | None) -> None:
         """Prepares for one policy's goal; ``lookup`` is None where tf2 is not installed.
 
         Raises:
-            ConfigurationError: the policy's goal is not a position.
+            ConfigurationError: the policy's goal is neither a position nor a pose.
         """
         refuse_other_goals(spec)
-        self._frame = spec.frame
+        self._frame, self._size = spec.frame, len(spec.fields)
         self._lookup = lookup
 
     def read(self, message: PoseStamped) -> tuple[str, Array]:
-        """Return the frame and the position [3], m, in the policy's frame where tf2 is there.
+        """Return the frame and the goal [k], in the policy's frame where tf2 is there.
 
         Raises:
             GoalError: the frame is another one and cannot be transformed from.
         """
-        frame, values = message.header.frame_id, position_of(message)
+        frame, values = message.header.frame_id, goal_of(message, self._size)
         if frame == self._frame:
             return frame, values
         if self._lookup is None:
@@ -97,10 +97,17 @@ def tf2_lookup(node: Node) -> Lookup | None:
     return lookup
 
 
-def _apply(transform: Any, point: Array) -> Array:
-    """Rotate by a unit quaternion (w, v) and translate: p + 2w (v×p) + 2 v×(v×p) + t."""
+def _apply(transform: Any, goal: Array) -> Array:
+    """Rotate by a unit quaternion (v, w) and translate: p + 2w (v×p) + 2 v×(v×p) + t.
+
+    An orientation (u, s) becomes their product, (w u + s v + v×u, w s − v·u).
+    """
     rotation, shift = transform.rotation, transform.translation
-    axis = np.array([rotation.x, rotation.y, rotation.z])
+    axis, w = np.array([rotation.x, rotation.y, rotation.z]), rotation.w
+    point, u, s = goal[:3], goal[3:6], goal[6:]
     cross = np.cross(axis, point)
-    turned = point + 2.0 * rotation.w * cross + 2.0 * np.cross(axis, cross)
-    return np.asarray(turned + np.array([shift.x, shift.y, shift.z]))
+    turned = point + 2.0 * w * cross + 2.0 * np.cross(axis, cross)
+    placed = turned + np.array([shift.x, shift.y, shift.z])
+    if not len(s):
+        return np.asarray(placed)
+    return np.concatenate((placed, w * u + s * axis + np.cross(axis, u), w * s - axis @ u))
