@@ -6,8 +6,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,29 @@ from tqdm import tqdm
 from sac_ros.policy.runtime import Policy
 from sac_ros.sim.backend import BACKENDS
 from sac_ros.sim.randomization import TERMS, parse_perturbations
-from sac_ros.tasks.task import TASKS
-from sac_ros.training.evaluation import HOLD_SECONDS, ROWS, evaluate
-from sac_ros.training.policy_in_loop import environment_of, policy_controller
+from sac_ros.sim.vector_env import ArmVectorEnv
+from sac_ros.tasks.task import TASKS, Task
+from sac_ros.tasks.track import PATH_NAMES, TrackTask
+from sac_ros.training.evaluation import HOLD_SECONDS, ROWS, Controller, Tracking, evaluate
+from sac_ros.training.policy_in_loop import (
+    AUTHORITIES,
+    computed_torque_controller,
+    environment_of,
+    policy_controller,
+)
 from sac_ros.training.report import evaluation_table
-from sac_ros.utils.errors import EXIT_DONE, run_command
+from sac_ros.training.robustness import (
+    CONDITIONS,
+    Conditions,
+    Contestant,
+    below,
+    parse_limits,
+    robustness_markdown,
+    run_table,
+    save_heat_map,
+)
+from sac_ros.utils.atomic_write import atomic_write
+from sac_ros.utils.errors import EXIT_BAD_ANSWER, EXIT_DONE, ConfigurationError, run_command
 
 KEYS = (
     "model", "arm", "task", "backend", "controller", "perturbation", "episodes", "seed", "success",
@@ -30,6 +49,9 @@ KEYS = (
 )  # fmt: skip
 """Of the JSON object, in order."""
 
+ANGLE_KEYS = ("median_angle_error_rad", "p95_angle_error_rad")
+TRACKING_KEYS = ("tracking_rms_m", "tracking_lag_s")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script; returns 0, or 2 when it could not run."""
@@ -37,25 +59,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.robustness:
+        return _run_robustness(options)
+    if options.fail_on:
+        raise ConfigurationError("--fail-on judges the table of --robustness: give both")
+    if len(options.model) > 1:
+        raise ConfigurationError(
+            f"models must be one, or several with --robustness; got {len(options.model)}"
+        )
     perturbation = parse_perturbations(options.perturb)
-    policy = Policy.load(options.model)
-    own = {name: getattr(options, name) for name in ("arm", "task") if getattr(options, name)}
-    env = environment_of(
-        policy,
-        min(options.episodes, ROWS),
-        backend=options.backend,
-        base_link=options.base_link,
-        tip_link=options.tip_link,
-        randomization=perturbation,
-        **own,
-    )
+    env, controller = _contestant(options, perturbation)
+    if options.path != "random":
+        if not isinstance(env.task, TrackTask):
+            raise ConfigurationError(
+                f"--path is of the task track; got {options.path!r} for the task {env.task.name}"
+            )
+        env.task.follow(options.path, options.speed)
     with tqdm(total=options.episodes, unit=" episodes", disable=not sys.stderr.isatty()) as bar:
         result = evaluate(
             env,
-            policy_controller(policy, env),
+            controller,
             episodes=options.episodes,
             seed=options.seed,
-            hold_seconds=options.hold,
+            hold_seconds=0.0 if env.task.moving else options.hold,
             progress=lambda done: bar.update(done - bar.n),
         )
     env.close()
@@ -64,16 +90,100 @@ def _run(options: argparse.Namespace) -> int:
         print(evaluation_table(result))
         return EXIT_DONE
     found: dict[str, Any] = {
-        "model": str(options.model),
-        "arm": options.arm or policy.spec.arm,
+        "model": str(options.model[0]) if options.model else "",
+        "arm": options.arm or env.arm.name,
         "task": env.task.name,
         "backend": options.backend,
-        "controller": "policy",
+        "controller": options.controller,
         "perturbation": perturbation,
         **dataclasses.asdict(result),
+        **dataclasses.asdict(result.tracking or Tracking(0.0, None)),
     }
-    print(json.dumps({key: found[key] for key in KEYS}))
+    print(json.dumps({key: found[key] for key in _keys(env.task)}))
     return EXIT_DONE
+
+
+def _keys(task: Task) -> list[str]:
+    """Those of the JSON object: a moving goal has no success, and only a pose has an angle."""
+    extra = list(ANGLE_KEYS) if task.angle_tolerance is not None else []
+    if not task.moving:
+        return [*KEYS, *extra]
+    found = [key for key in KEYS if key not in ("time_to_goal_s", "hold")]
+    place = found.index("success")
+    return [*found[:place], *TRACKING_KEYS, *found[place + 1 :]]
+
+
+def _contestant(
+    options: argparse.Namespace, perturbation: Mapping[str, Any]
+) -> tuple[ArmVectorEnv, Controller]:
+    """The environment and what moves its arms."""
+    own = {name: getattr(options, name) for name in ("arm", "task") if getattr(options, name)}
+    own |= {"backend": options.backend, "randomization": perturbation}
+    own |= {"base_link": options.base_link, "tip_link": options.tip_link}
+    rows = min(options.episodes, ROWS)
+    if options.model:
+        policy = Policy.load(options.model[0])
+        env = environment_of(policy, rows, **own)
+        if options.controller == "policy":
+            return env, policy_controller(policy, env)
+    elif options.controller == "policy":
+        raise ConfigurationError("a model must be given for the controller 'policy'")
+    else:
+        env = ArmVectorEnv(rows, **own)
+    return env, computed_torque_controller(env, options.authority)
+
+
+def _run_robustness(options: argparse.Namespace) -> int:
+    if not options.model or options.perturb or options.path != "random":
+        raise ConfigurationError(
+            "--robustness needs one model or several, and has its own --perturb and --path"
+        )
+    limits = parse_limits(options.fail_on)
+    models = [str(model) for model in options.model]
+    policies = [Contestant(model) for model in models]
+    if len({each.label for each in policies}) < len(policies):
+        raise ConfigurationError(
+            f"models must have different file names, by which the table calls them; "
+            f"got {', '.join(models)}"
+        )
+    for model in models:
+        Policy.load(model)  # so that a bad file is told at once, and in one sentence
+    textbook = Contestant(models[0], "computed_torque", options.authority)
+    own = ("arm", "task", "base_link", "tip_link")
+    common = Conditions(
+        options.backend,
+        options.episodes,
+        options.seed,
+        tuple((name, getattr(options, name)) for name in own if getattr(options, name)),
+    )
+    options.output.mkdir(parents=True, exist_ok=True)
+    with tqdm(unit=" cells", disable=not sys.stderr.isatty()) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total, bar.n = total, done
+            bar.refresh()
+
+        cells = run_table(
+            [*policies, textbook],
+            common,
+            kept=options.output / "cells.json",
+            processes=options.processes,
+            progress=show,
+        )
+    title = f"within 2 cm, {options.episodes} episodes, {options.backend}; median error"
+    save_heat_map(cells, options.output / "robustness.png", title)
+    table = robustness_markdown(cells)
+    with atomic_write(options.output / "robustness.md") as partial:
+        partial.write_text(table + "\n")
+    if options.json:
+        kept = {**dataclasses.asdict(common), "models": models}
+        print(json.dumps({**kept, "cells": [dataclasses.asdict(cell) for cell in cells]}))
+    else:
+        print(f"{table}\n\n{options.output}/robustness.png is this as a picture")
+    missed = below(cells, limits, [each.label for each in policies])
+    for sentence in missed:
+        print(sentence, file=sys.stderr)
+    return EXIT_BAD_ANSWER if missed else EXIT_DONE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,10 +191,28 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="evaluate_policy",
         description="Run a policy file in closed loop in a simulator and print how it did.",
-        epilog=f"Perturbations: {terms}. Exit code: 0 done, 2 it could not run.",
+        epilog=f"Perturbations: {terms}. Conditions of --robustness: {', '.join(CONDITIONS)}. "
+        "Exit code: 0 done, 1 below a rate of --fail-on, 2 it could not run.",
     )
     add = parser.add_argument
-    add("model", type=Path, help="the policy, an ONNX file")
+    add(
+        "model",
+        type=Path,
+        nargs="*",
+        help="the policy, an ONNX file; several with --robustness, none with another --controller",
+    )
+    add(
+        "--controller",
+        choices=("policy", "computed_torque"),
+        default="policy",
+        help="what moves the arm: the policy, or inverse kinematics and computed torque (policy)",
+    )
+    add(
+        "--authority",
+        choices=AUTHORITIES,
+        default="policy",
+        help="torque of computed_torque: the policy's, or all that the robot has (policy)",
+    )
     add("--backend", choices=BACKENDS, default="bullet", help="the physics engine (bullet)")
     add("--arm", default="", help="a name, a YAML or a URDF (default: the policy's own)")
     add("--task", choices=TASKS, default="", help="(default: the policy's own)")
@@ -113,6 +241,46 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="what of the world differs: a value, or LOW:HIGH to draw from in each episode",
     )
+    add(
+        "--path",
+        choices=PATH_NAMES,
+        default="random",
+        help="what a moving goal follows (random, as in training)",
+    )
+    add(
+        "--speed",
+        type=_speed,
+        default=0.25,
+        metavar="M/S",
+        help="of the goal on a --path (default 0.25)",
+    )
+    add(
+        "--robustness",
+        action="store_true",
+        help="run every condition of the robustness table, beside computed_torque",
+    )
+    add(
+        "--output",
+        type=Path,
+        default=Path("robustness"),
+        metavar="DIR",
+        help="where the table, its picture and what is done so far are kept (robustness)",
+    )
+    add(
+        "--processes",
+        type=_positive,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="how many cells of the table run at once (default: as many as there are cores)",
+    )
+    add(
+        "--fail-on",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="CONDITION=RATE",
+        help="exit with 1 if a policy is below this rate there; all=RATE is of every condition",
+    )
     add("--json", action="store_true", help="print one JSON object, nothing else")
     return parser
 
@@ -136,6 +304,16 @@ def _natural(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more; got {text!r}")
     return number
+
+
+def _speed(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 < value <= 5.0:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 5 m/s; got {text!r}")
+    return value
 
 
 def _seconds(text: str) -> float:

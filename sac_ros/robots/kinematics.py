@@ -152,6 +152,21 @@ class Chain:
         return namespace(z).concatenate((linear, z), -1).swapaxes(-1, -2)
 
 
+def solve(matrix: Any, right: Any) -> Any:
+    """x [..., m] of A x = b for positive definite A [..., m, m] and b [..., m], numpy or torch.
+
+    Gauss-Jordan elimination, whose steps any ONNX runtime has; such an A needs no pivoting.
+    """
+    rows = namespace(matrix).concatenate((matrix, right[..., None]), -1)
+    for pivot in range(matrix.shape[-1]):
+        row = rows[..., pivot, :] / rows[..., pivot, pivot, None]
+        # The pivot's own row becomes `row`: its factor is one less.
+        one = like(np.eye(matrix.shape[-1])[pivot], matrix)
+        factor = rows[..., :, pivot] - one
+        rows = rows - factor[..., None] * row[..., None, :]
+    return rows[..., -1]
+
+
 def rotation_of(rpy: Sequence[float]) -> Array:
     """[3, 3] Rz(yaw) · Ry(pitch) · Rx(roll) of rpy [3] rad, as URDF defines it."""
     (sr, sp, sy), (cr, cp, cy) = np.sin(rpy), np.cos(rpy)

@@ -13,14 +13,17 @@ from sac_ros.robots.arm import Arm
 from sac_ros.robots.kinematics import (
     Frames,
     cross,
+    like,
     namespace,
     quaternion_of,
     rotation_from_quaternion,
+    solve,
 )
 from sac_ros.tasks.task import Array, Float32, State, Task, sum_squares
 
 LARGEST_TURN = np.deg2rad(60.0)  # of a goal's orientation from that at home
 SPREAD = 1.2  # rad, goals are poses of configurations so far from home
+DAMPING = 0.05  # m, of the inverse kinematics: what counts as nearly singular
 NEAR_ANGLE = 0.4  # rad, the same as `NEAR` for orientations
 
 
@@ -33,6 +36,7 @@ class PoseTask(Task):
     | `goal_rotation` | 6 | first two columns of its rotation matrix |
     | `goal_offset` | 3 | goal − end effector, m |
     | `rotation_offset` | 6 | `goal_rotation` − the end effector's |
+    | `joint_offset` | n | rad, J⁺ e: where the joints would have to go, of both errors e |
     | `rotation_error` | 3 | ½ Σ e_i × g_i over both's axes: sin θ times the axis to turn about |
 
     Six numbers are continuous in the rotation, a quaternion is not (Zhou et al. 2019).
@@ -50,6 +54,7 @@ class PoseTask(Task):
             "goal_offset": 3,
             "rotation_offset": 6,
             "rotation_error": 3,
+            "joint_offset": arm.joints,
         }
         super().__init__(arm, reward, own)
         self._goal = slice(self.columns("goal").start, self.columns("goal_rotation").stop)
@@ -58,16 +63,26 @@ class PoseTask(Task):
         self._home_rotation = arm.chain.frames_at(arm.home).end_effector_rotation
 
     def goal_terms(self, state: State) -> list[Any]:
-        chain = self.arm.chain
-        end_effector = _six(chain.frames(state.sine, state.cosine).end_effector_rotation)
+        frames = self.arm.chain.frames(state.sine, state.cosine)
+        end_effector = _six(frames.end_effector_rotation)
         wanted = _six(rotation_from_quaternion(state.goal[..., 3:]))
+        offset, turn = state.goal[..., :3] - state.end_effector, _turn(end_effector, wanted)
         return [
             state.goal[..., :3],
             wanted,
-            state.goal[..., :3] - state.end_effector,
+            offset,
             wanted - end_effector,
-            _turn(end_effector, wanted),
+            turn,
+            self._joint_offset(frames, offset, turn),
         ]
+
+    def _joint_offset(self, frames: Frames, offset: Any, turn: Any) -> Any:
+        """J⁺ e [..., n] rad, with J⁺ = Jᵀ (J Jᵀ + λ² I)⁻¹."""
+        jacobian = self.arm.chain.jacobian(frames)
+        transposed = jacobian.swapaxes(-1, -2)
+        square = jacobian @ transposed + like(DAMPING**2 * np.eye(6), jacobian)
+        error = namespace(offset).concatenate((offset, turn), -1)
+        return (transposed @ solve(square, error)[..., None])[..., 0]
 
     def distance(self, observation: Float32) -> Float32:
         """√(|offset|² + (w χ)²), χ = 2 sin(θ/2) of the angle θ between the orientations."""
@@ -88,7 +103,14 @@ class PoseTask(Task):
         observation[..., self._goal] = goal
         changed = np.flatnonzero(np.any(change != 0.0, axis=-1)) if change.ndim > 1 else ...
         rows = observation[changed]
-        rows[..., self.columns("rotation_error")] = _turn(*self._rotations(rows))
+        turn = _turn(*self._rotations(rows))
+        rows[..., self.columns("rotation_error")] = turn
+        frames = self.arm.chain.frames(
+            rows[..., self.columns("joint_position_sin")],
+            rows[..., self.columns("joint_position_cos")],
+        )
+        offset = rows[..., self.columns("goal_offset")]
+        rows[..., self.columns("joint_offset")] = self._joint_offset(frames, offset, turn)
         observation[changed] = rows
 
     def observed(self, goal: Array) -> Array:

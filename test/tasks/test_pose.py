@@ -79,7 +79,7 @@ def test_another_goal_gives_the_observation_under_that_goal() -> None:
     raw, other = state(5), state(5, seed=1)
     observation = TASK.observe(raw).astype(np.float32)
     TASK.set_goal(observation, TASK.observed(other.goal).astype(np.float32))
-    np.testing.assert_allclose(observation, TASK.observe(raw._replace(goal=other.goal)), atol=1e-5)
+    np.testing.assert_allclose(observation, TASK.observe(raw._replace(goal=other.goal)), atol=2e-3)
 
 
 def test_a_goal_that_stays_keeps_every_number() -> None:
