@@ -32,7 +32,8 @@ class Aligned:
         segment: [m] counts up after every gap.
         period_s: the median interval of the states.
         position, velocity: [m, n] rad, rad/s.
-        goals: [g, 3] as recorded, with `goal_frames` [g], and `goal_row` [m] into them; −1: none.
+        goals: [g, 7] as recorded, m and quaternion x y z w, with `goal_frames` [g], and
+            `goal_row` [m] into them; −1: none.
         view: what policy_node's own log tells; None where the bag has none.
         commanded: [c] the states that a command answers, ascending.
         torque: [c, n] N·m, those commands.
@@ -199,7 +200,7 @@ def _goals(
 ) -> tuple[Array, tuple[str, ...], NDArray[np.int64]]:
     """Return the goals, their frames, and the row of the goal that stood for each state."""
     if goals is None:
-        return np.empty((0, 3)), (), np.full(len(received), -1, dtype=np.int64)
+        return np.empty((0, 7)), (), np.full(len(received), -1, dtype=np.int64)
     frames = tuple(goals.frames[int(each)] for each in goals.columns["frame"][:, 0])
     since = np.searchsorted(goals.columns["received_ns"], received, side="right") - 1
     return goals.columns["goal"], frames, since.astype(np.int64)

@@ -63,8 +63,7 @@ def evaluate_bags(
     series = _recorded_series(aligned)
     goal = options.goal
     if goal is None and not len(aligned.goals):
-        box = policies[0].spec.goal
-        goal = tuple((low + high) / 2 for low, high in zip(box.low, box.high, strict=True))
+        goal = policies[0].spec.goal.middle
         source = "none were recorded; the middle of the policy's trained box stands for all"
         aligned.facts = replace(aligned.facts, goal_source=f"{source}: {list(goal)}")
     elif goal is not None:
@@ -73,6 +72,11 @@ def evaluate_bags(
     warnings = _warnings(recording, aligned)
     for i, (policy, label) in enumerate(zip(policies, _labels(policies), strict=True)):
         fields = policy.spec.goal.fields
+        if policy.takes_goal_velocity:
+            raise BagError(
+                f"policy file {policy.path} follows a goal that moves, whose velocity only "
+                "policy_node sees: repeat the bag with replay_node"
+            )
         if goal is not None and len(goal) != len(fields):
             needs = f"needs a goal of {', '.join(fields)}; got {len(goal)} values"
             raise BagError(f"policy file {policy.path} {needs}")

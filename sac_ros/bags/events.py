@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sac_ros.cdr import TEXT, read_layout
 
 _NUMBER = (int, float)
+_NO_TURN = (0.0, 0.0, 0.0, 1.0)  # the quaternion of a goal without one
 # What is used of each event; the log has more.
 _FIELDS: dict[str, dict[str, Any]] = {
     "state": {"stamp": int, "applied": bool},
@@ -45,8 +46,12 @@ def read_event(cdr: bytes) -> dict[str, Any]:
     _check(record, {"n": int, "event": str, "time": _NUMBER})
     _check(record, _FIELDS.get(record["event"], {}))
     goal = record["goal"] if record["event"] == "goal" else None
-    if goal is not None and (len(goal) != 3 or not all(isinstance(v, _NUMBER) for v in goal)):
-        raise ValueError(f"its goal must be three numbers or null; got {goal}")
+    if goal is not None and (
+        len(goal) not in (3, 7) or not all(isinstance(v, _NUMBER) for v in goal)
+    ):
+        raise ValueError(f"its goal must be three numbers, seven or null; got {goal}")
+    if not isinstance(record.get("stamp", 0), int):
+        raise ValueError(f"its stamp must be ns; got {record['stamp']!r}")
     if record["event"] == "state" and not 0 <= record["stamp"] < 2**63:
         raise ValueError(f"its stamp must be ns in 63 bits; got {record['stamp']}")
     return record
@@ -63,7 +68,7 @@ class NodeView:
     """The recording as the node saw it; m states.
 
     Attributes:
-        goals: [g, 3] that it accepted, with their `frames`.
+        goals: [g, 7] that it accepted, m and quaternion, with their `frames`.
         goal_row: [m] the goal that stood; −1 where none did.
         asked_ns: [k] the stamps of all states for which the policy was asked, recorded or not.
         asked_row: [k] which recorded state that is; −1 where the recorder missed it.
@@ -108,7 +113,7 @@ def node_view(events: Sequence[Mapping[str, Any]], stamp_ns: NDArray[np.int64]) 
         event, refused = each["event"], each.get("refused")
         whole, last = each["n"] == last + 1, each["n"]
         if event == "goal" and each["goal"] is not None and not refused:
-            goals.append(each["goal"])
+            goals.append([*each["goal"], *_NO_TURN][:7])
             frames.append(each["frame"])
             row = len(goals) - 1
         elif event in ("activate", "swap") or (event == "clear_fault" and not refused):
@@ -134,7 +139,7 @@ def node_view(events: Sequence[Mapping[str, Any]], stamp_ns: NDArray[np.int64]) 
     if not any(stamp in rows for stamp, _, _ in asked):
         return None
     return NodeView(
-        goals=np.array(goals, dtype=float).reshape(-1, 3),
+        goals=np.array(goals, dtype=float).reshape(-1, 7),
         frames=tuple(frames),
         goal_row=np.array([goal_of.get(stamp, -1) for stamp in stamps], dtype=np.int64),
         asked_ns=np.array([stamp for stamp, _, _ in asked], dtype=np.int64),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sac_ros.bags.alignment import Aligned
 from sac_ros.bags.columns import blocks
 from sac_ros.bags.policy_runs import PolicyRuns
-from sac_ros.policy.control_loop import check_goal
+from sac_ros.policy.goals import check_goal
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import SafetyConfig
 from sac_ros.policy.schedule import Decimator
@@ -95,14 +95,14 @@ def _goals(
     refused: Counter[str] = Counter()
     stands = np.full(len(aligned.goals) + 1, -1, dtype=np.int64)  # the last entry: before any
     last = -1
-    for row, (frame, values) in enumerate(zip(aligned.goal_frames, aligned.goals, strict=True)):
+    goals = aligned.goals[:, : len(policy.spec.goal.fields)].astype(np.float64)
+    for row, frame in enumerate(aligned.goal_frames):
         try:
-            check_goal(policy.spec.goal, frame, values)
+            goals[row] = check_goal(policy.spec.goal, frame, goals[row])
             last = row
         except GoalError as error:
             refused[str(error)] += 1
         stands[row] = last
-    goals = aligned.goals if len(aligned.goals) else np.empty((0, len(policy.spec.goal.fields)))
     return stands[aligned.goal_row], goals, refused
 
 

@@ -207,10 +207,13 @@ class NumberStream(Stream):
 
 
 class PoseStream(Stream):
-    """Goal positions [m, 3]; `frames` are the frames that occurred, `frame` [m] indexes them."""
+    """Goal poses [m, 7], m and quaternion x y z w.
+
+    `frames` are the frames that occurred, `frame` [m] indexes them.
+    """
 
     def __init__(self, topic: StoredTopic, spool: Spool) -> None:
-        super().__init__(topic, spool, {"goal": 3, "frame": 1})
+        super().__init__(topic, spool, {"goal": 7, "frame": 1})
         self.frames: list[str] = []
 
     def _refusal(self, layout: Layout) -> str:  # noqa: ARG002 - any pose will do
@@ -221,7 +224,7 @@ class PoseStream(Stream):
         if frame not in self.frames:
             self.frames.append(frame)
         number = np.full((len(block), 1), float(self.frames.index(frame)))
-        return {"goal": layout.doubles(block, "pose")[:, :3], "frame": number}
+        return {"goal": layout.doubles(block, "pose")[:, :7], "frame": number}
 
 
 def _as_ns(values: Sequence[int]) -> NDArray[np.int64]:

@@ -20,19 +20,17 @@ import numpy as np
 
 from sac_ros.policy.controlled_stop import RAMP_PERIOD_S, ControlledStop
 from sac_ros.policy.event_log import EventLog
+from sac_ros.policy.goals import MovingGoal, check_goal
 from sac_ros.policy.inference import LATEST_ANSWER, Inference
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_config import Array, JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Mode
 from sac_ros.policy.schedule import next_tick
-from sac_ros.policy.spec import QUATERNION, GoalSpec, OrientationSpec
 from sac_ros.policy.worker import Inline, Worker
 from sac_ros.utils.errors import ConfigurationError, GoalError, NonFiniteGoalError
 
 _TICKS_PER_WATCHDOG = 5
-_QUATERNION_SLACK = 0.01  # by which its length may differ from one
-_ANGLE_SLACK = 1e-6  # rad
 
 LIVE_PARAMETERS: dict[str, Callable[[SafetyFilter, float, float], None]] = {
     "torque_scale": SafetyFilter.set_torque_scale,
@@ -42,53 +40,6 @@ LIVE_PARAMETERS: dict[str, Callable[[SafetyFilter, float, float], None]] = {
 
 Publish = Callable[[Command, Array | None, int], object]
 """(command, the policy's own torque [n] N·m or None, stamp of the state in ns or 0)."""
-
-
-def check_goal(spec: GoalSpec, frame: str, values: Array) -> Array:
-    """Return the goal if the policy may follow it.
-
-    Args:
-        spec: what the policy was trained on.
-        frame: the frame that ``values`` are given in.
-        values: [k] in the order of ``spec.fields``.
-
-    Raises:
-        NonFiniteGoalError: a value is NaN or Inf.
-        GoalError: another frame, or outside the trained range.
-
-    A quaternion is brought to length one where it is nearly so.
-    """
-    if not np.isfinite(values).all():
-        raise NonFiniteGoalError(f"goal must be finite; got {values.tolist()}")
-    if frame != spec.frame:
-        raise GoalError(f"goal must be in frame {spec.frame!r}; got frame {frame!r}")
-    numbers = None if spec.orientation is None else -len(QUATERNION)  # those with a box
-    rows = zip(spec.fields, values, spec.low, spec.high, strict=True)
-    for name, value, low, high in list(rows)[:numbers]:
-        if not low <= value <= high:
-            raise GoalError(
-                f"goal {name} must be within {low:g} to {high:g} {spec.unit}, the range of the "
-                f"policy's training; got {value:g}"
-            )
-    return values if spec.orientation is None else _check_orientation(spec.orientation, values)
-
-
-def _check_orientation(spec: OrientationSpec, values: Array) -> Array:
-    quaternion = values[-4:]
-    length = float(np.hypot.reduce(quaternion))  # which no finite number overflows
-    if abs(length - 1.0) > _QUATERNION_SLACK:
-        raise GoalError(
-            f"goal orientation must be a unit quaternion x y z w; got {quaternion.tolist()}, "
-            f"of length {length:g}"
-        )
-    turned = 2.0 * np.arccos(min(1.0, abs(float(quaternion @ np.array(spec.reference))) / length))
-    if turned > spec.range + _ANGLE_SLACK:
-        raise GoalError(
-            f"goal orientation must be within {np.rad2deg(spec.range):.0f}° of the quaternion "
-            f"{[round(each, 4) for each in spec.reference]}, the range of the policy's training; "
-            f"got {quaternion.tolist()}, {np.rad2deg(turned):.0f}° from it"
-        )
-    return np.concatenate((values[:-4], quaternion / length))
 
 
 def _refuse_raised(policy: Policy, limits: JointLimits, released: JointLimits) -> None:
@@ -139,6 +90,7 @@ class ControlLoop:
         self.inference = Inference(policy, worker)
         self.safety = SafetyFilter(limits, config, policy.spec.control_rate_hz)
         self.goal: Array | None = None
+        self._moving = MovingGoal(policy.spec.goal)
         self._released = limits  # by a person, with the activation
         self._stop: ControlledStop | None = None
 
@@ -169,7 +121,7 @@ class ControlLoop:
         """
         if not self.safety.active or self._stop:
             return
-        self.goal = None
+        self._drop_goal()
         self.inference.forget()
         self._stop = ControlledStop(self.safety, now, at_once=at_once)
         self._log.note("deactivate", now, at_once=at_once)
@@ -180,7 +132,8 @@ class ControlLoop:
     ) -> Command | None:
         command = stop.next(now, brake)
         if not self.safety.active:
-            self._stop, self.goal = None, None
+            self._stop = None
+            self._drop_goal()
             self.inference.forget()
         return command
 
@@ -267,8 +220,27 @@ class ControlLoop:
 
     # ---- goals, calls ------------------------------------------------------------------------
 
-    def set_goal(self, now: float, frame: str, values: Array) -> None:
+    @property
+    def goal_moves(self) -> bool:
+        """Whether the policy follows a goal that moves; see `MovingGoal`."""
+        return self.policy.takes_goal_velocity
+
+    def goal_streams(self, now: float) -> bool:
+        """Whether such a goal has been told lately."""
+        return self.goal_moves and self._moving.streams(now)
+
+    def _drop_goal(self) -> None:
+        self.goal = None
+        self._moving.forget()
+
+    def set_goal(self, now: float, frame: str, values: Array, stamp_ns: int = 0) -> None:
         """Take a goal, or refuse it and keep the one before; see `check_goal`.
+
+        Args:
+            now: s, when it came.
+            frame: that the values are given in.
+            values: [k].
+            stamp_ns: of its header; 0: none. The velocity of a moving goal follows from it.
 
         Raises:
             GoalError: the goal is refused.
@@ -280,8 +252,10 @@ class ControlLoop:
                 self.safety.refuse(Fault.NON_FINITE_GOAL, str(error))
             self.refuse_goal(now, frame, str(error), values)
             raise
+        self._moving.take(now, self.goal, stamp_ns)
         self.safety.goal_accepted(now)
-        self._log.note("goal", now, goal=values.tolist(), frame=frame, refused="")
+        told: dict[str, Any] = {"stamp": stamp_ns} if self.goal_moves else {}
+        self._log.note("goal", now, goal=values.tolist(), frame=frame, refused="", **told)
 
     def refuse_goal(
         self, now: float, frame: str, reason: str, values: Array | None = None
@@ -368,6 +342,9 @@ class ControlLoop:
                 check_goal(spec.goal, self.policy.spec.goal.frame, self.goal)
             except GoalError:
                 self.goal = None
+        self._moving = MovingGoal(spec.goal)
+        if self.goal is not None:
+            self._moving.take(now, self.goal, 0)
         self.inference.replace(policy)
         self._log.note("swap", now, model_path=str(policy.path), sha256=policy.sha256)
 
@@ -388,8 +365,11 @@ class ControlLoop:
     def _ask(self, now: float, position: Array, velocity: Array, stamp_ns: int) -> Array | None:
         """Return the policy's torque for a state; the filter gets g(q), and hears of lateness."""
         goal = self.goal if self.safety.mode is Mode.TRACKING else None
+        goal_velocity: Array | None = None
+        if goal is not None and self.goal_moves:
+            goal, goal_velocity = self._moving.at(now)
         inference, safety = self.inference, self.safety
-        torque = inference.ask(now, position, velocity, goal, safety.rate, stamp_ns)
+        torque = inference.ask(now, position, velocity, goal, safety.rate, stamp_ns, goal_velocity)
         if inference.gravity is not None:
             safety.set_gravity_torque(inference.gravity)
         if inference.late_s >= self._config.watchdog_s:

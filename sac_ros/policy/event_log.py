@@ -17,7 +17,8 @@ that a recording can be replayed to the same bits (see `sac_ros.ros.replay_node`
   ``faults`` that stand; and, where there was a command, its ``mode`` and its ``interventions``:
   each kind that acted with the indices of the joints that it acted on.
 - ``goal``: its values in the policy's frame (null where they could not be told), the ``frame``,
-  and why it was ``refused`` (empty when it was not).
+  and why it was ``refused`` (empty when it was not); for a policy whose goals move also the
+  ``stamp`` of its header in ns, from which the goal's velocity follows.
 - ``activate``: the policy file's ``sha256`` and all ``parameters``; ``deactivate``: whether it
   ended ``at_once``, as in shadow mode.
 - ``swap``: ``model_path`` and ``sha256`` of the other policy; ``set_parameter``: ``name`` and

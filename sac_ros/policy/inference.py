@@ -91,6 +91,7 @@ class Inference:
         goal: Array | None,
         rate: ArrivalRate,
         stamp_ns: int,
+        goal_velocity: Array | None = None,
     ) -> Array | None:
         """Return the policy's torque [n] N·m: fresh when it is due, held in between, or None.
 
@@ -103,6 +104,7 @@ class Inference:
             goal: [k], or None.
             rate: that of the states.
             stamp_ns: of the state.
+            goal_velocity: [k] per second, of a goal that moves.
         """
         self.seen, self.gravity, self.late_s = {}, None, 0.0
         if goal is None and not self.carries:
@@ -119,7 +121,7 @@ class Inference:
         if due and self._asked is None:
             self._asked = _Asked(now, stamp_ns, goal)
             # Copies: the next state may come before the policy has read this one.
-            self._worker.begin(self._work(position.copy(), velocity.copy(), goal))
+            self._worker.begin(self._work(position.copy(), velocity.copy(), goal, goal_velocity))
             if not looked:
                 self._take(now, _AWAITED * min(interval, period) if rate.settled else period)
         return self.torque if goal is not None else None
@@ -157,10 +159,18 @@ class Inference:
             self._late_since = asked.time
         self.late_s = now - self._late_since
 
-    def _work(self, position: Array, velocity: Array, goal: Array | None) -> Callable[[], Answer]:
+    def _work(
+        self,
+        position: Array,
+        velocity: Array,
+        goal: Array | None,
+        goal_velocity: Array | None = None,
+    ) -> Callable[[], Answer]:
         if goal is None:
             return partial(self.policy.at_rest, position)
-        return partial(self.policy.answer, position, velocity, goal, state=self._memory)
+        return partial(
+            self.policy.answer, position, velocity, goal, goal_velocity, state=self._memory
+        )
 
     # ---- a warm cache ------------------------------------------------------------------------
 

@@ -170,10 +170,15 @@ class Policy:
         """
         position = np.asarray(joint_position, dtype=np.float32)
         batch = position.shape[:-1]
-        goal = 0.5 * (np.array(self.spec.goal.low) + np.array(self.spec.goal.high))
+        goal = self.spec.goal.middle
         goals = np.broadcast_to(goal, (*batch, len(goal)))
         state = np.zeros((*batch, self.state_size))
         return self.answer(position, np.zeros_like(position), goals, state=state)
+
+    @property
+    def takes_goal_velocity(self) -> bool:
+        """Whether the graph follows goals that move."""
+        return GOAL_VELOCITY in self._sizes
 
     def terminate(self) -> None:
         """Have the inference that runs in another thread end soon, with an exception there."""

@@ -91,6 +91,14 @@ class GoalSpec:
     tolerance: float
     orientation: OrientationSpec | None = None
 
+    @property
+    def middle(self) -> tuple[float, ...]:
+        """[k] the goal amid those of training."""
+        middle = tuple((low + high) / 2 for low, high in zip(self.low, self.high, strict=True))
+        if self.orientation is None:
+            return middle
+        return (*middle[: -len(QUATERNION)], *self.orientation.reference)
+
 
 @dataclass(frozen=True)
 class ObservationTerm:

@@ -21,7 +21,7 @@ from sac_ros.policy.safety_events import Command
 from sac_ros.policy.worker import Inline
 from sac_ros.ros.policy.config import PolicyNodeConfig
 from sac_ros.ros.policy.diagnostics import FaultReports
-from sac_ros.ros.policy.goal_reader import goal_of, refuse_other_goals
+from sac_ros.ros.policy.goal_reader import goal_of, refuse_other_goals, stamp_ns
 from sac_ros.ros.policy.joint_state_reader import JointStateReader
 from sac_ros.ros.policy.publishers import TorqueMessage
 from sac_ros.ros.replay_events import ReplayEvent, Tally, Write
@@ -137,7 +137,8 @@ class LockStep:
         self._say("goal_pose", goal)
         try:
             size = len(self._loop.policy.spec.goal.fields)
-            self._loop.set_goal(time, goal.header.frame_id, goal_of(goal, size))
+            values, stamp = goal_of(goal, size), stamp_ns(goal)
+            self._loop.set_goal(time, goal.header.frame_id, values, stamp)
         except GoalError as error:
             self._warn(f"goal refused: {error}")
 

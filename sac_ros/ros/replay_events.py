@@ -15,6 +15,7 @@ from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 from rclpy.serialization import deserialize_message
+from rclpy.time import Time
 from sensor_msgs.msg import JointState
 
 from sac_ros.bags.discovery import AskedTopics, TopicFinder
@@ -243,6 +244,7 @@ def _event(
     elif kind == "goal":
         if record["goal"] is not None:  # what could not be read changed nothing
             goal = goal_message(record["goal"], record["frame"])
+            goal.header.stamp = Time(nanoseconds=record.get("stamp", 0)).to_msg()
             yield ReplayEvent("goal", time, bag_ns, goal=goal)
     elif kind == "activate":
         lost.begun = True

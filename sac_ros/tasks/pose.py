@@ -13,17 +13,14 @@ from sac_ros.robots.arm import Arm
 from sac_ros.robots.kinematics import (
     Frames,
     cross,
-    like,
     namespace,
     quaternion_of,
     rotation_from_quaternion,
-    solve,
 )
 from sac_ros.tasks.task import Array, Float32, State, Task, sum_squares
 
 LARGEST_TURN = np.deg2rad(60.0)  # of a goal's orientation from that at home
 SPREAD = 1.2  # rad, goals are poses of configurations so far from home
-DAMPING = 0.05  # m, of the inverse kinematics: what counts as nearly singular
 NEAR_ANGLE = 0.4  # rad, the same as `NEAR` for orientations
 
 
@@ -36,7 +33,7 @@ class PoseTask(Task):
     | `goal_rotation` | 6 | first two columns of its rotation matrix |
     | `goal_offset` | 3 | goal − end effector, m |
     | `rotation_offset` | 6 | `goal_rotation` − the end effector's |
-    | `joint_offset` | n | rad, J⁺ e: where the joints would have to go, of both errors e |
+    | `joint_offset` | n | rad, where the joints would have to go, see `Task.joint_offset` |
     | `rotation_error` | 3 | ½ Σ e_i × g_i over both's axes: sin θ times the axis to turn about |
 
     Six numbers are continuous in the rotation, a quaternion is not (Zhou et al. 2019).
@@ -73,16 +70,8 @@ class PoseTask(Task):
             offset,
             wanted - end_effector,
             turn,
-            self._joint_offset(frames, offset, turn),
+            self.joint_offset(state.sine, state.cosine, frames, offset, turn),
         ]
-
-    def _joint_offset(self, frames: Frames, offset: Any, turn: Any) -> Any:
-        """J⁺ e [..., n] rad, with J⁺ = Jᵀ (J Jᵀ + λ² I)⁻¹."""
-        jacobian = self.arm.chain.jacobian(frames)
-        transposed = jacobian.swapaxes(-1, -2)
-        square = jacobian @ transposed + like(DAMPING**2 * np.eye(6), jacobian)
-        error = namespace(offset).concatenate((offset, turn), -1)
-        return (transposed @ solve(square, error)[..., None])[..., 0]
 
     def distance(self, observation: Float32) -> Float32:
         """√(|offset|² + (w χ)²), χ = 2 sin(θ/2) of the angle θ between the orientations."""
@@ -105,12 +94,15 @@ class PoseTask(Task):
         rows = observation[changed]
         turn = _turn(*self._rotations(rows))
         rows[..., self.columns("rotation_error")] = turn
-        frames = self.arm.chain.frames(
-            rows[..., self.columns("joint_position_sin")],
-            rows[..., self.columns("joint_position_cos")],
+        sine = rows[..., self.columns("joint_position_sin")]
+        cosine = rows[..., self.columns("joint_position_cos")]
+        rows[..., self.columns("joint_offset")] = self.joint_offset(
+            sine,
+            cosine,
+            self.arm.chain.frames(sine, cosine),
+            rows[..., self.columns("goal_offset")],
+            turn,
         )
-        offset = rows[..., self.columns("goal_offset")]
-        rows[..., self.columns("joint_offset")] = self._joint_offset(frames, offset, turn)
         observation[changed] = rows
 
     def observed(self, goal: Array) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.robots.arm import Arm
-from sac_ros.robots.kinematics import Frames, namespace
+from sac_ros.robots.kinematics import Frames, like, namespace, solve
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import setting, validate
 
@@ -28,6 +28,7 @@ TASKS = {
 }
 """A task is a class in a file of its own, and a line here."""
 
+DAMPING = 0.05  # m, of `joint_offset`: what counts as nearly singular
 NEAR = 0.08  # m, how far from the end effector a goal "near" it is at most
 
 # Of single precision, as the observations: a Python number is slower in an array's arithmetic.
@@ -180,6 +181,30 @@ class Task(ABC):
     @abstractmethod
     def goal_terms(self, state: State) -> list[Any]:
         """The arrays of the task's own terms, each [..., its size]."""
+
+    def joint_offset(self, sine: Any, cosine: Any, frames: Frames, *errors: Any) -> Any:
+        """Where the joints would have to go for the end effector's errors to vanish, [..., n] rad.
+
+            J⁺ (e − J h) + h,   J⁺ = Jᵀ (J Jᵀ + λ² I)⁻¹,   h = ½ sin(home − q)
+
+        (Siciliano et al., Robotics, 2009, ch. 3.5): the differential inverse kinematics, with what
+        is left of the way home in the null space. It spares a policy from learning where its
+        joints lead the end effector.
+
+        Args:
+            sine: [..., n] of the joint positions.
+            cosine: [..., n] of them.
+            frames: of them.
+            errors: [..., 3] m of the position and, where it counts, [..., 3] rad.
+        """
+        error = namespace(sine).concatenate(errors, -1)
+        jacobian = self.arm.chain.jacobian(frames)[..., : error.shape[-1], :]
+        transposed = jacobian.swapaxes(-1, -2)
+        home = self.arm.home
+        h = 0.5 * (like(np.sin(home), sine) * cosine - like(np.cos(home), sine) * sine)
+        square = jacobian @ transposed + like(DAMPING**2 * np.eye(error.shape[-1]), sine)
+        missing = error - (jacobian @ h[..., None])[..., 0]
+        return (transposed @ solve(square, missing)[..., None])[..., 0] + h
 
     # ---- reward --------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from sac_ros.tasks.task import Array, Float32, Path, State, Task, sum_squares
 from sac_ros.utils.errors import ConfigurationError
 
 FASTEST = 0.6  # m/s, the highest speed of a goal in training
-SLOWEST_TURN, FASTEST_TURN = 0.5, 3.0  # rad/s of the paths' sines
+SLOWEST_TURN, FASTEST_TURN = 0.5, 5.0  # rad/s of the paths' sines
 RAMP_TIME = 0.5  # s, after which a goal on a path has its speed
 _TRIES = 100  # draws of a path that fits in the goal box where the arm is
 _POINTS = 480  # of a path
@@ -31,6 +31,7 @@ class TrackTask(ReachTask):
     | `goal_offset` | 3 | goal − end effector, m |
     | `goal_velocity` | 3 | m/s |
     | `velocity_offset` | 3 | goal's velocity − end effector's, m/s |
+    | `joint_offset` | n | rad, where the joints would have to go, see `Task.joint_offset` |
 
     In hindsight a goal is moved, its velocity stays: a path beside the recorded one is as likely.
     """
@@ -39,16 +40,31 @@ class TrackTask(ReachTask):
     moving = True
 
     def __init__(self, arm: Arm, reward: Mapping[str, float] | None = None) -> None:
-        own = {"goal": 3, "goal_offset": 3, "goal_velocity": 3, "velocity_offset": 3}
-        Task.__init__(self, arm, reward, own)
+        names = ("goal", "goal_offset", "goal_velocity", "velocity_offset")
+        Task.__init__(self, arm, reward, {**dict.fromkeys(names, 3), "joint_offset": arm.joints})
         self._path, self._speed = "random", 0.0
 
     def goal_terms(self, state: State) -> list[Any]:
         chain = self.arm.chain
-        jacobian = chain.jacobian(chain.frames(state.sine, state.cosine))[..., :3, :]
+        frames = chain.frames(state.sine, state.cosine)
+        jacobian = chain.jacobian(frames)[..., :3, :]
         speed = state.velocity_fraction * like(self.arm.velocity_limit, state.velocity_fraction)
         velocity = (jacobian @ speed[..., None])[..., 0]
-        return [*super().goal_terms(state), state.goal_velocity, state.goal_velocity - velocity]
+        goal, offset = super().goal_terms(state)
+        missing = state.goal_velocity - velocity
+        joint_offset = self.joint_offset(state.sine, state.cosine, frames, offset)
+        return [goal, offset, state.goal_velocity, missing, joint_offset]
+
+    def set_goal(self, observation: Float32, goal: Float32) -> None:
+        changed = np.flatnonzero(np.any(goal != self.goal(observation), axis=-1))
+        rows = observation[changed]
+        super().set_goal(rows, goal[changed])
+        sine = rows[..., self.columns("joint_position_sin")]
+        cosine = rows[..., self.columns("joint_position_cos")]
+        frames = self.arm.chain.frames(sine, cosine)
+        offset = rows[..., self.columns("goal_offset")]
+        rows[..., self.columns("joint_offset")] = self.joint_offset(sine, cosine, frames, offset)
+        observation[changed] = rows
 
     def unrest(self, observation: Float32) -> Float32:
         """|velocity_offset| [...] over `AT_REST`."""

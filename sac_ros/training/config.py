@@ -55,7 +55,7 @@ class EnvironmentConfig:
 class TrainConfig(ArmSettings):
     """Everything that decides a training run."""
 
-    task: str = setting("reach", "What it is to learn", choices=tuple(TASKS))
+    task: str = setting("reach", "What it is to learn", choices=TASKS)
     seed: int = setting(0, "Seed of every random draw", minimum=0, maximum=2**31 - 1)
     total_steps: int = setting(150_000, "Environment steps until the end", minimum=1)
     name: str = setting("", "Name of the run's directory; empty: arm, task and time")

@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ class Rule:
     minimum: float | None = None
     above: float | None = None
     maximum: float | None = None
-    choices: tuple[Any, ...] = ()
+    choices: Collection[Any] = ()
     unit: str = ""
     live: bool = False
 
@@ -146,12 +146,12 @@ def setting(
     minimum: float | None = None,
     above: float | None = None,
     maximum: float | None = None,
-    choices: tuple[Any, ...] | list[Any] | None = None,
+    choices: Collection[Any] = (),
     unit: str = "",
     live: bool = False,
 ) -> Any:
     """Declare one field of a configuration dataclass; see `Rule` for the arguments."""
-    rule = Rule(description, minimum, above, maximum, tuple(choices or ()), unit, live)
+    rule = Rule(description, minimum, above, maximum, choices, unit, live)
     return dataclasses.field(default=default, metadata={_RULE: rule})
 
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sac_ros.policy.control_loop import check_goal
+from sac_ros.policy.goals import check_goal
 from sac_ros.policy.spec import GoalSpec, OrientationSpec
 from sac_ros.robots.arm import load_arm
 from sac_ros.robots.kinematics import quaternion_of, rotation_from_quaternion, rotation_of

@@ -15,7 +15,7 @@ from sac_ros.utils.errors import ConfigurationError
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"task": "knit"}, r"task must be one of reach; got 'knit'"),
+        ({"task": "knit"}, r"task must be one of reach, pose, track; got 'knit'"),
         ({"backend": "abacus"}, r"backend must be one of bullet, .*; got 'abacus'"),
         ({"env": {"randomization": {}, "action_scale_factor": 0}}, r"action_scale_factor must be"),
         ({"total_steps": -5}, r"total_steps must be a whole number at least 1; got -5"),

@@ -37,6 +37,12 @@ def goal_of(message: PoseStamped, size: int = 7) -> Array:
     return np.array([point.x, point.y, point.z, turn.x, turn.y, turn.z, turn.w][:size])
 
 
+def stamp_ns(message: PoseStamped) -> int:
+    """Return the stamp of a message's header, ns; 0 where it has none."""
+    stamp = message.header.stamp
+    return int(stamp.sec * 1_000_000_000 + stamp.nanosec)
+
+
 def refuse_other_goals(spec: GoalSpec) -> None:
     """Raise a `ConfigurationError` where a policy's goal is neither a position nor a pose."""
     if spec.fields not in (_POSITION, _POSITION + QUATERNION):

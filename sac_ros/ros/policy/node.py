@@ -34,7 +34,7 @@ from sac_ros.ros.control_thread import SWITCH_INTERVAL_S, ControlThread
 from sac_ros.ros.parameters import declare, on_change
 from sac_ros.ros.policy.config import PolicyNodeConfig
 from sac_ros.ros.policy.diagnostics import FaultReports, PolicyDiagnostics
-from sac_ros.ros.policy.goal_reader import GoalReader, tf2_lookup
+from sac_ros.ros.policy.goal_reader import GoalReader, stamp_ns, tf2_lookup
 from sac_ros.ros.policy.joint_state_reader import JointStateReader
 from sac_ros.ros.policy.publishers import OTHERS_PERIOD_S, UNNAMED, PolicyPublishers
 from sac_ros.ros.policy.realtime import prepare
@@ -320,7 +320,8 @@ class PolicyNode(LifecycleNode):
             message = deserialize_message(raw, PoseStamped)
             frame = message.header.frame_id
             frame, goal = self._goal_reader.read(message)
-            self._control.call(partial(loop.set_goal, now, frame, goal))
+            begins = not loop.goal_streams(now)
+            self._control.call(partial(loop.set_goal, now, frame, goal, stamp_ns(message)))
         except GoalError as error:
             if goal is None:
                 self._control.call(partial(loop.refuse_goal, now, frame, str(error)))
@@ -328,8 +329,9 @@ class PolicyNode(LifecycleNode):
             self._diagnostics.last_refused_goal = str(error)
             self.get_logger().warning(f"goal refused: {error}")
         else:
-            self._goal_came = now
-            self.get_logger().info(f"goal accepted: {np.round(goal, 4).tolist()} in {frame}")
+            self._goal_came = None if loop.goal_moves else now
+            if begins:  # of one that moves there are many a second
+                self.get_logger().info(f"goal accepted: {np.round(goal, 4).tolist()} in {frame}")
 
     def _look_round(self) -> None:
         self._tell_others()
