@@ -30,7 +30,7 @@ LAYERS = {
     "bags": GROUND | {"policy"},
     "training": {"utils", "policy", "robots", "tasks", "controllers", "sim", "sac"},
     "cli": GROUND | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags"},
-    "ros": GROUND | {"policy", "robots", "tasks", "sim", "sac", "training", "bags"},
+    "ros": GROUND | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags"},
 }
 
 ROS = {

@@ -19,7 +19,8 @@ STARTS = 12  # the arm's configuration, home, and drawn ones
 CLOSE = 1e-5  # m and rad
 LONGEST_STEP = 0.4  # rad, of a joint in an iteration
 DAMPING = 0.02  # m, of the inverse: what counts as nearly singular
-HOME = 0.1  # of the way home in the null space, per iteration, in the first half of them
+HOME = 0.1  # of the way home in the null space, per iteration
+HOME_ITERATIONS = 20  # the first, in which it is gone
 
 
 def solve(arm: Arm, goal: Array, begin: Array) -> Array:
@@ -27,6 +28,7 @@ def solve(arm: Arm, goal: Array, begin: Array) -> Array:
 
     Several starts at once by damped least squares within the joint limits (Siciliano et al. 2009,
     ch. 3.7): q ← q + J⁺ e + (I − J⁺ J) h (home − q). Where none arrives, the closest is taken.
+    Once the start from `begin` has arrived, those that have not are left behind.
 
     Args:
         arm: the arm.
@@ -42,13 +44,13 @@ def solve(arm: Arm, goal: Array, begin: Array) -> Array:
         frames = arm.chain.frames_at(position)
         missing = twist(frames, goals)
         arrived = np.abs(missing).max(axis=1) < CLOSE
-        if iteration > ITERATIONS // 2 and np.all(arrived):
+        if iteration > HOME_ITERATIONS and arrived[0]:
             break
         jacobian = arm.chain.jacobian(frames)[:, : missing.shape[1]]
         # Less and less damping near the goal, or the last millimetre takes for ever.
         damping = np.minimum(DAMPING, np.abs(missing).max(axis=1))[:, None, None]
         inverse = damped_inverse(jacobian, damping)
-        home = (arm.home - position)[..., None] * (HOME if iteration < ITERATIONS // 2 else 0.0)
+        home = (arm.home - position)[..., None] * (HOME if iteration < HOME_ITERATIONS else 0.0)
         step = (inverse @ (missing[..., None] - jacobian @ home) + home)[..., 0]
         step *= LONGEST_STEP / np.maximum(np.abs(step).max(axis=1, keepdims=True), LONGEST_STEP)
         position = np.clip(position + step, low, high)

@@ -11,6 +11,9 @@ from sac_ros.policy.spec import GRAVITY_COMPENSATION, PolicySpec
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import setting
 
+CONTROLLERS = ("policy", "computed_torque")
+"""What answers the states."""
+
 
 @dataclass(frozen=True)
 class PolicyNodeConfig(SafetyConfig):
@@ -23,6 +26,12 @@ class PolicyNodeConfig(SafetyConfig):
     )
     policy_sha256: tuple[str, ...] = setting(
         (), "SHA-256 of the policy files that may run, in hex; empty: any file that is sound"
+    )
+    controller: str = setting(
+        "policy",
+        "policy: the policy file's graph; computed_torque: the textbook controller, for the arm, "
+        "the goals, the rate and the limits of that file",
+        choices=CONTROLLERS,
     )
     shadow: bool = setting(
         False,

@@ -429,6 +429,11 @@ class PolicyNode(LifecycleNode):
             try:
                 policy = Policy.load(Path(path).expanduser())
                 self._config.check_policy(policy)
+                if self._config.controller == "computed_torque":
+                    # Only here: the readers of arms take memory that a policy does not need.
+                    from sac_ros.ros.policy.textbook import TextbookPolicy  # noqa: PLC0415
+
+                    return TextbookPolicy(policy)
                 return policy
             except SacRosError:
                 raise
