@@ -14,7 +14,7 @@ from sac_ros.tasks.reach import ReachTask
 from sac_ros.tasks.task import Array, Float32, Path, State, Task, sum_squares
 from sac_ros.utils.errors import ConfigurationError
 
-FASTEST = 0.6  # m/s, the highest speed of a goal in training
+FASTEST = 0.8  # m/s, the highest speed of a goal in training
 SLOWEST_TURN, FASTEST_TURN = 0.5, 5.0  # rad/s of the paths' sines
 RAMP_TIME = 0.5  # s, after which a goal on a path has its speed
 _TRIES = 100  # draws of a path that fits in the goal box where the arm is

@@ -63,7 +63,7 @@ def test_its_torque_is_within_that_of_the_policy_in_any_state() -> None:
 
 def test_a_file_for_an_arm_that_is_not_known_is_refused() -> None:
     policy = Policy.load(MODELS / "iiwa_reach.onnx")
-    policy.spec = dataclasses.replace(policy.spec, arm="nonesuch")
+    policy.spec = dataclasses.replace(policy.spec, arm="nonesuch", training={})
     with pytest.raises(PolicyFileError, match="cannot be replaced by computed_torque: "):
         TextbookPolicy(policy)
 
