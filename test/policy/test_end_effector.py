@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from tiny_policy import tiny_spec
 
 from sac_ros.policy.control_loop import ControlLoop
+from sac_ros.policy.detectors.limits import Workspace
 from sac_ros.policy.end_effector import Motion, tip_speed_fraction, workspace_fraction
 from sac_ros.policy.guards import braking_torque, guarded, stop_at_end_effector_limits
 from sac_ros.policy.runtime import Policy
@@ -399,6 +401,21 @@ def test_the_speed_limit_falls_at_once_and_rises_softly() -> None:
 
 
 # ---- configuration -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("face", [-1.0, 1.0])
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("outwards", [True, False])
+def test_outside_any_face_only_a_motion_away_from_the_box_is_a_fault(
+    face: float, axis: int, outwards: bool
+) -> None:
+    bounded = limits(workspace_box=box(HOME, 0.1))
+    place, velocity = HOME.copy(), np.zeros(3)
+    place[axis] += 0.14 * face  # 4 cm outside
+    velocity[axis] = 0.1 * face if outwards else -0.1 * face
+    state = SimpleNamespace(motion=SimpleNamespace(place=place, velocity=velocity), limits=bounded)
+    detector = Workspace.__new__(Workspace)
+    assert detector.exceeds(state) == outwards  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
