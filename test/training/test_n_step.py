@@ -56,6 +56,8 @@ class Return(NamedTuple):
 class GoalTask:
     """The second column is the goal, and three times the goal is part of the reward."""
 
+    moving = False
+
     def goal(self, observation: np.ndarray) -> np.ndarray:
         return observation[:, 1:]
 
