@@ -99,7 +99,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             control_rate_hz: actions per second; must divide 500 Hz, the physics rate.
             episode_seconds: s until truncation.
             gravity_compensation: `robot` or `policy`.
-            action_scale_factor: factor on the arm's torque at action 1.
+            action_scale_factor: factor on the torque at action 1, of the arm and the task.
             reward: weights of the task's reward by name; others keep their default.
             randomization: ranges by name, see `randomization.TERMS`.
             render_mode: `human` (a window), `rgb_array` (no display needed) or None.
@@ -141,9 +141,8 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         self.episode_steps = round(episode_seconds * control_rate_hz)
         self.gravity_compensation = gravity_compensation
         self.task = make_task(task, self.arm, reward or {})
-        self.action_scale = np.minimum(
-            self.arm.action_scale * action_scale_factor, self.arm.torque_limit
-        )
+        factor = self.task.action_scale_factor * action_scale_factor
+        self.action_scale = np.minimum(self.arm.action_scale * factor, self.arm.torque_limit)
         self.randomization = Randomization(self.arm, randomization)
         self._warm_up = WarmUpController(self.arm, self.action_scale)
         carried = gravity_compensation == "policy"

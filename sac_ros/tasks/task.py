@@ -122,6 +122,8 @@ class Task(ABC):
     """rad, the same of the orientation; None where a goal has none."""
     moving: ClassVar[bool] = False
     """Whether the goal moves during an episode, along a `path`."""
+    action_scale_factor: ClassVar[float] = 1.0
+    """On the arm's torque at action 1, which is for goals that stand."""
     goal_spread: ClassVar[float | None] = None
     """rad, goals are drawn from configurations so far from home; None: from all."""
 

@@ -38,6 +38,7 @@ class TrackTask(ReachTask):
 
     name = "track"
     moving = True
+    action_scale_factor = 2.0  # a goal at 0.5 m/s on a circle is not followed with less
 
     def __init__(self, arm: Arm, reward: Mapping[str, float] | None = None) -> None:
         names = ("goal", "goal_offset", "goal_velocity", "velocity_offset")
