@@ -32,6 +32,7 @@ from sac_ros.training.robustness import (
     CONDITIONS,
     Conditions,
     Contestant,
+    add_to_card,
     below,
     parse_limits,
     robustness_markdown,
@@ -146,6 +147,10 @@ def _run_robustness(options: argparse.Namespace) -> int:
             f"models must have different file names, by which the table calls them; "
             f"got {', '.join(models)}"
         )
+    if options.card and not options.model[0].with_suffix(".md").is_file():
+        raise ConfigurationError(
+            f"--card needs a model card; there is no {options.model[0].with_suffix('.md')}"
+        )
     for model in models:
         Policy.load(model)  # so that a bad file is told at once, and in one sentence
     textbook = Contestant(models[0], "computed_torque", options.authority)
@@ -170,6 +175,9 @@ def _run_robustness(options: argparse.Namespace) -> int:
             processes=options.processes,
             progress=show,
         )
+    assert cells is not None, "only Ctrl-C interrupts it"
+    if options.card:
+        add_to_card(options.model[0].with_suffix(".md"), cells, common)
     title = f"within 2 cm, {options.episodes} episodes, {options.backend}; median error"
     save_heat_map(cells, options.output / "robustness.png", title)
     table = robustness_markdown(cells)
@@ -258,6 +266,11 @@ def _parser() -> argparse.ArgumentParser:
         "--robustness",
         action="store_true",
         help="run every condition of the robustness table, beside computed_torque",
+    )
+    add(
+        "--card",
+        action="store_true",
+        help="write the table of --robustness into the model card beside the first model, too",
     )
     add(
         "--output",

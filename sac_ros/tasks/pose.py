@@ -40,6 +40,7 @@ class PoseTask(Task):
     """
 
     name = "pose"
+    purpose = "brings the end effector to a position and an orientation, and keeps it there"
     goal_fields = ("x", "y", "z", "qx", "qy", "qz", "qw")
     angle_tolerance = float(np.deg2rad(5.0))
     goal_spread = SPREAD

@@ -22,6 +22,7 @@ class ReachTask(Task):
     """
 
     name = "reach"
+    purpose = "brings the end effector to a goal point and keeps it there"
     goal_fields = ("x", "y", "z")
 
     def __init__(self, arm: Arm, reward: Mapping[str, float] | None = None) -> None:

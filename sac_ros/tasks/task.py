@@ -114,6 +114,8 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
+    purpose: ClassVar[str] = "a task without a description"
+    """What the arm does, in a phrase; for the model card."""
     goal_fields: ClassVar[tuple[str, ...]]
     goal_unit: ClassVar[str] = "m"
     tolerance: ClassVar[float] = 0.02

@@ -37,6 +37,7 @@ class TrackTask(ReachTask):
     """
 
     name = "track"
+    purpose = "follows a goal point that moves, or rests at one that stands"
     moving = True
     action_scale_factor = 2.0  # a goal at 0.5 m/s on a circle is not followed with less
 

@@ -114,6 +114,12 @@ class TrainConfig(ArmSettings):
         minimum=0.0,
         maximum=1.0,
     )
+    robustness_episodes: int = setting(
+        20,
+        "Episodes a cell of the robustness table at the end of a run; 0: no table",
+        minimum=0,
+        maximum=10_000,
+    )
     record_video: bool = setting(True, "Draw a short GIF of the arm reaching at the end")
     env: EnvironmentConfig = field(default_factory=EnvironmentConfig)
     sac: SacConfig = field(default_factory=SacConfig)

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
+
+from tqdm import tqdm
 
 from sac_ros.training.callbacks import Callback
 from sac_ros.training.evaluation import HELD_OUT_SEED, HOLD_SECONDS, Evaluation, evaluate
@@ -15,6 +18,14 @@ from sac_ros.training.parts import make_env
 from sac_ros.training.policy_in_loop import policy_controller
 from sac_ros.training.progress import say
 from sac_ros.training.report import evaluation_table, save_learning_curve, save_reaching
+from sac_ros.training.robustness import (
+    Conditions,
+    Contestant,
+    add_to_card,
+    robustness_markdown,
+    run_table,
+    save_heat_map,
+)
 from sac_ros.utils.atomic_write import atomic_write
 
 if TYPE_CHECKING:
@@ -62,6 +73,7 @@ class FinalReport(Callback):
         self._write_figures(run, result)
         with atomic_write(run.directory.model_card) as file:
             file.write_text(model_card(policy, policy.path.name, shortfall), encoding="utf-8")
+        robust = self._robustness(run)
         title = f"{run.env.arm.name}, seed {config.seed}"
         save_learning_curve(state.points, run.directory.learning_curve, title)
         if config.record_video:
@@ -74,13 +86,42 @@ class FinalReport(Callback):
             if not path.name.startswith(("events.", "."))
         )
         table = evaluation_table(result, _time_rows(run))
-        sys.stdout.write("\n".join([f"\n{run.directory.policy}", table, "", *files, ""]))
+        lines = [f"\n{run.directory.policy}", table, *robust, "", *files, ""]
+        sys.stdout.write("\n".join(lines))
         sys.stdout.flush()
         if shortfall:
             say(shortfall)
         run.outcome = Outcome(
             policy.path, result, state.loop.env_steps, state.loop.learning_seconds, shortfall
         )
+
+    @staticmethod
+    def _robustness(run: TrainingSession) -> list[str]:
+        """The table of what the policy survives, printed, drawn and in the model card."""
+        episodes, path = run.config.robustness_episodes, run.directory.path
+        if not episodes:
+            return []
+        model = str(run.directory.policy)
+        common = Conditions(run.config.backend, episodes, HELD_OUT_SEED)
+        with tqdm(desc="robustness", unit=" cells", disable=not sys.stderr.isatty()) as bar:
+
+            def show(done: int, total: int) -> None:
+                bar.total, bar.n = total, done
+                bar.refresh()
+
+            cells = run_table(
+                [Contestant(model), Contestant(model, "computed_torque")],
+                common,
+                kept=path / "robustness.json",
+                processes=os.cpu_count() or 1,
+                progress=show,
+                interrupted=run.is_stopped,
+            )
+        if cells is None:
+            return ["no robustness table: interrupted"]
+        save_heat_map(cells, path / "robustness.png", f"{run.env.arm.name}, {episodes} episodes")
+        add_to_card(run.directory.model_card, cells, common, "robustness.png")
+        return ["", robustness_markdown(cells)]
 
     @staticmethod
     def _write_figures(run: TrainingSession, result: Evaluation) -> None:

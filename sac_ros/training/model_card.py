@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from sac_ros.policy.runtime import Policy
+from sac_ros.tasks.task import TASKS
 from sac_ros.training.report import figure_rows
 
 
@@ -44,8 +46,8 @@ def model_card(policy: Policy, file_name: str, shortfall: str = "") -> str:
 
 `{file_name}`, sha256 `{policy.sha256}`
 
-Moves the {spec.arm}'s end effector to a goal point and keeps it there. The file holds its spec
-and a self test; `evaluate_policy {file_name}` measures it again.
+For the {spec.arm}: {_purpose(spec.task)}.
+The file holds its spec and a self test; `evaluate_policy {file_name}` measures it again.
 {_warning(shortfall)}
 | | |
 |---|---|
@@ -72,6 +74,14 @@ positions in training (rad) |
 - Velocity limits are kept by the graph up to short overshoots, not guaranteed by it. The safety
   filter of `policy_node` belongs in front of a robot; see docs/safety.md.
 """
+
+
+def _purpose(task: str) -> str:
+    if task not in TASKS:
+        return f"the task {task}"
+    module, _, kind = TASKS[task].partition(":")
+    purpose: str = getattr(import_module(module), kind).purpose
+    return purpose
 
 
 def _warning(shortfall: str) -> str:

@@ -7,8 +7,9 @@ import hashlib
 import json
 import math
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -177,7 +178,8 @@ def run_table(
     kept: Path,
     processes: int,
     progress: Callable[[int, int], object] = lambda *_: None,
-) -> list[Cell]:
+    interrupted: Callable[[], bool] = lambda: False,
+) -> list[Cell] | None:
     """The table, cell by cell on all cores; what `kept` has of an earlier call is not run again.
 
     Args:
@@ -186,6 +188,7 @@ def run_table(
         kept: a JSON file, written after every cell.
         processes: how many cells run at once.
         progress: gets the number of cells that are there, and of all.
+        interrupted: asked several times a second; the table is None then.
     """
     done = _read_kept(kept)
     wanted = {
@@ -196,17 +199,25 @@ def run_table(
     missing = {key: each for key, each in wanted.items() if key not in done}
     progress(len(wanted) - len(missing), len(wanted))
     with _one_thread_each():
-        pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+        # Ctrl-C reaches all processes of a terminal: what to do then is this one's to say.
+        pool = ProcessPoolExecutor(
+            processes, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
+        )
         try:
             running = {pool.submit(run_cell, *each, common): key for key, each in missing.items()}
-            for ended in as_completed(running):
-                done[running[ended]] = asdict(ended.result())
-                with atomic_write(kept) as partial:
-                    partial.write_text(json.dumps(done, indent=1) + "\n")
-                missing.pop(running[ended])
-                progress(len(wanted) - len(missing), len(wanted))
+            left = set(running)
+            while left:
+                ended, left = wait(left, timeout=0.2, return_when=FIRST_COMPLETED)
+                for each in ended:
+                    done[running[each]] = asdict(each.result())
+                if ended:
+                    with atomic_write(kept) as partial:
+                        partial.write_text(json.dumps(done, indent=1) + "\n")
+                    progress(len(wanted) - len(left), len(wanted))
+                if interrupted():
+                    return None
         finally:
-            # After Ctrl-C, too: what runs is a few seconds from its end, what waits is not begun.
+            # What runs is a few seconds from its end; what waits is not begun.
             pool.shutdown(cancel_futures=True)
     return [Cell.from_dict(done[key]) for key in wanted]
 
@@ -296,6 +307,27 @@ def robustness_markdown(cells: Sequence[Cell]) -> str:
         row = [_words(found[condition, label]) for label in labels]
         lines.append(f"| {condition.replace('_', ' ')} | {' | '.join(row)} |")
     return "\n".join(lines)
+
+
+def add_to_card(card: Path, cells: Sequence[Cell], common: Conditions, picture: str = "") -> None:
+    """Writes the table into a model card, in the place of one that is there."""
+    begin, end = "## Robustness\n", "## Limits\n"
+    text = card.read_text(encoding="utf-8")
+    before, _, after = text.partition(end)
+    section = f"""{begin}{common.episodes} episodes a cell in {common.backend}, seeds \
+{common.seed} and on, {EPISODE_SECONDS:g} s each: the rate of those that end within 2 cm (and 5° \
+of an orientation), still, its 95 % interval, and the median error at the end; of moving goals: \
+within 2 cm RMS of the path, and the RMS error. `computed_torque` is the textbook controller at \
+the same rate and torque.
+`evaluate_policy {card.with_suffix(".onnx").name} --robustness --card` measures it again.
+
+{robustness_markdown(cells)}
+
+"""
+    if picture:
+        section += f"![robustness]({picture})\n\n"
+    with atomic_write(card) as partial:
+        partial.write_text(before.partition(begin)[0] + section + end + after, encoding="utf-8")
 
 
 def _words(cell: Cell) -> str:

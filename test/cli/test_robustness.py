@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_run import TinyRun
+from tiny_run import TinyRun, finished_run
 
 from sac_ros.cli.evaluate_policy import main
 from sac_ros.training import robustness
@@ -60,6 +60,25 @@ def test_the_table_has_a_cell_for_every_condition_and_controller_and_goes_on_whe
     table(capsys, 1, IIWA, "--output", tmp_path, "--fail-on", "all=0.9")
 
 
+@pytest.mark.usefixtures("brief")
+def test_a_training_ends_with_the_table_in_its_card_and_as_a_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = finished_run(tmp_path, robustness_episodes=2)
+    assert "| nominal | 0 % (0 to 66), " in capsys.readouterr().out
+    card = run.directory.model_card.read_text()
+    assert card.count("## Robustness") == card.count("## Limits") == 1
+    assert card.index("| latency 60 ms | ") < card.index("## Limits")
+    assert (run.directory.path / "robustness.png").read_bytes()[:4] == b"\x89PNG"
+    # Measured again, the table takes the place of the one that is there.
+    model = run.directory.policy
+    run.directory.model_card.rename(model.with_suffix(".md"))
+    table(capsys, 0, model, "--output", tmp_path, "--card")
+    again = model.with_suffix(".md").read_text()
+    assert again.count("## Robustness") == again.count("## Limits") == 1
+    assert "10 episodes a cell in bullet, seeds 1000 and on" in again
+
+
 def cell(rate: float, controller: str = "mine", condition: str = "nominal") -> Cell:
     return Cell(condition, controller, Rate.of(rate, 100), 0.01, None)
 
@@ -98,6 +117,7 @@ def test_the_interval_holds_the_rate_and_stays_within_zero_and_one(reached: int)
             (IIWA, "--path", "circle"),
             "--path is of the task track; got 'circle' for the task reach",
         ),
+        (("a.onnx", "--robustness", "--card"), "--card needs a model card; there is no a.md"),
         (("nonesuch.onnx", "--robustness"), "policy file nonesuch.onnx does not exist"),
     ],
 )

@@ -38,6 +38,7 @@ def tiny_config(directory: Path, **changes: Any) -> TrainConfig:
         "evaluation_episodes": 2,
         "checkpoint_interval": 150,
         "record_video": False,
+        "robustness_episodes": 0,
         "warm_up_steps": 40,
         "minimum_success_rate": 0.0,
     }
