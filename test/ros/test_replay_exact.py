@@ -77,9 +77,23 @@ class RecordedLoop:
         self._write("joint_states", message)
         self.loop.state(self.now, position, self.velocity, self.stamp_ns)
 
+    def stream(self) -> None:
+        """Move a moving goal a few times, with stamps that may stand still, and states between."""
+        goal, stamp_ns = self.loop.goal, self.stamp_ns
+        assert goal is not None
+        for _ in range(4):
+            goal = goal + self.chance.normal(0.0, 0.01, 3)
+            stamp_ns += 20_000_000 if self.chance.random() < 0.8 else 0
+            with suppress(GoalError):
+                self.loop.set_goal(self.now, "base", goal, stamp_ns)
+            for _ in range(5):
+                self.state()
+
     def something(self) -> None:
         """Let one rare thing happen."""
         loop = self.loop
+        if loop.goal_moves and loop.goal is not None:
+            self.stream()
         kind = self.chance.integers(10)
         if kind == 0:
             with suppress(GoalError):
@@ -105,14 +119,21 @@ class RecordedLoop:
             loop.clear_fault(self.now)
 
 
-@pytest.mark.parametrize(("seed", "carries"), [(0, "robot"), (1, "policy"), (2, "robot")])
+@pytest.mark.parametrize(
+    ("seed", "carries", "moving"),
+    [(0, "robot", False), (1, "policy", False), (2, "robot", False), (3, "robot", True)],
+)
 def test_every_torque_comes_out_again(
-    replay_here: Replay, tmp_path: Path, seed: int, carries: str
+    replay_here: Replay, tmp_path: Path, seed: int, carries: str, moving: bool
 ) -> None:
     """The goal, the emergency stop and a swap may come before the activation, too."""
     paths = [
         write_tiny_policy(
-            tmp_path / f"{gain}.onnx", gain=gain, state_size=3, gravity_compensation=carries
+            tmp_path / f"{gain}.onnx",
+            gain=gain,
+            state_size=3,
+            moving_goal=moving,
+            gravity_compensation=carries,
         )
         for gain in (1.0, 0.3)
     ]
