@@ -33,6 +33,7 @@ from sac_ros.ros.remote_node import RemoteNode, RemoteNodeError
 from sac_ros.ros.spin import spinning_node
 from sac_ros.sim.backend import make_backend
 from sac_ros.sim.goal_sampler import GoalSampler
+from sac_ros.tasks.task import make_task
 from sac_ros.utils.errors import (
     EXIT_BAD_ANSWER,
     EXIT_DONE,
@@ -130,7 +131,7 @@ class ReachWatch:
         if not all(name in position for name in self._arm.joint_names):
             return math.inf
         end_effector = self._arm.chain.forward([position[name] for name in self._arm.joint_names])
-        return float(np.linalg.norm(end_effector - goal))
+        return float(np.linalg.norm(end_effector - goal[:3]))
 
 
 def demo(options: argparse.Namespace) -> int:
@@ -167,21 +168,22 @@ def demo(options: argparse.Namespace) -> int:
 
 def row(number: int, goal: Array, reach: Reach) -> str:
     """One line of the table: the goal in m, the distance at the end, the time to get close."""
-    x, y, z = goal
+    x, y, z = goal[:3]
     after = f"{reach.seconds:11.2f} s" if reach.seconds is not None else "       missed"
     return f"{number:4d} {x:7.3f} {y:7.3f} {z:7.3f} {reach.distance * 100:7.2f} cm {after}"
 
 
 def draw_goals(arm: Arm, spec: PolicySpec, number: int, seed: int) -> Array:
-    """Goals [number, 3] m that the arm reaches without self-collision, in the policy's range."""
-    low, high = np.array(spec.goal.low), np.array(spec.goal.high)
+    """Goals [number, k] that the arm reaches without self-collision, in the policy's range."""
+    low, high = np.array(spec.goal.low[:3]), np.array(spec.goal.high[:3])
     inside = dataclasses.replace(arm, goal_low=low, goal_high=high)
+    task = make_task(spec.task, inside, {})
     backend = make_backend("bullet", inside, gravity=False)
     try:
-        end_effectors = GoalSampler(backend).draw(np.random.default_rng(seed), number)[1]
+        end_effectors = GoalSampler(backend, task).draw(np.random.default_rng(seed), number)[1]
     finally:
         backend.close()
-    return end_effectors[:, :3]
+    return task.goal_at(end_effectors)
 
 
 def start_nodes(
