@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.controllers.inverse_kinematics import damped_inverse, solve
+from sac_ros.controllers import inverse_kinematics as ik
 from sac_ros.robots.arm import Arm
 
 Array = NDArray[np.float64]
@@ -23,6 +23,8 @@ WINDUP = 6.0  # rad/s², the most that the integral adds
 PEAK_SPEED = 0.88  # of a velocity limit, on the way
 PEAK_TORQUE = 0.8  # of the torque there is, likewise
 CATCH_UP = 6.0  # 1/s, how a moving goal is caught up with
+ITERATIONS_PER_CALL = 6  # of the inverse kinematics: some 2 ms
+_PLAN = 11  # numbers of the memory before a plan: begun, time, duration, iteration, goal
 HOME = 0.5  # 1/s, how a redundant arm goes home while it follows
 
 
@@ -45,7 +47,6 @@ class ComputedTorque:
         arm: the arm as described: it knows of no payload, latency or other friction.
         rate: Hz, at which it is called.
         limit: [n] N·m, its torque is within; g(q) comes on top.
-        turns: whether goals have an orientation (7 numbers) or not (3).
         moving: whether goals move.
         holds_gravity: whether the torque holds g(q).
     """
@@ -53,7 +54,6 @@ class ComputedTorque:
     arm: Arm
     rate: float
     limit: Array
-    turns: bool = False
     moving: bool = False
     holds_gravity: bool = False
 
@@ -61,7 +61,7 @@ class ComputedTorque:
     def state_size(self) -> int:
         """The width m of the memory: zeros at the start, then what `torque` returned last."""
         n = self.arm.joints
-        return 1 + 3 * n if self.moving else 3 + 7 + 3 * n
+        return 1 + 3 * n if self.moving else _PLAN + (3 + ik.STARTS) * n
 
     def torque(
         self,
@@ -106,23 +106,56 @@ class ComputedTorque:
         return np.clip(bounded, -arm.torque_limit, arm.torque_limit), state
 
     def _way(self, position: Array, goal: Array, state: Array) -> tuple[Array, Array, Array]:
-        """q_d, q̇_d and q̈_d [k, n] on the way to goals that stand; plans anew for other ones."""
-        n, size = self.arm.joints, 7 if self.turns else 3
-        known = state[:, 3 : 3 + size]
-        begin, end = state[:, 10 : 10 + n], state[:, 10 + n : 10 + 2 * n]
-        for row in np.flatnonzero((state[:, 0] == 0.0) | np.any(known != goal, axis=1)):
-            # From where the reference is, so that it does not jump; at first from the arm.
-            if state[row, 0] == 0.0:
-                begin[row] = position[row]
-            else:
-                begin[row] = _minimum_jerk(state[row : row + 1], begin[row], end[row])[0][0]
-                begin[row] += np.clip(position[row] - begin[row], -0.05, 0.05)
-            end[row] = solve(self.arm, goal[row], begin[row])
-            known[row] = goal[row]
-            state[row, :3] = 1.0, 0.0, self._least_time(begin[row], end[row])
+        """q_d, q̇_d and q̈_d [k, n] on the way to goals that stand; plans anew for other ones.
+
+        A plan is made in several calls: none takes long, and the same memory gives the same plan.
+        Until it is there the arm goes on as before.
+        """
+        n, size = self.arm.joints, goal.shape[1]
+        known, begin, end = state[:, 4 : 4 + size], state[:, _PLAN:][:, :n], state[:, _PLAN + n :]
+        end, search = end[:, :n], state[:, _PLAN + 2 * n : -n]
+        fresh = state[:, 0] == 0.0
+        state[fresh, 0] = state[fresh, 2] = 1.0
+        begin[fresh] = end[fresh] = position[fresh]
+        changed = fresh | np.any(known != goal, axis=1)
+        known[changed] = goal[changed]
+        state[changed, 3] = 1.0
         way = _minimum_jerk(state, begin, end)
+        if changed.any():
+            search[changed] = ik.starts(self.arm, way[0][changed]).reshape(-1, ik.STARTS * n)
+        planning = np.flatnonzero(state[:, 3])
+        if len(planning):
+            self._plan(planning, goal, way[0], state, begin, end, search)
+            way = _minimum_jerk(state, begin, end)
         state[:, 1] += 1.0 / self.rate
         return way
+
+    def _plan(
+        self,
+        rows: NDArray[np.intp],
+        goal: Array,
+        reference: Array,
+        state: Array,
+        begin: Array,
+        end: Array,
+        search: Array,
+    ) -> None:
+        """Goes on with the inverse kinematics of `rows`, and begins the ways of those that end."""
+        arm, goals = self.arm, goal[rows]
+        found = search[rows].reshape(len(rows), ik.STARTS, arm.joints)
+        for _ in range(ITERATIONS_PER_CALL):
+            found = ik.improve(arm, goals, found, state[rows, 3] - 1.0)
+            state[rows, 3] += 1.0
+        search[rows] = found.reshape(len(rows), -1)
+        iteration = state[rows, 3]
+        ready = (iteration > ik.HOME_ITERATIONS) & ik.arrived(arm, goals, found)
+        ready |= iteration > ik.ITERATIONS
+        ended = rows[ready]
+        # From where the reference is, so that it does not jump.
+        begin[ended] = reference[ended]
+        end[ended] = ik.soonest(arm, goals[ready], found[ready], reference[ended])
+        for row in ended:
+            state[row, 1:4] = 0.0, self._least_time(begin[row], end[row]), 0.0
 
     def _least_time(self, begin: Array, end: Array) -> float:
         arm, way = self.arm, end - begin
@@ -147,7 +180,7 @@ class ComputedTorque:
         wanted, speed = state[:, 1 : 1 + n].copy(), state[:, 1 + n : 1 + 2 * n].copy()
         frames = arm.chain.frames_at(wanted)
         jacobian = arm.chain.jacobian(frames)[:, :3]
-        inverse = damped_inverse(jacobian)
+        inverse = ik.damped_inverse(jacobian)
         # Where the goal will be at the end of this period.
         missing = (
             goal

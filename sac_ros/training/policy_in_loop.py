@@ -61,7 +61,6 @@ def computed_torque_controller(env: ArmVectorEnv, authority: str = "policy") -> 
         env.arm,
         env.control_rate_hz,
         limit,
-        turns=env.task.angle_tolerance is not None,
         moving=env.task.moving,
         holds_gravity=env.gravity_compensation == "policy",
     )

@@ -48,7 +48,6 @@ class TextbookPolicy(Policy):
             arm,
             spec.control_rate_hz,
             np.array(spec.action_scale),
-            turns=spec.goal.orientation is not None,
             moving=policy.takes_goal_velocity,
             holds_gravity=spec.gravity_compensation == "policy",
         )
