@@ -363,7 +363,9 @@ def save_heat_map(cells: Sequence[Cell], path: Path, title: str) -> None:
             cell = found[row, label]
             error = cell.median_error_m if cell.tracking_rms_m is None else cell.tracking_rms_m
             text = f"{100 * cell.success.rate:.0f} %   {1e3 * error:.1f} mm"
-            axes.text(x, y, text, ha="center", va="center", fontsize=8)
+            dark = not 0.15 < cell.success.rate < 0.85
+            colour = "white" if dark else "black"
+            axes.text(x, y, text, ha="center", va="center", fontsize=8, color=colour)
     axes.set_title(title, fontsize=10)
     with atomic_write(path) as file:
         figure.savefig(file, dpi=130, format="png")

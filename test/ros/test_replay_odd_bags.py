@@ -124,7 +124,7 @@ def test_a_policy_file_that_is_gone_is_asked_for(
         ('{"n": 1, "event": "state", "time": 1.0}', "its field stamp is missing"),
         (
             '{"n": 1, "event": "goal", "time": 1.0, "goal": [1, 2], "frame": ""}',
-            "its goal must be three numbers or null; got [1, 2]",
+            "its goal must be three numbers, seven or null; got [1, 2]",
         ),
     ],
 )
