@@ -29,10 +29,12 @@ def check_goal(spec: GoalSpec, frame: str, values: Array) -> Array:
 
     Raises:
         NonFiniteGoalError: a value is NaN or Inf.
-        GoalError: another frame, or outside the trained range.
+        GoalError: another frame, other numbers, or outside the trained range.
 
     A quaternion is brought to length one where it is nearly so.
     """
+    if len(values) != len(spec.fields):
+        raise GoalError(f"goal must be {', '.join(spec.fields)}; got {len(values)} numbers")
     if not np.isfinite(values).all():
         raise NonFiniteGoalError(f"goal must be finite; got {values.tolist()}")
     if frame != spec.frame:

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.goals import check_goal
+from sac_ros.policy.runtime import Policy
+from sac_ros.policy.safety_config import SafetyConfig
 from sac_ros.policy.spec import GoalSpec, OrientationSpec
 from sac_ros.robots.arm import load_arm
 from sac_ros.robots.kinematics import quaternion_of, rotation_from_quaternion, rotation_of
@@ -162,3 +167,17 @@ def test_an_orientation_that_was_never_trained_is_refused(
 ) -> None:
     with pytest.raises(GoalError, match=sentence):
         check_goal(SPEC, "base", values)
+
+
+def test_a_swap_to_a_policy_with_another_kind_of_goal_drops_the_one_that_stands() -> None:
+    models = Path(__file__).parents[2] / "models"
+    reach, pose = (Policy.load(models / f"iiwa_{task}.onnx") for task in ("reach", "pose"))
+    loop = ControlLoop(reach, SafetyConfig())
+    loop.set_goal(0.0, reach.spec.goal.frame, np.array([0.5, 0.1, 0.5]))
+    loop.swap(1.0, pose)
+    assert loop.goal is None
+    turned = np.array(pose.spec.goal.orientation.reference)  # type: ignore[union-attr]
+    loop.set_goal(2.0, pose.spec.goal.frame, np.concatenate(([0.5, 0.1, 0.5], turned)))
+    assert loop.goal is not None
+    loop.swap(3.0, reach)
+    assert loop.goal is None

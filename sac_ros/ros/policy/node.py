@@ -352,8 +352,9 @@ class PolicyNode(LifecycleNode):
         goal = loop.policy.spec.goal
         if error is None or error > goal.tolerance or not loop.safety.standing:
             return
+        what = "goal" if goal.orientation is None else "the goal's position"
         self.get_logger().info(
-            f"goal reached after {time.monotonic() - (self._goal_came or 0.0):.2f} s: "
+            f"{what} reached after {time.monotonic() - (self._goal_came or 0.0):.2f} s: "
             f"{error:.4f} {goal.unit} from it"
         )
         self._goal_came = None
