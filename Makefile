@@ -16,6 +16,8 @@ TORCH_INDEX ?=
 # The arm that is trained, or that the demo moves: iiwa, panda, ur5e, xarm7, gen3; for training also
 # the path of a .yaml or .urdf.
 ARM ?=
+# What is trained, or shown: reach, pose or track.
+TASK ?=
 # More arguments for the command that a target runs, e.g. make train ARGS="-p seed:=1".
 ARGS ?=
 
@@ -42,12 +44,12 @@ $(STAMP): setup.py package.xml constraints.txt tools/setup.sh
 	@touch $@
 
 .PHONY: train
-train: setup ## train a policy with config/train.yaml; ARM=panda, ARGS="-p seed:=1 -p name:=mine"
-	@$(VENV)/bin/train_node --ros-args --params-file config/train.yaml $(if $(ARM),-p arm:=$(ARM)) $(ARGS)
+train: setup ## train a policy with config/train.yaml; ARM=panda, TASK=pose, ARGS="-p seed:=1 -p name:=mine"
+	@$(VENV)/bin/train_node --ros-args --params-file config/train.yaml $(if $(ARM),-p arm:=$(ARM)) $(if $(TASK),-p task:=$(TASK)) $(ARGS)
 
 .PHONY: demo
-demo: setup ## drive a simulated arm to goals with a shipped policy; ARM=panda, ARGS="--goals 20"
-	@$(VENV)/bin/reach_demo $(if $(ARM),--model models/$(ARM)_reach.onnx) $(ARGS)
+demo: setup ## drive a simulated arm to goals with a shipped policy; ARM=panda, TASK=pose, ARGS="--goals 20"
+	@$(VENV)/bin/reach_demo $(if $(ARM)$(TASK),--model models/$(or $(ARM),iiwa)_$(or $(TASK),reach).onnx) $(ARGS)
 
 .PHONY: test
 test: setup ## run the tests; ARGS="-k safety" selects some, ARGS="-n0" runs them one by one

@@ -15,6 +15,7 @@ from sac_ros.utils.package_share import share_path
 # Launch arguments that override a parameter of the file where they are given, and its type.
 OVERRIDES = {
     "arm": str,
+    "task": str,
     "backend": str,
     "seed": int,
     "total_steps": int,
@@ -65,6 +66,11 @@ def _arguments() -> list[DeclareLaunchArgument]:
             "arm",
             default_value="iiwa",
             description="Arm to train: a name in config/arms, or a .yaml or .urdf.",
+        ),
+        DeclareLaunchArgument(
+            "task",
+            default_value="",
+            description="reach, pose or track; empty: as in params_file.",
         ),
         DeclareLaunchArgument(
             "backend", default_value="", description="bullet or mujoco; empty: as in params_file."
