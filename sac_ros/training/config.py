@@ -115,7 +115,7 @@ class TrainConfig(ArmSettings):
         maximum=1.0,
     )
     robustness_episodes: int = setting(
-        20,
+        10,
         "Episodes a cell of the robustness table at the end of a run; 0: no table",
         minimum=0,
         maximum=10_000,
