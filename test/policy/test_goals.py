@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A goal that moves: its velocity from its stamps, its way between two of them, its rest."""
+"""Goals: which ones are taken, and where one is that moves, between its messages and after."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sac_ros.policy.goals import FASTEST, STREAM_TIMEOUT, MovingGoal
-from sac_ros.policy.spec import GoalSpec
+from sac_ros.policy.control_loop import ControlLoop
+from sac_ros.policy.goals import FASTEST, STREAM_TIMEOUT, MovingGoal, check_goal
+from sac_ros.policy.runtime import Policy
+from sac_ros.policy.safety_config import SafetyConfig
+from sac_ros.policy.spec import GoalSpec, OrientationSpec
+from sac_ros.utils.errors import GoalError
 
 SPEC = GoalSpec(("x", "y", "z"), "m", "base", (-1.0,) * 3, (1.0,) * 3, 0.02)
 VELOCITY = np.array([0.3, -0.2, 0.1])
@@ -84,3 +90,89 @@ def test_whatever_is_told_it_stays_in_the_box_and_below_the_fastest(
         place, velocity = moving.at(now + later)
         assert np.all(np.abs(place) <= 1.0)
         assert np.linalg.norm(velocity) <= FASTEST * (1 + 1e-9)
+
+
+# ---- orientations -------------------------------------------------------------------------------
+
+
+def quaternion(axis: np.ndarray, angle: float) -> np.ndarray:
+    return np.append(np.sin(0.5 * angle) * axis / np.linalg.norm(axis), np.cos(0.5 * angle))
+
+
+FIELDS = ("x", "y", "z", "qx", "qy", "qz", "qw")
+POSE = GoalSpec(
+    FIELDS, "m", "base", (-1.0,) * 7, (1.0,) * 7, 0.02, OrientationSpec((0, 0, 0, 1.0), 1.0, 0.1)
+)
+
+
+def goal(angle: float, length: float = 1.0) -> np.ndarray:
+    turned = length * quaternion(np.array([0.0, 0.0, 1.0]), angle)
+    return np.concatenate((np.zeros(3), turned))
+
+
+def test_a_quaternion_is_brought_to_length_one() -> None:
+    found = check_goal(POSE, "base", goal(0.9, length=1.005))
+    np.testing.assert_allclose(found, goal(0.9))
+    np.testing.assert_allclose(check_goal(POSE, "base", -goal(0.5)), -goal(0.5))
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (goal(1.1), "goal orientation must be within 57° of the quaternion"),
+        (goal(3.0), "172° from it"),
+        (goal(0.1, length=0.5), "must be a unit quaternion x y z w"),
+        (goal(0.1, length=0.0), "of length 0"),
+        (goal(0.1, length=1e300), "must be a unit quaternion"),
+    ],
+)
+def test_an_orientation_that_was_never_trained_is_refused(
+    values: np.ndarray, sentence: str
+) -> None:
+    with pytest.raises(GoalError, match=sentence):
+        check_goal(POSE, "base", values)
+
+
+def test_a_swap_to_a_policy_with_another_kind_of_goal_drops_the_one_that_stands() -> None:
+    models = Path(__file__).parents[2] / "models"
+    reach, pose = (Policy.load(models / f"iiwa_{task}.onnx") for task in ("reach", "pose"))
+    loop = ControlLoop(reach, SafetyConfig())
+    loop.set_goal(0.0, reach.spec.goal.frame, np.array([0.5, 0.1, 0.5]))
+    loop.swap(1.0, pose)
+    assert loop.goal is None
+    turned = np.array(pose.spec.goal.orientation.reference)  # type: ignore[union-attr]
+    loop.set_goal(2.0, pose.spec.goal.frame, np.concatenate(([0.5, 0.1, 0.5], turned)))
+    assert loop.goal is not None
+    loop.swap(3.0, reach)
+    assert loop.goal is None
+
+
+def test_the_bounds_themselves_are_goals_and_what_is_beyond_is_refused_by_name() -> None:
+    for bound in (-1.0, 1.0):
+        np.testing.assert_array_equal(check_goal(SPEC, "base", np.full(3, bound)), bound)
+        low_or_high = np.array([0.0, bound * 1.001, 0.0])
+        with pytest.raises(GoalError, match="goal y must be within -1 to 1 m"):
+            check_goal(SPEC, "base", low_or_high)
+        with pytest.raises(GoalError, match="goal y must be within -1 to 1 m"):
+            check_goal(POSE, "base", np.append(low_or_high, [0.0, 0.0, 0.0, 1.0]))
+    with pytest.raises(GoalError, match="goal must be x, y, z; got 2 numbers"):
+        check_goal(SPEC, "base", np.zeros(2))
+
+
+def test_a_quaternion_of_a_hundredth_more_is_taken_and_one_of_more_is_not() -> None:
+    check_goal(POSE, "base", goal(0.2, length=1.0099))
+    with pytest.raises(GoalError, match=r"of length 1.02"):
+        check_goal(POSE, "base", goal(0.2, length=1.02))
+    check_goal(POSE, "base", goal(1.0))  # the whole range
+    with pytest.raises(GoalError, match="goal orientation must be within"):
+        check_goal(POSE, "base", goal(1.001))
+
+
+def test_what_was_forgotten_gives_no_velocity() -> None:
+    moving = streamed()
+    moving.forget()
+    assert not moving.streams(1.01)
+    moving.take(1.05, np.zeros(3), round(1e9 * 6.05))
+    np.testing.assert_array_equal(moving.at(1.06)[1], 0.0)
+    assert moving.streams(1.05 + STREAM_TIMEOUT)
+    assert not moving.streams(1.05 + STREAM_TIMEOUT + 1e-6)

@@ -3,25 +3,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sac_ros.policy.control_loop import ControlLoop
-from sac_ros.policy.goals import check_goal
-from sac_ros.policy.runtime import Policy
-from sac_ros.policy.safety_config import SafetyConfig
-from sac_ros.policy.spec import GoalSpec, OrientationSpec
 from sac_ros.robots.arm import load_arm
 from sac_ros.robots.kinematics import quaternion_of, rotation_from_quaternion, rotation_of
 from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.tasks.pose import LARGEST_TURN, NEAR_ANGLE, PoseTask
 from sac_ros.tasks.task import State
-from sac_ros.utils.errors import GoalError
 
 ARM = load_arm("iiwa")
 TASK = PoseTask(ARM)
@@ -131,53 +123,3 @@ def test_goals_are_drawn_in_the_box_and_turned_from_home_by_up_to_60_degrees() -
     low, high = env.task.goal_bounds()
     assert np.all((end_effectors >= low) & (end_effectors <= high))
     env.close()
-
-
-# ---- on the robot's side -----------------------------------------------------------------------
-
-FIELDS = ("x", "y", "z", "qx", "qy", "qz", "qw")
-SPEC = GoalSpec(
-    FIELDS, "m", "base", (-1.0,) * 7, (1.0,) * 7, 0.02, OrientationSpec((0, 0, 0, 1.0), 1.0, 0.1)
-)
-
-
-def goal(angle: float, length: float = 1.0) -> np.ndarray:
-    turned = length * quaternion(np.array([0.0, 0.0, 1.0]), angle)
-    return np.concatenate((np.zeros(3), turned))
-
-
-def test_a_quaternion_is_brought_to_length_one() -> None:
-    found = check_goal(SPEC, "base", goal(0.9, length=1.005))
-    np.testing.assert_allclose(found, goal(0.9))
-    np.testing.assert_allclose(check_goal(SPEC, "base", -goal(0.5)), -goal(0.5))
-
-
-@pytest.mark.parametrize(
-    ("values", "sentence"),
-    [
-        (goal(1.1), "goal orientation must be within 57° of the quaternion"),
-        (goal(3.0), "172° from it"),
-        (goal(0.1, length=0.5), "must be a unit quaternion x y z w"),
-        (goal(0.1, length=0.0), "of length 0"),
-        (goal(0.1, length=1e300), "must be a unit quaternion"),
-    ],
-)
-def test_an_orientation_that_was_never_trained_is_refused(
-    values: np.ndarray, sentence: str
-) -> None:
-    with pytest.raises(GoalError, match=sentence):
-        check_goal(SPEC, "base", values)
-
-
-def test_a_swap_to_a_policy_with_another_kind_of_goal_drops_the_one_that_stands() -> None:
-    models = Path(__file__).parents[2] / "models"
-    reach, pose = (Policy.load(models / f"iiwa_{task}.onnx") for task in ("reach", "pose"))
-    loop = ControlLoop(reach, SafetyConfig())
-    loop.set_goal(0.0, reach.spec.goal.frame, np.array([0.5, 0.1, 0.5]))
-    loop.swap(1.0, pose)
-    assert loop.goal is None
-    turned = np.array(pose.spec.goal.orientation.reference)  # type: ignore[union-attr]
-    loop.set_goal(2.0, pose.spec.goal.frame, np.concatenate(([0.5, 0.1, 0.5], turned)))
-    assert loop.goal is not None
-    loop.swap(3.0, reach)
-    assert loop.goal is None
