@@ -112,8 +112,10 @@ class ComputedTorque:
         Until it is there the arm goes on as before.
         """
         n, size = self.arm.joints, goal.shape[1]
-        known, begin, end = state[:, 4 : 4 + size], state[:, _PLAN:][:, :n], state[:, _PLAN + n :]
-        end, search = end[:, :n], state[:, _PLAN + 2 * n : -n]
+        known = state[:, 4 : 4 + size]
+        begin, end, search, _ = np.split(state, _PLAN + n * np.array([0, 1, 2, 2 + ik.STARTS]), 1)[
+            1:
+        ]
         fresh = state[:, 0] == 0.0
         state[fresh, 0] = state[fresh, 2] = 1.0
         begin[fresh] = end[fresh] = position[fresh]
