@@ -54,7 +54,7 @@ class LockStep:
             ConfigurationError: policy and parameters do not fit.
         """
         refuse_other_goals(policy.spec.goal)
-        config.check_policy(policy)
+        self._config, policy = config, config.answering(policy)
         self.tally = Tally()
         self._write, self._warn = write, node.get_logger().warning
         self._faults = FaultReports(node)
@@ -102,7 +102,7 @@ class LockStep:
         elif kind == "emergency_stop":
             loop.emergency_stop(time, event.record["engaged"])
         elif event.policy is not None:
-            loop.swap(time, event.policy)
+            loop.swap(time, self._config.answering(event.policy))
             self._tell_spec()
         elif kind == "set_parameter" and event.record["name"] in LIVE_PARAMETERS:
             loop.set_parameter(time, event.record["name"], event.record["value"])

@@ -95,15 +95,8 @@ class PoseTask(Task):
         rows = observation[changed]
         turn = _turn(*self._rotations(rows))
         rows[..., self.columns("rotation_error")] = turn
-        sine = rows[..., self.columns("joint_position_sin")]
-        cosine = rows[..., self.columns("joint_position_cos")]
-        rows[..., self.columns("joint_offset")] = self.joint_offset(
-            sine,
-            cosine,
-            self.arm.chain.frames(sine, cosine),
-            rows[..., self.columns("goal_offset")],
-            turn,
-        )
+        offset = rows[..., self.columns("goal_offset")]
+        rows[..., self.columns("joint_offset")] = self.observed_joint_offset(rows, offset, turn)
         observation[changed] = rows
 
     def observed(self, goal: Array) -> Array:

@@ -210,6 +210,12 @@ class Task(ABC):
         missing = error - (jacobian @ h[..., None])[..., 0]
         return (transposed @ solve(square, missing)[..., None])[..., 0] + h
 
+    def observed_joint_offset(self, observation: Float32, *errors: Any) -> Any:
+        """`joint_offset` [..., n] in observations [..., size], for other errors."""
+        sine = observation[..., self.columns("joint_position_sin")]
+        cosine = observation[..., self.columns("joint_position_cos")]
+        return self.joint_offset(sine, cosine, self.arm.chain.frames(sine, cosine), *errors)
+
     # ---- reward --------------------------------------------------------------------------------
 
     def reward(self, observation: Float32, action: Float32, next_observation: Float32) -> Float32:
@@ -334,15 +340,22 @@ class Task(ABC):
         """[k], [k]: lower and upper corner of the goals that are drawn."""
         return self.arm.goal_low, self.arm.goal_high
 
-    def path(self, goal: Array, end_effector: Array, rng: np.random.Generator) -> Path:
+    def path(
+        self,
+        goal: Array,
+        end_effector: Array,  # noqa: ARG002  of those that move
+        rng: np.random.Generator,  # noqa: ARG002
+    ) -> Path:
         """How a goal moves in an episode, where it is `moving`.
 
         Args:
             goal: [k], as it was drawn.
             end_effector: [7], where the arm starts (m, quaternion).
             rng: draws the rest.
+
+        Here it stands.
         """
-        raise NotImplementedError
+        return lambda _: (goal, np.zeros_like(goal))
 
 
 def sum_squares(values: Any) -> Any:

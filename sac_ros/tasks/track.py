@@ -61,11 +61,8 @@ class TrackTask(ReachTask):
         changed = np.flatnonzero(np.any(goal != self.goal(observation), axis=-1))
         rows = observation[changed]
         super().set_goal(rows, goal[changed])
-        sine = rows[..., self.columns("joint_position_sin")]
-        cosine = rows[..., self.columns("joint_position_cos")]
-        frames = self.arm.chain.frames(sine, cosine)
         offset = rows[..., self.columns("goal_offset")]
-        rows[..., self.columns("joint_offset")] = self.joint_offset(sine, cosine, frames, offset)
+        rows[..., self.columns("joint_offset")] = self.observed_joint_offset(rows, offset)
         observation[changed] = rows
 
     def unrest(self, observation: Float32) -> Float32:

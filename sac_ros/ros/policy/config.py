@@ -78,6 +78,21 @@ class PolicyNodeConfig(SafetyConfig):
                 f"must be too; policy file {path} has {spec.gravity_compensation}"
             )
 
+    def answering(self, policy: Policy) -> Policy:
+        """Return what answers the states: a policy that `check_policy` takes, or the textbook.
+
+        Raises:
+            ConfigurationError: policy and parameter do not fit.
+            PolicyFileError: the textbook does not know the policy's arm.
+        """
+        self.check_policy(policy)
+        if self.controller == "policy":
+            return policy
+        # Only here: the readers of arms take memory that a policy does not need.
+        from sac_ros.ros.policy.textbook import TextbookPolicy  # noqa: PLC0415
+
+        return TextbookPolicy(policy)
+
     def command_order(self, spec: PolicySpec) -> list[int]:
         """Return, for each place in a command, the index of its joint in the policy's order.
 

@@ -428,14 +428,7 @@ class PolicyNode(LifecycleNode):
 
         def load() -> Policy:
             try:
-                policy = Policy.load(Path(path).expanduser())
-                self._config.check_policy(policy)
-                if self._config.controller == "computed_torque":
-                    # Only here: the readers of arms take memory that a policy does not need.
-                    from sac_ros.ros.policy.textbook import TextbookPolicy  # noqa: PLC0415
-
-                    return TextbookPolicy(policy)
-                return policy
+                return self._config.answering(Policy.load(Path(path).expanduser()))
             except SacRosError:
                 raise
             except BaseException as error:

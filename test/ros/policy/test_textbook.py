@@ -13,9 +13,10 @@ from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import SafetyConfig
 from sac_ros.robots.arm import load_arm
+from sac_ros.ros.policy.config import PolicyNodeConfig
 from sac_ros.ros.policy.textbook import TextbookPolicy
 from sac_ros.sim.bullet import BulletBackend
-from sac_ros.utils.errors import PolicyFileError
+from sac_ros.utils.errors import ConfigurationError, PolicyFileError
 
 MODELS = Path(__file__).parents[3] / "models"
 RATE = 500
@@ -59,6 +60,15 @@ def test_its_torque_is_within_that_of_the_policy_in_any_state() -> None:
     answer = textbook.answer(position, rng.uniform(-3, 3, (20, 7)), goal, state=state)
     assert np.all(np.abs(answer.torque) <= np.array(policy.spec.action_scale) * (1 + 1e-9))
     assert textbook.gravity(position[0]) is None
+
+
+def test_the_parameter_chooses_what_answers_in_the_node_and_in_a_replay() -> None:
+    policy = Policy.load(MODELS / "iiwa_reach.onnx")
+    assert PolicyNodeConfig().answering(policy) is policy
+    found = PolicyNodeConfig(controller="computed_torque").answering(policy)
+    assert isinstance(found, TextbookPolicy)
+    with pytest.raises(ConfigurationError, match="policy_sha256"):
+        PolicyNodeConfig(controller="computed_torque", policy_sha256=("0" * 64,)).answering(policy)
 
 
 def test_a_file_for_an_arm_that_is_not_known_is_refused() -> None:
