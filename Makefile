@@ -53,7 +53,7 @@ demo: setup ## drive a simulated arm to goals with a shipped policy; ARM=panda, 
 
 .PHONY: test
 test: setup ## run the tests; ARGS="-k safety" selects some, ARGS="-n0" runs them one by one
-	@$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --dist loadgroup $(ARGS)
+	@$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 .PHONY: test-long
 test-long: setup ## run the tests that train or soak for minutes, which `make test` leaves out

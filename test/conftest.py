@@ -50,18 +50,6 @@ if rclpy is not None:
     loopback_only(os.environ)
 
 
-# Tests that wait for processes, and disturb each other's times.
-_ONE_AT_A_TIME = ("benchmarks", "launch", "ros")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For ``pytest -n``: the tests of a file stay together, those of `_ONE_AT_A_TIME` all."""
-    for item in items:
-        file = item.path.relative_to(_HERE)
-        group = "processes" if file.parts[0] in _ONE_AT_A_TIME else str(file)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 class RosThread:
     """An initialised default context, and an executor that spins its nodes in a thread."""
 
@@ -93,6 +81,8 @@ class RosThread:
         self.executor.shutdown()
         self._thread.join(10.0)
         for node in self._nodes:
+            if stop := getattr(node, "stop", None):
+                stop()
             node.destroy_node()
         rclpy.try_shutdown()
 

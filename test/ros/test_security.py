@@ -71,11 +71,11 @@ def nodes(ros_with: Callable[..., Any], tmp_path: Path) -> Iterator[dict[str, No
     ros_with(
         *("-p", f"policy_node:model_path:={model}", "-r", "policy_node:commands:=policy_commands")
     )
-    made: list[Node] = [PolicyNode(), CommandGuardNode(), SimNode()]
+    made: list[Any] = [PolicyNode(), CommandGuardNode(), SimNode()]
     assert made[0].trigger_configure() == TransitionCallbackReturn.SUCCESS
     yield {node.get_name(): node for node in made}
-    made[2].stop()
     for node in made:
+        node.stop()  # or its control thread waits on what is destroyed
         node.destroy_node()
 
 

@@ -281,4 +281,3 @@ def test_the_shipped_parameter_file_reaches_a_node_in_a_namespace(
     ros = ros_with("--params-file", str(file), "-r", "__ns:=/left")
     node = ros.add(SimNode())
     assert node.get_parameter("rate").value == 250.0
-    node.stop()
