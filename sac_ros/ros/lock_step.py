@@ -22,7 +22,7 @@ from sac_ros.policy.worker import Inline
 from sac_ros.ros.policy.config import PolicyNodeConfig
 from sac_ros.ros.policy.diagnostics import FaultReports
 from sac_ros.ros.policy.goal_reader import goal_of, refuse_other_goals, stamp_ns
-from sac_ros.ros.policy.joint_state_reader import JointStateReader
+from sac_ros.policy.joint_state_reader import JointStateReader
 from sac_ros.ros.policy.publishers import TorqueMessage
 from sac_ros.ros.replay_events import ReplayEvent, Tally, Write
 from sac_ros.utils.errors import BagError, GoalError, JointStateError

@@ -29,7 +29,7 @@ from sac_ros.policy.command_guard import CommandGuardConfig
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import JointLimits
 from sac_ros.robots.arm import load_arm
-from sac_ros.ros.policy.joint_state_reader import JointStateReader
+from sac_ros.policy.joint_state_reader import JointStateReader
 from sac_ros.utils.package_share import share_path
 
 LIMIT_S = 0.06  # from a fault to the controlled stop, and that a torque may stand

@@ -35,7 +35,7 @@ from sac_ros.ros.parameters import declare, on_change
 from sac_ros.ros.policy.config import PolicyNodeConfig
 from sac_ros.ros.policy.diagnostics import FaultReports, PolicyDiagnostics
 from sac_ros.ros.policy.goal_reader import GoalReader, stamp_ns, tf2_lookup
-from sac_ros.ros.policy.joint_state_reader import JointStateReader
+from sac_ros.policy.joint_state_reader import JointStateReader
 from sac_ros.ros.policy.publishers import OTHERS_PERIOD_S, UNNAMED, PolicyPublishers
 from sac_ros.ros.policy.realtime import prepare
 from sac_ros.ros.spin import in_thread, run_node, wait_until

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 
-from sac_ros.ros.policy.joint_state_reader import JointStateReader
+from sac_ros.policy.joint_state_reader import JointStateReader
 from sac_ros.utils.errors import JointStateError
 
 JOINTS = ("a", "b", "c")
@@ -146,6 +146,6 @@ def test_a_message_of_eight_megabytes_is_refused_before_it_is_parsed(
     state = JointState(name=["a"], position=[0.0], velocity=[0.0])
     state.header.frame_id = "x" * 8_000_000
     raw = bytes(serialize_message(state))
-    monkeypatch.delattr("sac_ros.ros.policy.joint_state_reader.read_layout")
+    monkeypatch.delattr("sac_ros.policy.joint_state_reader.read_layout")
     with pytest.raises(JointStateError, match="must have at most 65536 bytes; got 8000"):
         JointStateReader(("a",)).read(raw)
