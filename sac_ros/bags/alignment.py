@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.clock import GAP_PERIODS, Timeline, choose_clock, state_times
 from sac_ros.bags.columns import Array, Spool, blocks, finite_rows, take_rows
-from sac_ros.bags.events import NodeView, node_view
 from sac_ros.bags.recording import ReadingOptions, Recording
 from sac_ros.bags.result import RecordingFacts, StreamFacts
-from sac_ros.bags.streams import JointStream, PoseStream
+from sac_ros.bags.streams import JointStream
 from sac_ros.utils.errors import BagError
 
 _ABSURD = 1e9  # no angle, speed or torque is as large; damage is, and its square overflows
@@ -32,9 +31,7 @@ class Aligned:
         segment: [m] counts up after every gap.
         period_s: the median interval of the states.
         position, velocity: [m, n] rad, rad/s.
-        goals: [g, 7] as recorded, m and quaternion x y z w, with `goal_frames` [g], and
-            `goal_row` [m] into them; −1: none.
-        view: what policy_node's own log tells; None where the bag has none.
+        number: [m] ascending, the state's place among all messages of its topic.
         commanded: [c] the states that a command answers, ascending.
         torque: [c, n] N·m, those commands.
         facts: what was dropped on the way, and the rest that is worth telling.
@@ -47,19 +44,11 @@ class Aligned:
     period_s: float
     position: Array
     velocity: Array
-    goals: Array
-    goal_frames: tuple[str, ...]
-    goal_row: NDArray[np.int64]
-    view: NodeView | None
+    number: NDArray[np.int64]
     commanded: NDArray[np.intp]
     torque: Array
     facts: RecordingFacts
     spool: Spool
-
-    @property
-    def arrival_s(self) -> Array:
-        """[m] s since the first, when each was recorded."""
-        return (self.received_ns - self.received_ns[0]) * 1e-9
 
     def at(self, rows: NDArray[np.intp]) -> tuple[Array, NDArray[np.int32]]:
         """Return the times and segments of some states."""
@@ -70,8 +59,7 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
     """Join the streams of a recording.
 
     A command with a stamp belongs to the state with the same stamp; one without, to the newest
-    state that was recorded before it, at most three periods old. A goal stands from the first
-    state recorded after it.
+    state that was recorded before it, at most three periods old.
 
     Raises:
         BagError: nothing is left between start and end.
@@ -97,12 +85,10 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         torque = take_rows(spool, recording.commands.columns["effort"], answers)
     for part in blocks(len(torque)):
         torque[part][~(np.abs(torque[part]) < _ABSURD)] = np.nan  # counted as not finite
-    view, goals = node_view(recording.events, stamp), recording.goals
-    if view is not None:
-        positions, frames, goal_row = view.goals, view.frames, view.goal_row
-        source = f"as policy_node took them, from {recording.log}"
+    goals = recording.goals
+    if recording.topics.events:
+        source = f"as policy_node took them, from {recording.topics.events}"
     else:
-        positions, frames, goal_row = _goals(goals, received)
         source = f"from {goals.topic}" if goals else "none were recorded"
     about = line.period_s, line.gaps, line.longest_gap_s
     facts = RecordingFacts(
@@ -126,10 +112,7 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         period_s=line.period_s,
         position=take_rows(spool, columns["position"], kept),
         velocity=take_rows(spool, columns["velocity"], kept),
-        goals=positions,
-        goal_frames=frames,
-        goal_row=goal_row,
-        view=view,
+        number=take_rows(spool, columns["number"], kept),
         commanded=commanded,
         torque=torque,
         facts=facts,
@@ -193,17 +176,6 @@ def _commands(
     lost = Counter({why: int((~found).sum())})
     lost["an earlier one answers the same state"] = len(rows) - len(states)
     return states, rows[first], lost
-
-
-def _goals(
-    goals: PoseStream | None, received: NDArray[np.int64]
-) -> tuple[Array, tuple[str, ...], NDArray[np.int64]]:
-    """Return the goals, their frames, and the row of the goal that stood for each state."""
-    if goals is None:
-        return np.empty((0, 7)), (), np.full(len(received), -1, dtype=np.int64)
-    frames = tuple(goals.frames[int(each)] for each in goals.columns["frame"][:, 0])
-    since = np.searchsorted(goals.columns["received_ns"], received, side="right") - 1
-    return goals.columns["goal"], frames, since.astype(np.int64)
 
 
 def _command_facts(

@@ -79,15 +79,11 @@ def choose_clock(columns: Mapping[str, NDArray[Any]], asked: str, where: str) ->
 
 
 def state_times(columns: Mapping[str, NDArray[Any]], clock: str) -> Timeline:
-    """Return the states whose time advances, on the chosen clock.
-
-    As in the safety filter, a time that does not advance drops its state; the third in a row is a
-    clock that was set back, which is followed from there, after a gap of the recorder's length.
-    """
+    """Return the states whose time advances, on the chosen clock; see `StateClock`."""
     name = {"header": "stamp_ns", "received": "received_ns", "sent": "sent_ns"}[clock]
     times = columns[name].astype(np.int64, copy=False)
     kept, time_ns, dropped = _advancing(times, columns["received_ns"])
-    time_s = (time_ns - (time_ns[0] if len(time_ns) else 0)) * 1e-9
+    time_s = (time_ns * 1e-9).astype(np.float64, copy=False)
     intervals = np.diff(time_s)
     period = float(np.median(intervals)) if len(intervals) else 0.0
     longer = intervals > GAP_PERIODS * period
@@ -96,24 +92,49 @@ def state_times(columns: Mapping[str, NDArray[Any]], clock: str) -> Timeline:
     return Timeline(kept, time_s, segment, period, dropped, int(longer.sum()), longest)
 
 
+class StateClock:
+    """The time of joint states one after the other, which never turns back.
+
+    As in the safety filter, a time that does not advance drops its state; the third in a row is a
+    clock that was set back, which is followed from there, after a gap of the recorder's length.
+
+    Attributes:
+        time_ns: ns since the first state, of the last one whose time advanced.
+        dropped: why, to how many.
+    """
+
+    def __init__(self) -> None:
+        self.time_ns = 0
+        self.dropped: Counter[str] = Counter()
+        self._newest = self._last_received = 0
+        self._in_a_row = -1  # nothing has come yet
+
+    def take(self, ns: int, received_ns: int) -> bool:
+        """Take the time of the next state, ns, and when it was received; tell if it advances."""
+        if self._in_a_row >= 0:
+            passed = ns - self._newest
+            if passed <= 0:
+                self._in_a_row += 1
+                if self._in_a_row < IN_A_ROW:
+                    self.dropped["stamp runs backwards" if passed else "stamp repeats"] += 1
+                    return False
+                passed = max(received_ns - self._last_received, 1)
+            self.time_ns += passed
+        self._in_a_row, self._newest, self._last_received = 0, ns, received_ns
+        return True
+
+
 def _advancing(
     times: NDArray[np.int64], received: NDArray[np.int64]
 ) -> tuple[NDArray[np.intp], NDArray[np.int64], Counter[str]]:
-    dropped: Counter[str] = Counter()
+    """Return the rows whose time advances, their times since the first, and why others do not."""
+    clock = StateClock()
     if len(times) < 2 or np.all(times[1:] > times[:-1]):
-        return np.arange(len(times)), times, dropped
+        return np.arange(len(times)), times - times[:1].sum(), clock.dropped
     kept: list[int] = []
-    shifted: list[int] = []
-    newest, offset, in_a_row = times[0] - 1, 0, 0
-    last_received = int(received[0])
+    since: list[int] = []
     for row, (time, arrival) in enumerate(zip(times.tolist(), received.tolist(), strict=True)):
-        if time <= newest:
-            in_a_row += 1
-            if in_a_row < IN_A_ROW:
-                dropped["stamp repeats" if time == newest else "stamp runs backwards"] += 1
-                continue
-            offset += newest - time + max(arrival - last_received, 1)
-        in_a_row, newest, last_received = 0, time, arrival
-        kept.append(row)
-        shifted.append(time + offset)
-    return np.array(kept, dtype=np.intp), np.array(shifted, dtype=np.int64), dropped
+        if clock.take(time, arrival):
+            kept.append(row)
+            since.append(clock.time_ns)
+    return np.array(kept, dtype=np.intp), np.array(since, dtype=np.int64), clock.dropped

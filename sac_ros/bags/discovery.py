@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sac_ros.bags.events import ReplayTopics
 from sac_ros.bags.reader.messages import StoredTopic
 from sac_ros.cdr import JOINT_STATE, NUMBERS, POSE, TEXT
 from sac_ros.utils.errors import BagError, ConfigurationError
@@ -80,6 +81,11 @@ class TopicFinder:
     def events(self) -> StoredTopic | None:
         """Return policy_node's own log; None where there is none, or several."""
         return _only(self._of_type(TEXT, "events") or self._of_type(TEXT, "decisions"))
+
+    def replayed(self) -> ReplayTopics:
+        """Return the topics that tell what happened to a policy_node."""
+        found = self.states(), self.goals(), self.events(), self.applied_torque()
+        return ReplayTopics(*(topic.name if topic else "" for topic in found))
 
     def applied_torque(self) -> StoredTopic | None:
         """Return what policy_node applied; None where there is none, or several."""

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 import sac_ros
 from sac_ros.bags.alignment import Aligned, align
 from sac_ros.bags.columns import Spool
+from sac_ros.bags.events import activation
 from sac_ros.bags.figures import judge
 from sac_ros.bags.inference import Answers, answer
 from sac_ros.bags.model_figures import model_result
-from sac_ros.bags.recording import Progress, ReadingOptions, Recording, read_recording
+from sac_ros.bags.reader.bag import Bag
+from sac_ros.bags.recording import Progress, ReadingOptions, Recording, opened, read_recording
 from sac_ros.bags.result import Evaluation, ModelResult
 from sac_ros.bags.streams import NumberStream
 from sac_ros.policy.runtime import Policy
@@ -57,12 +59,23 @@ def evaluate_bags(
         BagError: a bag cannot be used, or the policies do not drive the same joints.
         ConfigurationError: an option does not fit.
     """
+    with opened(bags, sent=options.reading.clock == "sent") as opened_bags:
+        return _evaluate(opened_bags, policies, options, spool, progress)
+
+
+def _evaluate(
+    bags: Sequence[Bag],
+    policies: Sequence[Policy],
+    options: EvaluationOptions,
+    spool: Spool,
+    progress: Progress,
+) -> tuple[Evaluation, dict[str, NDArray[Any]]]:
     joints = _common_joints(policies)
     recording = read_recording(bags, joints, options.reading, spool, progress)
     aligned = align(recording, options.reading)
     series = _recorded_series(aligned)
     goal = options.goal
-    if goal is None and not len(aligned.goals):
+    if goal is None and not _has_goals(bags, recording):
         goal = policies[0].spec.goal.middle
         source = "none were recorded; the middle of the policy's trained box stands for all"
         aligned.facts = replace(aligned.facts, goal_source=f"{source}: {list(goal)}")
@@ -72,15 +85,10 @@ def evaluate_bags(
     warnings = _warnings(recording, aligned)
     for i, (policy, label) in enumerate(zip(policies, _labels(policies), strict=True)):
         fields = policy.spec.goal.fields
-        if policy.takes_goal_velocity:
-            raise BagError(
-                f"policy file {policy.path} follows a goal that moves, whose velocity only "
-                "policy_node sees: repeat the bag with replay_node"
-            )
         if goal is not None and len(goal) != len(fields):
             needs = f"needs a goal of {', '.join(fields)}; got {len(goal)} values"
             raise BagError(f"policy file {policy.path} {needs}")
-        answers = answer(policy, aligned, goal)
+        answers = answer(policy, bags, recording, aligned, goal)
         if not answers.answered.any():
             raise BagError(_nothing_to_evaluate(policy, aligned, answers))
         refused = answers.refused_goals.items()
@@ -103,6 +111,12 @@ def evaluate_bags(
         warnings=tuple(warnings),
     )
     return replace(evaluation, thresholds=judge(evaluation, options.thresholds)), series
+
+
+def _has_goals(bags: Sequence[Bag], recording: Recording) -> bool:
+    """Tell whether goals were recorded, as messages or in the log of policy_node."""
+    logged = recording.topics.events and activation(bags, recording.topics, strict=False)
+    return bool(logged) or (recording.goals is not None and recording.goals.read > 0)
 
 
 def _common_joints(policies: Sequence[Policy]) -> tuple[str, ...]:

@@ -1,25 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A policy on recorded states: at its own rate and held in between, as the node runs it."""
+"""What policy_node would have answered to a recording: its own control loop, state by state."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.alignment import Aligned
-from sac_ros.bags.columns import blocks
-from sac_ros.bags.policy_runs import PolicyRuns
-from sac_ros.policy.goals import check_goal
+from sac_ros.bags.events import (
+    Lost,
+    ReplayEvent,
+    activation,
+    exact_events,
+    goal_from,
+    timed_events,
+    with_goal,
+)
+from sac_ros.bags.lock_step import LockStep
+from sac_ros.bags.metrics.safety import SafetyTally
+from sac_ros.bags.reader.bag import Bag
+from sac_ros.bags.recording import Recording
 from sac_ros.policy.runtime import Policy
-from sac_ros.policy.safety_config import SafetyConfig
-from sac_ros.policy.schedule import Decimator
-from sac_ros.utils.errors import GoalError
+from sac_ros.policy.safety_config import Array, SafetyConfig
+from sac_ros.policy.safety_events import Command
+from sac_ros.policy.spec import PolicySpec
+from sac_ros.utils.settings import build
 
-_BLOCK = 4096
+_LIMITS = ("torque_limit", "position_limit", "velocity_limit", "brake_limit")
+_PER_JOINT = (*_LIMITS, "action_scale", "stop_damping")
+
+Float32 = NDArray[np.float32]
 
 
 @dataclass
@@ -27,140 +42,166 @@ class Answers:
     """What one policy asks, for all m states and n joints in the order of the recording.
 
     Attributes:
-        torque: [m, n] float32 N·m; NaN where it has no goal.
-        gravity: [m, n] float32 N·m, the g(q) that the node adds; None where the robot does.
-        goal: [m, k] float32 the goal that it follows; NaN without.
-        rows: [d] the states for which it was run; others hold the torque before them.
+        torque: [m, n] N·m, the policy's; NaN where it has none, or none that is known.
+        published: [m, n] N·m, after the safety filter; NaN where nothing was.
+        goal: [m, k] the goal that it follows; NaN without.
+        rows: [d] the states with which it was run; others hold the torque before them.
         answered: [m] whether the policy has a torque.
-        unknown: states without one because a run of the policy before them was not recorded.
-        control_rate_hz: of those runs: that of training, or of the states where they are slower.
+        unknown: states whose torque is not known, since the recording lacks a state before them.
+        control_rate_hz: of its runs: that of training, or of the states where they are slower.
         refused_goals: why, to how many.
-        runs: what it was given, and the policy's spec in the order of the recording.
+        safety: what the safety filter did.
+        spec: the policy's, in the order of the recording.
     """
 
-    torque: NDArray[np.float32]
-    gravity: NDArray[np.float32] | None
-    goal: NDArray[np.float32]
+    torque: Float32
+    published: Float32
+    goal: Float32
     rows: NDArray[np.intp]
     answered: NDArray[np.bool_]
     unknown: int
     control_rate_hz: float
     refused_goals: Counter[str]
-    runs: PolicyRuns
+    safety: SafetyTally
+    spec: PolicySpec
 
 
-def answer(policy: Policy, aligned: Aligned, fixed_goal: Any) -> Answers:
+def answer(
+    policy: Policy,
+    bags: Sequence[Bag],
+    recording: Recording,
+    aligned: Aligned,
+    fixed_goal: Sequence[float] | None,
+) -> Answers:
     """Run a policy, which drives the recording's joints in any order, over a recording.
+
+    Where policy_node's own log tells what happened to it, that is repeated, with the parameters
+    and the runs of the policy that were recorded if it is the same policy. Otherwise the node is
+    active from the first state on, with its parameters' defaults, and each fault is cleared as
+    soon as its cause is gone.
 
     ``fixed_goal`` [k] stands for all states instead of the recorded ones; None for those.
     """
-    spec, spool = policy.spec, aligned.spool
-    goal_row, goals, refused = _goals(policy, aligned, fixed_goal)
-    runs = PolicyRuns(policy, aligned, goals, goal_row)
-    period = max(1.0 / spec.control_rate_hz, aligned.period_s)
-    held, anew, orphans = _held(spec.control_rate_hz, aligned, goal_row >= 0)
-    answered = held >= 0
-    rows = np.unique(held[answered])
-    run = np.searchsorted(rows, held[answered])
-    asked, known = runs.torques(rows, np.isin(rows, anew), np.isin(rows, orphans))
-    answered[answered] = known[run]
-    run = run[known[run]]
-    unknown = int((held >= 0).sum() - answered.sum())
-    run_of = np.full(len(held), -1, dtype=np.int64)
-    run_of[answered] = run
-    torque = spool.empty(aligned.position.shape, np.float32)
-    goal = spool.empty((len(goal_row), goals.shape[1]), np.float32)
-    for part in blocks(len(torque)):
-        torque[part] = np.nan
-        torque[part][answered[part]] = asked[run_of[part][answered[part]]]
-        goal[part] = np.nan
-        known = goal_row[part] >= 0
-        goal[part][known] = goals[goal_row[part][known]]
-    gravity = None
-    if spec.gravity_compensation == "policy":
-        gravity = runs.gravity(np.where(answered, held, -1))
-    return Answers(torque, gravity, goal, rows, answered, unknown, 1.0 / period, refused, runs)
-
-
-def _goals(
-    policy: Policy, aligned: Aligned, fixed_goal: Any
-) -> tuple[NDArray[np.int64], NDArray[np.float64], Counter[str]]:
-    """Return the row of each state's goal, the goals, and why some were refused.
-
-    As on the robot, the goal before a refused one stays.
-    """
-    m = len(aligned.time_s)
-    if fixed_goal is not None:
-        return np.zeros(m, np.int64), np.asarray(fixed_goal, dtype=float)[np.newaxis], Counter()
-    refused: Counter[str] = Counter()
-    stands = np.full(len(aligned.goals) + 1, -1, dtype=np.int64)  # the last entry: before any
-    last = -1
-    goals = aligned.goals[:, : len(policy.spec.goal.fields)].astype(np.float64)
-    for row, frame in enumerate(aligned.goal_frames):
-        try:
-            goals[row] = check_goal(policy.spec.goal, frame, goals[row])
-            last = row
-        except GoalError as error:
-            refused[str(error)] += 1
-        stands[row] = last
-    return stands[aligned.goal_row], goals, refused
-
-
-def _held(
-    rate_hz: float, aligned: Aligned, has_goal: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Find the runs of a policy: by the node's own log, or by its decimation where there is none.
-
-    Returns:
-        The state whose run stands for each state, −1: none, as from a run whose state the
-        recorder missed; the states whose run begins without memory; those before whose run comes
-        one that was not recorded.
-    """
-    view, period_s = aligned.view, aligned.period_s
-    if view is None:
-        asked = np.flatnonzero(has_goal)
-        times: NDArray[np.floating] = aligned.time_s[asked]
-        restart = np.zeros(len(asked), dtype=bool)
-        holes = np.flatnonzero(np.diff(aligned.segment[asked]) != 0) + 1
-        # After a shorter one the node goes on, since no watchdog stops it.
-        restart[holes] = times[holes] - times[holes - 1] > SafetyConfig().watchdog_s
-        restart[:1] = True
-        run = _due(rate_hz, period_s, times, restart)
+    spec, topics = policy.spec, recording.topics
+    begun = activation(bags, topics, strict=False)
+    parameters = begun.get("parameters", {})
+    same = bool(begun) and begun["sha256"] == policy.sha256
+    same &= parameters.get("controller", "policy") == "policy"
+    events: Iterable[ReplayEvent]
+    if begun:
+        topics = topics._replace(applied_torque="")
+        events = exact_events(bags, topics, Lost(), swaps=same, strict=False)
     else:
-        asked, restart, run = view.asked_row, view.restart, view.run
-        times = view.asked_ns * 1e-9
-        intervals = np.diff(times[np.unique(run[run >= 0])])
-        period = float(np.median(intervals)) if len(intervals) else 1.0 / rate_hz
-        if abs(period - 1.0 / rate_hz) > period_s:  # another policy than the node's
-            run = _due(rate_hz, period_s, times, restart)
-    ran_on = asked[run]
-    ran_on[run < 0] = -1
-    place = np.flatnonzero(np.diff(run, prepend=-2))  # where the torque of a run acts first
-    place = place[ran_on[place] >= 0]
-    held = np.full(len(has_goal) + 1, -1, dtype=np.int64)  # the last: of what was not recorded
-    held[asked] = ran_on
-    held = held[:-1]
-    held[~has_goal] = -1
-    # The run before is not among those that recorded states hold: what it remembered is not known.
-    lost = (place > 0) & ~np.isin(ran_on[place - 1], held[held >= 0]) & ~restart[place]
-    return held, ran_on[place[restart[place]]], ran_on[place[lost]]
+        events = timed_events(bags, topics, aligned.facts.clock.name)
+    if fixed_goal is not None:
+        events = with_goal(events, goal_from(fixed_goal, spec.goal.frame))
+    collected = _Collected(policy, aligned)
+    bag_joint = dict(zip(recording.joint_names, recording.states.joints, strict=True))
+    lock_step = LockStep(
+        policy,
+        build(SafetyConfig, parameters) if same else SafetyConfig(),
+        joints=tuple(bag_joint[name] for name in spec.joint_names),
+        publish=collected.published,
+        follow=same and fixed_goal is None,
+        clear=not same,
+    )
+    for event in events:
+        collected.step(lock_step, event)
+        if collected.complete:
+            break
+    return collected.answers(policy, lock_step.refused_goals)
 
 
-def _due(
-    rate_hz: float, period_s: float, times: NDArray[np.floating], restart: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    """Return the newest of the states [k] that the node's decimation makes due, for each of them.
+class _Collected:
+    """The answers to the states of a recording, one after the other."""
 
-    It begins anew at each restart, of which the first state is one.
-    """
-    run, newest = np.empty(len(times), dtype=np.int64), -1
-    decimator = Decimator(rate_hz)
-    for part in blocks(len(times), _BLOCK):  # Python's numbers are large
-        each = zip(times[part].tolist(), restart[part].tolist(), strict=True)
-        for place, (time_s, anew) in enumerate(each, part.start):
-            if anew:
-                decimator.reset()
-            if decimator.due(time_s, period_s):
-                newest = place
-            run[place] = newest
-    return run
+    def __init__(self, policy: Policy, aligned: Aligned) -> None:
+        joints, spec, spool = aligned.facts.joint_names, policy.spec, aligned.spool
+        self._aligned = aligned
+        self._order = [spec.joint_names.index(name) for name in joints]
+        m, n, fields = len(aligned.time_s), len(joints), len(spec.goal.fields)
+        self.torque, self.safe = (spool.empty((m, n), np.float32) for _ in range(2))
+        self.goal = spool.empty((m, fields), np.float32)
+        for each in (self.torque, self.safe, self.goal):
+            each[:] = np.nan
+        self.answered = np.zeros(m, dtype=bool)
+        self.ran: list[int] = []
+        self.unknown = 0
+        self.safety = SafetyTally(n, self._order)
+        self._next = 0  # row that is expected next
+        self._came: list[tuple[Command, Array | None]] = []  # with the event that is handed on
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last state has been answered."""
+        return self._next >= len(self._aligned.number)
+
+    def published(self, command: Command, torque: Array | None, _stamp_ns: int) -> None:
+        """Take what the control loop publishes."""
+        self._came.append((command, torque))
+
+    def step(self, lock_step: LockStep, event: ReplayEvent) -> None:
+        """Hand an event to the control loop, and note what comes of it."""
+        self._came, loop = [], lock_step.loop
+        runs = loop.inference.count
+        lock_step.step(event)
+        row = self._row(event.number) if event.kind == "state" else -1
+        for kind in lock_step.faults:
+            self.safety.fault(kind, max(row, self._next - 1, 0))
+        if row < 0:
+            return
+        if loop.goal is not None:
+            self.goal[row] = loop.goal
+        command, torque = self._came[-1] if self._came else (None, None)
+        self.safety.state(row, command)
+        if command is None:
+            return
+        if torque is not None and not lock_step.known:
+            self.unknown += 1
+            return
+        self.safe[row] = command.torque[self._order]
+        if torque is not None:
+            self.torque[row] = torque[self._order]
+            self.answered[row] = True
+            if loop.inference.count > runs:
+                self.ran.append(row)
+
+    def _row(self, number: int) -> int:
+        """Return which of the aligned states a message is; −1: none that carries figures."""
+        numbers, row = self._aligned.number, self._next
+        if row >= len(numbers) or numbers[row] != number:
+            row = int(np.searchsorted(numbers, number))
+            if row >= len(numbers) or numbers[row] != number:
+                return -1
+        self._next = row + 1
+        return row
+
+    def answers(self, policy: Policy, refused_goals: Counter[str]) -> Answers:
+        """Return everything that was collected."""
+        spec, aligned = policy.spec, self._aligned
+        return Answers(
+            torque=self.torque,
+            published=self.safe,
+            goal=self.goal,
+            rows=np.array(self.ran, dtype=np.intp),
+            answered=self.answered,
+            unknown=self.unknown,
+            control_rate_hz=1.0 / max(1.0 / spec.control_rate_hz, aligned.period_s),
+            refused_goals=refused_goals,
+            safety=self.safety,
+            spec=in_order(spec, aligned.facts.joint_names),
+        )
+
+
+def in_order(spec: PolicySpec, joints: tuple[str, ...]) -> PolicySpec:
+    """Return a spec whose per-joint fields are in another order of the same joints."""
+    place, trained = [spec.joint_names.index(joint) for joint in joints], spec.training_range
+    position, velocity = (
+        tuple(values[i] for i in place)
+        for values in (trained.joint_position, trained.joint_velocity)
+    )
+    ordered: dict[str, Any] = {
+        name: tuple(getattr(spec, name)[i] for i in place) for name in _PER_JOINT
+    }
+    trained = replace(trained, joint_position=position, joint_velocity=velocity)
+    return replace(spec, joint_names=joints, training_range=trained, **ordered)

@@ -18,7 +18,6 @@ from sac_ros.bags.metrics.errors import ErrorFigures, all_errors
 from sac_ros.bags.metrics.lag import LagFigures, lag_figures
 from sac_ros.bags.metrics.latency import measure_latency
 from sac_ros.bags.metrics.limits import LimitFigures, state_figures, torque_figures
-from sac_ros.bags.metrics.safety import review
 from sac_ros.bags.metrics.smoothness import SmoothnessFigures, smoothness_figures, windows
 from sac_ros.bags.result import ModelResult
 from sac_ros.policy.runtime import Policy
@@ -33,12 +32,9 @@ def model_result(
     label: str, policy: Policy, aligned: Aligned, answers: Answers
 ) -> tuple[ModelResult, Series]:
     """Return the figures of one policy, and its series without the model's number."""
-    spec = answers.runs.spec
+    spec = answers.spec
     limit = np.array(spec.torque_limit)
-    asked = answers.torque, answers.gravity, answers.answered
-    states = aligned.position, aligned.velocity, aligned.time_s
-    reviewed = review(*asked, *states, aligned.arrival_s, spec, aligned.spool)
-    series: Series = {"policy_torque": answers.torque, "published_torque": reviewed.published}
+    series: Series = {"policy_torque": answers.torque, "published_torque": answers.published}
     errors, lag, divergence = _against_recording(aligned, answers, limit, series)
     limits, recorded_limits = _limits(aligned, answers, limit)
     timed = answers.rows[np.linspace(0, len(answers.rows) - 1, _TIMED_CALLS).astype(np.intp)]
@@ -57,11 +53,13 @@ def model_result(
         lag=lag,
         limits=limits,
         recorded_limits=recorded_limits,
-        interventions=reviewed.interventions,
-        faults=reviewed.faults,
-        smoothness=_smoothness(aligned, answers, reviewed.published, limit, series),
+        interventions=answers.safety.interventions(aligned.time_s),
+        faults=answers.safety.faults(aligned.time_s),
+        smoothness=_smoothness(aligned, answers, limit, series),
         coverage=coverage_figures(aligned.position, aligned.velocity, answers.goal, spec),
-        latency=measure_latency(policy, answers.runs.inputs(timed), answers.control_rate_hz),
+        latency=measure_latency(
+            policy, _inputs(policy, aligned, answers, timed), answers.control_rate_hz
+        ),
         divergence=divergence,
     )
     return result, series
@@ -92,11 +90,22 @@ def _against_recording(
     return errors, lag, divergence
 
 
+def _inputs(
+    policy: Policy, aligned: Aligned, answers: Answers, rows: NDArray[np.intp]
+) -> tuple[NDArray[np.float32], ...]:
+    """Return position, velocity [c, n] and goal [c, k] of some states, in the policy's order."""
+    own = [aligned.facts.joint_names.index(name) for name in policy.spec.joint_names]
+    states = (
+        each[rows][:, own].astype(np.float32) for each in (aligned.position, aligned.velocity)
+    )
+    return (*states, answers.goal[rows])
+
+
 def _limits(
     aligned: Aligned, answers: Answers, limit: Array
 ) -> tuple[tuple[LimitFigures, ...], tuple[LimitFigures, ...]]:
     """Return what policy and states do to the limits, and what the recorded torque does."""
-    spec = answers.runs.spec
+    spec = answers.spec
     slew = JointLimits.of(spec, SafetyConfig()).slew
 
     own = take_rows(aligned.spool, answers.torque, answers.rows)
@@ -111,7 +120,6 @@ def _limits(
 def _smoothness(
     aligned: Aligned,
     answers: Answers,
-    published: NDArray[np.float32],
     limit: Array,
     series: Series,
 ) -> tuple[SmoothnessFigures, ...]:
@@ -122,7 +130,7 @@ def _smoothness(
     found = []
     for name, torque, chosen, rows in (
         ("policy", answers.torque, usable, usable),
-        ("published", published, usable, usable),
+        ("published", answers.published, usable, usable),
         ("recorded", aligned.torque, commands, aligned.commanded[commands]),
     ):
         if not len(rows):

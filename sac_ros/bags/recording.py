@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import gc
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.discovery import AskedTopics, TopicFinder, bag_joints
-from sac_ros.bags.events import read_event
+from sac_ros.bags.events import OF_BAG, ReplayTopics
 from sac_ros.bags.reader.bag import Bag, merged
 from sac_ros.bags.reader.messages import Message, StoredTopic
 from sac_ros.bags.result import BagFacts
@@ -57,8 +56,7 @@ class Recording:
         states: position, velocity and effort.
         commands: effort; None where there are none.
         goals: None where there are none.
-        log: the topic of `events`; empty without.
-        events: policy_node's own log, one object an event.
+        topics: those that tell what happened to a policy_node.
         spool: where large arrays go.
     """
 
@@ -67,13 +65,20 @@ class Recording:
     states: JointStream
     commands: JointStream | NumberStream | None
     goals: PoseStream | None
-    log: str
-    events: list[dict[str, Any]]
+    topics: ReplayTopics
     spool: Spool
 
 
+@contextmanager
+def opened(paths: Sequence[Path], *, sent: bool = False) -> Iterator[list[Bag]]:
+    """Open bags, and hand them out in the order of their beginning; see `Bag`."""
+    with ExitStack() as closing:
+        bags = [closing.enter_context(Bag(path, sent)) for path in paths]
+        yield sorted(bags, key=lambda bag: bag.span_ns)
+
+
 def read_recording(
-    paths: Sequence[Path],
+    bags: Sequence[Bag],
     joint_names: tuple[str, ...],
     options: ReadingOptions,
     spool: Spool,
@@ -88,35 +93,30 @@ def read_recording(
         BagError: a bag is refused, a topic cannot be found, or joints do not fit.
         ConfigurationError: an option does not fit the bag.
     """
-    with ExitStack() as opened:
-        sent = options.clock == "sent"
-        bags = [opened.enter_context(Bag(path, sent)) for path in paths]
-        bags.sort(key=lambda bag: bag.span_ns)
-        where = " + ".join(f"bag {bag.path}" for bag in bags)
-        found = TopicFinder(_topics(bags), options.topics, where)
-        states, commands, goals = found.states(), found.commands(), found.goals()
-        log = found.events()
-        names = _names_in(bags, states)
-        joints = bag_joints(joint_names, names, options.mapping, states.name)
-        torques: JointStream | NumberStream | None = None
-        if commands and commands.type == JOINT_STATE:
-            torques = JointStream(commands, spool, joints, ("effort",))
-        elif commands:
-            torques = NumberStream(commands, spool, joints, options.command_joints)
-        recording = Recording(
-            bags=(),
-            joint_names=joint_names,
-            states=JointStream(states, spool, joints, ("position", "velocity")),
-            commands=torques,
-            goals=PoseStream(goals, spool) if goals else None,
-            log=log.name if log else "",
-            events=[],
-            spool=spool,
-        )
-        _read(bags, recording, progress)
-        roles = {"states": states, "commands": commands, "goals": goals, "events": log}
-        role_of = {topic.name: role for role, topic in roles.items() if topic}
-        recording.bags = tuple(bag.facts(role_of) for bag in bags)
+    where = " + ".join(f"bag {bag.path}" for bag in bags)
+    found = TopicFinder(_topics(bags), options.topics, where)
+    states, commands, goals = found.states(), found.commands(), found.goals()
+    log = found.events()
+    names = _names_in(bags, states)
+    joints = bag_joints(joint_names, names, options.mapping, states.name)
+    torques: JointStream | NumberStream | None = None
+    if commands and commands.type == JOINT_STATE:
+        torques = JointStream(commands, spool, joints, ("effort",))
+    elif commands:
+        torques = NumberStream(commands, spool, joints, options.command_joints)
+    recording = Recording(
+        bags=(),
+        joint_names=joint_names,
+        states=JointStream(states, spool, joints, ("position", "velocity")),
+        commands=torques,
+        goals=PoseStream(goals, spool) if goals else None,
+        topics=found.replayed(),
+        spool=spool,
+    )
+    _read(bags, recording, progress)
+    roles = {"states": states, "commands": commands, "goals": goals, "events": log}
+    role_of = {topic.name: role for role, topic in roles.items() if topic}
+    recording.bags = tuple(bag.facts(role_of) for bag in bags)
     if not len(recording.states.columns["received_ns"]):
         dropped, example = recording.states.dropped, recording.states.example
         why = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "none came"
@@ -157,23 +157,21 @@ def _names_in(bags: Sequence[Bag], topic: StoredTopic) -> list[str]:
 
 
 def _read(bags: Sequence[Bag], recording: Recording, progress: Progress) -> None:
-    """Hand every message to the streams of its topic, or to the events."""
+    """Hand every message to the stream of its topic."""
     streams = [s for s in (recording.states, recording.commands, recording.goals) if s]
-    wanted = {*(stream.topic for stream in streams), recording.log} - {""}
+    wanted = {stream.topic for stream in streams}
     expected = sum(bag.topics[t].messages for bag in bags for t in wanted if t in bag.topics)
     done = 0
     collects = gc.isenabled()
     gc.disable()  # to look for cycles among messages, which are none, takes a quarter of the time
     try:
-        for batch in (batch for bag in bags for batch in bag.batches(wanted)):
+        batches = ((i, batch) for i, bag in enumerate(bags) for batch in bag.batches(wanted))
+        for i, batch in batches:
             grouped: dict[str, list[Message]] = defaultdict(list)
             for message in batch:
                 grouped[message[0]].append(message)
             for stream in streams:
-                stream.add(grouped[stream.topic])
-            for _, _, _, raw in grouped[recording.log]:
-                with suppress(ValueError):  # what is no event tells nothing
-                    recording.events.append(read_event(raw))
+                stream.add(grouped[stream.topic], i * OF_BAG)
             done += len(batch)
             progress(min(done, expected), expected)
     finally:

@@ -17,7 +17,7 @@ from sac_ros.bags.result import StreamFacts
 from sac_ros.cdr import CdrError, Layout, read_layout
 from sac_ros.utils.errors import ConfigurationError
 
-_TIMES = ("received_ns", "sent_ns", "stamp_ns")
+_WHOLE = ("received_ns", "sent_ns", "stamp_ns", "number")
 _FIELDS = ("position", "velocity", "effort")
 _LAYOUTS = 16  # shapes tried on a batch; what has more is no publisher but damage
 
@@ -29,7 +29,8 @@ class Stream(ABC):
         topic, kind: its name and type.
         joints: [n] the bag's names of what it reads.
         columns: of all usable messages, by time of recording, once it is finished:
-            ``received_ns``, ``sent_ns`` and ``stamp_ns`` [m], and the values of its messages.
+            ``received_ns``, ``sent_ns`` and ``stamp_ns`` [m], ``number`` [m], its place among all
+            messages of the topic, and the values of its messages.
         read: messages that came.
         dropped: the reason to how many.
         example: the first thing that was wrong, for an error.
@@ -47,17 +48,22 @@ class Stream(ABC):
         self.trailing = 0
         self._widths = dict(widths)
         self._columns = {
-            **{name: Column(spool, kind=np.int64) for name in _TIMES},
+            **{name: Column(spool, kind=np.int64) for name in _WHOLE},
             **{name: Column(spool, width) for name, width in widths.items()},
         }
         self._layouts: dict[int, list[Layout]] = {}
+        self._first = self._number = 0
 
-    def add(self, messages: list[Message]) -> None:
-        """Take messages of this topic."""
+    def add(self, messages: list[Message], first: int = 0) -> None:
+        """Take messages of this topic; ``first`` is the number of the first in their bag."""
         if not messages:
             return
         _, received, sent, raws = zip(*messages, strict=True)
         count = len(raws)
+        if first != self._first:
+            self._first, self._number = first, first
+        numbers = np.arange(self._number, self._number + count)
+        self._number += count
         self.read += count
         keep = np.zeros(count, dtype=bool)
         stamps = np.zeros(count, dtype=np.int64)
@@ -78,6 +84,7 @@ class Stream(ABC):
                 for name, column in self._values(layout, chosen).items():
                     values[name][rows[part]] = column
         times = {"received_ns": _as_ns(received), "sent_ns": _as_ns(sent), "stamp_ns": stamps}
+        times["number"] = numbers
         columns: dict[str, NDArray[Any]] = {**times, **values}
         for name, column in columns.items():
             self._columns[name].append(column[keep])

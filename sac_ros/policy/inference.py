@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sac_ros.policy.runtime import Answer, Policy
 from sac_ros.policy.safety_config import Array
@@ -72,6 +73,16 @@ class Inference:
         self._late_since: float | None = None
         self._memory = np.zeros(self.policy.state_size, dtype=np.float32)
         self.torque: Array | None = None
+
+    def run_next(self, memory: NDArray[np.float32] | None) -> None:
+        """Run on the next state, due or not; ``memory`` [m] is what it remembers, None: the same.
+
+        For the replay of a recording that is not whole.
+        """
+        self._decimator.force()
+        self._asked = None
+        if memory is not None:
+            self._memory = memory
 
     @property
     def carries(self) -> bool:

@@ -63,10 +63,15 @@ class Decimator:
     def __init__(self, rate_hz: float) -> None:
         self._period_s = 1.0 / rate_hz
         self._next: float | None = None
+        self._forced = False
 
     def reset(self) -> None:
-        """Make the next state due."""
+        """Make the next state due, and begin the grid with it."""
         self._next = None
+
+    def force(self) -> None:
+        """Make the next state due, and keep the grid."""
+        self._forced = True
 
     def next_is_due(self, time_s: float, state_interval_s: float) -> bool:
         """Tell whether the state after the one at ``time_s`` will be `due`, if it comes on time.
@@ -79,6 +84,10 @@ class Decimator:
 
     def due(self, time_s: float, state_interval_s: float) -> bool:
         """Tell whether the policy answers the state at ``time_s`` (its stamp, or its arrival)."""
+        if self._forced and self._next is not None:
+            self._next += self._period_s * round((time_s - self._next) / self._period_s)
+            time_s = self._next
+        self._forced = False
         if self._next is None or abs(time_s - self._next) > 2.0 * self._period_s:
             self._next = time_s + self._period_s  # first state, a gap, or a clock that stepped
             return True

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import copy
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from builtin_interfaces.msg import Time as TimeMessage
 from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
@@ -21,8 +19,10 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
+from sac_ros.bags.events import ReplayEvent, stamp_of
+from sac_ros.ros.lock_step import Tally, Write
+from sac_ros.ros.policy.goal_reader import goal_message
 from sac_ros.ros.remote_node import RemoteNode
-from sac_ros.ros.replay_events import ReplayEvent, Tally, Write, stamp_ns
 from sac_ros.ros.robot_description import LATCHED
 from sac_ros.utils.errors import ConfigurationError
 
@@ -129,10 +129,11 @@ class PacedReplay(RemoteNode):
             self.tally.torques += name == "applied_torque"
             self._write(f"policy_node/{name}", time_ns, cdr)
 
-    def _activate_beside(self, first: JointState) -> None:
+    def _activate_beside(self, state: bytes) -> None:
         """Publish the first state until the policy_node is active: it wants a robot."""
-        first = copy.deepcopy(first)
-        first.header.stamp = TimeMessage()  # with its stamp the state itself would be a repetition
+        first = (
+            state[:4] + bytes(8) + state[12:]
+        )  # with its stamp the state itself would repeat it
         active = threading.Event()
 
         def show() -> None:
@@ -150,14 +151,15 @@ class PacedReplay(RemoteNode):
     def _publish(self, event: ReplayEvent) -> None:
         now_ns = time.time_ns()
         if event.goal is not None:
-            self._goals.publish(event.goal)
-            self._write("goal_pose", now_ns, serialize_message(event.goal))
+            goal = serialize_message(goal_message(*event.goal))
+            self._goals.publish(goal)
+            self._write("goal_pose", now_ns, goal)
         elif event.state is not None:
             if self._clock is not None:
                 message = Clock()
-                ns = stamp_ns(event.state) or event.bag_ns
+                ns = stamp_of(event.state) or event.bag_ns
                 message.clock.sec, message.clock.nanosec = divmod(ns, 1_000_000_000)
                 self._clock.publish(message)
             self._joint_states.publish(event.state)
-            self._write("joint_states", now_ns, serialize_message(event.state))
+            self._write("joint_states", now_ns, event.state)
             self.tally.states += 1

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 import tempfile
 import threading
@@ -18,27 +17,30 @@ import yaml
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.publisher import Publisher
+from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock as ClockMessage
+from sensor_msgs.msg import JointState
 
-from sac_ros.bags.discovery import parse_mapping
-from sac_ros.policy.runtime import Policy
-from sac_ros.ros.bag_writer import RECORDED, BagWriter, absolute, new_bag_name
-from sac_ros.ros.child_processes import ChildProcesses
-from sac_ros.ros.lock_step import LockStep
-from sac_ros.ros.paced_replay import PacedReplay
-from sac_ros.ros.parameters import declare
-from sac_ros.ros.policy.config import PolicyNodeConfig
-from sac_ros.ros.policy.goal_reader import goal_message
-from sac_ros.ros.replay_config import ReplayConfig
-from sac_ros.ros.replay_events import (
+from sac_ros.bags.discovery import AskedTopics, TopicFinder, parse_mapping
+from sac_ros.bags.events import (
     Lost,
     ReplayEvent,
-    ReplaySource,
-    Tally,
+    ReplayTopics,
+    activation,
     exact_events,
+    goal_from,
     timed_events,
     without_beginning,
 )
+from sac_ros.bags.reader.bag import Bag
+from sac_ros.policy.runtime import Policy
+from sac_ros.ros.bag_writer import RECORDED, BagWriter, absolute, new_bag_name
+from sac_ros.ros.child_processes import ChildProcesses
+from sac_ros.ros.lock_step import Tally, WrittenLockStep
+from sac_ros.ros.paced_replay import PacedReplay
+from sac_ros.ros.parameters import declare
+from sac_ros.ros.policy.config import PolicyNodeConfig
+from sac_ros.ros.replay_config import ReplayConfig
 from sac_ros.ros.robot_description import LATCHED
 from sac_ros.ros.spin import NodeDone, in_thread, run_node
 from sac_ros.utils.errors import EXIT_BAD_ANSWER, EXIT_DONE, BagError, ConfigurationError
@@ -110,42 +112,45 @@ class ReplayNode(Node):
         config = self._config
         path = Path(config.bag).expanduser()
         with ExitStack() as opened:
-            source = ReplaySource(path, config.states_topic, config.goals_topic)
-            opened.enter_context(source)
-            activation = source.activation() if source.events else {}
-            recorded: dict[str, Any] = activation.get("parameters", {})
-            exact = bool(activation) and self._lock_step
+            bag = opened.enter_context(Bag(path))
+            asked = AskedTopics(
+                config.states_topic, goals=config.goals_topic, option="parameter {}s_topic"
+            )
+            topics = TopicFinder(bag.topics, asked, f"bag {path}").replayed()
+            begun = activation([bag], topics)
+            recorded: dict[str, Any] = begun.get("parameters", {})
+            exact = bool(begun) and self._lock_step
             model = self._model(recorded)
-            self._check(source, exact)
-            same = bool(activation) and activation["sha256"] == model.sha256
-            if activation and not same:
+            self._check(bag, has_goals=bool(topics.goals) or exact)
+            same = bool(begun) and begun["sha256"] == model.sha256
+            if begun and not same:
                 self.get_logger().warning(f"{model.path} is not the policy that was recorded")
             folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="replay_node_")))
             files = self._parameter_files(folder, model, recorded)
             written = [t for t in RECORDED if t.name in _WRITTEN or "/" in t.name[1:]]
-            topics = [each._replace(name=absolute(each.name, self._own)) for each in written]
-            replay: LockStep | PacedReplay
+            recorded_as = [each._replace(name=absolute(each.name, self._own)) for each in written]
+            replay: WrittenLockStep | PacedReplay
             if self._lock_step:
                 self._onlookers = {
                     each.name: self.create_publisher(
                         each.message, each.name, LATCHED if each.latched else 10
                     )
-                    for each in topics
+                    for each in recorded_as
                 }
-                replay = LockStep(self, model, self._policy_config(files), self._write)
+                replay = WrittenLockStep(self, model, self._policy_config(files), self._write)
             else:
                 replay = self._paced(opened.enter_context(ChildProcesses()), files)
             self._tally = replay.tally
             self._bag = opened.enter_context(
-                closing(BagWriter(self._output, topics, config.storage))
+                closing(BagWriter(self._output, recorded_as, config.storage))
             )
-            replay.run(self._events(source, exact, same, model.spec.goal.frame))
+            replay.run(self._events(bag, topics, exact, same, model.spec.goal.frame))
         if self._stopped.is_set():
             return EXIT_DONE
         if not self._tally.states:
             raise BagError(f"bag {config.bag} has no joint state that could be replayed")
         # Only what is asked to come out the same can fail to.
-        return self._conclude(source, judged=same and exact and not config.policy_params_file)
+        return self._conclude(bag, judged=same and exact and not config.policy_params_file)
 
     def _model(self, recorded: dict[str, Any]) -> Policy:
         path = self._config.model_path or recorded.get("model_path", "")
@@ -161,16 +166,16 @@ class ReplayNode(Node):
             )
         return Policy.load(path)
 
-    def _check(self, source: ReplaySource, exact: bool) -> None:
-        config = self._config
-        if not source.goals and not exact and not config.goal:
+    def _check(self, bag: Bag, has_goals: bool) -> None:
+        config, duration_s = self._config, _duration_s(bag)
+        if not has_goals and not config.goal:
             raise ConfigurationError(
                 f"bag {config.bag} has no goals (no topic of type geometry_msgs/msg/PoseStamped); "
                 "give one by the parameter goal"
             )
-        if config.start_offset_s >= max(source.duration_s, 1e-9):
+        if config.start_offset_s >= max(duration_s, 1e-9):
             raise ConfigurationError(
-                f"parameter start_offset_s must be below the {source.duration_s:.3f} s that bag "
+                f"parameter start_offset_s must be below the {duration_s:.3f} s that bag "
                 f"{config.bag} lasts; got {config.start_offset_s:g}"
             )
 
@@ -234,19 +239,19 @@ class ReplayNode(Node):
         )
 
     def _events(
-        self, source: ReplaySource, exact: bool, same: bool, frame: str
+        self, bag: Bag, topics: ReplayTopics, exact: bool, same: bool, frame: str
     ) -> Iterator[ReplayEvent]:
         """The bag's events, renamed, cut and with the goal that it may lack, in ``frame``.
 
         Another policy than the recorded one is not swapped for those that took over from that.
         """
         if exact:
-            events = exact_events(source, self._lost, swaps=same)
+            events = exact_events([bag], topics, self._lost, swaps=same)
         else:
-            events = timed_events(source)
+            events = timed_events([bag], topics)
+        start_ns, duration_s = bag.span_ns[0], _duration_s(bag)
         if self._config.start_offset_s:
-            begin_ns = source.start_ns + round(self._config.start_offset_s * 1e9)
-            events = without_beginning(events, begin_ns)
+            events = without_beginning(events, start_ns + round(self._config.start_offset_s * 1e9))
         waiting = not exact and bool(self._config.goal)
         for event in events:
             if self._stopped.is_set():
@@ -254,18 +259,22 @@ class ReplayNode(Node):
             yield self._renamed(event)
             if waiting and event.kind == "activate":
                 waiting = False
-                goal = goal_message(self._config.goal, frame)
+                goal = goal_from(self._config.goal, frame)
                 yield ReplayEvent("goal", event.time, event.bag_ns, goal=goal)
-            done = (event.bag_ns - source.start_ns) * 1e-9
-            self._progress = f"{done:.1f} of {source.duration_s:.1f} s"
+            self._progress = f"{(event.bag_ns - start_ns) * 1e-9:.1f} of {duration_s:.1f} s"
 
     def _renamed(self, event: ReplayEvent) -> ReplayEvent:
-        """With the policy's names in a copy: two events may hold the same joint state."""
+        """With the policy's names."""
         if event.state is None or not self._names:
             return event
-        state = copy.copy(event.state)
-        state.name = [self._names.get(name, name) for name in event.state.name]
-        return replace(event, state=state)
+        try:
+            state = deserialize_message(event.state, JointState)
+        except Exception as error:  # what the middleware raises is its own
+            raise BagError(
+                f"bag {self._config.bag} has a message that is no JointState"
+            ) from error
+        state.name = [self._names.get(name, name) for name in state.name]
+        return replace(event, state=serialize_message(state))
 
     def _write(self, topic: str, time_ns: int, cdr: bytes) -> None:
         name = absolute(topic, self._own)
@@ -273,10 +282,10 @@ class ReplayNode(Node):
         if onlooker := self._onlookers.get(name):
             onlooker.publish(cdr)
 
-    def _conclude(self, source: ReplaySource, *, judged: bool) -> int:
+    def _conclude(self, bag: Bag, *, judged: bool) -> int:
         """Say what the replay came to; return the exit code."""
         tally, log = self._tally, self.get_logger()
-        for warning in source.warnings:
+        for warning in bag.warnings:
             log.warning(warning)
         log.info(f"{tally.states} joint states, {tally.torques} torques, in {self._output}")
         lacks = [f"the bag lacks {self._lost}"] if str(self._lost) else []
@@ -292,6 +301,11 @@ class ReplayNode(Node):
             return EXIT_BAD_ANSWER
         log.info(words)
         return EXIT_DONE
+
+
+def _duration_s(bag: Bag) -> float:
+    first_ns, last_ns = bag.span_ns
+    return (last_ns - first_ns) * 1e-9
 
 
 def main(args: list[str] | None = None) -> int:

@@ -37,7 +37,7 @@ print(evaluation.models[0].samples, evaluation.bags[0].bytes)
 @pytest.mark.parametrize("storage", ["SQLITE3", "MCAP"])
 def test_memory_does_not_grow_with_the_bag(tmp_path: Path, storage: str) -> None:
     bag = tmp_path / "bag"
-    state = bytearray(joint_state(0, JOINTS, [0.1] * 3, [0.2] * 3, [0.3] * 3))
+    state = bytearray(joint_state(0, JOINTS, [0.1] * 3, [0.0] * 3, [0.3] * 3))
     picture = numbers(np.zeros(20_000))  # what nobody asked for: 160 kB each
     with Writer(bag, version=9, storage_plugin=StoragePlugin[storage]) as writer:
         states = writer.add_connection(STATES, TYPE_OF["states"], typestore=TYPES)

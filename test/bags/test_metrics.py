@@ -3,25 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tiny_policy import JOINTS, tiny_spec
 
-from sac_ros.bags import columns
-from sac_ros.bags.columns import Spool
-from sac_ros.bags.metrics import errors, limits, safety
+from sac_ros.bags.metrics import errors, limits
 from sac_ros.bags.metrics.coverage import coverage_figures
 from sac_ros.bags.metrics.divergence import divergence_figures
 from sac_ros.bags.metrics.lag import lag_figures
+from sac_ros.bags.metrics.safety import SafetyTally
 from sac_ros.bags.metrics.smoothness import smoothness_figures, windows
-from sac_ros.policy.safety import SafetyFilter
-from sac_ros.policy.safety_config import JointLimits, SafetyConfig
-from sac_ros.policy.safety_events import Intervention
+from sac_ros.policy.safety_events import Command, Intervention, Mode
 
 LIMIT = np.array([30.0, 20.0, 10.0])
 SLEW, JOINED = np.full(3, np.inf), np.zeros(100, dtype=np.int32)
@@ -259,116 +254,37 @@ def test_a_torque_of_few_samples_has_no_spectrum() -> None:
 # ---- the safety filter -------------------------------------------------------------------------
 
 
-def filtered(
-    torque: np.ndarray,
-    gravity: np.ndarray | None,
-    position: np.ndarray,
-    velocity: np.ndarray,
-    time_s: np.ndarray,
-) -> Iterator[tuple[np.ndarray, set[Intervention]]]:
-    """The real filter, state by state, past its soft start and at the first torque."""
-    spec, config = tiny_spec(control_rate_hz=50.0), SafetyConfig(soft_start_s=0.0)
-    real = SafetyFilter(JointLimits.of(spec, config), config, spec.control_rate_hz)
-    real.accept(float(time_s[0]) - 0.003, position[0], velocity[0])
-    real.activate(float(time_s[0]) - 0.002)
-    for i, now in enumerate(time_s.tolist()):
-        assert real.accept(now, position[i], velocity[i])
-        if gravity is not None:
-            real.set_gravity_torque(gravity[i])
-        command = real.command(now, None if np.isnan(torque[i]).all() else torque[i])
-        assert not real.faults
-        yield command.torque, set(command.interventions)
+def command(**acted: tuple[int, ...]) -> Command:
+    kinds = {Intervention(kind): joints for kind, joints in acted.items()}
+    return Command(np.zeros(3), Mode.TRACKING, kinds)
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.floats(0.1, 3.0), st.integers(1, 12), st.booleans())
-def test_torques_are_those_of_the_safety_filter_bit_for_bit(
-    seed: int, size: float, held: int, carries: bool
-) -> None:
-    generator, rows = np.random.default_rng(seed), 300
-    time_s = np.cumsum(generator.uniform(0.001, 0.004, rows))
-    torque = np.repeat(noise(rows // held + 1, seed) * size, held, axis=0)[:rows]
-    gravity = (0.5 * noise(rows, seed + 1) * size).astype(np.float32) if carries else None
-    if gravity is not None:
-        gravity[0] = 0.0
-    torque[generator.uniform(size=rows) < 0.1] = np.nan  # no goal
-    torque[0] = 0.0  # the filter begins at no torque
-    torque = torque.astype(np.float32)
-    velocity = generator.uniform(-3.9, 3.9, (rows, 3))
-    velocity[::7] *= 1.2  # over the limit, never for long
-    velocity[0] = 0.0
-    way = np.cumsum(velocity * np.diff(time_s, prepend=time_s[0])[:, None], axis=0)
-    position = way + 2.905 - way.max(axis=0)  # to just beyond the limit
-    with pytest.MonkeyPatch.context() as patch:  # a ramp goes on from one block to the next
-        patch.setattr(safety, "blocks", lambda rows: columns.blocks(rows, 41))
-        found = safety.review(
-            torque,
-            gravity,
-            np.isfinite(torque).all(axis=1),
-            position,
-            velocity,
-            time_s,
-            time_s,
-            tiny_spec(control_rate_hz=50.0),
-            Spool(),
-        )
-    weight = None if gravity is None else gravity.astype(float)
-    expected = list(filtered(torque.astype(float), weight, position, velocity, time_s))
-    np.testing.assert_array_equal(
-        found.published, np.array([each for each, _ in expected], dtype=np.float32)
-    )
-    counts = {each.kind: each.count for each in found.interventions}
-    for kind in Intervention:
-        assert counts.get(kind.value, 0) == sum(kind in acted for _, acted in expected), kind
-    assert not found.faults
-
-
-def review(**changes: np.ndarray) -> safety.SafetyReview:
-    rows = 500
-    time_s = np.arange(rows) * 0.005
-    given: dict[str, np.ndarray | None] = {
-        "torque": np.zeros((rows, 3), dtype=np.float32),
-        "gravity": None,
-        "answered": np.ones(rows, dtype=bool),
-        "position": np.zeros((rows, 3)),
-        "velocity": np.zeros((rows, 3)),
-        "time_s": time_s,
-        "arrival_s": time_s,
-        **changes,
-    }
-    return safety.review(**given, spec=tiny_spec(), spool=Spool())  # type: ignore[arg-type]
-
-
-def faults(found: safety.SafetyReview) -> dict[str, tuple[int, tuple[float, ...]]]:
-    return {each.kind: (each.count, each.first_s) for each in found.faults}
-
-
-def test_a_quiet_robot_needs_no_intervention_and_has_no_fault() -> None:
-    assert review().interventions == ()
-    assert review().faults == ()
+def test_interventions_are_counted_by_kind_and_joint_with_the_times_they_begin() -> None:
+    tally, time_s = SafetyTally(3, order=[2, 0, 1]), np.arange(6) * 0.1
+    for row, each in enumerate(
+        [
+            command(),
+            command(slew=(0, 2)),
+            command(slew=(2,), clamp=(1,)),
+            None,
+            command(slew=(2,)),
+            command(no_goal=()),
+        ]
+    ):
+        tally.state(row, each)
+    found = {each.kind: each for each in tally.interventions(time_s)}
+    assert set(found) == {"slew", "clamp", "no_goal"}
+    assert (found["slew"].count, found["slew"].share) == (3, 0.5)
+    # Joint 2 of the policy is the recording's first, joint 0 its second, joint 1 its third.
+    assert found["slew"].joint_count == (3, 1, 0)
+    assert found["clamp"].joint_count == (0, 0, 1)
+    assert found["slew"].first_s == pytest.approx((0.1, 0.4))
 
 
 def test_faults_are_counted_with_their_times() -> None:
-    late = np.arange(500) * 0.005
-    late[200:] += 0.06
-    assert faults(review(arrival_s=late)) == {"watchdog": (1, (1.0,))}
-    slow = np.arange(500) * 0.03
-    assert set(faults(review(arrival_s=slow, time_s=slow))) == {"slow_states"}
-    fast = np.zeros((500, 3))
-    fast[100:130, 1], fast[200:260, 2] = 5.0, -5.0  # 0.145 s, then 0.295 s
-    assert faults(review(velocity=fast)) == {"over_speed": (1, (1.0,))}
-    broken = np.zeros((500, 3), dtype=np.float32)
-    broken[300:303] = np.nan
-    assert faults(review(torque=broken)) == {"policy_output": (1, (1.5,))}
-
-
-def test_without_a_goal_a_robot_is_damped() -> None:
-    answered = np.arange(500) >= 100
-    torque = np.zeros((500, 3), dtype=np.float32)
-    torque[:100] = np.nan
-    velocity = np.full((500, 3), 0.5)
-    found = review(torque=torque, answered=answered, velocity=velocity)
-    kinds = {each.kind: each for each in found.interventions}
-    assert (kinds["no_goal"].count, kinds["no_goal"].first_s) == (100, (0.0,))
-    assert np.all(found.published[:100] < 0.0)
-    assert faults(found) == {}
+    tally = SafetyTally(3, order=[0, 1, 2])
+    for row in (2, 5):
+        tally.fault("watchdog", row)
+    (found,) = tally.faults(np.arange(6) * 0.1)
+    assert (found.kind, found.count, found.first_s) == ("watchdog", 2, pytest.approx((0.2, 0.5)))
+    assert SafetyTally(3, order=[0, 1, 2]).faults(np.arange(6) * 0.1) == ()

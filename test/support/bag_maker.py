@@ -101,6 +101,7 @@ class Motion:
         goal: the only one, recorded before the first state; None: none.
         delay_ns: from a state to its command.
         stamps: state number to header stamp; default: when it was recorded.
+        factor: seconds of stamps to one of the recorder's.
         torque: (position, velocity) to the recorded torque; default: that of the tiny policy.
     """
 
@@ -110,6 +111,7 @@ class Motion:
     goal: tuple[float, float, float] | None = (0.3, 0.0, 0.2)
     delay_ns: int = 1_000_000
     stamps: Callable[[int], int] | None = None
+    factor: float = 1.0
     torque: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
     def time_ns(self, i: int) -> int:
@@ -120,7 +122,7 @@ class Motion:
         t = i / self.rate_hz
         rate = 2 * np.pi * 0.175  # rad/s
         phase = rate * t + np.arange(len(self.names))
-        position, velocity = 0.8 * np.sin(phase), 0.8 * rate * np.cos(phase)
+        position, velocity = 0.8 * np.sin(phase), 0.8 * rate / self.factor * np.cos(phase)
         return position.astype(np.float32), velocity.astype(np.float32)
 
     def command(self, i: int) -> np.ndarray:

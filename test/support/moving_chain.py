@@ -26,10 +26,10 @@ from std_srvs.srv import Trigger
 
 from sac_ros.policy import guards
 from sac_ros.policy.command_guard import CommandGuardConfig
+from sac_ros.policy.joint_state_reader import JointStateReader
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import JointLimits
 from sac_ros.robots.arm import load_arm
-from sac_ros.policy.joint_state_reader import JointStateReader
 from sac_ros.utils.package_share import share_path
 
 LIMIT_S = 0.06  # from a fault to the controlled stop, and that a torque may stand

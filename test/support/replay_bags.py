@@ -15,8 +15,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from tiny_policy import JOINTS
 
+from sac_ros.bags.reader.bag import Bag
 from sac_ros.ros.bag_writer import BagWriter, RecordedTopic
-from sac_ros.ros.replay_events import ReplaySource, goal_message
+from sac_ros.ros.policy.goal_reader import goal_message
 from sac_ros.ros.replay_node import main
 
 STATES = 300
@@ -65,8 +66,9 @@ def replay_here(capfd: pytest.CaptureFixture[str]) -> Replay:
 
 def said(bag: Path, *topics: str) -> list[tuple[str, int, bytes]]:
     """Everything in a replay's bag on some topics."""
-    with ReplaySource(bag) as source:
-        return [*source.messages([f"/replay_node/{topic}" for topic in topics])]
+    with Bag(bag) as opened:
+        batches = opened.batches({f"/replay_node/{topic}" for topic in topics})
+        return [(topic, ns, cdr) for batch in batches for topic, ns, _, cdr in batch]
 
 
 def torques(bag: Path, topic: str = TORQUES[1]) -> list[tuple[float, ...]]:

@@ -20,6 +20,7 @@ from std_srvs.srv import Trigger
 
 from sac_ros.cdr import NUMBERS, CdrError, Layout, read_layout
 from sac_ros.policy.command_guard import CommandGuard, CommandGuardConfig
+from sac_ros.policy.joint_state_reader import JointStateReader
 from sac_ros.policy.safety_config import Array
 from sac_ros.policy.safety_events import Command, Mode
 from sac_ros.policy.spec import GRAVITY_COMPENSATION
@@ -27,7 +28,6 @@ from sac_ros.robots.arm import load_arm
 from sac_ros.ros.control_thread import SWITCH_INTERVAL_S, ControlThread
 from sac_ros.ros.parameters import declare, on_change
 from sac_ros.ros.policy.diagnostics import FaultReports, counts
-from sac_ros.policy.joint_state_reader import JointStateReader
 from sac_ros.ros.policy.publishers import OTHERS_PERIOD_S, CommandPublisher
 from sac_ros.ros.robot_description import arm_reference
 from sac_ros.ros.spin import run_node, wait_until

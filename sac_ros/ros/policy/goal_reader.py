@@ -21,10 +21,11 @@ Lookup = Callable[[str, str], Any]
 """(target frame, source frame) → geometry_msgs/Transform; raises `GoalError`."""
 
 
-def goal_message(goal: Iterable[float], frame: str) -> PoseStamped:
+def goal_message(goal: Iterable[float], frame: str, stamp_ns: int = 0) -> PoseStamped:
     """Return the message for a goal in a frame: [3] m, or [7] with a quaternion x y z w."""
     message = PoseStamped()
     message.header.frame_id = frame
+    message.header.stamp = Time(nanoseconds=stamp_ns).to_msg()
     point, turn = message.pose.position, message.pose.orientation
     point.x, point.y, point.z, *quaternion = map(float, goal)
     turn.x, turn.y, turn.z, turn.w = quaternion or (0.0, 0.0, 0.0, 1.0)

@@ -26,6 +26,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.event_log import EventLog
+from sac_ros.policy.joint_state_reader import JointStateReader
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import Array
 from sac_ros.policy.safety_events import Command
@@ -35,7 +36,6 @@ from sac_ros.ros.parameters import declare, on_change
 from sac_ros.ros.policy.config import PolicyNodeConfig
 from sac_ros.ros.policy.diagnostics import FaultReports, PolicyDiagnostics
 from sac_ros.ros.policy.goal_reader import GoalReader, stamp_ns, tf2_lookup
-from sac_ros.policy.joint_state_reader import JointStateReader
 from sac_ros.ros.policy.publishers import OTHERS_PERIOD_S, UNNAMED, PolicyPublishers
 from sac_ros.ros.policy.realtime import prepare
 from sac_ros.ros.spin import in_thread, run_node, wait_until
