@@ -96,6 +96,7 @@ def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_every_time(
     request: pytest.FixtureRequest,
     recorder: subprocess.Popen[bytes],
     tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Goals, a state that is not finite, a pause, an emergency stop, and faults cleared."""
     robot = Robot(ros, eventually)
@@ -154,6 +155,17 @@ def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_every_time(
         assert found, log
         assert int(found[1]) == int(found[2]) > 50, log
     assert said(bags[0], *TORQUES) == said(bags[-1], *TORQUES)
+
+    # Offline too every torque is that of the node, to the last bit.
+    capfd.readouterr()
+    model = str(request.getfixturevalue(policy))
+    assert evaluate_bag([str(tmp_path / "bag"), "--model", model, "--json"]) == 0
+    summary = json.loads(capfd.readouterr().out)
+    (found,) = summary["models"]
+    assert found["errors"][0]["overall"]["max"] == 0.0
+    assert found["errors"][0]["samples"] == summary["recording"]["commands"]["used"] > 50
+    kinds = {"non_finite_state", "implausible_state", "watchdog", "emergency_stop"}
+    assert kinds <= {each["kind"] for each in found["faults"]}
 
 
 def test_a_bag_of_any_robot_gives_the_same_torques_on_every_run_and_in_every_storage(
