@@ -110,6 +110,7 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         clock=clock,
         states=recording.states.facts(len(kept), dropped, *about),
         commands=_command_facts(recording, len(commanded), lost, line),
+        command_kind=recording.command_kind or None,
         goals=goals.facts(len(goals.columns["goal"]), goals.dropped, 0.0) if goals else None,
         goal_source=source,
         start_s=float(time_s[0]),
@@ -210,7 +211,9 @@ def _command_facts(
     recording: Recording, used: int, lost: Counter[str], line: Timeline
 ) -> StreamFacts | None:
     if (commands := recording.commands) is None:
-        return None
+        if (topic := recording.command_topic) is None:
+            return None
+        return StreamFacts(topic.name, topic.type, (), topic.messages, 0, {}, None, 0, 0.0)
     received, states = commands.columns["received_ns"], recording.states.columns["received_ns"]
     # Commands have the recorder's times only; the states tell how fast the chosen clock runs.
     span = float(states[-1] - states[0])

@@ -171,6 +171,11 @@ def _warnings(recording: Recording, aligned: Aligned) -> list[str]:
         found.append(f"{states.topic}: the velocity of {still} never changes")
     if facts.commands is None:
         found.append("no recorded torques: nothing is compared with the policy's")
+    elif facts.command_kind != "effort":
+        found.append(
+            f"{facts.commands.topic} has {facts.command_kind} commands, which are no torques: "
+            "nothing is compared with the policy's"
+        )
     elif not facts.commands.used:
         found.append(f"{facts.commands.topic}: no command belongs to a state")
     elif isinstance(recording.commands, NumberStream):

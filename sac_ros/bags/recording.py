@@ -11,20 +11,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sac_ros.bags.columns import Spool
-from sac_ros.bags.discovery import AskedTopics, TopicFinder, bag_joints
+from sac_ros.bags.discovery import COMMAND_KINDS, AskedTopics, TopicFinder, bag_joints
 from sac_ros.bags.events import read_event
 from sac_ros.bags.reader.bag import Bag, merged
 from sac_ros.bags.reader.messages import Message, StoredTopic
 from sac_ros.bags.result import BagFacts
 from sac_ros.bags.streams import JointStream, NumberStream, PoseStream
-from sac_ros.cdr import JOINT_STATE, CdrError, read_layout
+from sac_ros.cdr import NUMBERS, CdrError, Layout, read_layout
 from sac_ros.utils.errors import BagError
 
 Progress = Callable[[int, int], None]
 """Called with the messages read so far and all there are."""
 
-_LOOKED_AT = 100  # messages in which joint names are looked for
+_LOOKED_AT = 100  # messages in which joint names and filled fields are looked for
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Recording:
         joint_names: [n] the policy's.
         states: position, velocity and effort.
         commands: effort; None where there are none.
+        command_topic: where commands are, whatever their kind; None without.
+        command_kind: one of `COMMAND_KINDS`; empty without.
         goals: None where there are none.
         log: the topic of `events`; empty without.
         events: policy_node's own log, one object an event.
@@ -66,6 +70,8 @@ class Recording:
     joint_names: tuple[str, ...]
     states: JointStream
     commands: JointStream | NumberStream | None
+    command_topic: StoredTopic | None
+    command_kind: str
     goals: PoseStream | None
     log: str
     events: list[dict[str, Any]]
@@ -99,15 +105,17 @@ def read_recording(
         names = _names_in(bags, states)
         joints = bag_joints(joint_names, names, options.mapping, states.name)
         torques: JointStream | NumberStream | None = None
-        if commands and commands.type == JOINT_STATE:
-            torques = JointStream(commands, spool, joints, ("effort",))
-        elif commands:
-            torques = NumberStream(commands, spool, joints, options.command_joints)
+        first = _first_messages(bags, commands)[0] if commands else []
+        kind = found.command_kind(commands, *_filled(first)) if commands else ""
+        if commands and kind == "effort":
+            torques = _torques(commands, joints, options, spool)
         recording = Recording(
             bags=(),
             joint_names=joint_names,
             states=JointStream(states, spool, joints, ("position", "velocity")),
             commands=torques,
+            command_topic=commands,
+            command_kind=kind,
             goals=PoseStream(goals, spool) if goals else None,
             log=log.name if log else "",
             events=[],
@@ -143,17 +151,51 @@ def _topics(bags: Sequence[Bag]) -> dict[str, StoredTopic]:
 
 def _names_in(bags: Sequence[Bag], topic: StoredTopic) -> list[str]:
     """Return every joint name in the first messages of a topic: several may share it."""
-    names: dict[str, None] = {}
-    problem = ""
-    for bag in bags:
-        for _, _, _, raw in next(bag.batches({topic.name}), [])[:_LOOKED_AT]:
-            try:
-                names.update(dict.fromkeys(read_layout(raw, topic.type).names))
-            except CdrError as error:
-                problem = problem or str(error)
+    first, problem = _first_messages(bags, topic)
+    names = dict.fromkeys(name for layout, _ in first for name in layout.names)
     if not names and problem:
         raise BagError(f"{topic.name} must have messages of type {topic.type}; one is {problem}")
     return list(names)
+
+
+def _first_messages(
+    bags: Sequence[Bag], topic: StoredTopic
+) -> tuple[list[tuple[Layout, bytes]], str]:
+    """Return the first messages of a topic that can be read, and why another cannot."""
+    found, problem = [], ""
+    for bag in bags:
+        for _, _, _, raw in next(bag.batches({topic.name}), [])[:_LOOKED_AT]:
+            try:
+                found.append((read_layout(raw, topic.type), raw))
+            except CdrError as error:
+                problem = problem or str(error)
+    return found, problem
+
+
+def _filled(messages: Sequence[tuple[Layout, bytes]]) -> tuple[list[str], list[str]]:
+    """Return the fields that messages have values of, and those of them not always zero."""
+    given: set[str] = set()
+    moving: set[str] = set()
+    for layout, raw in messages:
+        row = np.frombuffer(raw, dtype=np.uint8)[None]
+        for name in COMMAND_KINDS:
+            if layout.arrays.get(name, (0, 0))[1]:
+                given.add(name)
+                if np.any(layout.doubles(row, name)):
+                    moving.add(name)
+    return sorted(given), sorted(moving)
+
+
+def _torques(
+    topic: StoredTopic,
+    joints: tuple[str, ...],
+    options: ReadingOptions,
+    spool: Spool,
+) -> JointStream | NumberStream:
+    """Return the stream of a topic with effort commands."""
+    if topic.type == NUMBERS:
+        return NumberStream(topic, spool, joints, options.command_joints)
+    return JointStream(topic, spool, joints, ("effort",))
 
 
 def _read(bags: Sequence[Bag], recording: Recording, progress: Progress) -> None:

@@ -141,7 +141,10 @@ class Stream(ABC):
 
 
 class JointStream(Stream):
-    """Joint states in the policy's joint order: position, velocity, effort, each [m, n]."""
+    """Joint states in the policy's joint order: position, velocity, effort, each [m, n].
+
+    Trajectories of one point, too; one of several does not tell which torque answers a state.
+    """
 
     def __init__(
         self, topic: StoredTopic, spool: Spool, joints: Sequence[str], needed: Sequence[str]
@@ -156,6 +159,8 @@ class JointStream(Stream):
         self._needed = tuple(needed)
 
     def _refusal(self, layout: Layout) -> str:
+        if layout.points != 1:
+            return f"is a trajectory of {layout.points} points, not of one"
         missing = [joint for joint in self.joints if layout.names.count(joint) != 1]
         if len(missing) == len(self.joints):
             return "has none of the policy's joints"

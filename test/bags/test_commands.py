@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which recorded commands are compared with a policy's torques, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bag_maker import COMMANDS, Entry, Motion, joint_state, numbers, trajectory, write_bag
+from evaluate_command import is_exact
+from tiny_policy import JOINTS
+
+Message = Callable[[Motion, int], bytes]
+
+
+def bag_with(path: Path, topic: str, kind: str, message: Message, *others: Entry) -> Path:
+    """States, goals, and one command after each state."""
+    motion = Motion()
+    commands = [
+        Entry(topic, kind, motion.time_ns(i) + motion.delay_ns, message(motion, i))
+        for i in range(motion.count)
+    ]
+    return write_bag(path, [*motion.states(), *motion.goals(), *commands, *others])
+
+
+def array(motion: Motion, i: int) -> bytes:
+    return numbers(motion.command(i))
+
+
+def not_compared(found: dict[str, Any], topic: str, kind: str) -> bool:
+    """Whether nothing was compared, and one warning says so with topic and kind."""
+    (warning,) = (each for each in found["warnings"] if "are no torques" in each)
+    assert warning.startswith(f"{topic} has {kind} commands")
+    recording = found["recording"]
+    assert recording["commands"]["topic"] == topic
+    assert (recording["commands"]["read"], recording["commands"]["used"]) == (300, 0)
+    return recording["command_kind"] == kind and not found["models"][0]["errors"]
+
+
+# ---- kinds -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "/commands",
+        "/left/commands",
+        "/effort_controller/commands",
+        "/joint_group_effort_controller/commands",
+        "/forward_effort_controller/commands",
+        "/effort_controllers/arm/commands",
+        "/position_arm/torque_controller/commands",
+        "/desired_torques",
+        "/arm/eff_cmd",
+    ],
+)
+def test_effort_commands_are_known_by_their_topic(
+    tmp_path: Path, evaluated: Any, topic: str
+) -> None:
+    found = evaluated(bag_with(tmp_path / "bag", topic, "numbers", array))
+    assert found["recording"]["command_kind"] == "effort"
+    assert is_exact(found)
+
+
+@pytest.mark.parametrize(
+    ("topic", "kind"),
+    [
+        ("/velocity_controller/commands", "velocity"),
+        ("/forward_velocity_controller/commands", "velocity"),
+        ("/effort_arm/joint_group_vel_controller/command", "velocity"),
+        ("/position_controller/commands", "position"),
+        ("/forward_position_controller/commands", "position"),
+        ("/joint_trajectory_controller/commands", "position"),
+    ],
+)
+def test_other_commands_are_not_compared_and_one_warning_says_so(
+    tmp_path: Path, evaluated: Any, topic: str, kind: str
+) -> None:
+    found = evaluated(bag_with(tmp_path / "bag", topic, "numbers", array))
+    assert not_compared(found, topic, kind)
+
+
+def test_the_kind_can_be_given_against_the_name(tmp_path: Path, evaluated: Any) -> None:
+    topic = "/velocity_controller/commands"
+    bag = bag_with(tmp_path / "bag", topic, "numbers", array)
+    found = evaluated(bag, "--command-kind", "effort")
+    assert found["recording"]["command_kind"] == found["options"]["command_kind"] == "effort"
+    assert is_exact(found)
+    other = bag_with(tmp_path / "other", COMMANDS, "numbers", array)
+    assert not_compared(evaluated(other, "--command-kind", "velocity"), COMMANDS, "velocity")
+
+
+@pytest.mark.parametrize("topic", ["/arm_controller/commands", "/numbers", "/effort_position"])
+def test_a_name_that_tells_no_kind_or_two_is_asked_about(
+    tmp_path: Path, evaluated: Any, refused: Any, topic: str
+) -> None:
+    bag = bag_with(tmp_path / "bag", topic, "numbers", array)
+    message = refused(bag)
+    assert f"the name of {topic} in bag" in message
+    assert "--command-kind effort, velocity or position" in message
+    assert is_exact(evaluated(bag, "--command-kind", "effort"))
+
+
+def test_commands_beside_policy_node_are_its_torques(tmp_path: Path, evaluated: Any) -> None:
+    other = Entry("/policy_node/latency", "numbers", Motion().time_ns(0), numbers([1.0]))
+    bag = bag_with(tmp_path / "bag", "/arm_controller/commands", "numbers", array, other)
+    assert is_exact(evaluated(bag))
+
+
+def test_torques_are_preferred_to_other_commands(tmp_path: Path, evaluated: Any) -> None:
+    other = Entry("/a_velocity_controller/commands", "numbers", Motion().time_ns(0), numbers([1]))
+    bag = bag_with(tmp_path / "bag", "/effort_controller/commands", "numbers", array, other)
+    assert is_exact(evaluated(bag))
+
+
+ZERO = np.zeros(3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        (lambda q, v, tau: {"effort": tau}, "effort"),
+        (lambda q, v, tau: {"position": ZERO, "effort": tau}, "effort"),
+        (lambda q, v, tau: {"position": q}, "position"),
+        (lambda q, v, tau: {"velocity": v}, "velocity"),
+        (lambda q, v, tau: {"position": q, "velocity": ZERO, "effort": ZERO}, "position"),
+    ],
+)
+def test_joint_states_as_commands_are_known_by_the_field_that_they_fill(
+    tmp_path: Path, evaluated: Any, fields: Any, kind: str
+) -> None:
+    def message(motion: Motion, i: int) -> bytes:
+        return joint_state(0, JOINTS, **fields(*motion.state(i), motion.command(i)))
+
+    found = evaluated(bag_with(tmp_path / "bag", "/joint_command", "states", message))
+    if kind == "effort":
+        assert found["recording"]["command_kind"] == "effort"
+        assert is_exact(found)
+    else:
+        assert not_compared(found, "/joint_command", kind)
+
+
+def test_joint_states_that_fill_several_fields_are_known_by_their_name_or_asked_about(
+    tmp_path: Path, evaluated: Any, refused: Any
+) -> None:
+    def message(motion: Motion, i: int) -> bytes:
+        return joint_state(0, JOINTS, *motion.state(i), motion.command(i))
+
+    named = bag_with(tmp_path / "named", "/effort_command", "states", message)
+    assert is_exact(evaluated(named))
+    bag = bag_with(tmp_path / "bag", "/joint_command", "states", message)
+    assert "--command-kind" in refused(bag)
+    assert is_exact(evaluated(bag, "--command-kind", "effort"))
+
+
+TRAJECTORY = "/joint_trajectory_controller/joint_trajectory"
+
+
+def test_trajectories_are_compared_where_their_points_carry_effort(
+    tmp_path: Path, evaluated: Any
+) -> None:
+    def message(motion: Motion, i: int) -> bytes:
+        point = {"positions": motion.state(i)[0], "effort": motion.command(i)}
+        return trajectory(0, JOINTS, *[point] * (2 if i == 7 else 1))
+
+    found = evaluated(bag_with(tmp_path / "bag", TRAJECTORY, "trajectory", message))
+    assert found["recording"]["command_kind"] == "effort"
+    assert is_exact(found, 299)
+    dropped = found["recording"]["commands"]["dropped"]
+    assert dropped == {"is a trajectory of 2 points, not of one": 1}
+
+
+@pytest.mark.parametrize(
+    ("field", "kind"), [("positions", "position"), ("velocities", "velocity")]
+)
+def test_trajectories_without_effort_are_not_compared(
+    tmp_path: Path, evaluated: Any, field: str, kind: str
+) -> None:
+    def message(motion: Motion, i: int) -> bytes:
+        return trajectory(0, JOINTS, *[{field: motion.command(i)}] * 3)
+
+    found = evaluated(bag_with(tmp_path / "bag", TRAJECTORY, "trajectory", message))
+    assert not_compared(found, TRAJECTORY, kind)
