@@ -210,27 +210,49 @@ def parse_mapping(texts: Sequence[str], option: str = "--joints") -> dict[str, s
     return pairs
 
 
+def parse_command_joints(text: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Read ``--command-joints``: names in the order of a command, or ``policy=command`` pairs.
+
+    Returns both, one of them empty. Raises a ConfigurationError as `parse_mapping`.
+    """
+    if "=" in text:
+        return (), parse_mapping([text], "--command-joints")
+    return tuple(filter(None, text.split(","))), {}
+
+
 def bag_joints(
-    policy: Sequence[str], bag: Sequence[str], mapping: Mapping[str, str], where: str
+    policy: Sequence[str],
+    bag: Sequence[str],
+    mapping: Mapping[str, str],
+    where: str,
+    option: str = "--joints",
 ) -> tuple[str, ...]:
     """Return the bag's name of each of the policy's joints [n].
 
     What the mapping (policy's name to bag's) does not name is called the same in both. ``bag``
-    are the names in the bag's joint states on the topic ``where``.
+    are the names in the bag's messages on the topic ``where``.
 
     Raises:
-        BagError: a joint is not in the bag. Never are two joints paired by their place.
+        BagError: a joint is not in the bag, or two are the same there. Never are two joints
+            paired by their place.
     """
     unknown = [name for name in mapping if name not in policy]
     if unknown:
         raise BagError(
-            f"--joints must name the policy's joints ({', '.join(policy)}); got {unknown[0]}"
+            f"{option} must name the policy's joints ({', '.join(policy)}); got {unknown[0]}"
         )
     names = tuple(mapping.get(joint, joint) for joint in policy)
     missing = [name for name in names if name not in bag]
     if missing:
         raise BagError(
             f"{where} has no joint {missing[0]}: the policy drives {', '.join(policy)}, the bag "
-            f"has {', '.join(bag) or 'no names'}; pair them with --joints policy=bag,..."
+            f"has {', '.join(bag) or 'no names'}; pair them with {option} policy=bag,..."
+        )
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        pair = " and ".join(p for p, name in zip(policy, names, strict=True) if name == twice[0])
+        raise BagError(
+            f"{option} must give each of the policy's joints one of its own in {where}; "
+            f"{pair} are both {twice[0]}"
         )
     return names

@@ -21,7 +21,7 @@ from sac_ros.bags.reader.messages import Message, StoredTopic
 from sac_ros.bags.result import BagFacts
 from sac_ros.bags.streams import JointStream, NumberStream, PoseStream
 from sac_ros.cdr import NUMBERS, CdrError, Layout, read_layout
-from sac_ros.utils.errors import BagError
+from sac_ros.utils.errors import BagError, ConfigurationError
 
 Progress = Callable[[int, int], None]
 """Called with the messages read so far and all there are."""
@@ -36,7 +36,9 @@ class ReadingOptions:
     Attributes:
         topics: chosen explicitly.
         mapping: the policy's joint name to the bag's.
-        command_joints: the bag's names in the order of a command without names.
+        command_joints: the bag's names in the order of a command without names; others, and
+            ``_``, are of values that are not the policy's.
+        command_mapping: the policy's joint name to that in commands with names.
         clock: one of `CLOCKS`, or empty to detect it.
         start_s, end_s: seconds since the first state; None: everything.
     """
@@ -44,6 +46,7 @@ class ReadingOptions:
     topics: AskedTopics = field(default_factory=AskedTopics)
     mapping: Mapping[str, str] = field(default_factory=dict)
     command_joints: Sequence[str] = ()
+    command_mapping: Mapping[str, str] = field(default_factory=dict)
     clock: str = ""
     start_s: float | None = None
     end_s: float | None = None
@@ -105,10 +108,13 @@ def read_recording(
         names = _names_in(bags, states)
         joints = bag_joints(joint_names, names, options.mapping, states.name)
         torques: JointStream | NumberStream | None = None
-        first = _first_messages(bags, commands)[0] if commands else []
-        kind = found.command_kind(commands, *_filled(first)) if commands else ""
-        if commands and kind == "effort":
-            torques = _torques(commands, joints, options, spool)
+        kind = ""
+        if commands:
+            first, _ = _first_messages(bags, commands)
+            kind = found.command_kind(commands, *_filled(first))
+            if kind == "effort":
+                shapes = [layout for layout, _ in first]
+                torques = _torques(commands, shapes, joint_names, joints, options, spool)
         recording = Recording(
             bags=(),
             joint_names=joint_names,
@@ -188,13 +194,41 @@ def _filled(messages: Sequence[tuple[Layout, bytes]]) -> tuple[list[str], list[s
 
 def _torques(
     topic: StoredTopic,
+    first: Sequence[Layout],
+    joint_names: tuple[str, ...],
     joints: tuple[str, ...],
     options: ReadingOptions,
     spool: Spool,
 ) -> JointStream | NumberStream:
-    """Return the stream of a topic with effort commands."""
+    """Return the stream of a topic with effort commands, whose first messages are given.
+
+    Raises:
+        BagError: it has other joints than the policy, or another number of values.
+        ConfigurationError: ``--command-joints`` are not those of such a topic.
+    """
     if topic.type == NUMBERS:
-        return NumberStream(topic, spool, joints, options.command_joints)
+        if options.command_mapping:
+            raise ConfigurationError(
+                f"--command-joints must be the joints in the order of {topic.name}, which has no "
+                f"names; got pairs of {', '.join(options.command_mapping)}"
+            )
+        stream = NumberStream(topic, spool, joints, options.command_joints)
+        counts = sorted({layout.arrays["data"][1] for layout in first})
+        if counts and len(stream.order) not in counts:
+            raise BagError(
+                f"{topic.name} has commands of {' or '.join(map(str, counts))} values, not of "
+                f"{len(stream.order)} ({', '.join(stream.order)}): name all of them in their "
+                f"order with --command-joints, among them {', '.join(joints)} (_: of no interest)"
+            )
+        return stream
+    if options.command_joints:
+        raise ConfigurationError(
+            f"--command-joints must be policy=command pairs for {topic.name}, which has names; "
+            f"got {', '.join(options.command_joints)}"
+        )
+    if names := list(dict.fromkeys(name for layout in first for name in layout.names)):
+        own = dict(zip(joint_names, joints, strict=True)) | dict(options.command_mapping)
+        joints = bag_joints(joint_names, names, own, topic.name, "--command-joints")
     return JointStream(topic, spool, joints, ("effort",))
 
 

@@ -191,21 +191,23 @@ class NumberStream(Stream):
     ) -> None:
         """Reads ``data``, in the order of the bag's names of the joints [n] or in another.
 
+        ``order`` may have values of no interest: other joints, or ``_``.
+
         Raises:
-            ConfigurationError: ``order`` are not the same joints.
+            ConfigurationError: ``order`` has not each of the joints once.
         """
         super().__init__(topic, spool, {"effort": len(joints)})
         self.joints, self.order = tuple(joints), tuple(order) or tuple(joints)
-        if sorted(self.order) != sorted(joints):
+        if any(self.order.count(name) != 1 for name in joints):
             raise ConfigurationError(
-                f"--command-joints must be the joints {', '.join(joints)} in the order of a "
-                f"command; got {', '.join(order)}"
+                f"--command-joints must name each of {', '.join(joints)} once, in the order of a "
+                f"command (_: of no interest); got {', '.join(order)}"
             )
         self._index = [self.order.index(name) for name in joints]
 
     def _refusal(self, layout: Layout) -> str:
         count = layout.arrays["data"][1]
-        return "" if count == len(self.order) else f"{count} values for {len(self.order)} joints"
+        return "" if count == len(self.order) else f"{count} values, not {len(self.order)}"
 
     def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:
         return {"effort": layout.doubles(block, "data")[:, self._index]}

@@ -13,7 +13,7 @@ from typing import Any
 
 from sac_ros.bags.clock import CLOCKS
 from sac_ros.bags.columns import Spool
-from sac_ros.bags.discovery import COMMAND_KINDS, AskedTopics, parse_mapping
+from sac_ros.bags.discovery import COMMAND_KINDS, AskedTopics, parse_command_joints, parse_mapping
 from sac_ros.bags.evaluation import EvaluationOptions, evaluate_bags
 from sac_ros.bags.figures import FIGURES, compare, comparison_text, parse_thresholds
 from sac_ros.bags.files import load_summary, save_series, save_summary, summary_text
@@ -91,6 +91,7 @@ def _options(options: argparse.Namespace) -> EvaluationOptions:
         raise ConfigurationError(
             f"--end must not be before --start; got {options.start:g} and {options.end:g} s"
         )
+    order, pairs = parse_command_joints(options.command_joints)
     return EvaluationOptions(
         reading=ReadingOptions(
             topics=AskedTopics(
@@ -100,7 +101,8 @@ def _options(options: argparse.Namespace) -> EvaluationOptions:
                 command_kind=options.command_kind or "",
             ),
             mapping=parse_mapping(options.joints),
-            command_joints=tuple(filter(None, options.command_joints.split(","))),
+            command_joints=order,
+            command_mapping=pairs,
             clock=options.time or "",
             start_s=options.start,
             end_s=options.end,
@@ -188,8 +190,9 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--command-joints",
         default="",
-        metavar="BAG,...",
-        help="the joints in a command without names, in its order (default: the policy's)",
+        metavar="BAG,... or POLICY=COMMAND,...",
+        help="of a command without names: the joints of all its values in their order, _ for one "
+        "of no interest (default: the policy's); of one with names: pairs where they differ",
     )
     for role, what in (
         ("state", "default: joint_states"),

@@ -184,3 +184,135 @@ def test_trajectories_without_effort_are_not_compared(
 
     found = evaluated(bag_with(tmp_path / "bag", TRAJECTORY, "trajectory", message))
     assert not_compared(found, TRAJECTORY, kind)
+
+
+# ---- joints ------------------------------------------------------------------------------------
+
+
+def with_a_gripper(motion: Motion, i: int) -> bytes:
+    shoulder, elbow, wrist = motion.command(i)
+    return numbers([wrist, 99.0, shoulder, elbow])
+
+
+@pytest.mark.parametrize("other", ["_", "gripper"])
+def test_values_that_are_not_the_policys_are_passed_over(
+    tmp_path: Path, evaluated: Any, other: str
+) -> None:
+    bag = bag_with(tmp_path / "bag", COMMANDS, "numbers", with_a_gripper)
+    found = evaluated(bag, "--command-joints", f"wrist,{other},shoulder,elbow")
+    assert is_exact(found)
+    assert any(f"the order wrist, {other}, shoulder, elbow" in each for each in found["warnings"])
+
+
+def test_one_arm_of_two_is_taken_from_commands_for_both(tmp_path: Path, evaluated: Any) -> None:
+    def message(motion: Motion, i: int) -> bytes:
+        return numbers([*np.arange(3.0), *motion.command(i)])
+
+    bag = bag_with(tmp_path / "bag", COMMANDS, "numbers", message)
+    assert is_exact(evaluated(bag, "--command-joints", "_,_,_,shoulder,elbow,wrist"))
+
+
+def test_commands_with_more_values_than_joints_are_refused_with_both(
+    tmp_path: Path, refused: Any
+) -> None:
+    bag = bag_with(tmp_path / "bag", COMMANDS, "numbers", with_a_gripper)
+    message = refused(bag)
+    assert "/commands has commands of 4 values, not of 3 (shoulder, elbow, wrist)" in message
+    assert "--command-joints" in message
+    five = refused(bag, "--command-joints", "wrist,_,shoulder,elbow,_")
+    assert "4 values, not of 5 (wrist, _, shoulder, elbow, _)" in five
+
+
+@pytest.mark.parametrize("names", ["wrist,_,shoulder,_", "wrist,wrist,shoulder,elbow"])
+def test_command_joints_hold_each_of_the_policys_joints_once(
+    tmp_path: Path, refused: Any, names: str
+) -> None:
+    bag = bag_with(tmp_path / "bag", COMMANDS, "numbers", with_a_gripper)
+    message = refused(bag, "--command-joints", names)
+    assert "must name each of shoulder, elbow, wrist once" in message
+    assert f"got {names.replace(',', ', ')}" in message
+
+
+def test_a_single_command_of_another_length_is_counted(tmp_path: Path, evaluated: Any) -> None:
+    def message(motion: Motion, i: int) -> bytes:
+        return with_a_gripper(motion, i) if i == 9 else array(motion, i)
+
+    found = evaluated(bag_with(tmp_path / "bag", COMMANDS, "numbers", message))
+    assert is_exact(found, 299)
+    assert found["recording"]["commands"]["dropped"] == {"4 values, not 3": 1}
+
+
+MOTORS = ("gripper", "motor_3", "motor_1", "motor_2")
+PAIRS = "shoulder=motor_1,elbow=motor_2,wrist=motor_3"
+
+
+def by_motor(motion: Motion, i: int, kind: str = "states") -> bytes:
+    shoulder, elbow, wrist = motion.command(i)
+    effort = [0.0, wrist, shoulder, elbow]
+    if kind == "states":
+        return joint_state(0, MOTORS, effort=effort)
+    return trajectory(0, MOTORS, {"effort": effort})
+
+
+@pytest.mark.parametrize("kind", ["states", "trajectory"])
+def test_commands_may_name_joints_otherwise_than_the_states(
+    tmp_path: Path, evaluated: Any, refused: Any, kind: str
+) -> None:
+    bag = bag_with(
+        tmp_path / "bag", "/joint_command", kind, lambda motion, i: by_motor(motion, i, kind)
+    )
+    found = evaluated(bag, "--command-joints", PAIRS)
+    assert is_exact(found)
+    assert found["recording"]["commands"]["joints"] == ["motor_1", "motor_2", "motor_3"]
+    message = refused(bag)
+    assert "/joint_command has no joint shoulder" in message
+    assert "drives shoulder, elbow, wrist, the bag has gripper, motor_3" in message
+    assert "--command-joints" in message
+
+
+def test_commands_are_named_as_the_states_where_no_pair_says_otherwise(
+    tmp_path: Path, evaluated: Any
+) -> None:
+    names = ("q0", "q1", "q2")
+    motion = Motion(names=names)
+    commands = [
+        Entry(
+            "/joint_command",
+            "states",
+            motion.time_ns(i) + motion.delay_ns,
+            joint_state(0, ("motor", *names[1:]), effort=motion.command(i)),
+        )
+        for i in range(motion.count)
+    ]
+    bag = write_bag(tmp_path / "bag", [*motion.states(), *motion.goals(), *commands])
+    mapping = "--joints", "shoulder=q0,elbow=q1,wrist=q2"
+    assert is_exact(evaluated(bag, *mapping, "--command-joints", "shoulder=motor"))
+
+
+def test_no_joint_is_read_twice(tmp_path: Path, refused: Any) -> None:
+    bag = bag_with(tmp_path / "bag", "/joint_command", "states", by_motor)
+    message = refused(bag, "--joints", "shoulder=elbow")
+    assert "--joints must give" in message
+    assert "shoulder and elbow are both elbow" in message
+
+
+@pytest.mark.parametrize(
+    ("topic", "kind", "message", "joints", "expected"),
+    [
+        (COMMANDS, "numbers", array, "shoulder=a", "must be the joints in the order of /commands"),
+        ("/joint_command", "states", by_motor, "motor_1", "must be policy=command pairs"),
+        ("/joint_command", "states", by_motor, f"{PAIRS},a=b", "must name the policy's joints"),
+        ("/joint_command", "states", by_motor, f"{PAIRS},b", "must be policy=bag pairs"),
+    ],
+)
+def test_command_joints_of_the_wrong_form_are_refused(
+    tmp_path: Path,
+    refused: Any,
+    topic: str,
+    kind: str,
+    message: Any,
+    joints: str,
+    expected: str,
+) -> None:
+    bag = bag_with(tmp_path / "bag", topic, kind, message)
+    assert f"--command-joints {expected}" in refused(bag, "--command-joints", joints)
