@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.clock import GAP_PERIODS, Timeline, choose_clock, state_times
 from sac_ros.bags.columns import Array, Spool, blocks, finite_rows, take_rows
+from sac_ros.bags.discovery import OWN_TORQUES, last_part
 from sac_ros.bags.events import NodeView, node_view
 from sac_ros.bags.recording import ReadingOptions, Recording
 from sac_ros.bags.result import RecordingFacts, StreamFacts
-from sac_ros.bags.streams import JointStream, PoseStream
+from sac_ros.bags.streams import PoseStream
 from sac_ros.utils.errors import BagError
 
+_SAME_STAMPS = 0.5  # of the commands; own times meet a state's by chance, and states get lost
 _ABSURD = 1e9  # no angle, speed or torque is as large; damage is, and its square overflows
 
 
@@ -69,9 +71,9 @@ class Aligned:
 def align(recording: Recording, options: ReadingOptions) -> Aligned:
     """Join the streams of a recording.
 
-    A command with a stamp belongs to the state with the same stamp; one without, to the newest
-    state that was recorded before it, at most three periods old. A goal stands from the first
-    state recorded after it.
+    A command with a state's stamp belongs to that state. Without stamps, or with those of another
+    time, it belongs to the newest state that was recorded before it, at most three periods old.
+    A goal stands from the first state recorded after it.
 
     Raises:
         BagError: nothing is left between start and end.
@@ -91,7 +93,8 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
     kept, time_s = line.kept[inside], line.time_s[inside]
     received = take_rows(spool, columns["received_ns"], kept)
     stamp = take_rows(spool, columns["stamp_ns"], kept)
-    commanded, answers, lost = _commands(recording, received, stamp, options)
+    join = _command_join(recording)
+    commanded, answers, lost = _commands(recording, received, stamp, options, join)
     names, torque = recording.joint_names, np.empty((0, len(recording.joint_names)))
     if recording.commands is not None:
         torque = take_rows(spool, recording.commands.columns["effort"], answers)
@@ -111,6 +114,7 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         states=recording.states.facts(len(kept), dropped, *about),
         commands=_command_facts(recording, len(commanded), lost, line),
         command_kind=recording.command_kind or None,
+        command_join=join,
         goals=goals.facts(len(goals.columns["goal"]), goals.dropped, 0.0) if goals else None,
         goal_source=source,
         start_s=float(time_s[0]),
@@ -156,11 +160,29 @@ def _usable(
     return chosen[finite]
 
 
+def _command_join(recording: Recording) -> str | None:
+    """Return ``stamp`` or ``receipt``, by what a command finds its state; None without any.
+
+    A controller may stamp its commands with its own time. policy_node never does: a torque of its
+    own that answers no state lost that state.
+    """
+    if recording.commands is None:
+        return None
+    stamps = recording.commands.columns["stamp_ns"]
+    if not stamps.any():
+        return "receipt"
+    if last_part(recording.commands.topic) in OWN_TORQUES:
+        return "stamp"
+    same = np.isin(stamps, recording.states.columns["stamp_ns"]) & (stamps != 0)
+    return "stamp" if same.mean() >= _SAME_STAMPS else "receipt"
+
+
 def _commands(
     recording: Recording,
     received: NDArray[np.int64],
     stamp: NDArray[np.int64],
     options: ReadingOptions,
+    join: str | None,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], Counter[str]]:
     """Return the states with a command, the command of each, and why how many have no state.
 
@@ -178,7 +200,7 @@ def _commands(
     if options.end_s is not None and len(later):
         asked &= arrived < later[0]
     rows = np.flatnonzero(asked)
-    if isinstance(recording.commands, JointStream) and np.any(columns["stamp_ns"]):
+    if join == "stamp":
         wanted, why = columns["stamp_ns"][rows], "answers no state in the bag"
         order = np.argsort(stamp, kind="stable")
         state = order[np.minimum(np.searchsorted(stamp[order], wanted), len(stamp) - 1)]

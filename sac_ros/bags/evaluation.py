@@ -181,6 +181,12 @@ def _warnings(recording: Recording, aligned: Aligned) -> list[str]:
     elif isinstance(recording.commands, NumberStream):
         order = ", ".join(recording.commands.order)
         found.append(f"{facts.commands.topic} has no joint names: taken in the order {order}")
+    stamped = recording.commands is not None and recording.commands.columns["stamp_ns"].any()
+    if stamped and facts.command_join == "receipt" and facts.commands is not None:
+        found.append(
+            f"{facts.commands.topic}: fewer than half of its stamps are those of states: each "
+            "command is taken for the newest state recorded before it"
+        )
     if states.gaps:
         longest = f"the longest {states.longest_gap_s:.3f} s"
         found.append(

@@ -96,6 +96,11 @@ class RecordingFacts:
     command_kind: Annotated[
         str | None, "``effort``, or ``velocity``, ``position``: not compared; None without."
     ]
+    command_join: Annotated[
+        str | None,
+        "``stamp``: a command answers the state with its stamp; ``receipt``: the newest state "
+        "before it; None where nothing is compared.",
+    ]
     goals: Annotated[StreamFacts | None, "the goals; None where none were recorded."]
     goal_source: Annotated[str, "one sentence: where the goals come from."]
     start_s: Annotated[float, "first state that has figures."]

@@ -316,3 +316,57 @@ def test_command_joints_of_the_wrong_form_are_refused(
 ) -> None:
     bag = bag_with(tmp_path / "bag", topic, kind, message)
     assert f"--command-joints {expected}" in refused(bag, "--command-joints", joints)
+
+
+# ---- stamps ------------------------------------------------------------------------------------
+
+
+def stamped(stamp: Callable[[Motion, int], int]) -> Message:
+    return lambda motion, i: joint_state(stamp(motion, i), JOINTS, effort=motion.command(i))
+
+
+def test_commands_with_a_time_of_their_own_are_joined_by_receipt_with_a_warning(
+    tmp_path: Path, evaluated: Any
+) -> None:
+    own = stamped(lambda motion, i: motion.time_ns(i) + motion.delay_ns - 7)
+    found = evaluated(bag_with(tmp_path / "bag", "/joint_command", "states", own))
+    assert is_exact(found)
+    assert found["recording"]["command_join"] == "receipt"
+    (warning,) = (each for each in found["warnings"] if "stamps are those of states" in each)
+    assert warning.startswith("/joint_command: fewer than half")
+
+
+def test_commands_that_mostly_carry_a_states_stamp_are_joined_by_it(
+    tmp_path: Path, evaluated: Any
+) -> None:
+    # Three states late, so that by receipt they would belong to others.
+    motion = Motion(delay_ns=35_000_000)
+    some = stamped(lambda motion, i: motion.time_ns(i) + (i % 5 == 0))
+    commands = [
+        Entry("/joint_command", "states", motion.time_ns(i) + motion.delay_ns, some(motion, i))
+        for i in range(motion.count)
+    ]
+    found = evaluated(write_bag(tmp_path / "bag", [*motion.states(), *motion.goals(), *commands]))
+    assert is_exact(found, 240)
+    assert found["recording"]["command_join"] == "stamp"
+    assert found["recording"]["commands"]["dropped"] == {"answers no state in the bag": 60}
+    assert not any("stamps are those of states" in each for each in found["warnings"])
+
+
+def test_policy_nodes_own_torques_are_joined_by_stamp_however_many_states_are_lost(
+    tmp_path: Path, evaluated: Any
+) -> None:
+    motion = Motion()
+    torques = [
+        Entry(
+            "/policy_node/policy_torque",
+            "states",
+            motion.time_ns(i),
+            joint_state(motion.time_ns(i), JOINTS, effort=motion.command(i)),
+        )
+        for i in range(motion.count)
+    ]
+    bag = write_bag(tmp_path / "bag", [*motion.states()[::3], *motion.goals(), *torques])
+    found = evaluated(bag)
+    assert is_exact(found, 100)
+    assert found["recording"]["command_join"] == "stamp"
