@@ -169,7 +169,7 @@ def _first_messages(
 ) -> tuple[list[tuple[Layout, bytes]], str]:
     """Return the first messages of a topic that can be read, and why another cannot."""
     found, problem = [], ""
-    for bag in bags:
+    for bag in (each for each in bags if topic.name in each.topics):
         for _, _, _, raw in next(bag.batches({topic.name}), [])[:_LOOKED_AT]:
             try:
                 found.append((read_layout(raw, topic.type), raw))
