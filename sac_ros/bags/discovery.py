@@ -144,7 +144,7 @@ class TopicFinder:
         """Return the kind that a topic's name tells; empty where it tells none, or two.
 
         The last part of the name that tells any decides. ``commands`` is what policy_node calls
-        its torques: where no controller's name is before it, or policy_node is in the bag.
+        its torques, an array: where no controller is before it, or policy_node is in the bag.
         """
         parts = topic.name.lower().split("/")
         for part in reversed(parts):
@@ -153,7 +153,8 @@ class TopicFinder:
                 return kinds[0] if len(kinds) == 1 else ""
         own = not any("controller" in part for part in parts)
         own |= any("policy_node" in name.split("/") for name in self._topics)
-        return "effort" if own and parts[-1] == "commands" else ""
+        own &= topic.type == NUMBERS and parts[-1] == "commands"
+        return "effort" if own else ""
 
     def _of_type(self, kind: str, name: str = "") -> list[StoredTopic]:
         used = [each for each in self._topics.values() if each.messages and each.type == kind]

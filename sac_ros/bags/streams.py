@@ -160,7 +160,7 @@ class JointStream(Stream):
 
     def _refusal(self, layout: Layout) -> str:
         if layout.points != 1:
-            return f"is a trajectory of {layout.points} points, not of one"
+            return f"trajectory of {'several' if layout.points else 'no'} points"
         missing = [joint for joint in self.joints if layout.names.count(joint) != 1]
         if len(missing) == len(self.joints):
             return "has none of the policy's joints"

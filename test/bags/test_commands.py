@@ -151,6 +151,8 @@ def test_joint_states_that_fill_several_fields_are_known_by_their_name_or_asked_
 
     named = bag_with(tmp_path / "named", "/effort_command", "states", message)
     assert is_exact(evaluated(named))
+    contract = bag_with(tmp_path / "contract", "/left/commands", "states", message)
+    assert "--command-kind" in refused(contract)  # policy_node's are arrays
     bag = bag_with(tmp_path / "bag", "/joint_command", "states", message)
     assert "--command-kind" in refused(bag)
     assert is_exact(evaluated(bag, "--command-kind", "effort"))
@@ -170,7 +172,7 @@ def test_trajectories_are_compared_where_their_points_carry_effort(
     assert found["recording"]["command_kind"] == "effort"
     assert is_exact(found, 299)
     dropped = found["recording"]["commands"]["dropped"]
-    assert dropped == {"is a trajectory of 2 points, not of one": 1}
+    assert dropped == {"trajectory of several points": 1}
 
 
 @pytest.mark.parametrize(
