@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 JOINT_STATE = "sensor_msgs/msg/JointState"
 NUMBERS = "std_msgs/msg/Float64MultiArray"
 POSE = "geometry_msgs/msg/PoseStamped"
+TRAJECTORY = "trajectory_msgs/msg/JointTrajectory"
 TEXT = "std_msgs/msg/String"
 
 _PADDING = 7  # bytes that a serialiser may leave at the end of a message
@@ -42,6 +43,7 @@ class Layout:
         names: the joint names; empty where the type has none.
         arrays: where each array of doubles is, and how many they are.
         texts: ``frame_id``, or ``data`` of a text.
+        points: of a trajectory, whose `arrays` are those of the first; 1 of all other types.
     """
 
     size: int
@@ -53,6 +55,7 @@ class Layout:
     names: tuple[str, ...] = ()
     arrays: dict[str, tuple[int, int]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
+    points: int = 1
 
     def matches(self, block: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Tell which rows of [k, size] bytes have this shape."""
@@ -118,6 +121,13 @@ class _Cursor:
         count = self.count()
         return self.skip(8 * count, 8 if count else 1), count
 
+    def point(self) -> dict[str, tuple[int, int]]:
+        """Step over a JointTrajectoryPoint, its ``time_from_start`` too."""
+        fields = ("position", "velocity", "acceleration", "effort")
+        arrays = {name: self.doubles() for name in fields}
+        self.skip(8, 4)
+        return arrays
+
     def layout(self, **found: Any) -> Layout:
         ranges = _joined(self.fixed)
         trailing = len(self._raw) - self.at
@@ -143,6 +153,13 @@ def read_layout(raw: bytes, kind: str) -> Layout:
         names = tuple(cursor.text() for _ in range(_sane(cursor.count(), raw)))
         arrays = {name: cursor.doubles() for name in ("position", "velocity", "effort")}
         return cursor.layout(stamp=stamp, names=names, arrays=arrays, texts={"frame_id": frame})
+    if kind == TRAJECTORY:
+        stamp, frame = cursor.skip(8, 4), cursor.text()
+        names = tuple(cursor.text() for _ in range(_sane(cursor.count(), raw)))
+        points = [cursor.point() for _ in range(_sane(cursor.count(), raw, "points"))]
+        first = points[0] if points else dict.fromkeys(("position", "velocity", "effort"), (0, 0))
+        about = {"names": names, "arrays": first, "points": len(points)}
+        return cursor.layout(stamp=stamp, texts={"frame_id": frame}, **about)
     if kind == NUMBERS:
         for _ in range(_sane(cursor.count(), raw)):
             cursor.text()
@@ -162,6 +179,8 @@ def read_layout(raw: bytes, kind: str) -> Layout:
 def without_padding(raw: bytes, kind: str) -> bytes:
     """Return a message with zeros between its values: a serialiser leaves there what was there.
 
+    Not for trajectories, of which a `Layout` knows the first point only.
+
     Raises:
         CdrError: as `read_layout`.
     """
@@ -175,10 +194,10 @@ def without_padding(raw: bytes, kind: str) -> bytes:
     return bytes(clean)
 
 
-def _sane(count: int, raw: bytes) -> int:
-    """Refuse a count of texts that could never fit: damage, and a loop of years."""
+def _sane(count: int, raw: bytes, what: str = "texts") -> int:
+    """Refuse a count that could never fit: damage, and a loop of years."""
     if count > len(raw) // 4:
-        raise CdrError(f"it claims {count} texts in {len(raw)} bytes")
+        raise CdrError(f"it claims {count} {what} in {len(raw)} bytes")
     return count
 
 

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.clock import GAP_PERIODS, Timeline, choose_clock, state_times
 from sac_ros.bags.columns import Array, Spool, blocks, finite_rows, take_rows
+from sac_ros.bags.discovery import OWN_TORQUES, last_part
 from sac_ros.bags.recording import ReadingOptions, Recording
 from sac_ros.bags.result import RecordingFacts, StreamFacts
-from sac_ros.bags.streams import JointStream
 from sac_ros.utils.errors import BagError
 
+_SAME_STAMPS = 0.5  # of the commands; own times meet a state's by chance, and states get lost
 _ABSURD = 1e9  # no angle, speed or torque is as large; damage is, and its square overflows
 
 
@@ -58,8 +59,8 @@ class Aligned:
 def align(recording: Recording, options: ReadingOptions) -> Aligned:
     """Join the streams of a recording.
 
-    A command with a stamp belongs to the state with the same stamp; one without, to the newest
-    state that was recorded before it, at most three periods old.
+    A command with a state's stamp belongs to that state. Without stamps, or with those of another
+    time, it belongs to the newest state that was recorded before it, at most three periods old.
 
     Raises:
         BagError: nothing is left between start and end.
@@ -79,7 +80,8 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
     kept, time_s = line.kept[inside], line.time_s[inside]
     received = take_rows(spool, columns["received_ns"], kept)
     stamp = take_rows(spool, columns["stamp_ns"], kept)
-    commanded, answers, lost = _commands(recording, received, stamp, options)
+    join = _command_join(recording)
+    commanded, answers, lost = _commands(recording, received, stamp, options, join)
     names, torque = recording.joint_names, np.empty((0, len(recording.joint_names)))
     if recording.commands is not None:
         torque = take_rows(spool, recording.commands.columns["effort"], answers)
@@ -96,6 +98,8 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         clock=clock,
         states=recording.states.facts(len(kept), dropped, *about),
         commands=_command_facts(recording, len(commanded), lost, line),
+        command_kind=recording.command_kind or None,
+        command_join=join,
         goals=goals.facts(len(goals.columns["goal"]), goals.dropped, 0.0) if goals else None,
         goal_source=source,
         start_s=float(time_s[0]),
@@ -138,11 +142,29 @@ def _usable(
     return chosen[finite]
 
 
+def _command_join(recording: Recording) -> str | None:
+    """Return ``stamp`` or ``receipt``, by what a command finds its state; None without any.
+
+    A controller may stamp its commands with its own time. policy_node never does: a torque of its
+    own that answers no state lost that state.
+    """
+    if recording.commands is None:
+        return None
+    stamps = recording.commands.columns["stamp_ns"]
+    if not stamps.any():
+        return "receipt"
+    if last_part(recording.commands.topic) in OWN_TORQUES:
+        return "stamp"
+    same = np.isin(stamps, recording.states.columns["stamp_ns"]) & (stamps != 0)
+    return "stamp" if same.mean() >= _SAME_STAMPS else "receipt"
+
+
 def _commands(
     recording: Recording,
     received: NDArray[np.int64],
     stamp: NDArray[np.int64],
     options: ReadingOptions,
+    join: str | None,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], Counter[str]]:
     """Return the states with a command, the command of each, and why how many have no state.
 
@@ -160,7 +182,7 @@ def _commands(
     if options.end_s is not None and len(later):
         asked &= arrived < later[0]
     rows = np.flatnonzero(asked)
-    if isinstance(recording.commands, JointStream) and np.any(columns["stamp_ns"]):
+    if join == "stamp":
         wanted, why = columns["stamp_ns"][rows], "answers no state in the bag"
         order = np.argsort(stamp, kind="stable")
         state = order[np.minimum(np.searchsorted(stamp[order], wanted), len(stamp) - 1)]
@@ -182,7 +204,9 @@ def _command_facts(
     recording: Recording, used: int, lost: Counter[str], line: Timeline
 ) -> StreamFacts | None:
     if (commands := recording.commands) is None:
-        return None
+        if (topic := recording.command_topic) is None:
+            return None
+        return StreamFacts(topic.name, topic.type, (), topic.messages, 0, {}, None, 0, 0.0)
     received, states = commands.columns["received_ns"], recording.states.columns["received_ns"]
     # Commands have the recorder's times only; the states tell how fast the chosen clock runs.
     span = float(states[-1] - states[0])

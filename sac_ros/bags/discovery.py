@@ -2,33 +2,47 @@
 """Which topics are states, commands and goals, and which of their joints are the policy's.
 
 Topics are found by type, then by name; joints by name, or by a mapping that the user gives.
+What commands are, torques or not, is told by their topic's name and by the fields that they fill.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sac_ros.bags.events import ReplayTopics
 from sac_ros.bags.reader.messages import StoredTopic
-from sac_ros.cdr import JOINT_STATE, NUMBERS, POSE, TEXT
+from sac_ros.cdr import JOINT_STATE, NUMBERS, POSE, TEXT, TRAJECTORY
 from sac_ros.utils.errors import BagError, ConfigurationError
 
-# What policy_node publishes for the reader of a bag; never a robot's own states.
-_OWN_TORQUES = ("policy_torque", "applied_torque")
+COMMAND_KINDS = ("effort", "velocity", "position")
+"""What ``--command-kind`` takes; only effort is compared with a policy's torques."""
+
+OWN_TORQUES = ("policy_torque", "applied_torque")
+"""What policy_node publishes for the reader of a bag; never a robot's own states."""
+
+# As ros2_control and its users name controllers.
+_NAMED = {
+    "effort": re.compile(r"effort|torque|(?<![a-z])eff(?![a-z])"),
+    "velocity": re.compile(r"velocit|(?<![a-z])vel(?![a-z])"),
+    "position": re.compile(r"position|trajectory|(?<![a-z])pos(?![a-z])"),
+}
 
 
 @dataclass(frozen=True)
 class AskedTopics:
     """Topics that the user chose; empty: to be found.
 
-    ``option`` is how a role, such as ``state``, is chosen: it stands in errors.
+    ``command_kind`` is one of `COMMAND_KINDS`, or empty: by name and fields. ``option`` is how a
+    role, such as ``state``, is chosen: it stands in errors.
     """
 
     states: str = ""
     commands: str = ""
     goals: str = ""
     option: str = "--{}-topic"
+    command_kind: str = ""
 
 
 class TopicFinder:
@@ -46,8 +60,8 @@ class TopicFinder:
 
     def states(self) -> StoredTopic:
         """Return the joint states: those named ``joint_states``, or the only ones of the type."""
-        found = [t for t in self._of_type(JOINT_STATE) if _last(t) not in _OWN_TORQUES]
-        named = [topic for topic in found if _last(topic) == "joint_states"]
+        found = [t for t in self._of_type(JOINT_STATE) if last_part(t.name) not in OWN_TORQUES]
+        named = [topic for topic in found if last_part(topic.name) == "joint_states"]
         chosen = self._one("state", "joint states", (JOINT_STATE,), named, found)
         if chosen is None:
             each = (f"{t.name} ({t.type}, {t.messages})" for t in self._topics.values())
@@ -58,19 +72,60 @@ class TopicFinder:
         return chosen
 
     def commands(self) -> StoredTopic | None:
-        """Return the recorded torques; None where there are none.
+        """Return the recorded commands; None where there are none.
 
-        First ``policy_torque``, which is stamped with the state that it answers, then
-        ``commands``, then ``applied_torque``, then the only array of numbers.
+        First ``policy_torque``, which is stamped with the state that it answers, then torques
+        called ``commands``, then ``applied_torque``, then other arrays of torques. What may be
+        torques comes next, and last the first of those that are none.
         """
+        numbers = self._of_type(NUMBERS)
+        kinds = {topic.name: self._named_kind(topic) for topic in numbers}
+        torques = [topic for topic in numbers if kinds[topic.name] == "effort"]
+        unclear = [topic for topic in numbers if not kinds[topic.name]]
+        others = [topic for topic in numbers if kinds[topic.name] in ("velocity", "position")]
+        states = [
+            topic
+            for topic in self._of_type(JOINT_STATE)
+            if re.search("command|cmd", last_part(topic.name)) and topic != self.states()
+        ]
         return self._one(
             "command",
             "commands",
-            (NUMBERS, JOINT_STATE),
+            (NUMBERS, JOINT_STATE, TRAJECTORY),
             self._of_type(JOINT_STATE, "policy_torque"),
-            self._of_type(NUMBERS, "commands"),
+            [topic for topic in torques if last_part(topic.name) == "commands"],
             self._of_type(JOINT_STATE, "applied_torque"),
-            self._of_type(NUMBERS),
+            torques,
+            states,
+            unclear,
+            [*others, *self._of_type(TRAJECTORY)][:1],
+        )
+
+    def command_kind(self, topic: StoredTopic, given: Sequence[str], moving: Sequence[str]) -> str:
+        """Return which of `COMMAND_KINDS` the commands of a topic are.
+
+        ``given`` are the fields that its messages have values of, ``moving`` those of them that
+        are not always zero; an array of numbers has none.
+
+        Raises:
+            BagError: neither name nor fields tell.
+        """
+        named, filled = self._named_kind(topic), moving or given
+        if self._asked.command_kind:
+            return self._asked.command_kind
+        if topic.type == TRAJECTORY:
+            first = (kind for kind in ("effort", "position", "velocity") if kind in filled)
+            return next(first, "position")
+        if topic == self.states():  # chosen for its effort, which is measured
+            return "effort"
+        if named and (named in given or not given):
+            return named
+        if len(filled) == 1:
+            return filled[0]
+        raise BagError(
+            f"the name of {topic.name} in {self._where} does not tell what it commands: give "
+            f"--command-kind {', '.join(COMMAND_KINDS[:-1])} or {COMMAND_KINDS[-1]}; only effort "
+            f"is compared"
         )
 
     def goals(self) -> StoredTopic | None:
@@ -91,9 +146,25 @@ class TopicFinder:
         """Return what policy_node applied; None where there is none, or several."""
         return _only(self._of_type(JOINT_STATE, "applied_torque"))
 
+    def _named_kind(self, topic: StoredTopic) -> str:
+        """Return the kind that a topic's name tells; empty where it tells none, or two.
+
+        The last part of the name that tells any decides. ``commands`` is what policy_node calls
+        its torques, an array: where no controller is before it, or policy_node is in the bag.
+        """
+        parts = topic.name.lower().split("/")
+        for part in reversed(parts):
+            kinds = [kind for kind, pattern in _NAMED.items() if pattern.search(part)]
+            if kinds:
+                return kinds[0] if len(kinds) == 1 else ""
+        own = not any("controller" in part for part in parts)
+        own |= any("policy_node" in name.split("/") for name in self._topics)
+        own &= topic.type == NUMBERS and parts[-1] == "commands"
+        return "effort" if own else ""
+
     def _of_type(self, kind: str, name: str = "") -> list[StoredTopic]:
         used = [each for each in self._topics.values() if each.messages and each.type == kind]
-        return [each for each in used if _last(each) == name] if name else used
+        return [each for each in used if last_part(each.name) == name] if name else used
 
     def _one(
         self, role: str, what: str, types: Sequence[str], *candidates: list[StoredTopic]
@@ -124,8 +195,9 @@ def _only(found: list[StoredTopic]) -> StoredTopic | None:
     return found[0] if len(found) == 1 else None
 
 
-def _last(topic: StoredTopic) -> str:
-    return topic.name.rpartition("/")[2]
+def last_part(name: str) -> str:
+    """Return a topic's name without its namespace."""
+    return name.rpartition("/")[2]
 
 
 def parse_mapping(texts: Sequence[str], option: str = "--joints") -> dict[str, str]:
@@ -145,27 +217,49 @@ def parse_mapping(texts: Sequence[str], option: str = "--joints") -> dict[str, s
     return pairs
 
 
+def parse_command_joints(text: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Read ``--command-joints``: names in the order of a command, or ``policy=command`` pairs.
+
+    Returns both, one of them empty. Raises a ConfigurationError as `parse_mapping`.
+    """
+    if "=" in text:
+        return (), parse_mapping([text], "--command-joints")
+    return tuple(filter(None, text.split(","))), {}
+
+
 def bag_joints(
-    policy: Sequence[str], bag: Sequence[str], mapping: Mapping[str, str], where: str
+    policy: Sequence[str],
+    bag: Sequence[str],
+    mapping: Mapping[str, str],
+    where: str,
+    option: str = "--joints",
 ) -> tuple[str, ...]:
     """Return the bag's name of each of the policy's joints [n].
 
     What the mapping (policy's name to bag's) does not name is called the same in both. ``bag``
-    are the names in the bag's joint states on the topic ``where``.
+    are the names in the bag's messages on the topic ``where``.
 
     Raises:
-        BagError: a joint is not in the bag. Never are two joints paired by their place.
+        BagError: a joint is not in the bag, or two are the same there. Never are two joints
+            paired by their place.
     """
     unknown = [name for name in mapping if name not in policy]
     if unknown:
         raise BagError(
-            f"--joints must name the policy's joints ({', '.join(policy)}); got {unknown[0]}"
+            f"{option} must name the policy's joints ({', '.join(policy)}); got {unknown[0]}"
         )
     names = tuple(mapping.get(joint, joint) for joint in policy)
     missing = [name for name in names if name not in bag]
     if missing:
         raise BagError(
             f"{where} has no joint {missing[0]}: the policy drives {', '.join(policy)}, the bag "
-            f"has {', '.join(bag) or 'no names'}; pair them with --joints policy=bag,..."
+            f"has {', '.join(bag) or 'no names'}; pair them with {option} policy=bag,..."
+        )
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        pair = " and ".join(p for p, name in zip(policy, names, strict=True) if name == twice[0])
+        raise BagError(
+            f"{option} must give each of the policy's joints one of its own in {where}; "
+            f"{pair} are both {twice[0]}"
         )
     return names

@@ -185,11 +185,22 @@ def _warnings(recording: Recording, aligned: Aligned) -> list[str]:
         found.append(f"{states.topic}: the velocity of {still} never changes")
     if facts.commands is None:
         found.append("no recorded torques: nothing is compared with the policy's")
+    elif facts.command_kind != "effort":
+        found.append(
+            f"{facts.commands.topic} has {facts.command_kind} commands, which are no torques: "
+            "nothing is compared with the policy's"
+        )
     elif not facts.commands.used:
         found.append(f"{facts.commands.topic}: no command belongs to a state")
     elif isinstance(recording.commands, NumberStream):
         order = ", ".join(recording.commands.order)
         found.append(f"{facts.commands.topic} has no joint names: taken in the order {order}")
+    stamped = recording.commands is not None and recording.commands.columns["stamp_ns"].any()
+    if stamped and facts.command_join == "receipt" and facts.commands is not None:
+        found.append(
+            f"{facts.commands.topic}: fewer than half of its stamps are those of states: each "
+            "command is taken for the newest state recorded before it"
+        )
     if states.gaps:
         longest = f"the longest {states.longest_gap_s:.3f} s"
         found.append(

@@ -10,20 +10,22 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from sac_ros.bags.columns import Spool
-from sac_ros.bags.discovery import AskedTopics, TopicFinder, bag_joints
+from sac_ros.bags.discovery import COMMAND_KINDS, AskedTopics, TopicFinder, bag_joints
 from sac_ros.bags.events import OF_BAG, ReplayTopics
 from sac_ros.bags.reader.bag import Bag, merged
 from sac_ros.bags.reader.messages import Message, StoredTopic
 from sac_ros.bags.result import BagFacts
 from sac_ros.bags.streams import JointStream, NumberStream, PoseStream
-from sac_ros.cdr import JOINT_STATE, CdrError, read_layout
-from sac_ros.utils.errors import BagError
+from sac_ros.cdr import NUMBERS, CdrError, Layout, read_layout
+from sac_ros.utils.errors import BagError, ConfigurationError
 
 Progress = Callable[[int, int], None]
 """Called with the messages read so far and all there are."""
 
-_LOOKED_AT = 100  # messages in which joint names are looked for
+_LOOKED_AT = 100  # messages in which joint names and filled fields are looked for
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,9 @@ class ReadingOptions:
     Attributes:
         topics: chosen explicitly.
         mapping: the policy's joint name to the bag's.
-        command_joints: the bag's names in the order of a command without names.
+        command_joints: the bag's names in the order of a command without names; others, and
+            ``_``, are of values that are not the policy's.
+        command_mapping: the policy's joint name to that in commands with names.
         clock: one of `CLOCKS`, or empty to detect it.
         start_s, end_s: seconds since the first state; None: everything.
     """
@@ -41,6 +45,7 @@ class ReadingOptions:
     topics: AskedTopics = field(default_factory=AskedTopics)
     mapping: Mapping[str, str] = field(default_factory=dict)
     command_joints: Sequence[str] = ()
+    command_mapping: Mapping[str, str] = field(default_factory=dict)
     clock: str = ""
     start_s: float | None = None
     end_s: float | None = None
@@ -55,6 +60,8 @@ class Recording:
         joint_names: [n] the policy's.
         states: position, velocity and effort.
         commands: effort; None where there are none.
+        command_topic: where commands are, whatever their kind; None without.
+        command_kind: one of `COMMAND_KINDS`; empty without.
         goals: None where there are none.
         topics: those that tell what happened to a policy_node.
         spool: where large arrays go.
@@ -64,6 +71,8 @@ class Recording:
     joint_names: tuple[str, ...]
     states: JointStream
     commands: JointStream | NumberStream | None
+    command_topic: StoredTopic | None
+    command_kind: str
     goals: PoseStream | None
     topics: ReplayTopics
     spool: Spool
@@ -100,15 +109,20 @@ def read_recording(
     names = _names_in(bags, states)
     joints = bag_joints(joint_names, names, options.mapping, states.name)
     torques: JointStream | NumberStream | None = None
-    if commands and commands.type == JOINT_STATE:
-        torques = JointStream(commands, spool, joints, ("effort",))
-    elif commands:
-        torques = NumberStream(commands, spool, joints, options.command_joints)
+    kind = ""
+    if commands:
+        first, _ = _first_messages(bags, commands)
+        kind = found.command_kind(commands, *_filled(first))
+        if kind == "effort":
+            shapes = [layout for layout, _ in first]
+            torques = _torques(commands, shapes, joint_names, joints, options, spool)
     recording = Recording(
         bags=(),
         joint_names=joint_names,
         states=JointStream(states, spool, joints, ("position", "velocity")),
         commands=torques,
+        command_topic=commands,
+        command_kind=kind,
         goals=PoseStream(goals, spool) if goals else None,
         topics=found.replayed(),
         spool=spool,
@@ -143,17 +157,79 @@ def _topics(bags: Sequence[Bag]) -> dict[str, StoredTopic]:
 
 def _names_in(bags: Sequence[Bag], topic: StoredTopic) -> list[str]:
     """Return every joint name in the first messages of a topic: several may share it."""
-    names: dict[str, None] = {}
-    problem = ""
-    for bag in bags:
-        for _, _, _, raw in next(bag.batches({topic.name}), [])[:_LOOKED_AT]:
-            try:
-                names.update(dict.fromkeys(read_layout(raw, topic.type).names))
-            except CdrError as error:
-                problem = problem or str(error)
+    first, problem = _first_messages(bags, topic)
+    names = dict.fromkeys(name for layout, _ in first for name in layout.names)
     if not names and problem:
         raise BagError(f"{topic.name} must have messages of type {topic.type}; one is {problem}")
     return list(names)
+
+
+def _first_messages(
+    bags: Sequence[Bag], topic: StoredTopic
+) -> tuple[list[tuple[Layout, bytes]], str]:
+    """Return the first messages of a topic that can be read, and why another cannot."""
+    found, problem = [], ""
+    for bag in (each for each in bags if topic.name in each.topics):
+        for _, _, _, raw in next(bag.batches({topic.name}), [])[:_LOOKED_AT]:
+            try:
+                found.append((read_layout(raw, topic.type), raw))
+            except CdrError as error:
+                problem = problem or str(error)
+    return found, problem
+
+
+def _filled(messages: Sequence[tuple[Layout, bytes]]) -> tuple[list[str], list[str]]:
+    """Return the fields that messages have values of, and those of them not always zero."""
+    given: set[str] = set()
+    moving: set[str] = set()
+    for layout, raw in messages:
+        row = np.frombuffer(raw, dtype=np.uint8)[None]
+        for name in COMMAND_KINDS:
+            if layout.arrays.get(name, (0, 0))[1]:
+                given.add(name)
+                if np.any(layout.doubles(row, name)):
+                    moving.add(name)
+    return sorted(given), sorted(moving)
+
+
+def _torques(
+    topic: StoredTopic,
+    first: Sequence[Layout],
+    joint_names: tuple[str, ...],
+    joints: tuple[str, ...],
+    options: ReadingOptions,
+    spool: Spool,
+) -> JointStream | NumberStream:
+    """Return the stream of a topic with effort commands, whose first messages are given.
+
+    Raises:
+        BagError: it has other joints than the policy, or another number of values.
+        ConfigurationError: ``--command-joints`` are not those of such a topic.
+    """
+    if topic.type == NUMBERS:
+        if options.command_mapping:
+            raise ConfigurationError(
+                f"--command-joints must be the joints in the order of {topic.name}, which has no "
+                f"names; got pairs of {', '.join(options.command_mapping)}"
+            )
+        stream = NumberStream(topic, spool, joints, options.command_joints)
+        counts = sorted({layout.arrays["data"][1] for layout in first})
+        if counts and len(stream.order) not in counts:
+            raise BagError(
+                f"{topic.name} has commands of {' or '.join(map(str, counts))} values, not of "
+                f"{len(stream.order)} ({', '.join(stream.order)}): name all of them in their "
+                f"order with --command-joints, among them {', '.join(joints)} (_: of no interest)"
+            )
+        return stream
+    if options.command_joints:
+        raise ConfigurationError(
+            f"--command-joints must be policy=command pairs for {topic.name}, which has names; "
+            f"got {', '.join(options.command_joints)}"
+        )
+    if names := list(dict.fromkeys(name for layout in first for name in layout.names)):
+        own = dict(zip(joint_names, joints, strict=True)) | dict(options.command_mapping)
+        joints = bag_joints(joint_names, names, own, topic.name, "--command-joints")
+    return JointStream(topic, spool, joints, ("effort",))
 
 
 def _read(bags: Sequence[Bag], recording: Recording, progress: Progress) -> None:

@@ -25,7 +25,7 @@ from sac_ros.bags.metrics.smoothness import SmoothnessFigures
 SCHEMA = "sac_ros.bag_evaluation"
 """The field ``schema`` of every ``summary.json``, which ``summary.schema.json`` defines."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of the fields; a summary of another version is refused."""
 
 OWN_LIMITS = ("torque", "torque_rate", "non_finite")
@@ -92,7 +92,15 @@ class RecordingFacts:
     joint_names: Annotated[tuple[str, ...], "[n] the policy's."]
     clock: Annotated[ClockFacts, "which clock all times are on."]
     states: Annotated[StreamFacts, "the joint states."]
-    commands: Annotated[StreamFacts | None, "the recorded torques; None where there are none."]
+    commands: Annotated[StreamFacts | None, "the recorded commands; None where there are none."]
+    command_kind: Annotated[
+        str | None, "``effort``, or ``velocity``, ``position``: not compared; None without."
+    ]
+    command_join: Annotated[
+        str | None,
+        "``stamp``: a command answers the state with its stamp; ``receipt``: the newest state "
+        "before it; None where nothing is compared.",
+    ]
     goals: Annotated[StreamFacts | None, "the goals; None where none were recorded."]
     goal_source: Annotated[str, "one sentence: where the goals come from."]
     start_s: Annotated[float, "first state that has figures."]

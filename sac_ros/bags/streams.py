@@ -148,7 +148,10 @@ class Stream(ABC):
 
 
 class JointStream(Stream):
-    """Joint states in the policy's joint order: position, velocity, effort, each [m, n]."""
+    """Joint states in the policy's joint order: position, velocity, effort, each [m, n].
+
+    Trajectories of one point, too; one of several does not tell which torque answers a state.
+    """
 
     def __init__(
         self, topic: StoredTopic, spool: Spool, joints: Sequence[str], needed: Sequence[str]
@@ -163,6 +166,8 @@ class JointStream(Stream):
         self._needed = tuple(needed)
 
     def _refusal(self, layout: Layout) -> str:
+        if layout.points != 1:
+            return f"trajectory of {'several' if layout.points else 'no'} points"
         missing = [joint for joint in self.joints if layout.names.count(joint) != 1]
         if len(missing) == len(self.joints):
             return "has none of the policy's joints"
@@ -193,21 +198,23 @@ class NumberStream(Stream):
     ) -> None:
         """Reads ``data``, in the order of the bag's names of the joints [n] or in another.
 
+        ``order`` may have values of no interest: other joints, or ``_``.
+
         Raises:
-            ConfigurationError: ``order`` are not the same joints.
+            ConfigurationError: ``order`` has not each of the joints once.
         """
         super().__init__(topic, spool, {"effort": len(joints)})
         self.joints, self.order = tuple(joints), tuple(order) or tuple(joints)
-        if sorted(self.order) != sorted(joints):
+        if any(self.order.count(name) != 1 for name in joints):
             raise ConfigurationError(
-                f"--command-joints must be the joints {', '.join(joints)} in the order of a "
-                f"command; got {', '.join(order)}"
+                f"--command-joints must name each of {', '.join(joints)} once, in the order of a "
+                f"command (_: of no interest); got {', '.join(order)}"
             )
         self._index = [self.order.index(name) for name in joints]
 
     def _refusal(self, layout: Layout) -> str:
         count = layout.arrays["data"][1]
-        return "" if count == len(self.order) else f"{count} values for {len(self.order)} joints"
+        return "" if count == len(self.order) else f"{count} values, not {len(self.order)}"
 
     def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:
         return {"effort": layout.doubles(block, "data")[:, self._index]}

@@ -21,14 +21,21 @@ def text_report(evaluation: Evaluation) -> str:
 
 def _recording(facts: RecordingFacts) -> list[str]:
     lines = []
-    for name, stream, first_s, last_s in (
-        ("states  ", facts.states, facts.start_s, facts.end_s),
-        ("commands", facts.commands, facts.first_command_s, facts.last_command_s),
+    for name, stream, kind, first_s, last_s in (
+        ("states  ", facts.states, None, facts.start_s, facts.end_s),
+        (
+            "commands",
+            facts.commands,
+            facts.command_kind,
+            facts.first_command_s,
+            facts.last_command_s,
+        ),
     ):
         if stream is not None:
             rate = "" if stream.rate_hz is None else f" at {stream.rate_hz:.1f} Hz"
             span = "" if first_s is None else f", {first_s:.3f} to {last_s:.3f} s"
-            lines.append(f"{name}  {stream.topic}: {stream.used} of {stream.read}{rate}{span}")
+            topic = f"{stream.topic} ({kind})" if kind else stream.topic
+            lines.append(f"{name}  {topic}: {stream.used} of {stream.read}{rate}{span}")
     clock = f"clock     {facts.clock.name}: {facts.clock.why}"
     return [*lines, clock, f"goals     {facts.goal_source}"]
 

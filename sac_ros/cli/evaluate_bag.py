@@ -13,7 +13,7 @@ from typing import Any
 
 from sac_ros.bags.clock import CLOCKS
 from sac_ros.bags.columns import Spool
-from sac_ros.bags.discovery import AskedTopics, parse_mapping
+from sac_ros.bags.discovery import COMMAND_KINDS, AskedTopics, parse_command_joints, parse_mapping
 from sac_ros.bags.evaluation import EvaluationOptions, evaluate_bags
 from sac_ros.bags.figures import FIGURES, compare, comparison_text, parse_thresholds
 from sac_ros.bags.files import load_summary, save_series, save_summary, summary_text
@@ -91,11 +91,18 @@ def _options(options: argparse.Namespace) -> EvaluationOptions:
         raise ConfigurationError(
             f"--end must not be before --start; got {options.start:g} and {options.end:g} s"
         )
+    order, pairs = parse_command_joints(options.command_joints)
     return EvaluationOptions(
         reading=ReadingOptions(
-            topics=AskedTopics(options.state_topic, options.command_topic, options.goal_topic),
+            topics=AskedTopics(
+                options.state_topic,
+                options.command_topic,
+                options.goal_topic,
+                command_kind=options.command_kind or "",
+            ),
             mapping=parse_mapping(options.joints),
-            command_joints=tuple(filter(None, options.command_joints.split(","))),
+            command_joints=order,
+            command_mapping=pairs,
             clock=options.time or "",
             start_s=options.start,
             end_s=options.end,
@@ -183,15 +190,21 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--command-joints",
         default="",
-        metavar="BAG,...",
-        help="the joints in a command without names, in its order (default: the policy's)",
+        metavar="BAG,... or POLICY=COMMAND,...",
+        help="of a command without names: the joints of all its values in their order, _ for one "
+        "of no interest (default: the policy's); of one with names: pairs where they differ",
     )
     for role, what in (
         ("state", "default: joint_states"),
-        ("command", "the recorded torques: an array of numbers, or the effort of joint states"),
+        ("command", "the recorded torques: arrays of numbers, joint states or trajectories"),
         ("goal", "default: goal_pose"),
     ):
         add(f"--{role}-topic", default="", metavar="TOPIC", help=what)
+    add(
+        "--command-kind",
+        choices=COMMAND_KINDS,
+        help="what the commands are; only effort is compared (default: by name and fields)",
+    )
     add("--goal", type=_numbers, metavar="X,Y,Z", help="one goal for all states, instead")
     add(
         "--time",

@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from bag_maker import TYPE_OF, TYPES, header, joint_state, numbers, pose, text
+from bag_maker import TYPE_OF, TYPES, header, joint_state, numbers, pose, text, trajectory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,6 +54,27 @@ def test_arrays_of_numbers_are_read_with_their_dimensions() -> None:
         np.testing.assert_array_equal(found.doubles(rows(message), "data"), [[1, 2, 3]])
 
 
+@given(NAMES, VALUES, VALUES, st.integers(0, 3))
+def test_the_first_point_of_a_trajectory_is_read_and_the_others_counted(
+    names: list[str], positions: list[float], effort: list[float], more: int
+) -> None:
+    others = [{"velocities": [1.0] * i} for i in range(more)]
+    raw = trajectory(7, names, {"positions": positions, "effort": effort}, *others)
+    found = read_layout(raw, TYPE_OF["trajectory"])
+    assert list(found.names) == names
+    assert (found.points, found.trailing) == (1 + more, 0)
+    assert found.stamps_ns(rows(raw)).tolist() == [7]
+    for field, values in (("position", positions), ("velocity", []), ("effort", effort)):
+        np.testing.assert_array_equal(found.doubles(rows(raw), field), [values])
+
+
+def test_a_trajectory_without_points_has_no_values() -> None:
+    raw = trajectory(7, ("a", "b"))
+    found = read_layout(raw, TYPE_OF["trajectory"])
+    assert found.points == 0
+    assert found.doubles(rows(raw), "effort").shape == (1, 0)
+
+
 def test_poses_and_texts_are_read() -> None:
     raw = pose(1.0, 2.0, 3.0, "somewhere", 7)
     found = read_layout(raw, TYPE_OF["pose"])
@@ -98,6 +119,7 @@ def test_every_cut_off_message_is_an_error(kind: str) -> None:
         "numbers": numbers([1, 2]),
         "pose": pose(1, 2, 3),
         "text": text("abc"),
+        "trajectory": trajectory(1, ("a",), {"positions": [1]}, {"effort": [2]}),
     }[kind]
     for end in range(len(raw) - 1):
         if kind == "text" and end >= len(raw) - 1:

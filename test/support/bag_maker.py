@@ -21,6 +21,7 @@ TYPE_OF = {
     "numbers": "std_msgs/msg/Float64MultiArray",
     "pose": "geometry_msgs/msg/PoseStamped",
     "text": "std_msgs/msg/String",
+    "trajectory": "trajectory_msgs/msg/JointTrajectory",
 }
 
 
@@ -58,6 +59,20 @@ def numbers(values: Any) -> bytes:
     kind = TYPE_OF["numbers"]
     layout = TYPES.types["std_msgs/msg/MultiArrayLayout"](dim=[], data_offset=0)
     message = TYPES.types[kind](layout, np.ascontiguousarray(values, dtype=float))
+    return bytes(TYPES.serialize_cdr(message, kind))
+
+
+def trajectory(stamp_ns: int, names: Sequence[str], *points: dict[str, Any]) -> bytes:
+    """A JointTrajectory; each point by its fields, such as ``{"effort": [1.0]}``."""
+    kind, fields = TYPE_OF["trajectory"], ("positions", "velocities", "accelerations", "effort")
+    duration = TYPES.types["builtin_interfaces/msg/Duration"](sec=0, nanosec=5)
+    each = [
+        TYPES.types["trajectory_msgs/msg/JointTrajectoryPoint"](
+            *(np.asarray(point.get(name, ()), dtype=float) for name in fields), duration
+        )
+        for point in points
+    ]
+    message = TYPES.types[kind](header(stamp_ns), list(names), each)
     return bytes(TYPES.serialize_cdr(message, kind))
 
 
