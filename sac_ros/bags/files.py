@@ -58,9 +58,16 @@ def save_summary(evaluation: Evaluation, folder: Path) -> None:
 
 def summary_text(evaluation: Evaluation) -> str:
     """Return the JSON text; numbers keep full precision, and what is not finite is null."""
-    values = _finite(dataclasses.asdict(evaluation))
+    values = dataclasses.asdict(evaluation)
     ordered = {key: values.pop(key) for key in ("schema", "schema_version")}
-    return json.dumps({**ordered, **values}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text({**ordered, **values})
+
+
+def json_text(value: Any) -> str:
+    """Return plain values, or a dataclass of them, as JSON; what is not finite is null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    return json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def load_summary(folder: Path) -> Evaluation:

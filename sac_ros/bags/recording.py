@@ -18,7 +18,7 @@ from sac_ros.bags.events import OF_BAG, ReplayTopics
 from sac_ros.bags.reader.bag import Bag, merged
 from sac_ros.bags.reader.messages import Message, StoredTopic
 from sac_ros.bags.result import BagFacts
-from sac_ros.bags.streams import JointStream, NumberStream, PoseStream
+from sac_ros.bags.streams import JointStream, NumberStream, PoseStream, Stream
 from sac_ros.cdr import NUMBERS, CdrError, Layout, read_layout
 from sac_ros.utils.errors import BagError, ConfigurationError
 
@@ -103,10 +103,10 @@ def read_recording(
         ConfigurationError: an option does not fit the bag.
     """
     where = " + ".join(f"bag {bag.path}" for bag in bags)
-    found = TopicFinder(_topics(bags), options.topics, where)
+    found = TopicFinder(topics_of(bags), options.topics, where)
     states, commands, goals = found.states(), found.commands(), found.goals()
     log = found.events()
-    names = _names_in(bags, states)
+    names = names_in(bags, states)
     joints = bag_joints(joint_names, names, options.mapping, states.name)
     torques: JointStream | NumberStream | None = None
     kind = ""
@@ -127,7 +127,8 @@ def read_recording(
         topics=found.replayed(),
         spool=spool,
     )
-    _read(bags, recording, progress)
+    each = recording.states, recording.commands, recording.goals
+    read_streams(bags, [stream for stream in each if stream], progress)
     roles = {"states": states, "commands": commands, "goals": goals, "events": log}
     role_of = {topic.name: role for role, topic in roles.items() if topic}
     recording.bags = tuple(bag.facts(role_of) for bag in bags)
@@ -141,7 +142,7 @@ def read_recording(
     return recording
 
 
-def _topics(bags: Sequence[Bag]) -> dict[str, StoredTopic]:
+def topics_of(bags: Sequence[Bag]) -> dict[str, StoredTopic]:
     """Return the topics of all bags by name.
 
     Raises:
@@ -155,7 +156,7 @@ def _topics(bags: Sequence[Bag]) -> dict[str, StoredTopic]:
     return merged(topics)
 
 
-def _names_in(bags: Sequence[Bag], topic: StoredTopic) -> list[str]:
+def names_in(bags: Sequence[Bag], topic: StoredTopic) -> list[str]:
     """Return every joint name in the first messages of a topic: several may share it."""
     first, problem = _first_messages(bags, topic)
     names = dict.fromkeys(name for layout, _ in first for name in layout.names)
@@ -232,9 +233,12 @@ def _torques(
     return JointStream(topic, spool, joints, ("effort",))
 
 
-def _read(bags: Sequence[Bag], recording: Recording, progress: Progress) -> None:
-    """Hand every message to the stream of its topic."""
-    streams = [s for s in (recording.states, recording.commands, recording.goals) if s]
+def read_streams(
+    bags: Sequence[Bag],
+    streams: Sequence[Stream],
+    progress: Progress = lambda _done, _all: None,
+) -> None:
+    """Hand every message of bags to the stream of its topic, once through."""
     wanted = {stream.topic for stream in streams}
     expected = sum(bag.topics[t].messages for bag in bags for t in wanted if t in bag.topics)
     done = 0

@@ -13,11 +13,12 @@ from typing import Any
 
 from sac_ros.bags.clock import CLOCKS
 from sac_ros.bags.columns import Spool
+from sac_ros.bags.contents import contents_text, read_contents
 from sac_ros.bags.discovery import COMMAND_KINDS, AskedTopics, parse_command_joints, parse_mapping
 from sac_ros.bags.evaluation import EvaluationOptions, evaluate_bags
 from sac_ros.bags.figures import FIGURES, compare, comparison_text, parse_thresholds
-from sac_ros.bags.files import load_summary, save_series, save_summary, summary_text
-from sac_ros.bags.recording import Progress, ReadingOptions
+from sac_ros.bags.files import json_text, load_summary, save_series, save_summary, summary_text
+from sac_ros.bags.recording import Progress, ReadingOptions, opened
 from sac_ros.bags.result import Evaluation
 from sac_ros.bags.text_report import text_report
 from sac_ros.policy.runtime import Policy
@@ -50,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
         # `--model MODEL BAG` is an easy slip: the bag is then taken as a second policy.
         raise ConfigurationError("at least one bag must be named, before --model; got none")
     if not options.model:
-        raise ConfigurationError("at least one policy must be named by --model; got none")
+        return _list(options)
     if options.output is not None:
         _make_folder(options.output)
     policies = [Policy.load(path) for path in options.model]
@@ -64,6 +65,16 @@ def _run(options: argparse.Namespace) -> int:
     if not options.json:
         print() if options.output is None else print(f"\nsaved in {options.output}")
     return EXIT_DONE if all(each.met for each in evaluation.thresholds) else EXIT_BAD_ANSWER
+
+
+def _list(options: argparse.Namespace) -> int:
+    """Say what is in the bags: without a policy there is nothing to evaluate."""
+    if given := [f"--{name.replace('_', '-')}" for name in _told(options)]:
+        raise ConfigurationError(f"{given[0]} is for an evaluation, which needs --model")
+    with opened(options.bag) as bags:
+        contents = read_contents(bags, Spool(options.output))
+    print(json_text(contents) if options.json else contents_text(contents) + "\n", end="")
+    return EXIT_DONE
 
 
 @contextlib.contextmanager
@@ -171,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         action="extend",
         metavar="MODEL",
-        help="policy files (ONNX)",
+        help="policy files (ONNX); without one, say what is in the bags: topics, joints, rates",
     )
     add(
         "--output",

@@ -99,7 +99,7 @@ def test_what_a_comparison_has_no_use_for_is_refused_instead_of_passed_over(
     [
         (["--model", "{model}"], "at least one bag"),
         (["--model", "{model}", "{bag}"], "at least one bag must be named, before --model"),
-        (["{bag}"], "at least one policy"),
+        (["{bag}", "--goal", "1,2,3"], "--goal is for an evaluation, which needs --model"),
         (["{bag}", "--model", "{bag}"], "policy file"),
         (["{bag}/none", "--model", "{model}"], "does not exist"),
         (["{bag}", "--model", "{model}", "--fail-on", "speed=1"], "--fail-on knows rmse"),
