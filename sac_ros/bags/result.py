@@ -161,3 +161,8 @@ class Evaluation:
     warnings: Annotated[tuple[str, ...], "one sentence each, for the top of the page."] = ()
     schema: Annotated[str, "always `SCHEMA`."] = SCHEMA
     schema_version: Annotated[int, "always `SCHEMA_VERSION`."] = SCHEMA_VERSION
+
+    @property
+    def met(self) -> bool:
+        """Whether every threshold is met."""
+        return all(each.met for each in self.thresholds)

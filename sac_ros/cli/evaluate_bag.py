@@ -19,11 +19,13 @@ from sac_ros.bags.evaluation import EvaluationOptions, evaluate_bags
 from sac_ros.bags.figures import FIGURES, compare, comparison_text, parse_thresholds
 from sac_ros.bags.files import json_text, load_summary, save_series, save_summary, summary_text
 from sac_ros.bags.recording import Progress, ReadingOptions, opened
-from sac_ros.bags.result import Evaluation
+from sac_ros.bags.result import OPEN_LOOP, Evaluation
+from sac_ros.bags.table import each_has_states, save_table, table_text, unlike_names
 from sac_ros.bags.text_report import text_report
 from sac_ros.policy.runtime import Policy
 from sac_ros.utils.errors import (
     EXIT_BAD_ANSWER,
+    EXIT_COULD_NOT_RUN,
     EXIT_DONE,
     BagError,
     ConfigurationError,
@@ -55,16 +57,54 @@ def _run(options: argparse.Namespace) -> int:
     if options.output is not None:
         _make_folder(options.output)
     policies = [Policy.load(path) for path in options.model]
-    with progress_bar(hidden=options.json) as progress:
-        evaluation, series = evaluate_bags(
-            options.bag, policies, _options(options), Spool(options.output), progress
-        )
-    if options.output is not None:
-        _save(evaluation, series, options.output)
+    if len(options.bag) > 1 and not options.join and each_has_states(options.bag):
+        return _evaluate_each(options, policies)
+    evaluation = _evaluate(options, policies, options.bag, options.output)
     print(summary_text(evaluation) if options.json else text_report(evaluation), end="")
     if not options.json:
         print() if options.output is None else print(f"\nsaved in {options.output}")
-    return EXIT_DONE if all(each.met for each in evaluation.thresholds) else EXIT_BAD_ANSWER
+    return EXIT_DONE if evaluation.met else EXIT_BAD_ANSWER
+
+
+def _evaluate(
+    options: argparse.Namespace,
+    policies: Sequence[Policy],
+    bags: Sequence[Path],
+    folder: Path | None,
+) -> Evaluation:
+    with progress_bar(hidden=options.json) as progress:
+        evaluation, series = evaluate_bags(
+            bags, policies, _options(options), Spool(options.output), progress
+        )
+    if folder is not None:
+        _make_folder(folder)
+        _save(evaluation, series, folder)
+    return evaluation
+
+
+def _evaluate_each(options: argparse.Namespace, policies: Sequence[Policy]) -> int:
+    """Evaluate every bag by itself and print them side by side; a refused one ends nothing."""
+    done: dict[str, Evaluation] = {}
+    refused: dict[str, str] = {}
+    for bag, name in zip(options.bag, unlike_names(options.bag), strict=True):
+        folder = None if options.output is None else options.output / name
+        try:
+            done[name] = _evaluate(options, policies, [bag], folder)
+        except (BagError, ConfigurationError) as error:
+            refused[name] = str(error)
+    if options.output is not None:
+        save_table(done, options.output)
+    if options.json:
+        each = {name: json.loads(summary_text(found)) for name, found in done.items()}
+        print(json_text({"evaluations": each, "refused": refused}), end="")
+    else:
+        print(table_text(done))
+        for sentence in refused.values():
+            print(f"refused: {sentence}")
+        print(f"\n{OPEN_LOOP}")
+    if refused:
+        return EXIT_COULD_NOT_RUN
+    return EXIT_DONE if all(each.met for each in done.values()) else EXIT_BAD_ANSWER
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -127,9 +167,10 @@ def _options(options: argparse.Namespace) -> EvaluationOptions:
 def _told(options: argparse.Namespace) -> dict[str, Any]:
     """What was asked for, for the summary: without where it is written, so that runs compare."""
     left_out = ("bag", "model", "output", "json", "compare")
+    values = {**vars(options), "join": options.join or ""}
     return {
         name: ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
-        for name, value in sorted(vars(options).items())
+        for name, value in sorted(values.items())
         if name not in left_out and value not in (None, "", [])
     }
 
@@ -174,7 +215,8 @@ def _parser() -> argparse.ArgumentParser:
         "bag",
         type=Path,
         nargs="*",
-        help="a rosbag2 folder, .db3, .mcap or ROS 1 .bag; several are joined into one recording",
+        help="a rosbag2 folder, .db3, .mcap or ROS 1 .bag; several make a table, or one recording "
+        "where not each has joint states",
     )
     add(
         "--model",
@@ -191,6 +233,11 @@ def _parser() -> argparse.ArgumentParser:
         help="write report.html, summary.json and series.npz there",
     )
     add("--json", action="store_true", help="print the summary as JSON, nothing else")
+    add(
+        "--join",
+        action="store_true",
+        help="take several bags for one recording, though each has joint states of its own",
+    )
     add(
         "--joints",
         action="append",
