@@ -155,6 +155,7 @@ def _nothing_to_evaluate(policy: Policy, aligned: Aligned, answers: Answers) -> 
 
 def _recorded_series(aligned: Aligned) -> dict[str, NDArray[Any]]:
     series: dict[str, NDArray[Any]] = {"time_s": aligned.time_s}
+    series["received_ns"] = aligned.received_ns
     for name, values in (("position", aligned.position), ("velocity", aligned.velocity)):
         series[name] = aligned.spool.empty(values.shape, np.float32)
         series[name][:] = values

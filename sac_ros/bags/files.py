@@ -8,12 +8,14 @@ first model, unless said otherwise.
 | name | shape | what |
 |---|---|---|
 | `time_s` | [m] float64 | s since the recording's first joint state |
+| `received_ns` | [m] int64 | ns since 1970, when each was recorded |
 | `position`, `velocity` | [m, n] float32 | rad, rad/s (m, m/s if prismatic) |
 | `goal` | [m, k] float32 | by the policy's task; NaN before the first goal |
 | `recorded_torque` | [m, n] float32 | N·m, the command that answers this state, or NaN |
 | `segment` | [m] int32 | counts up after every gap: never draw a line from one to the next |
 | `policy_torque_<i>` | [m, n] float32 | N·m, model i before the safety filter, or NaN |
 | `published_torque_<i>` | [m, n] float32 | N·m, after the safety filter |
+| `interventions_<i>` | [m] uint16 | guards that acted: bit k is the k-th `Intervention` |
 | `spectrum_hz` | [f] float64 | frequencies of the spectra, Hz |
 | `spectrum_policy_<i>`, `spectrum_recorded` | [f, n] float64 | power density, (N·m)²/Hz |
 | `lag_s` | [l] float64 | lags that were tried, s; positive: the policy is late |
@@ -39,6 +41,9 @@ from numpy.typing import NDArray
 from sac_ros.bags.result import SCHEMA, SCHEMA_VERSION, Evaluation
 from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import BagError
+
+EXPORTS = ("mcap", "csv")
+"""What ``--export`` takes; see `sac_ros.bags.export`."""
 
 SUMMARY_FILE, SERIES_FILE = "summary.json", "series.npz"
 """The names of the files in an evaluation's folder."""

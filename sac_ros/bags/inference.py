@@ -22,7 +22,7 @@ from sac_ros.bags.events import (
     with_goal,
 )
 from sac_ros.bags.lock_step import LockStep
-from sac_ros.bags.metrics.safety import SafetyTally
+from sac_ros.bags.metrics.safety import BIT, SafetyTally
 from sac_ros.bags.reader.bag import Bag
 from sac_ros.bags.recording import Recording
 from sac_ros.policy.runtime import Policy
@@ -47,6 +47,7 @@ class Answers:
         goal: [m, k] the goal that it follows; NaN without.
         rows: [d] the states with which it was run; others hold the torque before them.
         answered: [m] whether the policy has a torque.
+        acts: [m] which guards acted: bit i is the i-th `Intervention`.
         unknown: states whose torque is not known, since the recording lacks a state before them.
         control_rate_hz: of its runs: that of training, or of the states where they are slower.
         refused_goals: why, to how many.
@@ -59,6 +60,7 @@ class Answers:
     goal: Float32
     rows: NDArray[np.intp]
     answered: NDArray[np.bool_]
+    acts: NDArray[np.uint16]
     unknown: int
     control_rate_hz: float
     refused_goals: Counter[str]
@@ -125,6 +127,7 @@ class _Collected:
         for each in (self.torque, self.safe, self.goal):
             each[:] = np.nan
         self.answered = np.zeros(m, dtype=bool)
+        self.acts = np.zeros(m, dtype=np.uint16)
         self.ran: list[int] = []
         self.unknown = 0
         self.safety = SafetyTally(n, self._order)
@@ -160,6 +163,7 @@ class _Collected:
             self.unknown += 1
             return
         self.safe[row] = command.torque[self._order]
+        self.acts[row] = sum(BIT[kind] for kind in command.interventions)
         if torque is not None:
             self.torque[row] = torque[self._order]
             self.answered[row] = True
@@ -185,6 +189,7 @@ class _Collected:
             goal=self.goal,
             rows=np.array(self.ran, dtype=np.intp),
             answered=self.answered,
+            acts=self.acts,
             unknown=self.unknown,
             control_rate_hz=1.0 / max(1.0 / spec.control_rate_hz, aligned.period_s),
             refused_goals=refused_goals,

@@ -35,6 +35,7 @@ def model_result(
     spec = answers.spec
     limit = np.array(spec.torque_limit)
     series: Series = {"policy_torque": answers.torque, "published_torque": answers.published}
+    series["interventions"] = answers.acts
     errors, lag, divergence = _against_recording(aligned, answers, limit, series)
     limits, recorded_limits = _limits(aligned, answers, limit)
     timed = answers.rows[np.linspace(0, len(answers.rows) - 1, _TIMED_CALLS).astype(np.intp)]

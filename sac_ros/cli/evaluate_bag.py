@@ -17,7 +17,14 @@ from sac_ros.bags.contents import contents_text, read_contents
 from sac_ros.bags.discovery import COMMAND_KINDS, AskedTopics, parse_command_joints, parse_mapping
 from sac_ros.bags.evaluation import EvaluationOptions, evaluate_bags
 from sac_ros.bags.figures import FIGURES, compare, comparison_text, parse_thresholds
-from sac_ros.bags.files import json_text, load_summary, save_series, save_summary, summary_text
+from sac_ros.bags.files import (
+    EXPORTS,
+    json_text,
+    load_summary,
+    save_series,
+    save_summary,
+    summary_text,
+)
 from sac_ros.bags.recording import Progress, ReadingOptions, opened
 from sac_ros.bags.result import OPEN_LOOP, Evaluation
 from sac_ros.bags.table import each_has_states, save_table, table_text, unlike_names
@@ -54,6 +61,8 @@ def _run(options: argparse.Namespace) -> int:
         raise ConfigurationError("at least one bag must be named, before --model; got none")
     if not options.model:
         return _list(options)
+    if options.export and options.output is None:
+        raise ConfigurationError("--export writes into the folder of --output; got none")
     if options.output is not None:
         _make_folder(options.output)
     policies = [Policy.load(path) for path in options.model]
@@ -78,7 +87,7 @@ def _evaluate(
         )
     if folder is not None:
         _make_folder(folder)
-        _save(evaluation, series, folder)
+        _save(evaluation, series, folder, options.export)
     return evaluation
 
 
@@ -166,19 +175,19 @@ def _options(options: argparse.Namespace) -> EvaluationOptions:
 
 def _told(options: argparse.Namespace) -> dict[str, Any]:
     """What was asked for, for the summary: without where it is written, so that runs compare."""
-    left_out = ("bag", "model", "output", "json", "compare")
+    left_out = ("bag", "model", "output", "export", "json", "compare")
     values = {**vars(options), "join": options.join or ""}
     return {
         name: ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
         for name, value in sorted(values.items())
-        if name not in left_out and value not in (None, "", [])
+        if name not in left_out and value not in (None, "", [], ())
     }
 
 
 def _given_beside_compare(options: argparse.Namespace) -> list[str]:
     """Name what a comparison has no use for: passed over, it would seem to have been heeded."""
     given = ["a bag"] if options.bag else []
-    given += [f"--{name}" for name in ("model", "output") if getattr(options, name)]
+    given += [f"--{name}" for name in ("model", "output", "export") if getattr(options, name)]
     return given + [f"--{name.replace('_', '-')}" for name in _told(options)]
 
 
@@ -191,7 +200,9 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _save(evaluation: Evaluation, series: dict[str, Any], folder: Path) -> None:
+def _save(
+    evaluation: Evaluation, series: dict[str, Any], folder: Path, formats: tuple[str, ...]
+) -> None:
     try:
         save_series(series, folder)
         save_summary(evaluation, folder)
@@ -199,6 +210,10 @@ def _save(evaluation: Evaluation, series: dict[str, Any], folder: Path) -> None:
         from sac_ros.bags.report.page import save_report  # noqa: PLC0415
 
         save_report(evaluation, series, folder)
+        if formats:
+            from sac_ros.bags.export import export  # noqa: PLC0415 - rosbags is slow to import
+
+            export(evaluation, series, folder, formats)
     except OSError as error:
         raise BagError(f"{folder} cannot be written: {error.strerror}") from error
 
@@ -231,6 +246,14 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR",
         help="write report.html, summary.json and series.npz there",
+    )
+    add(
+        "--export",
+        type=_formats,
+        default=(),
+        metavar="FORMAT,...",
+        help="write there, too: mcap, a bag of recorded and policy torques with layouts for "
+        "Foxglove and PlotJuggler; csv, the same as a table",
     )
     add("--json", action="store_true", help="print the summary as JSON, nothing else")
     add(
@@ -287,6 +310,13 @@ def _parser() -> argparse.ArgumentParser:
         help="compare two saved evaluations instead",
     )
     return parser
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    names = tuple(filter(None, text.split(",")))
+    if wrong := [name for name in names if name not in EXPORTS]:
+        raise argparse.ArgumentTypeError(f"must be of {', '.join(EXPORTS)}; got {wrong[0]!r}")
+    return names
 
 
 def _seconds(text: str) -> float:

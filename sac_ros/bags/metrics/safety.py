@@ -17,6 +17,10 @@ from sac_ros.policy.safety_events import Command, Intervention
 _TOLD = 100  # times of one kind; who wants all of them compares the series
 
 
+BIT = {kind: 1 << place for place, kind in enumerate(Intervention)}
+"""The bit of each guard in the series ``interventions_<i>``."""
+
+
 @dataclass(frozen=True)
 class InterventionFigures:
     """What the safety filter changed, by one of its guards."""
