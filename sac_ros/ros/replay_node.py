@@ -145,7 +145,8 @@ class ReplayNode(Node):
         if not self._tally.states:
             raise BagError(f"bag {config.bag} has no joint state that could be replayed")
         # Only what is asked to come out the same can fail to.
-        return self._conclude(source, judged=same and exact and not config.policy_params_file)
+        judged = same and exact and not config.policy_params_file
+        return max(self._conclude(source, judged=judged), self._read_back())
 
     def _model(self, recorded: dict[str, Any]) -> Policy:
         path = self._config.model_path or recorded.get("model_path", "")
@@ -293,11 +294,19 @@ class ReplayNode(Node):
         log.info(words)
         return EXIT_DONE
 
+    def _read_back(self) -> int:
+        """Compare the bag that was written with what was to be written."""
+        if words := self._bag.mismatch():
+            self.get_logger().error(words)
+            return EXIT_BAD_ANSWER
+        return EXIT_DONE
+
 
 def main(args: list[str] | None = None) -> int:
     """Console script `replay_node`; returns the exit code.
 
-    1: the recorded policy_node's own torques did not come out again, bit for bit.
+    1: the recorded policy_node's own torques did not come out again, bit for bit, or
+    the written bag is not what was sent and received.
     """
     return run_node(ReplayNode, args)
 
