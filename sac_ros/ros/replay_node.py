@@ -22,6 +22,7 @@ from rosgraph_msgs.msg import Clock as ClockMessage
 
 from sac_ros.bags.discovery import parse_mapping
 from sac_ros.policy.runtime import Policy
+from sac_ros.ros.answers import Answers
 from sac_ros.ros.bag_writer import RECORDED, BagWriter, absolute, new_bag_name
 from sac_ros.ros.child_processes import ChildProcesses
 from sac_ros.ros.lock_step import LockStep
@@ -146,7 +147,10 @@ class ReplayNode(Node):
             raise BagError(f"bag {config.bag} has no joint state that could be replayed")
         # Only what is asked to come out the same can fail to.
         judged = same and exact and not config.policy_params_file
-        return max(self._conclude(source, judged=judged), self._read_back())
+        codes = [self._conclude(source, judged=judged), self._read_back()]
+        if isinstance(replay, PacedReplay):
+            codes.append(self._judge(replay.answers))
+        return max(codes)
 
     def _model(self, recorded: dict[str, Any]) -> Policy:
         path = self._config.model_path or recorded.get("model_path", "")
@@ -301,12 +305,25 @@ class ReplayNode(Node):
             return EXIT_BAD_ANSWER
         return EXIT_DONE
 
+    def _judge(self, answers: Answers) -> int:
+        """Say how many states got no torque, and whether those are too many."""
+        log, most = self.get_logger(), self._config.max_unanswered
+        words = (
+            f"{answers.unanswered} of {answers.sent} joint states sent after the first goal got "
+            "no applied torque"
+        )
+        if answers.unanswered > most * answers.sent:
+            log.error(f"{words}; parameter max_unanswered allows a fraction of {most:g}")
+            return EXIT_BAD_ANSWER
+        log.info(words)
+        return EXIT_DONE
+
 
 def main(args: list[str] | None = None) -> int:
     """Console script `replay_node`; returns the exit code.
 
-    1: the recorded policy_node's own torques did not come out again, bit for bit, or
-    the written bag is not what was sent and received.
+    1: the recorded policy_node's own torques did not come out again, bit for bit, too many
+    states got none, or the written bag is not what was sent and received.
     """
     return run_node(ReplayNode, args)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def test_in_real_time_every_state_and_goal_is_written_once_in_order_bit_for_bit(
     """Whatever of it was answered: that depends on the machine."""
     output = tmp_path / "out"
     given = (f"model_path:={model}", "mode:=real_time", f"rate:={rate}", f"storage:={storage}")
-    code, log = replay_here(bag, output, *given)
+    code, log = replay_here(bag, output, *given, "max_unanswered:=1.0")
     assert code == 0, log
     assert held(output, "/replay_node/") == held(bag)
     with AnyReader([output]) as reader:
@@ -87,7 +88,7 @@ def test_a_message_that_the_storage_lost_is_exit_code_1(
             write(writer, connection, *message)
 
     monkeypatch.setattr(Writer, "write", lose)
-    given = (f"model_path:={model}", f"mode:={mode}")
+    given = (f"model_path:={model}", f"mode:={mode}", "max_unanswered:=1.0")
     code, log = replay_here(bag, tmp_path / "out", *given)
     assert code == 1, log
     (line,) = [line for line in log.splitlines() if "[ERROR]" in line]
@@ -95,3 +96,31 @@ def test_a_message_that_the_storage_lost_is_exit_code_1(
         f"bag {tmp_path / 'out'} must have the {STATES} messages written to /replay_node/" in line
     )
     assert "it has 299, its metadata.yaml says 299" in line
+
+
+def test_more_states_without_a_torque_than_allowed_are_exit_code_1(
+    model: Path, replay_here: Replay, tmp_path: Path
+) -> None:
+    """Every other state repeats a stamp: the policy_node refuses it."""
+    bag = write_bag(tmp_path / "bag", repeats=2)
+    given = (f"model_path:={model}", "mode:=real_time")
+    for most, expected in ((0.4, 1), (1.0, 0)):
+        output = tmp_path / f"{most}"
+        code, log = replay_here(bag, output, *given, f"max_unanswered:={most}")
+        assert code == expected, log
+        found = re.search(r"(\d+) of (\d+) joint states sent after the first goal got no", log)
+        assert found, log
+        assert int(found[2]) == STATES - 51
+        assert int(found[1]) >= int(found[2]) // 2
+        assert ("parameter max_unanswered allows a fraction of 0.4" in log) == bool(expected)
+
+
+def test_a_goal_from_before_the_first_state_is_sent(
+    model: Path, replay_here: Replay, tmp_path: Path
+) -> None:
+    bag = write_bag(tmp_path / "bag", goal_at=0)
+    given = (f"model_path:={model}", "mode:=real_time", "max_unanswered:=1.0")
+    code, log = replay_here(bag, tmp_path / "out", *given)
+    assert code == 0, log
+    assert f"of {STATES} joint states sent after the first goal" in log
+    assert held(tmp_path / "out", "/replay_node/") == held(bag)
