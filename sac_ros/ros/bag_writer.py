@@ -7,13 +7,15 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from rosbags.interfaces import Connection
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
@@ -69,6 +71,18 @@ def new_bag_name(prefix: str = "sac_ros") -> str:
     return time.strftime(f"{prefix}_%Y_%m_%d-%H_%M_%S")
 
 
+@dataclass
+class _Sum:
+    """The messages of one topic, in any order: a reader sorts by time, a clock may step back."""
+
+    count: int = 0
+    checksum: int = 0
+
+    def add(self, time_ns: int, cdr: bytes) -> None:
+        self.count += 1
+        self.checksum += crc32(cdr, crc32(time_ns.to_bytes(8, "little", signed=True)))
+
+
 class BagWriter:
     """A bag that is being written; of one that is cut off, all up to the last `flush` is there.
 
@@ -76,7 +90,6 @@ class BagWriter:
 
     Attributes:
         path: the bag's folder.
-        count: how many messages were written.
     """
 
     def __init__(self, path: Path, topics: Iterable[RecordedTopic], storage: str = "mcap") -> None:
@@ -100,13 +113,18 @@ class BagWriter:
             }
         except OSError as error:
             raise ConfigurationError(f"bag {path} cannot be written: {error.strerror}") from error
-        self.count = 0
+        self._sums = {name: _Sum() for name in self._connections}
+
+    @property
+    def count(self) -> int:
+        """How many messages were written."""
+        return sum(each.count for each in self._sums.values())
 
     def write(self, topic: str, time_ns: int, cdr: bytes) -> None:
         """Write a serialised message that was received at ``time_ns``, ns since 1970."""
         with self._refusing("written"):
             self._writer.write(self._connections[topic], time_ns, cdr)
-        self.count += 1
+        self._sums[topic].add(time_ns, cdr)
 
     def flush(self) -> None:
         """Hand over to the operating system what was written so far.
@@ -126,6 +144,32 @@ class BagWriter:
         """Write the index and the metadata; without them the bag is not whole."""
         with self._refusing("closed"):
             self._writer.close()
+
+    def mismatch(self) -> str:
+        """Read the closed bag back; return one sentence if it is not what was written, else "".
+
+        Compares the metadata's counts, and each topic's count and checksum of times and messages.
+        The ``rosbags`` library's reader streams the bag through its index, as other tools do.
+        """
+        found = {name: _Sum() for name in self._sums}
+        try:
+            with Reader(self.path) as reader:
+                total = reader.message_count
+                told = {each.topic: each.msgcount for each in reader.connections}
+                for connection, time_ns, cdr in reader.messages():
+                    found[connection.topic].add(time_ns, cdr)
+        except Exception as error:  # the library lets everything through that damage can cause
+            reason = " ".join(str(error).split()) or type(error).__name__
+            return f"bag {self.path} cannot be read back: {reason}"
+        for name, written in self._sums.items():
+            must = f"bag {self.path} must have the {written.count} messages written to {name}"
+            if not told[name] == found[name].count == written.count:
+                return f"{must}; it has {found[name].count}, its metadata.yaml says {told[name]}"
+            if found[name] != written:
+                return f"{must}; it has as many, but others"
+        if total != self.count:
+            return f"bag {self.path} has {self.count} messages; its metadata.yaml says {total}"
+        return ""
 
     @contextlib.contextmanager
     def _refusing(self, what: str) -> Iterator[None]:

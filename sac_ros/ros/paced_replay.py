@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 
 from geometry_msgs.msg import PoseStamped
@@ -20,6 +21,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from sac_ros.bags.events import ReplayEvent, stamp_of
+from sac_ros.ros.answers import Answers
 from sac_ros.ros.lock_step import Tally, Write
 from sac_ros.ros.policy.goal_reader import goal_message
 from sac_ros.ros.remote_node import RemoteNode
@@ -28,6 +30,8 @@ from sac_ros.utils.errors import ConfigurationError
 
 _ANSWER_S = 30.0  # for a step that loads a policy file on a busy machine, too
 _FIRST_STATES_S = 0.02  # from one to the next, until the node is active
+_DRAIN_S = 1.0  # for what is on the way at the end
+_QUIET_S = 0.1  # after which nothing more comes from a policy_node that was deactivated
 _STREAM = QoSProfile(depth=5000)
 _PUBLISHED = {
     "policy_torque": (JointState, _STREAM),
@@ -44,6 +48,7 @@ class PacedReplay(RemoteNode):
 
     Attributes:
         tally: what the replay came to so far.
+        answers: of the joint states sent while the policy_node was active and had a goal.
     """
 
     def __init__(
@@ -70,7 +75,8 @@ class PacedReplay(RemoteNode):
         """
         target = f"{namespace}/policy_node"
         super().__init__(node, target, timeout=_ANSWER_S, given_up=given_up)
-        self.tally = Tally()
+        self.tally, self.answers = Tally(), Answers()
+        self._has_goal = False
         self._write, self._rate, self._clock, self._stopped = write, rate, clock, stopped
         self._joint_states = node.create_publisher(JointState, f"{namespace}/joint_states", 10)
         self._goals = node.create_publisher(PoseStamped, f"{namespace}/goal_pose", 10)
@@ -88,22 +94,27 @@ class PacedReplay(RemoteNode):
         """
         self._connect()
         begun: tuple[float, int] | None = None
+        goal: ReplayEvent | None = None  # that stood before the first state
         for event in events:
             if event.state is None and event.goal is None:
                 continue
             if begun is None:
                 if event.state is None:
-                    continue  # no robot yet: a goal is taken once there is one
+                    goal = event
+                    continue
                 self._activate_beside(event.state)
                 begun = time.monotonic(), event.bag_ns
+                if goal is not None:
+                    self._publish(goal)
             due = begun[0] + (event.bag_ns - begun[1]) * 1e-9 / self._rate
             if self._stopped.wait(max(0.0, due - time.monotonic())):
                 break
             self._write_received()
             if event.kind != "activate":
                 self._publish(event)
+        self._drain(self.answers.complete, _DRAIN_S)
         self.change_state("deactivate")
-        self._write_received()
+        self._drain(lambda: False, _QUIET_S)
 
     def _connect(self) -> None:
         """Have it load its policy and connect, once it is there and in shadow."""
@@ -125,9 +136,20 @@ class PacedReplay(RemoteNode):
 
     def _write_received(self) -> None:
         while not self._received.empty():
-            name, time_ns, cdr = self._received.get()
-            self.tally.torques += name == "applied_torque"
-            self._write(f"policy_node/{name}", time_ns, cdr)
+            self._take(*self._received.get())
+
+    def _drain(self, done: Callable[[], bool], quiet_s: float) -> None:
+        """Write what comes until it is done, nothing comes for a while, or `_DRAIN_S` is over."""
+        deadline = time.monotonic() + _DRAIN_S
+        with suppress(queue.Empty):
+            while not done() and time.monotonic() < deadline and not self._stopped.is_set():
+                self._take(*self._received.get(timeout=quiet_s))
+
+    def _take(self, name: str, time_ns: int, cdr: bytes) -> None:
+        if name == "applied_torque":  # with every state that is accepted
+            self.tally.torques += 1
+            self.answers.take(stamp_of(cdr))
+        self._write(f"policy_node/{name}", time_ns, cdr)
 
     def _activate_beside(self, state: bytes) -> None:
         """Publish the first state until the policy_node is active: it wants a robot."""
@@ -151,9 +173,10 @@ class PacedReplay(RemoteNode):
     def _publish(self, event: ReplayEvent) -> None:
         now_ns = time.time_ns()
         if event.goal is not None:
-            goal = serialize_message(goal_message(*event.goal))
-            self._goals.publish(goal)
-            self._write("goal_pose", now_ns, goal)
+            cdr = serialize_message(goal_message(*event.goal))
+            self._goals.publish(cdr)
+            self._write("goal_pose", now_ns, cdr)
+            self._has_goal = True
         elif event.state is not None:
             if self._clock is not None:
                 message = Clock()
@@ -163,3 +186,5 @@ class PacedReplay(RemoteNode):
             self._joint_states.publish(event.state)
             self._write("joint_states", now_ns, event.state)
             self.tally.states += 1
+            if self._has_goal:
+                self.answers.send(stamp_of(event.state))

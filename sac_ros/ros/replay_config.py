@@ -28,6 +28,13 @@ class ReplayConfig:
         choices=("lock_step", "real_time"),
     )
     rate: float = setting(1.0, "pace of real_time: 2 is twice as fast as recorded", above=0.0)
+    max_unanswered: float = setting(
+        0.05,
+        "in real_time, the largest fraction of the joint states sent after a goal that may get no "
+        "applied torque; with more the exit code is 1",
+        minimum=0.0,
+        maximum=1.0,
+    )
     start_offset_s: float = setting(
         0.0, "leave out this much of the bag's beginning", minimum=0.0, unit="s"
     )

@@ -34,6 +34,7 @@ from sac_ros.bags.events import (
 )
 from sac_ros.bags.reader.bag import Bag
 from sac_ros.policy.runtime import Policy
+from sac_ros.ros.answers import Answers
 from sac_ros.ros.bag_writer import RECORDED, BagWriter, absolute, new_bag_name
 from sac_ros.ros.child_processes import ChildProcesses
 from sac_ros.ros.lock_step import Tally, WrittenLockStep
@@ -150,7 +151,11 @@ class ReplayNode(Node):
         if not self._tally.states:
             raise BagError(f"bag {config.bag} has no joint state that could be replayed")
         # Only what is asked to come out the same can fail to.
-        return self._conclude(bag, judged=same and exact and not config.policy_params_file)
+        judged = same and exact and not config.policy_params_file
+        codes = [self._conclude(bag, judged=judged), self._read_back()]
+        if isinstance(replay, PacedReplay):
+            codes.append(self._judge(replay.answers))
+        return max(codes)
 
     def _model(self, recorded: dict[str, Any]) -> Policy:
         path = self._config.model_path or recorded.get("model_path", "")
@@ -302,6 +307,26 @@ class ReplayNode(Node):
         log.info(words)
         return EXIT_DONE
 
+    def _read_back(self) -> int:
+        """Compare the bag that was written with what was to be written."""
+        if words := self._bag.mismatch():
+            self.get_logger().error(words)
+            return EXIT_BAD_ANSWER
+        return EXIT_DONE
+
+    def _judge(self, answers: Answers) -> int:
+        """Say how many states got no torque, and whether those are too many."""
+        log, most = self.get_logger(), self._config.max_unanswered
+        words = (
+            f"{answers.unanswered} of {answers.sent} joint states sent after the first goal got "
+            "no applied torque"
+        )
+        if answers.unanswered > most * answers.sent:
+            log.error(f"{words}; parameter max_unanswered allows a fraction of {most:g}")
+            return EXIT_BAD_ANSWER
+        log.info(words)
+        return EXIT_DONE
+
 
 def _duration_s(bag: Bag) -> float:
     first_ns, last_ns = bag.span_ns
@@ -311,7 +336,8 @@ def _duration_s(bag: Bag) -> float:
 def main(args: list[str] | None = None) -> int:
     """Console script `replay_node`; returns the exit code.
 
-    1: the recorded policy_node's own torques did not come out again, bit for bit.
+    1: the recorded policy_node's own torques did not come out again, bit for bit, too many
+    states got none, or the written bag is not what was sent and received.
     """
     return run_node(ReplayNode, args)
 

@@ -289,6 +289,7 @@ def test_in_real_time_the_states_come_at_their_own_pace_and_the_clock_is_the_rec
         "rate:=0.5",
         "start_offset_s:=0.2",
         "publish_clock:=true",
+        "max_unanswered:=1.0",  # the machine is busy
     )
     assert code == 0, log
     left = STATES - 100
@@ -309,7 +310,7 @@ def test_a_replay_from_the_middle_on_knows_the_goal_that_stood(
     """The only goal of the bag comes after 0.1 s."""
     given = (f"model_path:={replayed.model}", f"mode:={mode}", "start_offset_s:=0.4")
     if mode == "real_time":
-        given = (*given, "storage:=sqlite3")
+        given = (*given, "storage:=sqlite3", "max_unanswered:=1.0")  # the machine is busy
     code, log = replay_here(replayed.bag, tmp_path / "out", *given)
     assert code == 0, log
     states = said(tmp_path / "out", "joint_states")

@@ -83,8 +83,14 @@ def write_bag(
     storage: str = "mcap",
     more: str = "",
     count: int = STATES,
+    repeats: int = 1,
+    goal_at: int = 51,
 ) -> Path:
-    """A bag as a robot's recorder writes it: states and commands at 500 Hz, a goal after 0.1 s."""
+    """A bag as a robot's recorder writes it: states and commands at 500 Hz, a goal among them.
+
+    ``goal_at``: the number of the state that the goal comes right before.
+    ``repeats``: so many states in a row have the same stamp.
+    """
     topics = [RecordedTopic("/joint_states", JointState)]
     topics.append(RecordedTopic("/commands", Float64MultiArray))
     if goals:
@@ -94,15 +100,16 @@ def write_bag(
     bag = BagWriter(path, topics, storage)
     for number in range(count):
         now = START_NS + number * PERIOD_NS
+        if goals and number == goal_at:
+            bag.write("/goal_pose", now - 1, serialize_message(goal_message([0.6, 0, 0], "base")))
         state = JointState(name=list(names))
         state.position = [0.1 + 0.0001 * number, -0.2, 0.3]
         state.velocity = [0.05, 0.0, -0.1]
-        state.header.stamp.sec, state.header.stamp.nanosec = divmod(now, 10**9)
+        stamp = now - number % repeats * PERIOD_NS
+        state.header.stamp.sec, state.header.stamp.nanosec = divmod(stamp, 10**9)
         bag.write("/joint_states", now, serialize_message(state))
         bag.write("/commands", now, serialize_message(Float64MultiArray(data=[1.0, 2.0, 3.0])))
         if more:
             bag.write(more, now, serialize_message(state))
-        if goals and number == 50:
-            bag.write("/goal_pose", now, serialize_message(goal_message([0.6, 0, 0], "base")))
     bag.close()
     return path
