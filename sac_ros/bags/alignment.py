@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_ros.bags.arrival import arrival_times
 from sac_ros.bags.clock import GAP_PERIODS, Timeline, choose_clock, state_times
 from sac_ros.bags.columns import Array, Spool, blocks, finite_rows, take_rows
 from sac_ros.bags.events import NodeView, node_view
@@ -37,6 +38,8 @@ class Aligned:
         view: what policy_node's own log tells; None where the bag has none.
         commanded: [c] the states that a command answers, ascending.
         torque: [c, n] N·m, those commands.
+        command_time_s: [c] when they came: with a stamp the state's time, else of arrival.
+        command_jitter_s: what those times are uncertain by.
         facts: what was dropped on the way, and the rest that is worth telling.
         spool: where large arrays go.
     """
@@ -53,6 +56,8 @@ class Aligned:
     view: NodeView | None
     commanded: NDArray[np.intp]
     torque: Array
+    command_time_s: Array
+    command_jitter_s: float
     facts: RecordingFacts
     spool: Spool
 
@@ -97,6 +102,10 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         torque = take_rows(spool, recording.commands.columns["effort"], answers)
     for part in blocks(len(torque)):
         torque[part][~(np.abs(torque[part]) < _ABSURD)] = np.nan  # counted as not finite
+    came = time_s[commanded], 0.0
+    if recording.commands is not None and not _stamped(recording) and len(answers):
+        arrived = take_rows(spool, recording.commands.columns["received_ns"], answers)
+        came = arrival_times(arrived, received, time_s)
     view, goals = node_view(recording.events, stamp), recording.goals
     if view is not None:
         positions, frames, goal_row = view.goals, view.frames, view.goal_row
@@ -132,6 +141,8 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         view=view,
         commanded=commanded,
         torque=torque,
+        command_time_s=came[0],
+        command_jitter_s=came[1],
         facts=facts,
         spool=spool,
     )
@@ -153,6 +164,12 @@ def _usable(
             finite[part] &= finite_rows(columns[name][rows], _ABSURD)
     dropped[f"not finite, or {_ABSURD:g} and more"] += int((~finite).sum())
     return chosen[finite]
+
+
+def _stamped(recording: Recording) -> bool:
+    """Whether each command tells by its stamp which state it answers."""
+    commands = recording.commands
+    return isinstance(commands, JointStream) and bool(np.any(commands.columns["stamp_ns"]))
 
 
 def _commands(
@@ -177,7 +194,7 @@ def _commands(
     if options.end_s is not None and len(later):
         asked &= arrived < later[0]
     rows = np.flatnonzero(asked)
-    if isinstance(recording.commands, JointStream) and np.any(columns["stamp_ns"]):
+    if _stamped(recording):
         wanted, why = columns["stamp_ns"][rows], "answers no state in the bag"
         order = np.argsort(stamp, kind="stable")
         state = order[np.minimum(np.searchsorted(stamp[order], wanted), len(stamp) - 1)]

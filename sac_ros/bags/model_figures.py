@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from sac_ros.bags.inference import Answers
 from sac_ros.bags.metrics.coverage import coverage_figures
 from sac_ros.bags.metrics.divergence import DivergenceFigures, divergence_figures
 from sac_ros.bags.metrics.errors import ErrorFigures, all_errors
-from sac_ros.bags.metrics.lag import LagFigures, lag_figures
+from sac_ros.bags.metrics.lag import LagFigures, Steps, lag_figures
 from sac_ros.bags.metrics.latency import measure_latency
 from sac_ros.bags.metrics.limits import LimitFigures, state_figures, torque_figures
 from sac_ros.bags.metrics.safety import review
@@ -83,13 +82,31 @@ def _against_recording(
     errors = all_errors(policy, recorded, time_s, limit)
     joints = aligned.facts.joint_names
     divergence = divergence_figures(policy, recorded, time_s, segment, limit, joints)
-    if len(rows) < 2:
+    if len(chosen) < 2 or len(answers.rows) < 2:
         return errors, None, divergence
-    rate = 1.0 / float(np.median(np.diff(time_s)))
-    pairs = partial(windows, time_s, segment, rate, recorded, policy)
-    lag, *curves = lag_figures(pairs, rate, limit, errors[0].overall.rmse_share)
+    lag, *curves = _lag(aligned, answers, chosen, limit, errors[0].overall.rmse_share)
     series["lag_s"], series["lag_correlation"] = curves
     return errors, lag, divergence
+
+
+def _lag(
+    aligned: Aligned, answers: Answers, chosen: NDArray[np.intp], limit: Array, rmse_share: float
+) -> tuple[LagFigures, Array, Array]:
+    """Compare the ``chosen`` commands when they came with the policy's torques when it was run."""
+    ran = answers.rows[finite_rows(answers.torque)[answers.rows]]
+    order = chosen[np.argsort(aligned.command_time_s[chosen], kind="stable")]
+    recorded = take_rows(aligned.spool, aligned.torque, order)
+    policy = take_rows(aligned.spool, answers.torque, ran)
+    time_s, segment = aligned.at(ran)
+    _, theirs = aligned.at(aligned.commanded[order])
+    return lag_figures(
+        Steps(aligned.command_time_s[order], recorded, theirs),
+        Steps(time_s, policy, segment),
+        aligned.period_s,
+        aligned.command_jitter_s,
+        limit,
+        rmse_share,
+    )
 
 
 def _limits(

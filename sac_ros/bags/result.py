@@ -25,7 +25,7 @@ from sac_ros.bags.metrics.smoothness import SmoothnessFigures
 SCHEMA = "sac_ros.bag_evaluation"
 """The field ``schema`` of every ``summary.json``, which ``summary.schema.json`` defines."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of the fields; a summary of another version is refused."""
 
 OWN_LIMITS = ("torque", "torque_rate", "non_finite")

@@ -77,11 +77,15 @@ def _model(model: ModelResult) -> list[str]:
 
 
 def _lag(model: ModelResult) -> str:
-    if model.lag is None:
+    lag = model.lag
+    if lag is None:
         return "lag unknown"
-    if model.lag.overall_s is None:
-        return f"no lag within {model.lag.window_s * 1e3:.0f} ms"
-    return f"lag {model.lag.overall_s * 1e3:+.1f} ms"
+    if lag.overall_s is None or lag.resolution_s is None:
+        return f"lag unknown: {lag.unknown}"
+    return (
+        f"lag {lag.overall_s * 1e3:+.1f} ± {lag.resolution_s * 1e3:.1f} ms (correlation "
+        f"{_number(lag.correlation, '.3f')})"
+    )
 
 
 def _divergence(model: ModelResult) -> str:

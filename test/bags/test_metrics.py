@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from tiny_policy import JOINTS, tiny_spec
 
 from sac_ros.bags import columns
@@ -17,7 +16,6 @@ from sac_ros.bags.columns import Spool
 from sac_ros.bags.metrics import errors, limits, safety
 from sac_ros.bags.metrics.coverage import coverage_figures
 from sac_ros.bags.metrics.divergence import divergence_figures
-from sac_ros.bags.metrics.lag import lag_figures
 from sac_ros.bags.metrics.smoothness import smoothness_figures, windows
 from sac_ros.policy.safety import SafetyFilter
 from sac_ros.policy.safety_config import JointLimits, SafetyConfig
@@ -130,7 +128,7 @@ def test_states_are_held_to_the_policys_position_and_velocity_limits() -> None:
     assert fast.worst == pytest.approx(5.0 / 4.0)
 
 
-# ---- coverage, divergence, lag -----------------------------------------------------------------
+# ---- coverage, divergence ----------------------------------------------------------------------
 
 
 def test_coverage_counts_states_goals_and_what_has_none() -> None:
@@ -157,47 +155,6 @@ def test_divergence_is_the_first_error_that_stays(gap: bool, expected: float | N
     found = divergence_figures(policy, recorded, time_s, segment, LIMIT, JOINTS)
     assert found.first_s == expected
     assert found.joint == ("elbow" if expected else None)
-
-
-@pytest.mark.parametrize("late", [-7, 0, 12])
-def test_the_lag_is_how_much_later_the_policy_is(late: int) -> None:
-    smooth = np.cumsum(noise(3000), axis=0)
-    smooth -= np.linspace(0, 1, 3000)[:, np.newaxis] * smooth[-1]
-    recorded = smooth[100:-100]
-    policy = smooth[100 - late : len(smooth) - 100 - late]
-    found, lags, correlation = lag_figures(
-        lambda: [(recorded, policy)], 100.0, LIMIT, rmse_share=0.3
-    )
-    assert found.overall_s == pytest.approx(late / 100.0)
-    assert found.lag_s == pytest.approx((late / 100.0,) * 3)
-    assert found.compensated_rmse_share == pytest.approx(0.0, abs=1e-12)
-    assert lags.shape == (101,)
-    assert correlation[50 + late].min() > 0.99
-
-
-def test_a_torque_that_is_later_than_the_search_goes_has_no_lag() -> None:
-    late = 80  # samples, of which the search looks at 50
-    slow = np.sin(np.arange(2400) * 2 * np.pi / 400)[:, np.newaxis] * LIMIT
-    found, _, correlation = lag_figures(
-        lambda: [(slow[late:], slow[:-late])], 100.0, LIMIT, rmse_share=0.3
-    )
-    assert correlation[:, 0].argmax() == 100
-    assert (found.lag_s, found.overall_s) == ((None,) * 3, None)
-    assert found.compensated_rmse_share is None
-
-
-@given(arrays(float, (60, 3), elements=st.floats(-1e6, 1e6)), st.floats(-1e6, 1e6))
-def test_a_correlation_is_never_beyond_one(torque: np.ndarray, bias: float) -> None:
-    _, _, correlation = lag_figures(lambda: [(torque, bias - torque)], 100.0, LIMIT, 0.3)
-    assert not np.any(np.abs(correlation) > 1.0)
-
-
-def test_a_torque_that_never_changes_has_no_lag() -> None:
-    still = np.ones((200, 3))
-    found, _, correlation = lag_figures(lambda: [(noise(200), still)], 100.0, LIMIT, 0.3)
-    assert found.overall_s is None
-    assert found.lag_s == (None,) * 3
-    assert np.isnan(correlation).all()
 
 
 # ---- resampling and smoothness -----------------------------------------------------------------
