@@ -22,7 +22,7 @@ from sac_ros.policy.safety_config import JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Intervention
 
 LIMIT = np.array([30.0, 20.0, 10.0])
-SLEW, JOINED = np.full(3, np.inf), np.zeros(100, dtype=np.int32)
+SCALE = np.array([5.0, 4.0, 2.0])
 
 
 def noise(rows: int, seed: int = 0) -> np.ndarray:
@@ -34,7 +34,7 @@ def noise(rows: int, seed: int = 0) -> np.ndarray:
 
 def test_errors_are_those_of_numpy() -> None:
     policy, recorded, time_s = noise(1000, 1) + 1.0, noise(1000, 2), np.arange(1000) * 0.01
-    found = errors.error_figures("policy", policy, recorded, time_s, LIMIT)
+    found = errors.error_figures("policy", policy, recorded, time_s, LIMIT, SCALE)
     e = policy - recorded
     for j, row in enumerate(found.joints):
         one = np.abs(e[:, j])
@@ -46,6 +46,10 @@ def test_errors_are_those_of_numpy() -> None:
         assert row.max_s == time_s[one.argmax()]
         assert row.rmse_share == pytest.approx(row.rmse / LIMIT[j])
         assert row.max_share == pytest.approx(row.max / LIMIT[j])
+        assert row.rmse_authority == pytest.approx(row.rmse / SCALE[j])
+        assert row.max_authority == pytest.approx(row.max / SCALE[j])
+        slope = np.polyfit(time_s, e[:, j], 1)[0]
+        assert row.drift == pytest.approx(slope * (time_s[-1] - time_s[0]))
         expected = np.corrcoef(policy[:, j], recorded[:, j])[0, 1]
         assert row.correlation == pytest.approx(expected)
         clear = (np.abs(policy[:, j]) > 0.01 * LIMIT[j]) & (
@@ -64,9 +68,13 @@ def test_errors_are_those_of_numpy() -> None:
 
 def test_the_baselines_know_nothing_of_the_policy() -> None:
     recorded, time_s = noise(500), np.arange(500) * 0.01
-    found = {each.name: each for each in errors.all_errors(recorded * 0, recorded, time_s, LIMIT)}
+    found = {
+        each.name: each for each in errors.all_errors(recorded * 0, recorded, time_s, LIMIT, SCALE)
+    }
     assert list(found) == ["policy", "hold_last", "zero", "mean"]
-    assert found["zero"] == errors.error_figures("zero", recorded * 0, recorded, time_s, LIMIT)
+    assert found["zero"] == errors.error_figures(
+        "zero", recorded * 0, recorded, time_s, LIMIT, SCALE
+    )
     assert found["mean"].overall.rmse == pytest.approx(np.sqrt(recorded.var(axis=0).mean()))
     before = np.vstack([np.zeros((1, 3)), recorded[:-1]])
     assert found["hold_last"].overall.rmse == pytest.approx(
@@ -76,7 +84,7 @@ def test_the_baselines_know_nothing_of_the_policy() -> None:
 
 def test_a_torque_that_never_changes_has_no_correlation_and_no_sign() -> None:
     still, time_s = np.zeros((50, 3)), np.arange(50.0)
-    found = errors.error_figures("policy", still, still, time_s, LIMIT)
+    found = errors.error_figures("policy", still, still, time_s, LIMIT, SCALE)
     assert found.overall.correlation is None
     assert found.overall.sign_agreement is None
     assert found.overall.max == 0.0
@@ -90,7 +98,7 @@ def test_torques_beyond_their_limit_are_counted_with_the_worst_and_the_longest()
     torque[10:15, 2] = 11.0
     torque[12, 0] = -45.0
     torque[80, 1] = np.nan
-    beyond, none, _ = limits.torque_figures(torque, time_s, JOINED, LIMIT, SLEW, JOINTS)
+    beyond, none = limits.torque_figures(torque, time_s, LIMIT, JOINTS)
     assert (beyond.count, beyond.joint_count) == (5, (1, 0, 5))
     assert beyond.share == 0.05
     assert beyond.worst == pytest.approx(1.5)
@@ -102,7 +110,7 @@ def test_torques_beyond_their_limit_are_counted_with_the_worst_and_the_longest()
 
 def test_a_torque_at_its_limit_is_within_it() -> None:
     torque = np.tile(LIMIT.astype(np.float32), (5, 1)) * np.float32(1.0 + 1e-6)
-    found = limits.torque_figures(torque, np.arange(5.0), JOINED[:5], LIMIT, SLEW, JOINTS)
+    found = limits.torque_figures(torque, np.arange(5.0), LIMIT, JOINTS)
     assert found[0].count == 0
 
 
@@ -112,7 +120,7 @@ def test_rates_are_judged_by_the_time_between_torques_and_not_across_a_gap() -> 
     segment = np.array([0, 0, 0, 0, 1, 1], dtype=np.int32)
     torque[4:] += 1000.0
     slew = np.full(3, 20.0)
-    *_, found = limits.torque_figures(torque, time_s, segment, LIMIT, slew, JOINTS)
+    found = limits.rate_figures(torque, time_s, segment, slew, JOINTS)
     assert found.count == 1
     assert found.worst_s == pytest.approx(0.21)
     assert found.worst == pytest.approx(5.0)
