@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_ros.bags.arrival import arrival_times
 from sac_ros.bags.clock import GAP_PERIODS, Timeline, choose_clock, state_times
 from sac_ros.bags.columns import Array, Spool, blocks, finite_rows, take_rows
 from sac_ros.bags.discovery import OWN_TORQUES, last_part
@@ -35,6 +36,8 @@ class Aligned:
         number: [m] ascending, the state's place among all messages of its topic.
         commanded: [c] the states that a command answers, ascending.
         torque: [c, n] N·m, those commands.
+        command_time_s: [c] when they came: with a stamp the state's time, else of arrival.
+        command_jitter_s: what those times are uncertain by.
         facts: what was dropped on the way, and the rest that is worth telling.
         spool: where large arrays go.
     """
@@ -48,6 +51,8 @@ class Aligned:
     number: NDArray[np.int64]
     commanded: NDArray[np.intp]
     torque: Array
+    command_time_s: Array
+    command_jitter_s: float
     facts: RecordingFacts
     spool: Spool
 
@@ -87,6 +92,10 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         torque = take_rows(spool, recording.commands.columns["effort"], answers)
     for part in blocks(len(torque)):
         torque[part][~(np.abs(torque[part]) < _ABSURD)] = np.nan  # counted as not finite
+    came = time_s[commanded], 0.0
+    if recording.commands is not None and _command_join(recording) == "receipt" and len(answers):
+        arrived = take_rows(spool, recording.commands.columns["received_ns"], answers)
+        came = arrival_times(arrived, received, time_s)
     goals = recording.goals
     if recording.topics.events:
         source = f"as policy_node took them, from {recording.topics.events}"
@@ -119,6 +128,8 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         number=take_rows(spool, columns["number"], kept),
         commanded=commanded,
         torque=torque,
+        command_time_s=came[0],
+        command_jitter_s=came[1],
         facts=facts,
         spool=spool,
     )

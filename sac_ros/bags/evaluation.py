@@ -17,6 +17,7 @@ from sac_ros.bags.columns import Spool
 from sac_ros.bags.events import activation
 from sac_ros.bags.figures import judge
 from sac_ros.bags.inference import Answers, answer
+from sac_ros.bags.metrics.coverage import in_degrees
 from sac_ros.bags.model_figures import model_result
 from sac_ros.bags.reader.bag import Bag
 from sac_ros.bags.recording import Progress, ReadingOptions, Recording, opened, read_recording
@@ -147,6 +148,11 @@ def _nothing_to_evaluate(policy: Policy, aligned: Aligned, answers: Answers) -> 
         why = f"it has no goal that the policy takes ({refused}); --goal gives one"
     elif answers.unknown:
         why = f"what the policy did before {answers.unknown} of them was not recorded"
+    elif faults := answers.safety.faults(aligned.time_s):
+        stops = max(faults, key=lambda fault: fault.count)
+        why = f"policy_node would be stopped all the time: {stops.sentence}"
+        if in_degrees(aligned.position, np.array(answers.spec.position_limit)):
+            why += " (the positions look like degrees; they must be rad)"
     else:
         why = "none came after a goal; --goal gives one for all"
     states = f"{len(aligned.time_s)} joint states"

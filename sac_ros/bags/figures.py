@@ -18,6 +18,10 @@ FIGURES = {
     "bias": "|mean torque error|, N·m",
     "rmse_share": "torque error over the limit, root mean square",
     "max_share": "torque error over the limit, largest",
+    "rmse_authority": "torque error over the action scale, root mean square",
+    "max_authority": "torque error over the action scale, largest",
+    "decorrelation": "1 − correlation of what moves the arm: 0 alike, 1 unlike, 2 opposite",
+    "saturation": "share of states with the policy's torque at a bound",
     "violations": "policy torques beyond torque or rate limit, or not finite",
     "interventions": "samples in which the safety filter's most frequent guard acts",
     "faults": "faults of the safety filter",
@@ -28,16 +32,25 @@ FIGURES = {
 }
 """Name of each figure, and what it is."""
 
-_OF_ERROR = ("rmse", "mae", "p95", "max", "bias", "rmse_share", "max_share")
+DEFAULT = {"rmse_authority": 0.1, "decorrelation": 0.2, "violations": 0.0}
+"""What ``--fail-on default`` stands for: as close as a policy is to its own recording."""
+
+_OF_ERROR = (
+    *("rmse", "mae", "p95", "max", "bias", "rmse_share", "max_share"),
+    *("rmse_authority", "max_authority"),
+)
 
 
 def figures_of(evaluation: Evaluation, model: ModelResult) -> dict[str, float | None]:
     """Return the value of each of `FIGURES`; None where it cannot be told."""
     row = model.errors[0].overall if model.errors else None
     lag = model.lag.overall_s if model.lag else None
+    alike = row.motion_correlation if row else None
     own = (limit.count for limit in model.limits if limit.kind in OWN_LIMITS)
     return {
         **{name: None if row is None else abs(getattr(row, name)) for name in _OF_ERROR},
+        "decorrelation": None if alike is None else 1.0 - alike,
+        "saturation": model.saturation[0].share,
         "violations": float(sum(own)),
         "interventions": float(max((each.count for each in model.interventions), default=0)),
         "faults": float(sum(each.count for each in model.faults)),
@@ -49,9 +62,15 @@ def figures_of(evaluation: Evaluation, model: ModelResult) -> dict[str, float | 
 
 
 def parse_thresholds(text: str) -> dict[str, float]:
-    """Read ``name=value,...``; a ConfigurationError says what is not of that form."""
+    """Read ``name=value,...``; a ConfigurationError says what is not of that form.
+
+    ``default`` stands for `DEFAULT`, of which each may be given another value beside it.
+    """
     found: dict[str, float] = {}
-    for part in filter(None, text.split(",")):
+    parts = [part for part in text.split(",") if part]
+    for part in parts:
+        if part == "default":
+            continue
         name, equals, number = part.partition("=")
         if name not in FIGURES:
             raise ConfigurationError(f"--fail-on knows {', '.join(FIGURES)}; got {name!r}")
@@ -65,7 +84,7 @@ def parse_thresholds(text: str) -> dict[str, float]:
             needs = f"needs a number, as {name}=0.5; got {part!r}"
             raise ConfigurationError(f"--fail-on {name} {needs}")
         found[name] = value
-    return found
+    return {**DEFAULT, **found} if "default" in parts else found
 
 
 def judge(evaluation: Evaluation, thresholds: Mapping[str, float]) -> tuple[Threshold, ...]:

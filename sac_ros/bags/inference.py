@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.alignment import Aligned
+from sac_ros.bags.columns import blocks, take_rows
 from sac_ros.bags.events import (
     Lost,
     ReplayEvent,
@@ -44,6 +45,7 @@ class Answers:
     Attributes:
         torque: [m, n] N·m, the policy's; NaN where it has none, or none that is known.
         published: [m, n] N·m, after the safety filter; NaN where nothing was.
+        gravity: [m, n] N·m, the g(q) that the torque holds; None where the robot adds it.
         goal: [m, k] the goal that it follows; NaN without.
         rows: [d] the states with which it was run; others hold the torque before them.
         answered: [m] whether the policy has a torque.
@@ -57,6 +59,7 @@ class Answers:
 
     torque: Float32
     published: Float32
+    gravity: Float32 | None
     goal: Float32
     rows: NDArray[np.intp]
     answered: NDArray[np.bool_]
@@ -149,8 +152,8 @@ class _Collected:
         runs = loop.inference.count
         lock_step.step(event)
         row = self._row(event.number) if event.kind == "state" else -1
-        for kind in lock_step.faults:
-            self.safety.fault(kind, max(row, self._next - 1, 0))
+        for kind, sentence in lock_step.faults.items():
+            self.safety.fault(kind, max(row, self._next - 1, 0), sentence)
         if row < 0:
             return
         if loop.goal is not None:
@@ -180,14 +183,28 @@ class _Collected:
         self._next = row + 1
         return row
 
+    def _gravity(self, policy: Policy, ran: NDArray[np.intp]) -> Float32:
+        """Return g(q) [m, n] where the policy ran last before each state, or else next."""
+        aligned, own = self._aligned, np.argsort(self._order)
+        told: Float32 = aligned.spool.empty((len(ran), len(own)), np.float32)
+        for part in blocks(len(ran)):
+            weight = policy.gravity(aligned.position[ran[part]][:, own])
+            assert weight is not None
+            told[part] = weight[:, self._order]
+        held = np.searchsorted(ran, np.arange(len(aligned.number)), side="right") - 1
+        return take_rows(aligned.spool, told, np.maximum(held, 0))
+
     def answers(self, policy: Policy, refused_goals: Counter[str]) -> Answers:
         """Return everything that was collected."""
         spec, aligned = policy.spec, self._aligned
+        rows = np.array(self.ran, dtype=np.intp)
+        carries = spec.gravity_compensation == "policy"
         return Answers(
             torque=self.torque,
             published=self.safe,
+            gravity=self._gravity(policy, rows) if carries and len(rows) else None,
             goal=self.goal,
-            rows=np.array(self.ran, dtype=np.intp),
+            rows=rows,
             answered=self.answered,
             acts=self.acts,
             unknown=self.unknown,

@@ -83,7 +83,7 @@ class LockStep:
     Attributes:
         loop: the control loop.
         refused_goals: why, to how many; last_refused_goal: the newest reason.
-        faults: the faults that latched with the last event.
+        faults: the faults that latched with the last event, and their sentences.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class LockStep:
         )
         self.refused_goals: Counter[str] = Counter()
         self.last_refused_goal = ""
-        self.faults: list[str] = []
+        self.faults: dict[str, str] = {}
         self._waiting = False  # for a state with which to begin
         self._stop_began: float | None = None
         self._runs: int | None = None  # of the recorded policy, by the last event; None: not known
@@ -150,7 +150,8 @@ class LockStep:
             self.loop.clear_fault(event.time)
         stood = set(self.loop.safety.faults)
         command = self._step(event)
-        self.faults = [fault.value for fault in self.loop.safety.faults if fault not in stood]
+        standing = self.loop.safety.faults.items()
+        self.faults = {kind.value: why for kind, why in standing if kind not in stood}
         return command
 
     def _step(self, event: ReplayEvent) -> Command | None:

@@ -3,21 +3,30 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.alignment import Aligned
-from sac_ros.bags.columns import Array, finite_rows, take_rows
+from sac_ros.bags.columns import Array, blocks, finite_rows, take_rows
 from sac_ros.bags.inference import Answers
 from sac_ros.bags.metrics.coverage import coverage_figures
 from sac_ros.bags.metrics.divergence import DivergenceFigures, divergence_figures
+from sac_ros.bags.metrics.dynamics import (
+    MOST,
+    EffectFigures,
+    GravityFigures,
+    effect_figures,
+    gravity_figures,
+    gravity_of,
+)
 from sac_ros.bags.metrics.errors import ErrorFigures, all_errors
-from sac_ros.bags.metrics.lag import LagFigures, lag_figures
+from sac_ros.bags.metrics.goals import goal_figures
+from sac_ros.bags.metrics.lag import LagFigures, Steps, lag_figures
 from sac_ros.bags.metrics.latency import measure_latency
-from sac_ros.bags.metrics.limits import LimitFigures, state_figures, torque_figures
+from sac_ros.bags.metrics.limits import LimitFigures, rate_figures, state_figures, torque_figures
+from sac_ros.bags.metrics.saturation import saturated, saturation_figures
 from sac_ros.bags.metrics.smoothness import SmoothnessFigures, smoothness_figures, windows
 from sac_ros.bags.result import ModelResult
 from sac_ros.policy.runtime import Policy
@@ -38,6 +47,15 @@ def model_result(
     series["interventions"] = answers.acts
     errors, lag, divergence = _against_recording(aligned, answers, limit, series)
     limits, recorded_limits = _limits(aligned, answers, limit)
+    gravity, effect = _on_the_arm(aligned, answers)
+    authority = np.array(spec.action_scale)
+    at_bound = saturated(answers.torque, limit, authority, answers.gravity)
+    saturation = [saturation_figures("policy", at_bound[answers.answered])]
+    if len(aligned.torque):
+        saturation.append(saturation_figures("recorded", saturated(aligned.torque, limit)))
+    goals = goal_figures(
+        answers.goal, _error(aligned, answers), at_bound, aligned.time_s, authority
+    )
     timed = answers.rows[np.linspace(0, len(answers.rows) - 1, _TIMED_CALLS).astype(np.intp)]
     result = ModelResult(
         label=label,
@@ -47,7 +65,9 @@ def model_result(
         arm=spec.arm,
         control_rate_hz=answers.control_rate_hz,
         gravity_compensation=spec.gravity_compensation,
+        joint_names=spec.joint_names,
         torque_limit=tuple(limit.tolist()),
+        action_scale=spec.action_scale,
         samples=int(answers.answered.sum()),
         inferences=len(answers.rows),
         errors=errors,
@@ -62,8 +82,43 @@ def model_result(
             policy, _inputs(policy, aligned, answers, timed), answers.control_rate_hz
         ),
         divergence=divergence,
+        saturation=tuple(saturation),
+        gravity=gravity,
+        effect=effect,
+        goals=goals,
     )
     return result, series
+
+
+def _error(aligned: Aligned, answers: Answers) -> NDArray[np.float32]:
+    """Return policy minus recorded [m, n] N·m; NaN where there is none."""
+    error: NDArray[np.float32] = aligned.spool.empty(answers.torque.shape, np.float32)
+    for part in blocks(len(error)):
+        error[part] = np.nan
+    for part in blocks(len(aligned.commanded)):
+        rows = aligned.commanded[part]
+        error[rows] = answers.torque[rows] - aligned.torque[part]
+    return error
+
+
+def _on_the_arm(
+    aligned: Aligned, answers: Answers
+) -> tuple[GravityFigures | None, EffectFigures | None]:
+    """Return what the error means to the arm, of a few thousand states evenly chosen."""
+    usable = finite_rows(answers.torque)[aligned.commanded] & finite_rows(aligned.torque)
+    chosen = np.flatnonzero(usable)
+    if not len(chosen):
+        return None, None
+    chosen = chosen[:: -(-len(chosen) // MOST)]
+    rows, spec = aligned.commanded[chosen], answers.spec
+    error = answers.torque[rows] - aligned.torque[chosen]
+    position = np.asarray(aligned.position[rows])
+    model = gravity_of(spec)
+    weight = model(position) if model else None
+    if answers.gravity is not None:
+        weight = answers.gravity[rows].astype(np.float64)
+    gravity = None if weight is None else gravity_figures(error, weight)
+    return gravity, effect_figures(error, position, spec)
 
 
 def _against_recording(
@@ -79,14 +134,14 @@ def _against_recording(
     time_s, segment = aligned.at(rows)
     policy = take_rows(aligned.spool, answers.torque, rows)
     recorded = take_rows(aligned.spool, aligned.torque, chosen)
-    errors = all_errors(policy, recorded, time_s, limit)
+    authority, weight = np.array(answers.spec.action_scale), answers.gravity
+    held = None if weight is None else take_rows(aligned.spool, weight, rows)
+    errors = all_errors(policy, recorded, time_s, limit, authority, held)
     joints = aligned.facts.joint_names
     divergence = divergence_figures(policy, recorded, time_s, segment, limit, joints)
-    if len(rows) < 2:
+    if len(chosen) < 2 or len(answers.rows) < 2:
         return errors, None, divergence
-    rate = 1.0 / float(np.median(np.diff(time_s)))
-    pairs = partial(windows, time_s, segment, rate, recorded, policy)
-    lag, *curves = lag_figures(pairs, rate, limit, errors[0].overall.rmse_share)
+    lag, *curves = _lag(aligned, answers, chosen, limit, errors[0].overall.rmse_share)
     series["lag_s"], series["lag_correlation"] = curves
     return errors, lag, divergence
 
@@ -102,6 +157,26 @@ def _inputs(
     return (*states, answers.goal[rows])
 
 
+def _lag(
+    aligned: Aligned, answers: Answers, chosen: NDArray[np.intp], limit: Array, rmse_share: float
+) -> tuple[LagFigures, Array, Array]:
+    """Compare the ``chosen`` commands when they came with the policy's torques when it was run."""
+    ran = answers.rows[finite_rows(answers.torque)[answers.rows]]
+    order = chosen[np.argsort(aligned.command_time_s[chosen], kind="stable")]
+    recorded = take_rows(aligned.spool, aligned.torque, order)
+    policy = take_rows(aligned.spool, answers.torque, ran)
+    time_s, segment = aligned.at(ran)
+    _, theirs = aligned.at(aligned.commanded[order])
+    return lag_figures(
+        Steps(aligned.command_time_s[order], recorded, theirs),
+        Steps(time_s, policy, segment),
+        aligned.period_s,
+        aligned.command_jitter_s,
+        limit,
+        rmse_share,
+    )
+
+
 def _limits(
     aligned: Aligned, answers: Answers, limit: Array
 ) -> tuple[tuple[LimitFigures, ...], tuple[LimitFigures, ...]]:
@@ -109,13 +184,20 @@ def _limits(
     spec = answers.spec
     slew = JointLimits.of(spec, SafetyConfig()).slew
 
-    own = take_rows(aligned.spool, answers.torque, answers.rows)
-    found = torque_figures(own, *aligned.at(answers.rows), limit, slew, spec.joint_names)
+    rows, joints = answers.rows, spec.joint_names
+    own, (time_s, segment) = take_rows(aligned.spool, answers.torque, rows), aligned.at(rows)
+    found = torque_figures(own, time_s, limit, joints)
+    found += (rate_figures(own, time_s, segment, slew, joints),)
     found += state_figures(aligned.position, aligned.velocity, aligned.time_s, spec)
     if not len(aligned.commanded):
         return found, ()
-    recorded = aligned.torque, *aligned.at(aligned.commanded)
-    return found, torque_figures(*recorded, limit, slew, spec.joint_names)
+    recorded = torque_figures(aligned.torque, aligned.time_s[aligned.commanded], limit, joints)
+    # At the policy's runs too: the command that acts there, of the same stretch without a gap.
+    acts = np.searchsorted(aligned.commanded, rows, side="right") - 1
+    known = (acts >= 0) & (aligned.segment[aligned.commanded[np.maximum(acts, 0)]] == segment)
+    held = take_rows(aligned.spool, aligned.torque, acts[known])
+    rate = rate_figures(held, time_s[known], segment[known], slew, joints)
+    return found, (*recorded, rate)
 
 
 def _smoothness(

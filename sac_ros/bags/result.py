@@ -15,11 +15,14 @@ from typing import Annotated, Any
 
 from sac_ros.bags.metrics.coverage import CoverageFigures
 from sac_ros.bags.metrics.divergence import DivergenceFigures
+from sac_ros.bags.metrics.dynamics import EffectFigures, GravityFigures
 from sac_ros.bags.metrics.errors import ErrorFigures
+from sac_ros.bags.metrics.goals import GoalFigures
 from sac_ros.bags.metrics.lag import LagFigures
 from sac_ros.bags.metrics.latency import LatencyFigures
 from sac_ros.bags.metrics.limits import LimitFigures
 from sac_ros.bags.metrics.safety import FaultFigures, InterventionFigures
+from sac_ros.bags.metrics.saturation import SaturationFigures
 from sac_ros.bags.metrics.smoothness import SmoothnessFigures
 
 SCHEMA = "sac_ros.bag_evaluation"
@@ -122,7 +125,9 @@ class ModelResult:
     arm: Annotated[str, "of the policy file."]
     control_rate_hz: Annotated[float, "of inference: as in training, or as states where slower."]
     gravity_compensation: Annotated[str, "who holds g(q): ``robot`` or ``policy``."]
+    joint_names: Annotated[tuple[str, ...], "[n] those of the recording, in its order."]
     torque_limit: Annotated[tuple[float, ...], "[n] N·m."]
+    action_scale: Annotated[tuple[float, ...], "[n] N·m that it can ask for beside g(q)."]
     samples: Annotated[int, "states that the policy answered."]
     inferences: Annotated[int, "how often it was run for them; it holds its torque in between."]
     errors: Annotated[tuple[ErrorFigures, ...], "of policy and baselines; empty without torques."]
@@ -135,6 +140,10 @@ class ModelResult:
     coverage: Annotated[CoverageFigures, "of the recording by the policy's training."]
     latency: Annotated[LatencyFigures, "of the policy's inference."]
     divergence: Annotated[DivergenceFigures | None, "None without recorded torques."]
+    saturation: Annotated[tuple[SaturationFigures, ...], "of the policy, and of the recording."]
+    gravity: Annotated[GravityFigures | None, "None without recorded torques or a g(q)."]
+    effect: Annotated[EffectFigures | None, "None without recorded torques or the arm's model."]
+    goals: Annotated[tuple[GoalFigures, ...], "of each goal that stood."]
 
 
 @dataclass(frozen=True)

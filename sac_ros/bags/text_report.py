@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from sac_ros.bags.report.verdict import causes
 from sac_ros.bags.result import OPEN_LOOP, Evaluation, ModelResult, RecordingFacts
 
 
@@ -45,12 +46,13 @@ def _model(model: ModelResult) -> list[str]:
     rate = f"{model.control_rate_hz:.1f} Hz"
     lines = [f"{model.label}: {model.name} for {model.arm}, {answered} at {rate}"]
     if model.errors:
-        lines.append("  torque error        bias      MAE     RMSE      p95      max  RMSE/limit")
+        head = "  torque error        bias      MAE     RMSE      p95      max"
+        lines.append(f"{head}  RMSE/limit  RMSE/authority")
     for error in model.errors:
         row = error.overall
         lines.append(
             f"    {error.name:<13} {row.bias:9.3f}{row.mae:9.3f}{row.rmse:9.3f}{row.p95:9.3f}"
-            f"{row.max:9.3f}  {row.rmse_share:9.2%}"
+            f"{row.max:9.3f}  {row.rmse_share:10.2%}  {row.rmse_authority:14.2%}"
         )
     if model.errors:
         row = model.errors[0].overall
@@ -58,6 +60,10 @@ def _model(model: ModelResult) -> list[str]:
             f"  sign agreement {_number(row.sign_agreement, '.1%')}, "
             f"correlation {_number(row.correlation, '.3f')}, {_lag(model)}, {_divergence(model)}"
         )
+    lines += [f"  {each.words}" for each in causes(model)]
+    lines += _on_the_arm(model)
+    at_bound = ", ".join(f"{each.name} {each.share:.1%}" for each in model.saturation)
+    lines.append(f"  at a bound: {at_bound} of the states")
     coverage = model.coverage
     lines.append(
         f"  coverage: {coverage.outside_share:.1%} of the states outside the training range, "
@@ -83,12 +89,28 @@ def _model(model: ModelResult) -> list[str]:
     return lines
 
 
+def _on_the_arm(model: ModelResult) -> list[str]:
+    if model.effect is None:
+        return []
+    effect = model.effect
+    words = (
+        f"  the error alone accelerates the end effector by {effect.end_effector_rmse:.2f} m/s² "
+        f"(RMS), {effect.end_effector_p95:.2f} (p95), its worst joint by "
+        f"{max(effect.joint_rmse):.2f} rad/s² (RMS)"
+    )
+    return [words]
+
+
 def _lag(model: ModelResult) -> str:
-    if model.lag is None:
+    lag = model.lag
+    if lag is None:
         return "lag unknown"
-    if model.lag.overall_s is None:
-        return f"no lag within {model.lag.window_s * 1e3:.0f} ms"
-    return f"lag {model.lag.overall_s * 1e3:+.1f} ms"
+    if lag.overall_s is None or lag.resolution_s is None:
+        return f"lag unknown: {lag.unknown}"
+    return (
+        f"lag {lag.overall_s * 1e3:+.1f} ± {lag.resolution_s * 1e3:.1f} ms (correlation "
+        f"{_number(lag.correlation, '.3f')})"
+    )
 
 
 def _divergence(model: ModelResult) -> str:

@@ -16,7 +16,7 @@ from sac_ros.bags.columns import Spool
 from sac_ros.bags.contents import contents_text, read_contents
 from sac_ros.bags.discovery import COMMAND_KINDS, AskedTopics, parse_command_joints, parse_mapping
 from sac_ros.bags.evaluation import EvaluationOptions, evaluate_bags
-from sac_ros.bags.figures import FIGURES, compare, comparison_text, parse_thresholds
+from sac_ros.bags.figures import DEFAULT, FIGURES, compare, comparison_text, parse_thresholds
 from sac_ros.bags.files import (
     EXPORTS,
     json_text,
@@ -295,12 +295,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--start", type=_seconds, metavar="S", help="seconds since the first joint state")
     add("--end", type=_seconds, metavar="S", help="seconds since the first joint state")
     figures = "; ".join(f"{name}: {what}" for name, what in FIGURES.items())
+    standard = ",".join(f"{name}={value:g}" for name, value in DEFAULT.items())
     add(
         "--fail-on",
         action="append",
         default=[],
         metavar="NAME=LARGEST,...",
-        help=f"exit with 1 when a figure is larger. {figures}",
+        help=f"exit with 1 when a figure is larger; `default`: {standard}. {figures}",
     )
     add(
         "--compare",

@@ -259,7 +259,7 @@ def _model(
     elif spec.arm_model is None:
         return None, None
     else:
-        chain, bodies = _chain_and_bodies(spec.arm_model)
+        chain, bodies = chain_and_bodies(spec.arm_model)
         order = [spec.joint_names.index(name) for name in spec.arm_model.joint_names]
     back = np.argsort(order)
 
@@ -291,7 +291,8 @@ def _inverse_on_a_grid(mass_matrix: Callable[[Array], Array]) -> Callable[[Array
     return inverse_mass
 
 
-def _chain_and_bodies(model: ArmModel) -> tuple[Chain, Bodies]:
+def chain_and_bodies(model: ArmModel) -> tuple[Chain, Bodies]:
+    """Return the kinematics and the masses of a policy file's model, in its joint order."""
     n = len(model.joint_names)
     chain = Chain(
         np.array(model.rotation).reshape(n, 3, 3),

@@ -128,7 +128,7 @@ def test_a_torque_with_a_stamp_belongs_to_that_state_whenever_it_came(
 def test_bags_that_overlap_are_put_in_order(tmp_path: Path, evaluated: Any) -> None:
     entries = Motion().entries()
     bags = [write_bag(tmp_path / f"{i}", entries[i::2]) for i in range(2)]
-    found = evaluated(*bags)
+    found = evaluated(*bags, "--join")
     assert is_exact(found)
     assert found["recording"]["states"]["dropped"] == {}
 

@@ -131,7 +131,7 @@ def test_what_the_safety_filter_would_do_is_said_and_waiting_for_a_goal_is_not_i
     assert clamped.meaning == MIND
     assert f"clamp {percent(0.25)}" in clamped.words
     assert "no_goal" not in clamped.words
-    stopped = judged(faults=(FaultFigures("over_speed", 2, (1.0, 2.0)),))
+    stopped = judged(faults=(FaultFigures("over_speed", 2, "too fast", (1.0, 2.0)),))
     assert about(stopped, "stopped the robot: over_speed 2×").meaning == BAD
     assert not [each for each in stopped if nothing in each.words]
 

@@ -31,7 +31,8 @@ def test_the_policy_that_was_recorded_has_no_error(
     assert errors["policy"]["overall"]["max_share"] < 1e-5
     assert errors["policy"]["overall"]["correlation"] == pytest.approx(1.0)
     assert errors["zero"]["overall"]["rmse"] > 100 * errors["policy"]["overall"]["rmse"]
-    assert one["lag"]["overall_s"] == 0.0
+    # A command came a millisecond after its state.
+    assert abs(one["lag"]["overall_s"] + 0.001) <= one["lag"]["resolution_s"] < 0.01
     assert one["divergence"]["first_s"] is None
     assert found["bags"][0]["storage"] == storage
     roles = {each["name"]: each["role"] for each in found["bags"][0]["topics"]}

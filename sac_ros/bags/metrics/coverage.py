@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from sac_ros.bags.columns import Array, blocks
 from sac_ros.policy.spec import PolicySpec
 
+_TURN = 2.0 * np.pi  # rad; no joint of an arm goes beyond, but for those with such a limit
+
 
 @dataclass(frozen=True)
 class CoverageFigures:
@@ -23,6 +25,7 @@ class CoverageFigures:
     velocity_outside: Annotated[tuple[float, ...], "[n] shares."]
     goal_outside_share: Annotated[float, "share of samples whose goal is outside the trained box."]
     no_goal_share: Annotated[float, "share of samples before the first goal."]
+    degrees: Annotated[bool, "whether the positions are angles in degrees, by all appearance."]
 
 
 def coverage_figures(
@@ -55,4 +58,25 @@ def coverage_figures(
         velocity_outside=tuple((counts[1] / m).tolist()),
         goal_outside_share=goals_outside / m,
         no_goal_share=without / m,
+        degrees=in_degrees(position, np.array(spec.position_limit)),
     )
+
+
+def in_degrees(position: Array, limit: Array) -> bool:
+    """Tell whether positions [m, n] fit their limits [n, 2] rad as degrees, and not as radians.
+
+    Half of the states are more than a turn from zero, and nearly all are within the limits when
+    taken as degrees.
+    """
+    turned = fitting = 0
+    slack = np.radians(1.0)
+    for part in blocks(len(position)):
+        angle = np.radians(position[part])
+        turned += int(
+            (np.abs(position[part]) > np.maximum(_TURN, np.abs(limit).max(axis=1)))
+            .any(axis=1)
+            .sum()
+        )
+        inside = (angle >= limit[:, 0] - slack) & (angle <= limit[:, 1] + slack)
+        fitting += int(inside.all(axis=1).sum())
+    return turned > 0.5 * len(position) and fitting > 0.99 * len(position)

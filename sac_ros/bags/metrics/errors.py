@@ -35,8 +35,14 @@ class ErrorRow:
     max_s: Annotated[float, "when that was."]
     rmse_share: Annotated[float, "√(mean (e / limit)²); overall: over joints and samples."]
     max_share: Annotated[float, "largest |e| / limit."]
+    rmse_authority: Annotated[float, "√(mean (e / action_scale)²): of what the policy can ask."]
+    max_authority: Annotated[float, "largest |e| / action_scale."]
+    drift: Annotated[float, "rise of a line through e, from first to last sample, N·m."]
     sign_agreement: Annotated[float | None, "same signs, where both are beyond 1 % of the limit."]
     correlation: Annotated[float | None, "Pearson's, overall of τ / limit; None: one is constant."]
+    motion_correlation: Annotated[
+        float | None, "the same of (τ − g(q)) / action_scale, what moves the arm."
+    ]
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,12 @@ class ErrorFigures:
 
 
 def all_errors(
-    policy: NDArray[np.floating], recorded: Array, time_s: Array, limit: Array
+    policy: NDArray[np.floating],
+    recorded: Array,
+    time_s: Array,
+    limit: Array,
+    authority: Array,
+    gravity: NDArray[np.floating] | None = None,
 ) -> tuple[ErrorFigures, ...]:
     """Compare a policy and the three baselines with the recording; empty without samples.
 
@@ -66,18 +77,35 @@ def all_errors(
         "zero": np.zeros_like(recorded),
         "mean": np.broadcast_to(recorded.mean(axis=0), recorded.shape),
     }
-    return tuple(
-        error_figures(name, each, recorded, time_s, limit) for name, each in predictions.items()
-    )
+    rest = recorded, time_s, limit, authority, gravity
+    return tuple(error_figures(name, each, *rest) for name, each in predictions.items())
 
 
 def error_figures(
-    name: str, predicted: NDArray[np.floating], recorded: Array, time_s: Array, limit: Array
+    name: str,
+    predicted: NDArray[np.floating],
+    recorded: Array,
+    time_s: Array,
+    limit: Array,
+    authority: Array,
+    gravity: NDArray[np.floating] | None = None,
 ) -> ErrorFigures:
-    """Compare two torques [c, n] N·m at the times ``time_s`` [c]; ``limit`` is [n] N·m."""
+    """Compare two torques [c, n] N·m at the times ``time_s`` [c].
+
+    ``limit`` and ``authority``, the policy's action scale, are [n] N·m. ``gravity`` [c, n] N·m is
+    the g(q) in the torques; None where they hold none.
+    """
     asked, given = _by_joint(predicted), _by_joint(recorded)
+    held = None if gravity is None else _by_joint(gravity)
     rows = [
-        _row(asked[:, joints], given[:, joints], time_s, limit[joints])
+        _row(
+            asked[:, joints],
+            given[:, joints],
+            time_s,
+            limit[joints],
+            authority[joints],
+            0.0 if held is None else held[:, joints],
+        )
         for joints in (slice(None), *(slice(j, j + 1) for j in range(len(limit))))
     ]
     return ErrorFigures(name, len(time_s), overall=rows[0], joints=tuple(rows[1:]))
@@ -88,7 +116,14 @@ def _by_joint(torque: NDArray[np.floating]) -> Array:
     return np.asfortranarray(torque, dtype=np.float64)
 
 
-def _row(predicted: Array, recorded: Array, time_s: Array, limit: Array) -> ErrorRow:
+def _row(
+    predicted: Array,
+    recorded: Array,
+    time_s: Array,
+    limit: Array,
+    authority: Array,
+    gravity: Array | float,
+) -> ErrorRow:
     """Compare torques [c, k] of one joint or of all."""
     error = predicted - recorded
     size = np.abs(error)
@@ -106,9 +141,24 @@ def _row(predicted: Array, recorded: Array, time_s: Array, limit: Array) -> Erro
         max_s=float(time_s[worst.argmax()]),
         rmse_share=float(np.sqrt(((error / limit) ** 2).mean())),
         max_share=float((size.max(axis=0) / limit).max()),
+        rmse_authority=float(np.sqrt(((error / authority) ** 2).mean())),
+        max_authority=float((size.max(axis=0) / authority).max()),
+        drift=_drift(error.mean(axis=1), time_s),
         sign_agreement=float(same.sum() / signed.sum()) if signed.any() else None,
         correlation=_correlation(predicted / limit, recorded / limit),
+        motion_correlation=_correlation(
+            (predicted - gravity) / authority, (recorded - gravity) / authority
+        ),
     )
+
+
+def _drift(error: Array, time_s: Array) -> float:
+    """Return how far the least-squares line through an error [c] rises over all its times."""
+    since = time_s - time_s.mean()
+    spread = float(since @ since)
+    if spread <= 0.0:
+        return 0.0
+    return float(since @ error) / spread * float(time_s[-1] - time_s[0])
 
 
 def _correlation(x: Array, y: Array) -> float | None:

@@ -34,20 +34,33 @@ class LimitFigures:
 
 
 def torque_figures(
+    torque: NDArray[np.floating], time_s: Array, limit: Array, joints: Sequence[str]
+) -> tuple[LimitFigures, ...]:
+    """Return the figures of a torque beyond its limit, and of one that is not finite.
+
+    ``torque`` is [m, n] N·m, a row for each time ``time_s`` [m] that it was decided; ``limit`` is
+    [n] N·m.
+    """
+    over = partial(_over, time_s=time_s, joints=joints)
+    return (
+        over("torque", "N·m", limit.tolist(), lambda p: np.abs(torque[p]) / limit),
+        over("non_finite", "", [], lambda p: np.where(np.isfinite(torque[p]), 0.0, np.inf)),
+    )
+
+
+def rate_figures(
     torque: NDArray[np.floating],
     time_s: Array,
     segment: NDArray[np.int32],
-    limit: Array,
     slew: Array,
     joints: Sequence[str],
-) -> tuple[LimitFigures, ...]:
-    """Return the figures of a torque beyond its limit, not finite, and of |Δτ| / Δt beyond slew.
+) -> LimitFigures:
+    """Return the figures of |Δτ| / Δt beyond ``slew`` [n] N·m/s, from row to row.
 
-    ``torque`` is [m, n] N·m, a row for each time ``time_s`` [m] that it was decided; ``limit`` and
-    ``slew`` are [n] N·m and N·m/s. No rate is taken across a gap, after which ``segment`` [m]
-    counts up.
+    The interval decides: a step of 1 N·m is 500 N·m/s in 2 ms and 50 in 20. What is compared has
+    to be of the same times, the policy's runs. No rate is taken across a gap, after which
+    ``segment`` [m] counts up. ``torque`` is [m, n] N·m at the times ``time_s`` [m].
     """
-    over = partial(_over, time_s=time_s, joints=joints)
 
     def rate(part: slice) -> Array:
         first = max(part.start - 1, 0)
@@ -57,11 +70,7 @@ def torque_figures(
         share = np.where(joined, np.abs(np.diff(values, axis=0)) / elapsed, 0.0) / slew
         return share if part.start else np.vstack([np.zeros((1, len(slew))), share])
 
-    return (
-        over("torque", "N·m", limit.tolist(), lambda p: np.abs(torque[p]) / limit),
-        over("non_finite", "", [], lambda p: np.where(np.isfinite(torque[p]), 0.0, np.inf)),
-        over("torque_rate", "N·m/s", slew.tolist(), rate),
-    )
+    return _over("torque_rate", "N·m/s", slew.tolist(), rate, time_s, joints)
 
 
 def state_figures(

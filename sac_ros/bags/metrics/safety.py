@@ -38,6 +38,7 @@ class FaultFigures:
 
     kind: Annotated[str, "as `sac_ros.policy.safety_events.Fault` names it."]
     count: Annotated[int, "how often."]
+    sentence: Annotated[str, "what it said the first time."]
     first_s: Annotated[tuple[float, ...], "when, the first hundred."]
 
 
@@ -54,6 +55,7 @@ class SafetyTally:
         self._began: defaultdict[Intervention, list[int]] = defaultdict(list)
         self._acting: frozenset[Intervention] = frozenset()
         self._faults: defaultdict[str, list[int]] = defaultdict(list)
+        self._sentences: dict[str, str] = {}
 
     def state(self, row: int, command: Command | None) -> None:
         """Note the command that answers the state in a row; None: there is none."""
@@ -66,9 +68,10 @@ class SafetyTally:
                 self._began[kind].append(row)
         self._acting = frozenset(acted)
 
-    def fault(self, kind: str, row: int) -> None:
+    def fault(self, kind: str, row: int, sentence: str) -> None:
         """Note a fault that latched with the state in a row, or after it."""
         self._faults[kind].append(row)
+        self._sentences.setdefault(kind, sentence)
 
     def interventions(self, time_s: Array) -> tuple[InterventionFigures, ...]:
         """Return the figures of each kind that acted; ``time_s`` [m] are the times of the rows."""
@@ -87,6 +90,8 @@ class SafetyTally:
     def faults(self, time_s: Array) -> tuple[FaultFigures, ...]:
         """Return the figures of each kind that latched."""
         return tuple(
-            FaultFigures(kind, len(rows), tuple(time_s[rows[:_TOLD]].tolist()))
+            FaultFigures(
+                kind, len(rows), self._sentences[kind], tuple(time_s[rows[:_TOLD]].tolist())
+            )
             for kind, rows in sorted(self._faults.items())
         )

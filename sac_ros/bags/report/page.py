@@ -58,8 +58,11 @@ def _milliseconds(seconds: float | None) -> str:
 
 
 def _lag(model: ModelResult) -> str:
-    """Return the best lag of all joints together."""
-    return _milliseconds(model.lag.overall_s if model.lag else None)
+    """Return the best lag of all joints together, and how well it is known."""
+    lag = model.lag
+    if lag is None or lag.overall_s is None:
+        return "unknown"
+    return f"{_milliseconds(lag.overall_s)} ± {_milliseconds(lag.resolution_s)}"
 
 
 def _known(values: Iterable[float | None]) -> list[float]:

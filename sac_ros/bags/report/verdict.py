@@ -23,6 +23,10 @@ _HALF = 0.5  # of their error: who only leaves out the offset has not followed t
 # Of 14 positions and velocities, each beyond its 1st to 99th percentile in 2 % of the training,
 # some one is in up to a quarter of it.
 _AS_IN_TRAINING, _MOSTLY_OUTSIDE = 0.25, 0.75
+_OPPOSITE, _UNLIKE = -0.5, 0.2  # correlation, in size: below it two torques share nothing
+_CONSTANT = 0.7  # of a joint's RMSE: half of its mean square is a bias, or a drift
+_NOTICED = 0.05  # of the action scale
+_OFTEN = 0.1  # of the states
 _ROOMY, _FULL = 0.5, 1.0  # of the control period, which holds more than the inference
 
 
@@ -40,7 +44,8 @@ def headline(model: ModelResult) -> str:
 
 def findings(model: ModelResult) -> list[Finding]:
     """Return the sentences about one policy, in the order of the page's sections."""
-    found = [_closeness(model)[1], _divergence(model), *_limits(model), *_safety(model)]
+    found = [_closeness(model)[1], *causes(model), _lag(model), _divergence(model)]
+    found += [_saturation(model), *_limits(model), *_safety(model)]
     found += [*_coverage(model), _latency(model)]
     return [each for each in found if each is not None]
 
@@ -81,6 +86,106 @@ def _closeness(model: ModelResult) -> tuple[str, Finding]:
         f"It is closer to the recorded torques than any baseline: {rmse}, {_of(model.errors[1:])}."
     )
     return "stays close to the recorded torques", Finding(GOOD, words)
+
+
+def causes(model: ModelResult) -> list[Finding]:
+    """Return what stands behind an error: units, gravity, another arm, a bias or a drift."""
+    degrees = None
+    if model.coverage.degrees:
+        degrees = Finding(
+            BAD, "The recorded positions look like degrees: as radians they are beyond a turn."
+        )
+    gravity = _gravity(model)
+    found = [degrees, gravity, _opposite(model), _unlike(model)]
+    found += [None if gravity else _offset(model)]
+    return [each for each in found if each is not None]
+
+
+def _opposite(model: ModelResult) -> Finding | None:
+    alike = model.errors[0].overall.motion_correlation if model.errors else None
+    if not _is(alike, below=_OPPOSITE):
+        return None
+    words = (
+        "It asks for the opposite of the recorded torques: the correlation of what moves the arm "
+        f"is {number(alike)}."
+    )
+    return Finding(BAD, words)
+
+
+def _gravity(model: ModelResult) -> Finding | None:
+    found = model.gravity
+    if found is None or found.mismatch is None:
+        return None
+    holds, does_not = "recorded torques hold", "policy's do not"
+    left = found.rmse_added
+    if found.mismatch == "policy":
+        holds, does_not, left = "policy's torques hold", "recorded ones do not", found.rmse_removed
+    words = (
+        f"The {holds} the gravity torque g(q), the {does_not}: without this difference the RMSE "
+        f"is {number(left)} N·m instead of {number(found.rmse)}. The policy leaves g(q) to the "
+        f"{'robot' if model.gravity_compensation == 'robot' else 'graph'}."
+    )
+    return Finding(BAD, words)
+
+
+def _unlike(model: ModelResult) -> Finding | None:
+    """Say that the commands may be those of another arm, task or order of joints."""
+    rows = {each.name: each.overall for each in model.errors}
+    if "zero" not in rows or rows["policy"].rmse_authority <= rows["zero"].rmse_authority:
+        return None
+    alike = rows["policy"].motion_correlation
+    if not _is(alike, below=_UNLIKE) or _is(alike, below=-_UNLIKE):
+        return None
+    words = (
+        f"The recorded torques have nothing in common with it (correlation {number(alike)}), and "
+        "asking for none is closer: are they of this arm, this task and this order of joints?"
+    )
+    return Finding(BAD, words)
+
+
+def _offset(model: ModelResult) -> Finding | None:
+    """Say which joint's error is mostly a constant, or mostly a line over time."""
+    if not model.errors:
+        return None
+    found: list[tuple[float, str]] = []
+    scales = zip(model.errors[0].joints, model.action_scale, model.joint_names, strict=True)
+    for row, scale, joint in scales:
+        spread = max(row.rmse**2 - row.bias**2, 0.0) ** 0.5
+        if abs(row.bias) > max(_CONSTANT * row.rmse, _NOTICED * scale):
+            words = f"The error of {joint} is mostly a constant, {number(row.bias)} N·m."
+            found.append((abs(row.bias) / scale, words))
+        elif abs(row.drift) / 12**0.5 > max(_CONSTANT * spread, _NOTICED * scale):
+            words = f"The error of {joint} drifts by {number(row.drift)} N·m over the recording."
+            found.append((abs(row.drift) / scale, words))
+    return Finding(MIND, max(found)[1]) if found else None
+
+
+def _lag(model: ModelResult) -> Finding | None:
+    lag = model.lag
+    if lag is None or lag.overall_s is None or lag.resolution_s is None:
+        return None
+    if abs(lag.overall_s) <= lag.resolution_s:
+        return None
+    late = "behind" if lag.overall_s > 0.0 else "ahead of"
+    words = (
+        f"It runs {late} the recorded torques: lag {number(1e3 * lag.overall_s)} ± "
+        f"{number(1e3 * lag.resolution_s)} ms."
+    )
+    if lag.spread_s is not None and lag.spread_s > 2.0 * lag.resolution_s:
+        words += f" The joints disagree by {number(1e3 * lag.spread_s)} ms."
+    return Finding(MIND, words)
+
+
+def _saturation(model: ModelResult) -> Finding | None:
+    policy = model.saturation[0]
+    if policy.share < _OFTEN:
+        return None
+    words = f"In {percent(policy.share)} of the states it asks for all that it can in some joint."
+    return Finding(MIND, words)
+
+
+def _is(value: float | None, below: float) -> bool:
+    return value is not None and value < below
 
 
 def _of(baselines: Sequence[ErrorFigures]) -> str:
