@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import sac_ros
 from sac_ros.bags.alignment import Aligned, align
 from sac_ros.bags.columns import Spool
+from sac_ros.bags.decision import Bounds, decide, read_bounds
 from sac_ros.bags.events import activation
 from sac_ros.bags.figures import judge
 from sac_ros.bags.inference import Answers, answer
@@ -35,12 +36,14 @@ class EvaluationOptions:
         reading: how the bags are read.
         goal: [k] for all states, instead of recorded ones; None: the recorded ones, or where
             there are none the middle of the policy's trained box.
+        bounds: what decides whether a policy may go on the robot; None: the package's.
         thresholds: name to the largest value allowed, see `sac_ros.bags.figures`.
         told: the command line, for the summary.
     """
 
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     goal: tuple[float, ...] | None = None
+    bounds: Bounds | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
     told: Mapping[str, Any] = field(default_factory=dict)
 
@@ -111,6 +114,9 @@ def _evaluate(
         models=tuple(models),
         warnings=tuple(warnings),
     )
+    bounds = options.bounds or read_bounds()
+    judged = (replace(m, verdict=decide(evaluation, m, bounds)) for m in evaluation.models)
+    evaluation = replace(evaluation, models=tuple(judged))
     return replace(evaluation, thresholds=judge(evaluation, options.thresholds)), series
 
 
@@ -148,15 +154,21 @@ def _nothing_to_evaluate(policy: Policy, aligned: Aligned, answers: Answers) -> 
         why = f"it has no goal that the policy takes ({refused}); --goal gives one"
     elif answers.unknown:
         why = f"what the policy did before {answers.unknown} of them was not recorded"
-    elif faults := answers.safety.faults(aligned.time_s):
-        stops = max(faults, key=lambda fault: fault.count)
-        why = f"policy_node would be stopped all the time: {stops.sentence}"
+    elif stops := _what_stops(answers, aligned):
+        why = f"policy_node would be stopped all the time: {stops}"
         if in_degrees(aligned.position, np.array(answers.spec.position_limit)):
             why += " (the positions look like degrees; they must be rad)"
     else:
         why = "none came after a goal; --goal gives one for all"
     states = f"{len(aligned.time_s)} joint states"
     return f"policy file {policy.path} answers none of the {states}: {why}"
+
+
+def _what_stops(answers: Answers, aligned: Aligned) -> str:
+    """Return the sentence of what keeps a policy from being asked; empty where nothing does."""
+    faults = answers.safety.faults(aligned.time_s)
+    most = max(faults, key=lambda fault: fault.count, default=None)
+    return answers.never_began or (most.sentence if most else "")
 
 
 def _recorded_series(aligned: Aligned) -> dict[str, NDArray[Any]]:

@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from sac_ros.bags.result import OWN_LIMITS, Evaluation, ModelResult, Threshold
+from sac_ros.bags.result import DECISIONS, OWN_LIMITS, Evaluation, ModelResult, Threshold
+from sac_ros.policy.safety_events import Fault
 from sac_ros.utils.errors import ConfigurationError
 
 FIGURES = {
@@ -25,16 +26,23 @@ FIGURES = {
     "violations": "policy torques beyond torque or rate limit, or not finite",
     "interventions": "samples in which the safety filter's most frequent guard acts",
     "faults": "faults of the safety filter",
+    "arm_faults": "faults of the states, the arm or the policy: not of time, nor by people",
+    "unanswered": "share of the states with a goal that got no torque, since a fault stood",
     "outside": "share of states outside the training range",
     "lag": "|lag|, s",
     "latency": "99th percentile of one inference, s",
     "dropped": "joint states that could not be used",
+    "verdict": "0: it may go on the robot; 1: in shadow first; 2: no",
 }
 """Name of each figure, and what it is."""
 
-DEFAULT = {"rmse_authority": 0.1, "decorrelation": 0.2, "violations": 0.0}
-"""What ``--fail-on default`` stands for: as close as a policy is to its own recording."""
+AS_VERDICT = {"shadow": 0.0, "no": 1.0}
+"""What ``--fail-on`` takes for short: fail where the verdict is that, or worse."""
 
+_OF_TIME_OR_PEOPLE = (
+    *(Fault.WATCHDOG, Fault.SLOW_STATES, Fault.LATE_POLICY, Fault.GOAL_TIMEOUT),
+    *(Fault.EMERGENCY_STOP, Fault.OTHER_PUBLISHER),
+)
 _OF_ERROR = (
     *("rmse", "mae", "p95", "max", "bias", "rmse_share", "max_share"),
     *("rmse_authority", "max_authority"),
@@ -54,22 +62,27 @@ def figures_of(evaluation: Evaluation, model: ModelResult) -> dict[str, float | 
         "violations": float(sum(own)),
         "interventions": float(max((each.count for each in model.interventions), default=0)),
         "faults": float(sum(each.count for each in model.faults)),
+        "arm_faults": float(
+            sum(each.count for each in model.faults if each.kind not in _OF_TIME_OR_PEOPLE)
+        ),
+        "unanswered": model.unanswered_share,
         "outside": model.coverage.outside_share,
         "lag": None if lag is None else abs(lag),
         "latency": model.latency.p99_s,
         "dropped": float(sum(evaluation.recording.states.dropped.values())),
+        "verdict": float(DECISIONS.index(model.verdict.decision)) if model.verdict else None,
     }
 
 
 def parse_thresholds(text: str) -> dict[str, float]:
     """Read ``name=value,...``; a ConfigurationError says what is not of that form.
 
-    ``default`` stands for `DEFAULT`, of which each may be given another value beside it.
+    The names of `AS_VERDICT` need no value.
     """
     found: dict[str, float] = {}
-    parts = [part for part in text.split(",") if part]
-    for part in parts:
-        if part == "default":
+    for part in filter(None, text.split(",")):
+        if part in AS_VERDICT:
+            found["verdict"] = AS_VERDICT[part]
             continue
         name, equals, number = part.partition("=")
         if name not in FIGURES:
@@ -84,7 +97,7 @@ def parse_thresholds(text: str) -> dict[str, float]:
             needs = f"needs a number, as {name}=0.5; got {part!r}"
             raise ConfigurationError(f"--fail-on {name} {needs}")
         found[name] = value
-    return {**DEFAULT, **found} if "default" in parts else found
+    return found
 
 
 def judge(evaluation: Evaluation, thresholds: Mapping[str, float]) -> tuple[Threshold, ...]:

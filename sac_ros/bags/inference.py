@@ -53,6 +53,7 @@ class Answers:
         unknown: states whose torque is not known, since the recording lacks a state before them.
         control_rate_hz: of its runs: that of training, or of the states where they are slower.
         refused_goals: why, to how many.
+        never_began: why the node could not be activated with any state; empty where it was.
         safety: what the safety filter did.
         spec: the policy's, in the order of the recording.
     """
@@ -67,6 +68,7 @@ class Answers:
     unknown: int
     control_rate_hz: float
     refused_goals: Counter[str]
+    never_began: str
     safety: SafetyTally
     spec: PolicySpec
 
@@ -114,7 +116,7 @@ def answer(
         collected.step(lock_step, event)
         if collected.complete:
             break
-    return collected.answers(policy, lock_step.refused_goals)
+    return collected.answers(policy, lock_step)
 
 
 class _Collected:
@@ -194,7 +196,7 @@ class _Collected:
         held = np.searchsorted(ran, np.arange(len(aligned.number)), side="right") - 1
         return take_rows(aligned.spool, told, np.maximum(held, 0))
 
-    def answers(self, policy: Policy, refused_goals: Counter[str]) -> Answers:
+    def answers(self, policy: Policy, lock_step: LockStep) -> Answers:
         """Return everything that was collected."""
         spec, aligned = policy.spec, self._aligned
         rows = np.array(self.ran, dtype=np.intp)
@@ -209,7 +211,8 @@ class _Collected:
             acts=self.acts,
             unknown=self.unknown,
             control_rate_hz=1.0 / max(1.0 / spec.control_rate_hz, aligned.period_s),
-            refused_goals=refused_goals,
+            refused_goals=lock_step.refused_goals,
+            never_began=lock_step.waits_for,
             safety=self.safety,
             spec=in_order(spec, aligned.facts.joint_names),
         )

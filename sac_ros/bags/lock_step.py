@@ -83,6 +83,7 @@ class LockStep:
     Attributes:
         loop: the control loop.
         refused_goals: why, to how many; last_refused_goal: the newest reason.
+        waits_for: why no state has come yet with which to begin; empty where one has.
         faults: the faults that latched with the last event, and their sentences.
     """
 
@@ -125,7 +126,7 @@ class LockStep:
         self.refused_goals: Counter[str] = Counter()
         self.last_refused_goal = ""
         self.faults: dict[str, str] = {}
-        self._waiting = False  # for a state with which to begin
+        self.waits_for = ""
         self._stop_began: float | None = None
         self._runs: int | None = None  # of the recorded policy, by the last event; None: not known
         self._ahead = 0  # those that it counted and this loop did not
@@ -205,18 +206,18 @@ class LockStep:
                 safety.accept(event.time, *self._reader.read(event.state))
                 if safety.problem:
                     raise JointStateError(safety.problem)
-            except JointStateError:
+            except JointStateError as error:
                 if not self._clear:
                     raise
-                self._waiting = True
+                self.waits_for = str(error)
                 return
-        self._waiting, self._restarted, self._runs = False, True, 0
+        self.waits_for, self._restarted, self._runs = "", True, 0
         loop.activate(event.time)
 
     def _state(self, event: ReplayEvent) -> Command | None:
         loop, raw = self.loop, event.state
         assert raw is not None
-        if self._waiting:
+        if self.waits_for:
             self._activate(event)
         runs: int | None = event.record.get("inferences") if self._follow else None
         if runs is not None:

@@ -68,6 +68,7 @@ def model_result(
         joint_names=spec.joint_names,
         torque_limit=tuple(limit.tolist()),
         action_scale=spec.action_scale,
+        unanswered_share=_unanswered(answers),
         samples=int(answers.answered.sum()),
         inferences=len(answers.rows),
         errors=errors,
@@ -88,6 +89,12 @@ def model_result(
         goals=goals,
     )
     return result, series
+
+
+def _unanswered(answers: Answers) -> float:
+    """Return how many of the states with a goal got no torque, as a share of those known."""
+    asked = int(finite_rows(answers.goal).sum()) - answers.unknown
+    return max(0.0, 1.0 - int(answers.answered.sum()) / asked) if asked > 0 else 0.0
 
 
 def _error(aligned: Aligned, answers: Answers) -> NDArray[np.float32]:

@@ -34,6 +34,16 @@ SCHEMA_VERSION = 3
 OWN_LIMITS = ("torque", "torque_rate", "non_finite")
 """The limits that are the policy's doing; the others are the recorded robot's."""
 
+DECISIONS = ("go", "shadow", "no")
+"""Whether a policy may go on the robot: yes, in shadow first, no."""
+
+ANSWERS = {
+    "go": "may go on the robot",
+    "shadow": "may go on the robot in shadow mode, not yet to command it",
+    "no": "must not go on the robot",
+}
+"""What each decision means, after the policy's label."""
+
 OPEN_LOOP = (
     "This is open loop on recorded states: the policy never saw the consequences of its own "
     "torques. A good score does not predict the robot."
@@ -115,6 +125,14 @@ class RecordingFacts:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """Whether a policy may go on the robot."""
+
+    decision: Annotated[str, "``go``, ``shadow``: in shadow mode first, or ``no``."]
+    reasons: Annotated[tuple[str, ...], "what speaks against ``go``, worst first."]
+
+
+@dataclass(frozen=True)
 class ModelResult:
     """One policy on the recording."""
 
@@ -128,6 +146,7 @@ class ModelResult:
     joint_names: Annotated[tuple[str, ...], "[n] those of the recording, in its order."]
     torque_limit: Annotated[tuple[float, ...], "[n] N·m."]
     action_scale: Annotated[tuple[float, ...], "[n] N·m that it can ask for beside g(q)."]
+    unanswered_share: Annotated[float, "of the states with a goal: without a torque, for a fault."]
     samples: Annotated[int, "states that the policy answered."]
     inferences: Annotated[int, "how often it was run for them; it holds its torque in between."]
     errors: Annotated[tuple[ErrorFigures, ...], "of policy and baselines; empty without torques."]
@@ -144,6 +163,7 @@ class ModelResult:
     gravity: Annotated[GravityFigures | None, "None without recorded torques or a g(q)."]
     effect: Annotated[EffectFigures | None, "None without recorded torques or the arm's model."]
     goals: Annotated[tuple[GoalFigures, ...], "of each goal that stood."]
+    verdict: Annotated[Decision | None, "None before all figures are there."] = None
 
 
 @dataclass(frozen=True)

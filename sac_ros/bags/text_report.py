@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from sac_ros.bags.report.verdict import causes
-from sac_ros.bags.result import OPEN_LOOP, Evaluation, ModelResult, RecordingFacts
+from sac_ros.bags.result import ANSWERS, OPEN_LOOP, Evaluation, ModelResult, RecordingFacts
 
 
 def text_report(evaluation: Evaluation) -> str:
     """Return the figures that matter as text."""
-    lines = _recording(evaluation.recording)
+    lines = [line for model in evaluation.models for line in _verdict(model)]
+    lines += ["", *_recording(evaluation.recording)]
     lines += [f"warning: {warning}" for warning in evaluation.warnings]
     for model in evaluation.models:
         lines += ["", *_model(model)]
@@ -18,6 +19,15 @@ def text_report(evaluation: Evaluation) -> str:
         verdict = "met" if each.met else "MISSED"
         lines.append(f"{verdict}: {each.model} {each.name} = {value}, at most {each.limit:g}")
     return "\n".join([*lines, "", OPEN_LOOP])
+
+
+def _verdict(model: ModelResult) -> list[str]:
+    assert model.verdict is not None
+    decision, reasons = model.verdict.decision, model.verdict.reasons
+    return [
+        f"{decision.upper()}: {model.label} {ANSWERS[decision]}",
+        *(f"  - {reason}" for reason in reasons),
+    ]
 
 
 def _recording(facts: RecordingFacts) -> list[str]:

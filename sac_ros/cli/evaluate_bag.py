@@ -14,9 +14,10 @@ from typing import Any
 from sac_ros.bags.clock import CLOCKS
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.contents import contents_text, read_contents
+from sac_ros.bags.decision import read_bounds
 from sac_ros.bags.discovery import COMMAND_KINDS, AskedTopics, parse_command_joints, parse_mapping
 from sac_ros.bags.evaluation import EvaluationOptions, evaluate_bags
-from sac_ros.bags.figures import DEFAULT, FIGURES, compare, comparison_text, parse_thresholds
+from sac_ros.bags.figures import AS_VERDICT, FIGURES, compare, comparison_text, parse_thresholds
 from sac_ros.bags.files import (
     EXPORTS,
     json_text,
@@ -168,6 +169,7 @@ def _options(options: argparse.Namespace) -> EvaluationOptions:
             end_s=options.end,
         ),
         goal=options.goal,
+        bounds=read_bounds(options.thresholds),
         thresholds=parse_thresholds(",".join(options.fail_on)),
         told=_told(options),
     )
@@ -178,7 +180,11 @@ def _told(options: argparse.Namespace) -> dict[str, Any]:
     left_out = ("bag", "model", "output", "export", "json", "compare")
     values = {**vars(options), "join": options.join or ""}
     return {
-        name: ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        name: ",".join(map(str, value))
+        if isinstance(value, (list, tuple))
+        else str(value)
+        if isinstance(value, Path)
+        else value
         for name, value in sorted(values.items())
         if name not in left_out and value not in (None, "", [], ())
     }
@@ -295,13 +301,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--start", type=_seconds, metavar="S", help="seconds since the first joint state")
     add("--end", type=_seconds, metavar="S", help="seconds since the first joint state")
     figures = "; ".join(f"{name}: {what}" for name, what in FIGURES.items())
-    standard = ",".join(f"{name}={value:g}" for name, value in DEFAULT.items())
+    add(
+        "--thresholds",
+        type=Path,
+        metavar="YAML",
+        help="what decides whether a policy may go on the robot (default: config/evaluation.yaml)",
+    )
     add(
         "--fail-on",
         action="append",
         default=[],
         metavar="NAME=LARGEST,...",
-        help=f"exit with 1 when a figure is larger; `default`: {standard}. {figures}",
+        help="exit with 1 when a figure is larger; "
+        f"{' or '.join(AS_VERDICT)}: when the verdict is that, or worse. {figures}",
     )
     add(
         "--compare",

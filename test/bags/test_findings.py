@@ -15,13 +15,13 @@ from tiny_policy import JOINTS, tiny_action, tiny_gravity, tiny_spec, write_tiny
 
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.evaluation import EvaluationOptions, evaluate_bags
-from sac_ros.bags.figures import DEFAULT, parse_thresholds
+from sac_ros.bags.figures import parse_thresholds
 from sac_ros.bags.metrics.dynamics import effect_figures, gravity_figures, gravity_of
 from sac_ros.bags.metrics.goals import goal_figures
 from sac_ros.bags.metrics.limits import rate_figures
 from sac_ros.bags.metrics.saturation import saturated, saturation_figures
 from sac_ros.bags.report.verdict import causes
-from sac_ros.bags.result import Evaluation
+from sac_ros.bags.result import Decision, Evaluation
 from sac_ros.bags.text_report import text_report
 from sac_ros.policy.runtime import Policy
 from sac_ros.utils.errors import BagError
@@ -43,7 +43,7 @@ def evaluate(tmp_path: Path) -> Any:
         entries = Motion(torque=torque, count=600).entries()
         bag = write_bag(tmp_path / "bag", more(entries) if more else entries)
         policy = Policy.load(write_tiny_policy(tmp_path / "tiny.onnx", **changes))
-        options = EvaluationOptions(thresholds=parse_thresholds("default"))
+        options = EvaluationOptions(thresholds=parse_thresholds("shadow"))
         return evaluate_bags([bag], [policy], options, Spool(None))[0]
 
     return call
@@ -57,16 +57,22 @@ def missed(evaluation: Evaluation) -> set[str]:
     return {each.name for each in evaluation.thresholds if not each.met}
 
 
-def test_the_policy_that_made_the_recording_meets_the_default_and_has_nothing_named(
+def test_the_policy_that_made_the_recording_may_go_and_has_nothing_named(
     evaluate: Any,
 ) -> None:
     evaluation = evaluate(own)
+    assert evaluation.models[0].verdict == Decision("go", ())
     assert (missed(evaluation), named(evaluation)) == (set(), [])
 
 
-def test_the_opposite_policy_misses_the_default_and_is_named(evaluate: Any) -> None:
+def test_the_opposite_policy_must_not_go_and_is_named(evaluate: Any) -> None:
     evaluation = evaluate(lambda q, v: -own(q, v))
-    assert {"rmse_authority", "decorrelation"} <= missed(evaluation)
+    verdict = evaluation.models[0].verdict
+    assert verdict is not None
+    assert verdict.decision == "no"
+    assert "opposite of the recorded torques" in verdict.reasons[0]
+    assert {each.split()[0] for each in verdict.reasons[1:]} >= {"decorrelation", "rmse_authority"}
+    assert missed(evaluation) == {"verdict"}
     assert "opposite of the recorded torques" in named(evaluation)[0]
     assert "opposite of the recorded torques" in text_report(evaluation)
     row = evaluation.models[0].errors[0].overall
@@ -78,11 +84,6 @@ def test_the_opposite_about_gravity_is_named(evaluate: Any) -> None:
     row = evaluation.models[0].errors[0].overall
     assert row.motion_correlation == pytest.approx(-1.0, abs=1e-3)
     assert "opposite" in named(evaluation)[0]
-
-
-def test_thresholds_beside_the_default_replace_those_of_it() -> None:
-    found = parse_thresholds("default,decorrelation=1,rmse=2")
-    assert found == {**DEFAULT, "decorrelation": 1.0, "rmse": 2.0}
 
 
 def test_gravity_that_only_the_policy_holds_is_named(evaluate: Any) -> None:

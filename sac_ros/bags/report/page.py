@@ -15,7 +15,7 @@ from markupsafe import Markup
 from sac_ros.bags.metrics.limits import LimitFigures
 from sac_ros.bags.report import plots, verdict
 from sac_ros.bags.report.format import number, percent, short_names
-from sac_ros.bags.result import OPEN_LOOP, OWN_LIMITS, Evaluation, ModelResult
+from sac_ros.bags.result import ANSWERS, OPEN_LOOP, OWN_LIMITS, Evaluation, ModelResult
 from sac_ros.utils.atomic_write import atomic_write
 
 
@@ -37,6 +37,7 @@ def report_html(evaluation: Evaluation, series: plots.Series) -> str:
         title=f"{names} on {bags}",
         style=Markup(Path(__file__).with_name("style.css").read_text(encoding="utf-8")),
         open_loop=OPEN_LOOP,
+        answers=ANSWERS,
         evaluation=evaluation,
         series=series,
         plots=plots,
