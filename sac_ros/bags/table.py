@@ -11,7 +11,7 @@ from pathlib import Path
 from sac_ros.bags.discovery import OWN_TORQUES, last_part
 from sac_ros.bags.figures import FIGURES, figures_of
 from sac_ros.bags.reader.bag import Bag
-from sac_ros.bags.result import Evaluation
+from sac_ros.bags.result import DECISIONS, Evaluation
 from sac_ros.cdr import JOINT_STATE
 from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import BagError
@@ -19,7 +19,10 @@ from sac_ros.utils.errors import BagError
 TABLE_FILE = "table.csv"
 """The name of the table in the folder of the evaluations."""
 
-_SHOWN = ("rmse", "rmse_share", "violations", "faults", "outside", "lag", "dropped")
+_SHOWN = (
+    *("verdict", "rmse", "rmse_authority", "saturation", "violations", "faults", "unanswered"),
+    *("outside", "lag", "dropped"),
+)
 
 
 def each_has_states(paths: Sequence[Path]) -> bool:
@@ -66,12 +69,17 @@ def save_table(evaluations: Mapping[str, Evaluation], folder: Path) -> None:
         partial.write_text(text.getvalue(), encoding="utf-8")
 
 
+def _cell(name: str, value: str | float | None) -> str:
+    if value is None:
+        return "unknown"
+    return DECISIONS[int(value)] if name == "verdict" else f"{value:.4g}"
+
+
 def table_text(evaluations: Mapping[str, Evaluation]) -> str:
     """Return the figures that matter for a terminal."""
     rows = [["bag", "policy", *_SHOWN]]
     for row in _rows(evaluations):
-        values = (row[name] for name in _SHOWN)
-        cells = ("unknown" if value is None else f"{value:.4g}" for value in values)
+        cells = (_cell(name, row[name]) for name in _SHOWN)
         rows.append([str(row["bag"]), str(row["policy"]), *cells])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(

@@ -60,8 +60,16 @@ class WrittenLockStep(LockStep):
         tally: what the replay came to so far.
     """
 
-    def __init__(self, node: Node, policy: Policy, config: PolicyNodeConfig, write: Write) -> None:
-        """``write`` takes the messages; ``node`` logs.
+    def __init__(
+        self,
+        node: Node,
+        policy: Policy,
+        config: PolicyNodeConfig,
+        write: Write,
+        *,
+        clear: bool = False,
+    ) -> None:
+        """``write`` takes the messages; ``node`` logs; ``clear``: see `LockStep`.
 
         Raises:
             ConfigurationError: policy and parameters do not fit.
@@ -76,6 +84,7 @@ class WrittenLockStep(LockStep):
             publish=self._publish,
             log=EventLog(lambda text: self._say("policy_node/events", String(data=text))),
             answering=config.answering,
+            clear=clear,
         )
         self.tally = Tally()
         self._bag_ns = 0  # of the event that is replayed now

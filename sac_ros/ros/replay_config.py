@@ -53,6 +53,11 @@ class ReplayConfig:
     goal: tuple[float, ...] = setting(
         (), "x, y, z of a goal for a bag that has none, in the policy's frame", unit="m"
     )
+    clear_faults: bool = setting(
+        False,
+        "in lock_step of a bag without ~/events clear each fault as soon as its cause is gone, as "
+        "evaluate_bag does; false: it stands, as in a node to which nobody attends",
+    )
     policy_params_file: str = setting(
         "",
         "parameters of the policy_node; empty: those that were recorded, else its defaults",

@@ -138,7 +138,10 @@ class ReplayNode(Node):
                     )
                     for each in recorded_as
                 }
-                replay = WrittenLockStep(self, model, self._policy_config(files), self._write)
+                replay = WrittenLockStep(
+                    *(self, model, self._policy_config(files), self._write),
+                    clear=config.clear_faults and not exact,
+                )
             else:
                 replay = self._paced(opened.enter_context(ChildProcesses()), files)
             self._tally = replay.tally

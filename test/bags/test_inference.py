@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from bag_maker import GOALS, STATES, Entry, Motion, joint_state, pose, text, write_bag
+from bag_maker import GOALS, Entry, Motion, damaged, pose, text, write_bag
 from late_worker import LateNowAndThen
 from tiny_policy import JOINTS, write_tiny_policy
 
@@ -95,30 +95,6 @@ class Node:
             self.loop.set_goal(now, "base", np.array(goal))
 
 
-def damaged(generator: np.random.Generator, states: list[Entry]) -> Iterator[Entry]:
-    """Joint states of which 5 % are lost, with holes, in swapped orders, and with faults."""
-    lost = set(np.flatnonzero(generator.uniform(size=COUNT) < 0.05).tolist())
-    for hole in (300, 700, 1100, 1500):
-        lost |= {hole, hole + 1, hole + 2}  # 8 ms
-    lost |= set(range(1300, 1340))  # 100 ms: the watchdog
-    kept = [i for i in range(COUNT) if i not in lost]
-    for place in range(40, len(kept) - 1, 61):
-        kept[place], kept[place + 1] = kept[place + 1], kept[place]
-    motion = Motion(rate_hz=RATE_HZ, goal=None)
-    for place, i in enumerate(kept):
-        position, velocity = (each.astype(float) for each in motion.state(i))
-        names = JOINTS
-        if 500 <= i < 505:
-            position[1] = np.nan
-        if 900 <= i < 903:
-            names = ("another", *JOINTS[1:])
-        if i in (600, 601):
-            position[0] += 1.0
-        stamp = motion.time_ns(i - (i % 113 == 0))  # some repeat the stamp before
-        cdr = joint_state(stamp, names, position, velocity)
-        yield Entry(STATES, "states", states[place].time_ns, cdr)
-
-
 @pytest.mark.parametrize("gravity", ["robot", "policy"])
 @pytest.mark.parametrize("state_size", [0, 3, 5])
 def test_every_state_gets_the_torque_that_the_node_would_publish(
@@ -126,7 +102,7 @@ def test_every_state_gets_the_torque_that_the_node_would_publish(
 ) -> None:
     """To the bit: what is lost, late, doubled, swapped or no state at all changes nothing."""
     motion = Motion(rate_hz=RATE_HZ, count=COUNT, goal=None)
-    states = [*damaged(np.random.default_rng(state_size), motion.states())]
+    states = damaged(motion, np.random.default_rng(state_size))
     goals = {57: (0.3, 0.0, 0.2), 803: (-0.4, 0.1, 0.3), 1200: (9.0, 0.0, 0.0)}
     entries = states + [
         Entry(GOALS, "pose", states[i].time_ns - 1_000_000, pose(*goal))

@@ -33,8 +33,9 @@ def test_every_bag_has_a_row_and_a_folder_of_its_own(
     code = main([*map(str, bags), "--model", str(model), "--output", str(out)])
     assert code == 0
     header, *rows, _, _ = capsys.readouterr().out.splitlines()
-    assert header.split()[:4] == ["bag", "policy", "rmse", "rmse_share"]
+    assert header.split()[:4] == ["bag", "policy", "verdict", "rmse"]
     assert [row.split()[0] for row in rows] == ["monday_bag", "tuesday_bag"]
+    assert [row.split()[2] for row in rows] == ["go", "no"]
     for name in ("monday_bag", "tuesday_bag"):
         assert {SUMMARY_FILE, "report.html"} <= {each.name for each in (out / name).iterdir()}
     with (out / "table.csv").open(newline="") as file:

@@ -169,3 +169,29 @@ class Motion:
 
     def entries(self) -> list[Entry]:
         return [*self.states(), *self.commands(), *self.goals()]
+
+
+def damaged(motion: Motion, generator: np.random.Generator) -> list[Entry]:
+    """2000 joint states at 400 Hz of which 5 % are lost, with holes, swapped and with faults."""
+    count = 2000
+    lost = set(np.flatnonzero(generator.uniform(size=count) < 0.05).tolist())
+    for hole in (300, 700, 1100, 1500):
+        lost |= {hole, hole + 1, hole + 2}  # 8 ms
+    lost |= set(range(1300, 1340))  # 100 ms: the watchdog
+    kept = [i for i in range(count) if i not in lost]
+    for place in range(40, len(kept) - 1, 61):
+        kept[place], kept[place + 1] = kept[place + 1], kept[place]
+    entries = []
+    for place, i in enumerate(kept):
+        position, velocity = (each.astype(float) for each in motion.state(i))
+        names = JOINTS
+        if 500 <= i < 505:
+            position[1] = np.nan
+        if 900 <= i < 903:
+            names = ("another", *JOINTS[1:])
+        if i in (600, 601):
+            position[0] += 1.0
+        stamp = motion.time_ns(i - (i % 113 == 0))  # some repeat the stamp before
+        cdr = joint_state(stamp, names, position, velocity)
+        entries.append(Entry(STATES, "states", motion.time_ns(place), cdr))
+    return entries
