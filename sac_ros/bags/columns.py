@@ -69,7 +69,8 @@ class Column:
         shape = (self._rows, *self._tail)
         if self._file is None:
             whole = np.concatenate(self._blocks) if self._blocks else np.empty(0, self._kind)
-            return whole.reshape(shape)
+            self._blocks = [whole.reshape(shape)]  # or each value would be held twice
+            return self._blocks[0]
         self._flush()
         self._file.flush()
         return np.memmap(self._file, dtype=self._kind, mode="r+", shape=shape)
@@ -90,7 +91,9 @@ def blocks(rows: int, size: int = _BLOCK) -> Iterator[slice]:
 
 
 def take_rows(spool: Spool, array: NDArray[Any], index: NDArray[np.intp]) -> NDArray[Any]:
-    """Return ``array[index]`` without a second copy in memory."""
+    """Return ``array[index]`` without a second copy in memory; all of it is the array itself."""
+    if len(index) == len(array) and np.array_equal(index, np.arange(len(array))):
+        return array
     taken = spool.empty((len(index), *array.shape[1:]), array.dtype)
     for part in blocks(len(index)):
         taken[part] = array[index[part]]
