@@ -40,6 +40,17 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "other_publishers": {"names": list},
     "emergency_stop": {"engaged": bool},
 }
+_IF_THERE: dict[str, Any] = {
+    "inferences": int,
+    "ran_on": int,
+    "stamp": int,
+    "late": bool,
+    "at_once": bool,
+    "faults": list,
+    "refused": str,
+    "model_path": str,
+}
+_LARGEST = 1e12  # s: no clock tells more; and numbers that are no float's are damage
 
 
 def read_event(cdr: bytes) -> dict[str, Any]:
@@ -56,15 +67,16 @@ def read_event(cdr: bytes) -> dict[str, Any]:
         raise ValueError("it is no JSON object")
     _check(record, {"n": int, "event": str, "time": _NUMBER})
     _check(record, _FIELDS.get(record["event"], {}))
-    goal = record["goal"] if record["event"] == "goal" else None
-    if goal is not None and (
-        len(goal) not in (3, 7) or not all(isinstance(v, _NUMBER) for v in goal)
-    ):
-        raise ValueError(f"its goal must be three numbers, seven or null; got {goal}")
-    if not isinstance(record.get("stamp", 0), int):
-        raise ValueError(f"its stamp must be ns; got {record['stamp']!r}")
-    if record["event"] == "state" and not 0 <= record["stamp"] < 2**63:
+    _check(record, {name: kind for name, kind in _IF_THERE.items() if name in record})
+    if not abs(record["time"]) < _LARGEST:
+        raise ValueError(f"its time must be s; got {record['time']}")
+    if not 0 <= record.get("stamp", 0) < 2**63:
         raise ValueError(f"its stamp must be ns in 63 bits; got {record['stamp']}")
+    goal = record["goal"] if record["event"] == "goal" else None
+    if goal is not None and (len(goal) not in (3, 7) or not all(map(_is_double, goal))):
+        raise ValueError(f"its goal must be three numbers, seven or null; got {goal}")
+    if record["event"] == "set_parameter" and not _is_double(record["value"]):
+        raise ValueError(f"its value must be a number; got {record['value']}")
     return record
 
 
@@ -72,6 +84,10 @@ def _check(record: dict[str, Any], fields: dict[str, Any]) -> None:
     for name, kind in fields.items():
         if not isinstance(record.get(name), kind):
             raise ValueError(f"its field {name} is missing or of a wrong type")
+
+
+def _is_double(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
 class RecordedGoal(NamedTuple):
