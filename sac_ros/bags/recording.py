@@ -259,4 +259,6 @@ def read_streams(
             gc.enable()
     progress(expected, expected)
     for stream in streams:
+        for bag in bags:
+            stream.lose(bag.lost(stream.topic))
         stream.finish()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +94,10 @@ class Bag:
         """Yield the messages of some topics, file after file in the order of their beginning."""
         for file in self._files:
             yield from file.batches(topics)
+
+    def lost(self, topic: str) -> Counter[str]:
+        """Return why how many messages of a topic were not in `batches`, when it is at its end."""
+        return sum((file.lost.get(topic, Counter()) for file in self._files), Counter())
 
     def facts(self, roles: dict[str, str]) -> BagFacts:
         """Describe the bag; ``roles`` says what its topics are used for."""

@@ -22,7 +22,7 @@ from sac_ros.utils.errors import BagError
 
 _MAGIC = b"\x89MCAP0\r\n"
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END = 0x03, 0x04, 0x05, 0x06, 0x0F
-_LARGEST_CHUNK = 2**30  # bytes; writers make chunks of some megabytes at most
+_LARGEST_CHUNK = 2**28  # bytes, unpacked, and of a record; writers' chunks have some megabytes
 
 _HEAD = struct.Struct("<HIQQ").unpack_from  # channel, sequence, times of logging and publishing
 _RECORD = struct.Struct("<BQ").unpack_from  # opcode, length
@@ -82,10 +82,7 @@ class McapScan:
             if opcode == _MESSAGE and len(content) >= 22:
                 channel, _, log_ns, publish_ns = _HEAD(content)
                 if channel in wanted:
-                    data = content[22:]
-                    if data[:4] == zstd.MAGIC:
-                        data = zstd.decompress(data)
-                    yield wanted[channel], log_ns, publish_ns, data
+                    yield wanted[channel], log_ns, publish_ns, content[22:]
 
     def _learn(self, opcode: int, content: bytes, schemas: dict[int, str]) -> None:
         if opcode == _SCHEMA:
@@ -159,9 +156,9 @@ def _unpacked(record: bytes) -> tuple[bytes, int, int]:
     if size > _LARGEST_CHUNK:
         raise ValueError(f"it claims {size} bytes")
     if compression == "zstd":
-        data = zstd.decompress_some(data, size)
+        data = zstd.decompress_some(data, size + 1)  # one more tells that it claims too few
     elif compression == "lz4":
-        data = lz4.frame.LZ4FrameDecompressor().decompress(data, max_length=size)
+        data = lz4.frame.LZ4FrameDecompressor().decompress(data, max_length=size + 1)
     elif compression:
         raise ValueError(f"unknown compression {compression!r}")
     return data, size, checksum

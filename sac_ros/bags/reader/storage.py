@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from rosbags.rosbag1 import Reader as Ros1Reader
-from rosbags.rosbag2 import Reader as Ros2Reader
+from rosbags.rosbag2.storage_mcap import McapReader
+from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
 from rosbags.typesys import Stores, get_typestore
 
 from sac_ros.bags.reader import zstd
@@ -23,6 +24,15 @@ _types = cache(get_typestore)
 BATCH = 4096
 """Messages that are read at a time."""
 
+_BATCH_BYTES = 2**26  # that a batch is ended at, however few its messages
+
+
+class _IndexedMcap(McapReader):
+    """An MCAP file by its index; without one we read it, who unpack no chunk beyond a limit."""
+
+    def meta_scan(self) -> None:
+        raise BagError("it has no index")
+
 
 class StorageFile:
     """What can be read from one file, whichever way.
@@ -31,6 +41,7 @@ class StorageFile:
         topics: what it holds.
         span_ns: times of the first and last message; None without messages.
         warnings: what is odd; reading may add to it.
+        lost: of the last reading, by topic: the reason to how many messages.
     """
 
     def __init__(self, path: Path, kind: str, sent: bool) -> None:
@@ -46,6 +57,7 @@ class StorageFile:
         self.topics: tuple[StoredTopic, ...] = ()
         self.span_ns: tuple[int, int] | None = None
         self.warnings: list[str] = []
+        self.lost: dict[str, Counter[str]] = {}
         self._scan: McapScan | None = None
         self._reader: Any = None
         if sent and kind != "mcap":
@@ -66,15 +78,23 @@ class StorageFile:
 
         A damage in the middle ends it and leaves a warning.
         """
-        messages = self._scanned(topics) if self._kind == "mcap" else self._read(topics)
+        self.lost = {topic: Counter() for topic in topics}
+        stored = self._scanned(topics) if self._kind == "mcap" else self._read(topics)
+        messages = self._unpacked(stored)
         count, damage, more = 0, "", True
         while more:
             batch: list[Message] = []
+            size = 0
             try:
-                batch.extend(islice(messages, BATCH))  # at an error it keeps what came before
+                for message in messages:
+                    batch.append(message)
+                    size += len(message[3])
+                    if len(batch) == BATCH or size > _BATCH_BYTES:
+                        break
+                else:
+                    more = False
             except Exception as error:  # see `_open`
-                damage = _one_line(error)
-            more = len(batch) == BATCH
+                damage, more = _one_line(error), False
             count += len(batch)
             if batch:
                 yield batch
@@ -83,9 +103,9 @@ class StorageFile:
 
     def _open(self) -> None:
         ros1 = self._kind == "ros1"
-        ending = {"mcap": ".mcap", "sqlite3": ".db3"}.get(self._kind, "")
+        kinds = {"mcap": _IndexedMcap, "sqlite3": Sqlite3Reader}
         try:
-            kind: Any = Ros1Reader if ros1 else Ros2Reader.STORAGE_PLUGINS[ending]
+            kind: Any = kinds.get(self._kind, Ros1Reader)
             reader = kind(self._path)
             reader.open()
         except Exception as error:  # the library lets everything through that damage can cause
@@ -131,9 +151,21 @@ class StorageFile:
         for connection, time_ns, data in self._reader.messages(connections=connections):
             if convert:
                 data = bytes(convert(data, connection.msgtype))  # noqa: PLW2901
-            elif data[:4] == zstd.MAGIC:
-                data = zstd.decompress(data)  # noqa: PLW2901
             yield connection.topic, time_ns, time_ns, data
+
+    def _unpacked(self, messages: Iterator[Message]) -> Iterator[Message]:
+        """Yield messages, those that were compressed one by one unpacked."""
+        for message in messages:
+            if message[3][:4] != zstd.MAGIC:
+                yield message
+                continue
+            topic, received_ns, sent_ns, packed = message
+            try:
+                data = zstd.decompress(packed)
+            except zstd.ZstdError as error:
+                self.lost[topic][str(error)] += 1
+                continue
+            yield topic, received_ns, sent_ns, data
 
     def _scanned(self, topics: Collection[str]) -> Iterator[Message]:
         """Yield the messages of an MCAP file record by record; see `mcap_scan` for why."""
