@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ _types = cache(get_typestore)
 BATCH = 4096
 """Messages that are read at a time."""
 
+DAMAGE = "lost to damage"
+"""The reason for which damaged messages are dropped."""
+
 _BATCH_BYTES = 2**26  # that a batch is ended at, however few its messages
 
 
@@ -40,8 +44,11 @@ class StorageFile:
     Attributes:
         topics: what it holds.
         span_ns: times of the first and last message; None without messages.
-        warnings: what is odd; reading may add to it.
+        warnings: what is odd.
+        damage: of the last reading, what was left out, why, and how much where that is known.
+        seen: of the last reading, the messages that were found, by topic.
         lost: of the last reading, by topic: the reason to how many messages.
+        tells: whether ``lost`` has all that was lost to the damage.
     """
 
     def __init__(self, path: Path, kind: str, sent: bool) -> None:
@@ -57,13 +64,17 @@ class StorageFile:
         self.topics: tuple[StoredTopic, ...] = ()
         self.span_ns: tuple[int, int] | None = None
         self.warnings: list[str] = []
+        self.damage = ""
+        self.seen: Counter[str] = Counter()
         self.lost: dict[str, Counter[str]] = {}
-        self._scan: McapScan | None = None
+        self.tells = True
+        self._scan: McapScan | None = None  # where there is no index
+        self._last_scan: McapScan | None = None
         self._reader: Any = None
         if sent and kind != "mcap":
             raise BagError(f"bag {path}: --time sent needs mcap; {kind} has no times of sending")
         if sent:
-            self._use(McapScan(path))
+            self._salvage()
         else:
             self._open()
 
@@ -76,12 +87,13 @@ class StorageFile:
     def batches(self, topics: Collection[str]) -> Iterator[list[Message]]:
         """Yield the messages of some topics in the order of recording, `BATCH` at a time.
 
-        A damage in the middle ends it and leaves a warning.
+        A damage in the middle costs what cannot be read behind it.
         """
+        self.damage, self.seen, self.tells = "", Counter(), True
         self.lost = {topic: Counter() for topic in topics}
         stored = self._scanned(topics) if self._kind == "mcap" else self._read(topics)
         messages = self._unpacked(stored)
-        count, damage, more = 0, "", True
+        damage, more = "", True
         while more:
             batch: list[Message] = []
             size = 0
@@ -95,11 +107,32 @@ class StorageFile:
                     more = False
             except Exception as error:  # see `_open`
                 damage, more = _one_line(error), False
-            count += len(batch)
+            self.seen.update(map(itemgetter(0), batch))
             if batch:
                 yield batch
+        for topic, reasons in self.lost.items():
+            self.seen[topic] += reasons.total()
         if damage:
-            self.warnings.append(f"{self._path.name} is damaged after {count} messages: {damage}")
+            damage = f"damaged after {self.seen.total()} messages ({damage})"
+        if damage := damage or (self._last_scan.damage if self._last_scan else ""):
+            self._count_lost(damage)
+
+    def _count_lost(self, damage: str) -> None:
+        """Count what a damage cost of the topics that were read, by what they had before it."""
+        expected = self._scan.expected if self._scan else Counter[str]()
+        if self._scan:
+            self.tells = self._scan.tells
+        else:
+            for topic in self.topics:
+                expected[topic.name] += topic.messages
+        losses = []
+        for name in sorted(self.lost):
+            if (missing := expected[name] - self.seen[name]) > 0:
+                self.lost[name][DAMAGE] = missing
+                losses.append(f"{missing:,} of {expected[name]:,} messages of {name}")
+        lost = f": {', '.join(losses)} lost" if losses else ""
+        if lost or not self._scan:  # of that damage `_salvage` has told
+            self.damage = f"{self._path.name}: {damage}{lost}"
 
     def _open(self) -> None:
         ros1 = self._kind == "ros1"
@@ -124,23 +157,20 @@ class StorageFile:
         if about.message_count:
             self.span_ns = (about.start_time, about.end_time - 1)
 
-    def _salvage(self, error: Exception) -> None:
-        """Read an MCAP file that the library refuses from its front."""
-        scan = McapScan(self._path)
+    def _salvage(self, error: Exception | None = None) -> None:
+        """Read an MCAP file from its front: the library refuses it, or leaves something out."""
+        self._scan = scan = McapScan(self._path)
         if scan.damage:
             size = self._path.stat().st_size
             self.warnings.append(
                 f"{self._path.name} is damaged ({scan.damage}): recovered "
                 f"{scan.counts.total()} messages, {scan.whole_bytes} of {size} bytes"
             )
-        else:
+        elif error:
             self.warnings.append(
                 f"{self._path.name} was read record by record: {_one_line(error)}"
             )
-        self._use(scan)
-
-    def _use(self, scan: McapScan) -> None:
-        self._scan, self.topics, self.span_ns = scan, scan.topics, scan.span_ns
+        self.topics, self.span_ns = scan.topics, scan.span_ns
 
     def _read(self, topics: Collection[str]) -> Iterator[Message]:
         connections = [each for each in self._reader.connections if each.topic in topics]
@@ -171,10 +201,12 @@ class StorageFile:
         """Yield the messages of an MCAP file record by record; see `mcap_scan` for why."""
         scan = self._scan
         if scan is None:
-            scan = McapScan(self._path, {c.id: c.topic for c in self._reader.connections})
+            names = {each.id: each.topic for each in self._reader.connections}
+            chunks = [each.chunk_start_offset for each in self._reader.chunks]
+            known = [*chunks, self._reader.data_end] if chunks else []
+            scan = McapScan(self._path, names, known)
+        self._last_scan = scan
         yield from scan.messages(topics)
-        if scan.damage and scan is not self._scan:  # of that one `_salvage` has told already
-            raise BagError(scan.damage)
 
 
 def _one_line(error: BaseException) -> str:
