@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bag_maker import COMMANDS, STATES, TYPE_OF, TYPES, Motion
+from bag_maker import COMMANDS, STATES, TYPE_OF, TYPES, Motion, write_bag
 from evaluate_command import storage_file
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
@@ -141,3 +142,45 @@ def test_metadata_tells_how_much_a_cut_off_file_lost(
     (bag / "metadata.yaml").write_bytes((whole / "metadata.yaml").read_bytes())
     states = evaluated(bag, *_GOAL)["recording"]["states"]
     assert states["used"] + states["dropped"]["lost to damage"] == 9000
+
+
+# ---- sqlite3 -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("pages", [(0.3, 1), (0.5, 12), (1.0, 3)])
+def test_of_a_damaged_database_the_rows_around_the_damage_are_read_and_the_others_counted(
+    tmp_path: Path, evaluated: Any, pages: tuple[float, int], known: bool
+) -> None:
+    bag = write_bag(tmp_path / "bag", Motion(count=2000).entries())
+    file = storage_file(bag)
+    content = bytearray(file.read_bytes())
+    place, count = pages
+    (size,) = struct.unpack_from(">H", content, 16)
+    leaves = [at for at in range(size, len(content), size) if content[at] == 13]
+    leaves = [at for at in leaves if content.find(b"shoulder", at, at + size) > 0]
+    for at in leaves[int(place * (len(leaves) - count)) :][:count]:
+        content[at : at + size] = b"\x55" * size
+    file.write_bytes(content)
+    found = evaluated(bag if known else file, *_GOAL)
+    states = found["recording"]["states"]
+    lost = states["dropped"]["lost to damage"]
+    assert count <= lost <= 40 * count
+    assert abs(states["used"] + lost - 2000) <= (0 if known else 10 * count)
+    assert any("are damaged" in warning for warning in found["warnings"])
+    assert found["models"][0]["errors"][0]["overall"]["max_share"] < 1e-5
+
+
+def test_values_of_other_types_in_a_database_are_dropped_and_counted(
+    tmp_path: Path, evaluated: Any, refused: Any
+) -> None:
+    file = storage_file(write_bag(tmp_path / "bag", Motion().entries()))
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE messages SET data = 'text' WHERE id = 8")
+        database.execute("UPDATE messages SET timestamp = 'later' WHERE id = 14")
+    states = evaluated(file)["recording"]["states"]
+    commands = evaluated(file)["recording"]["commands"]
+    assert sum(each["dropped"].get("no bytes, or no time", 0) for each in (states, commands)) == 2
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE topics SET name = x'ff00'")
+    assert "is damaged: its topics have no names" in refused(file)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import cache
@@ -18,6 +19,7 @@ from rosbags.typesys import Stores, get_typestore
 from sac_ros.bags.reader import zstd
 from sac_ros.bags.reader.mcap_scan import McapScan
 from sac_ros.bags.reader.messages import Message, StoredTopic
+from sac_ros.bags.reader.sqlite_salvage import SqliteSalvage
 from sac_ros.utils.errors import BagError
 
 _types = cache(get_typestore)
@@ -70,6 +72,7 @@ class StorageFile:
         self.tells = True
         self._scan: McapScan | None = None  # where there is no index
         self._last_scan: McapScan | None = None
+        self._rows: SqliteSalvage | None = None  # of a damaged database
         self._reader: Any = None
         if sent and kind != "mcap":
             raise BagError(f"bag {path}: --time sent needs mcap; {kind} has no times of sending")
@@ -83,6 +86,9 @@ class StorageFile:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+        if self._rows is not None:
+            self._rows.close()
+            self._rows = None
 
     def batches(self, topics: Collection[str]) -> Iterator[list[Message]]:
         """Yield the messages of some topics in the order of recording, `BATCH` at a time.
@@ -116,6 +122,8 @@ class StorageFile:
             damage = f"damaged after {self.seen.total()} messages ({damage})"
         if damage := damage or (self._last_scan.damage if self._last_scan else ""):
             self._count_lost(damage)
+        if self._rows:
+            self._share_lost(self._rows)
 
     def _count_lost(self, damage: str) -> None:
         """Count what a damage cost of the topics that were read, by what they had before it."""
@@ -134,6 +142,19 @@ class StorageFile:
         if lost or not self._scan:  # of that damage `_salvage` has told
             self.damage = f"{self._path.name}: {damage}{lost}"
 
+    def _share_lost(self, rows: SqliteSalvage) -> None:
+        """Count the rows that a damage cost; they do not tell their topic, so by its share."""
+        self.tells = False
+        there = sum(topic.messages for topic in rows.topics)
+        for topic in rows.topics:
+            if topic.name in self.lost and topic.messages:
+                share = -(-rows.lost * topic.messages // there)
+                self.lost[topic.name][DAMAGE] += share
+        self.damage = (
+            f"{self._path.name}: {rows.damage}: {rows.lost:,} of {there + rows.lost:,} messages "
+            "lost, counted for each topic by metadata.yaml or else by its share of the others"
+        )
+
     def _open(self) -> None:
         ros1 = self._kind == "ros1"
         kinds = {"mcap": _IndexedMcap, "sqlite3": Sqlite3Reader}
@@ -141,21 +162,24 @@ class StorageFile:
             kind: Any = kinds.get(self._kind, Ros1Reader)
             reader = kind(self._path)
             reader.open()
+            self.topics, self.span_ns = _described(reader, ros1)
         except Exception as error:  # the library lets everything through that damage can cause
-            if self._kind != "mcap":
+            if self._kind == "mcap":
+                self._salvage(error)
+            elif not self._open_rows():
                 raise BagError(f"bag {self._path} is damaged: {_one_line(error)}") from error
-            self._salvage(error)
             return
         self._reader = reader
-        self.topics = tuple(
-            StoredTopic(
-                c.topic, c.msgtype, c.msgcount, "cdr" if ros1 else c.ext.serialization_format
-            )
-            for c in reader.connections
-        )
-        about = reader if ros1 else reader.metadata
-        if about.message_count:
-            self.span_ns = (about.start_time, about.end_time - 1)
+
+    def _open_rows(self) -> bool:
+        """Read a database that the library refuses by its rows; tell whether that can be."""
+        try:
+            self._rows = SqliteSalvage(self._path) if self._kind == "sqlite3" else None
+        except sqlite3.Error:
+            return False
+        if self._rows:
+            self.topics, self.span_ns = self._rows.topics, self._rows.span_ns
+        return self._rows is not None
 
     def _salvage(self, error: Exception | None = None) -> None:
         """Read an MCAP file from its front: the library refuses it, or leaves something out."""
@@ -173,6 +197,21 @@ class StorageFile:
         self.topics, self.span_ns = scan.topics, scan.span_ns
 
     def _read(self, topics: Collection[str]) -> Iterator[Message]:
+        if self._rows:
+            yield from self._rows.messages(topics, -(2**63))
+            return
+        last_ns = -(2**63)
+        try:
+            for message in self._indexed(topics):
+                last_ns = message[1]
+                yield message
+        except Exception:
+            if not self._open_rows():
+                raise
+        if self._rows:
+            yield from self._rows.messages(topics, last_ns)
+
+    def _indexed(self, topics: Collection[str]) -> Iterator[Message]:
         connections = [each for each in self._reader.connections if each.topic in topics]
         if not connections:
             return  # to the library, none would be all
@@ -186,10 +225,13 @@ class StorageFile:
     def _unpacked(self, messages: Iterator[Message]) -> Iterator[Message]:
         """Yield messages, those that were compressed one by one unpacked."""
         for message in messages:
-            if message[3][:4] != zstd.MAGIC:
+            topic, received_ns, sent_ns, packed = message
+            if type(packed) is not bytes or type(received_ns) is not int:  # sqlite3 takes anything
+                self.lost[topic]["no bytes, or no time"] += 1
+                continue
+            if packed[:4] != zstd.MAGIC:
                 yield message
                 continue
-            topic, received_ns, sent_ns, packed = message
             try:
                 data = zstd.decompress(packed)
             except zstd.ZstdError as error:
@@ -207,6 +249,24 @@ class StorageFile:
             scan = McapScan(self._path, names, known)
         self._last_scan = scan
         yield from scan.messages(topics)
+
+
+def _described(reader: Any, ros1: bool) -> tuple[tuple[StoredTopic, ...], tuple[int, int] | None]:
+    """Return the topics of a reader of the library, and its span.
+
+    Raises:
+        ValueError: a database has something else in their place.
+    """
+    topics = tuple(
+        StoredTopic(c.topic, c.msgtype, c.msgcount, "cdr" if ros1 else c.ext.serialization_format)
+        for c in reader.connections
+    )
+    about = reader if ros1 else reader.metadata
+    span = (about.start_time, about.end_time - 1) if about.message_count else None
+    texts = [text for topic in topics for text in (topic.name, topic.type, topic.encoding)]
+    if not all(isinstance(text, str) for text in texts) or (span and type(span[0]) is not int):
+        raise ValueError("its topics have no names, or its messages no times")
+    return topics, span
 
 
 def _one_line(error: BaseException) -> str:
