@@ -35,6 +35,7 @@ class Aligned:
         number: [m] ascending, the state's place among all messages of its topic.
         commanded: [c] the states that a command answers, ascending.
         torque: [c, n] N·m, those commands.
+        steps: one sentence for each way in which the clock was set.
         facts: what was dropped on the way, and the rest that is worth telling.
         spool: where large arrays go.
     """
@@ -48,6 +49,7 @@ class Aligned:
     number: NDArray[np.int64]
     commanded: NDArray[np.intp]
     torque: Array
+    steps: tuple[str, ...]
     facts: RecordingFacts
     spool: Spool
 
@@ -119,6 +121,7 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         number=take_rows(spool, columns["number"], kept),
         commanded=commanded,
         torque=torque,
+        steps=line.steps,
         facts=facts,
         spool=spool,
     )
