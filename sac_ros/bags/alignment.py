@@ -38,6 +38,7 @@ class Aligned:
         torque: [c, n] N·m, those commands.
         command_time_s: [c] when they came: with a stamp the state's time, else of arrival.
         command_jitter_s: what those times are uncertain by.
+        steps: one sentence for each way in which the clock was set.
         facts: what was dropped on the way, and the rest that is worth telling.
         spool: where large arrays go.
     """
@@ -53,6 +54,7 @@ class Aligned:
     torque: Array
     command_time_s: Array
     command_jitter_s: float
+    steps: tuple[str, ...]
     facts: RecordingFacts
     spool: Spool
 
@@ -130,6 +132,7 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         torque=torque,
         command_time_s=came[0],
         command_jitter_s=came[1],
+        steps=line.steps,
         facts=facts,
         spool=spool,
     )

@@ -198,6 +198,7 @@ def _warnings(recording: Recording, aligned: Aligned) -> list[str]:
         if read is not None and read.trailing:
             found.append(f"{read.topic}: {read.trailing} messages have bytes behind their end")
     states = facts.states
+    found += [f"{states.topic}: {step}" for step in aligned.steps]
     if not facts.effort_filled:
         found.append(f"{states.topic}: effort is not filled, so nothing measured is compared")
     if still := ", ".join(facts.still_joints):

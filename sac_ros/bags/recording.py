@@ -160,6 +160,9 @@ def names_in(bags: Sequence[Bag], topic: StoredTopic) -> list[str]:
     """Return every joint name in the first messages of a topic: several may share it."""
     first, problem = _first_messages(bags, topic)
     names = dict.fromkeys(name for layout, _ in first for name in layout.names)
+    damage = "; ".join(bag.damage for bag in bags if bag.damage)
+    if not first and not problem and damage:
+        raise BagError(f"no message of {topic.name} can be read: {damage}")
     if not names and problem:
         raise BagError(f"{topic.name} must have messages of type {topic.type}; one is {problem}")
     return list(names)
@@ -259,4 +262,6 @@ def read_streams(
             gc.enable()
     progress(expected, expected)
     for stream in streams:
+        for bag in bags:
+            stream.lose(bag.lost(stream.topic))
         stream.finish()

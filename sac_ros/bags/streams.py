@@ -31,7 +31,7 @@ class Stream(ABC):
         columns: of all usable messages, by time of recording, once it is finished:
             ``received_ns``, ``sent_ns`` and ``stamp_ns`` [m], ``number`` [m], its place among all
             messages of the topic, and the values of its messages.
-        read: messages that came.
+        read: messages that came, or were lost on the way.
         dropped: the reason to how many.
         example: the first thing that was wrong, for an error.
         trailing: messages with bytes behind their end.
@@ -88,6 +88,11 @@ class Stream(ABC):
         columns: dict[str, NDArray[Any]] = {**times, **values}
         for name, column in columns.items():
             self._columns[name].append(column[keep])
+
+    def lose(self, lost: Counter[str]) -> None:
+        """Count messages that could not be handed over: the reason to how many."""
+        self.read += lost.total()
+        self.dropped += lost
 
     def finish(self) -> None:
         """Fill `columns`."""

@@ -153,7 +153,7 @@ def test_a_damaged_chunk_costs_only_itself_and_is_told(tmp_path: Path, evaluated
     found = evaluated(file, "--goal", "0.3,0,0.2")
     assert 0 < found["recording"]["states"]["used"] < 9000
     assert found["models"][0]["errors"][0]["overall"]["max_share"] < 1e-5
-    assert any("is damaged after" in warning for warning in found["warnings"])
+    assert any("the first of " in warning for warning in found["warnings"])
 
 
 def test_mcap_with_definitions_that_no_parser_knows_is_read(

@@ -82,10 +82,9 @@ def test_any_log_is_evaluated_or_refused_with_one_sentence(
 
 
 @given(VALUES)
-def test_what_is_no_event_is_refused_by_name(value: Any) -> None:
+def test_any_value_is_an_event_or_refused(value: Any) -> None:
     try:
         record = read_event(text(json.dumps(value)))
-    except ValueError as error:
-        assert str(error).startswith("it")
-    else:
-        assert {"n", "event", "time"} <= record.keys()
+    except ValueError:
+        return
+    assert {"n", "event", "time"} <= record.keys()

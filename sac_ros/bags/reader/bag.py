@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from sac_ros.bags.reader import zstd
 from sac_ros.bags.reader.bag_files import find_bag_files, storage_kind
 from sac_ros.bags.reader.messages import Message, StoredTopic
-from sac_ros.bags.reader.storage import StorageFile
+from sac_ros.bags.reader.storage import DAMAGE, StorageFile
 from sac_ros.bags.result import BagFacts, TopicFacts
 from sac_ros.utils.errors import BagError
 
@@ -79,7 +80,9 @@ class Bag:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is odd about it; complete once it was read."""
-        odd = [*self._found.warnings, *(w for file in self._files for w in file.warnings)]
+        odd = list(self._found.warnings)
+        for file in self._files:
+            odd += [*file.warnings, *filter(None, [file.damage])]
         count = sum(topic.messages for topic in self.topics.values())
         expected = self._found.expected
         if expected is not None and count != expected:
@@ -93,6 +96,22 @@ class Bag:
         """Yield the messages of some topics, file after file in the order of their beginning."""
         for file in self._files:
             yield from file.batches(topics)
+
+    def lost(self, topic: str) -> Counter[str]:
+        """Return why how many messages of a topic were not in `batches`, when it is at its end.
+
+        Where a damaged file does not tell what it had, metadata.yaml may.
+        """
+        lost = sum((file.lost.get(topic, Counter()) for file in self._files), Counter[str]())
+        if not all(file.tells for file in self._files) and topic in self._found.promised:
+            seen = sum(file.seen[topic] for file in self._files)
+            lost[DAMAGE] = max(0, self._found.promised[topic] - seen)
+        return lost
+
+    @property
+    def damage(self) -> str:
+        """What was left out when it was last read to its end; empty where nothing."""
+        return "; ".join(file.damage for file in self._files if file.damage)
 
     def facts(self, roles: dict[str, str]) -> BagFacts:
         """Describe the bag; ``roles`` says what its topics are used for."""

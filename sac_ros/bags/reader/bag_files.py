@@ -2,12 +2,13 @@
 """From a path on the command line to the storage files of a bag, however it was left behind.
 
 What is in a file is told by its first bytes and not by its name. ``metadata.yaml`` is a help and
-no need: it may be missing, or name files that were renamed since.
+no need: it may be missing, name files that were renamed since, or hold anything at all.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+import os
+import reprlib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +19,7 @@ from sac_ros.utils.errors import BagError
 
 METADATA = "metadata.yaml"
 _NEWEST_METADATA = 9  # of ROS 2 Lyrical
+_LARGEST_METADATA = 2**20  # bytes; a hundred topics take some 100 kB
 _ENDINGS = (".db3", ".mcap", ".bag", ".zstd", ".zst")
 _MAGIC = {
     b"SQLite format 3\0": "sqlite3",
@@ -36,12 +38,23 @@ class BagFiles:
         expected: how many messages metadata.yaml promises; None where it is silent.
         warnings: what is odd about them.
         encodings: topic to serialisation, where metadata.yaml tells; older db3 files do not.
+        promised: topic to how many messages metadata.yaml promises, where it tells.
     """
 
     files: tuple[Path, ...]
     expected: int | None = None
     warnings: tuple[str, ...] = ()
     encodings: dict[str, str] = field(default_factory=dict)
+    promised: dict[str, int] = field(default_factory=dict)
+
+
+class _NoAliases(yaml.SafeLoader):
+    """A loader that refuses aliases: nested, a kilobyte of them is gigabytes of values."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has an alias, which no recorder writes")
+        return super().compose_node(parent, index)
 
 
 def find_bag_files(path: Path) -> BagFiles:
@@ -62,7 +75,7 @@ def find_bag_files(path: Path) -> BagFiles:
         if not found:
             raise BagError(f"bag {path} holds no metadata.yaml and no .db3 or .mcap file")
         return BagFiles(found, warnings=(f"no {METADATA} in {path}",))
-    return _by_metadata(path, found, _read_metadata(metadata))
+    return _by_metadata(path, found)
 
 
 def storage_kind(path: Path) -> str:
@@ -84,43 +97,97 @@ def storage_kind(path: Path) -> str:
     raise BagError(f"bag {path} must be sqlite3, mcap or a ROS 1 bag; it begins with {start!r}")
 
 
-def _read_metadata(path: Path) -> dict[str, Any]:
+def _read_metadata(path: Path, odd: list[str]) -> dict[str, Any]:
+    """Return what metadata.yaml says; nothing, and why, where that cannot be told."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        information = values["rosbag2_bagfile_information"]
-        version = int(information["version"])
-        information = dict(information)
+        with path.open("rb") as file:
+            text = file.read(_LARGEST_METADATA + 1)
     except OSError as error:
         raise BagError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError):
-        return {}  # as good as missing
+    if len(text) > _LARGEST_METADATA:
+        odd.append(f"{path} must have at most {_LARGEST_METADATA} bytes; it is left out")
+        return {}
+    try:
+        information = yaml.load(text, _NoAliases)["rosbag2_bagfile_information"]
+        version, information = information["version"], dict(information)
+    except Exception as error:  # of YAML, or whatever Python raises at an odd number or date
+        why = " ".join(str(error).split())[:200]
+        odd.append(f"{path} cannot be understood: {why or type(error).__name__}")
+        return {}
+    if _count(version) is None:
+        odd.append(f"{path} cannot be understood: its version is {_shown(version)}")
+        return {}
     if version > _NEWEST_METADATA:
         raise BagError(f"{path} must be of version {_NEWEST_METADATA} or older; got {version}")
     return information
 
 
-def _by_metadata(path: Path, found: tuple[Path, ...], metadata: dict[str, Any]) -> BagFiles:
-    warnings = []
-    if not metadata:
-        warnings.append(f"{path / METADATA} cannot be understood")
-    names = metadata.get("relative_file_paths")
+def _list(values: dict[str, Any], key: str, odd: list[str]) -> list[Any]:
+    """Return a list of metadata.yaml; an empty one, and why, where it has something else."""
+    found = values.get(key)
+    if found is None or isinstance(found, list):
+        return found or []
+    odd.append(f"{METADATA}: {key} must be a list; got {_shown(found)}")
+    return []
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value < 2**63 else None
+
+
+def _read_topics(values: dict[str, Any], odd: list[str]) -> tuple[dict[str, str], dict[str, int]]:
+    """Return the serialisation of the topics in metadata.yaml, and their messages, if it tells."""
+    encodings: dict[str, str] = {}
+    promised: dict[str, int] = {}
+    key = "topics_with_message_count"
+    for each in _list(values, key, odd):
+        about = each.get("topic_metadata") if isinstance(each, dict) else None
+        about = about if isinstance(about, dict) else {}
+        name = about.get("name")
+        if not isinstance(name, str):
+            odd.append(f"{METADATA}: {key} must name topics; got {_shown(each)}")
+            break  # one such sentence is enough
+        if isinstance(encoding := about.get("serialization_format"), str):
+            encodings[name] = _shown(encoding)
+        if (count := _count(each.get("message_count"))) is not None:
+            promised[name] = count
+    return encodings, promised
+
+
+def _shown(value: Any) -> str:
+    """Return a value in a few printable characters."""
+    text = value if isinstance(value, str) else type(value).__name__
+    if not isinstance(value, (str, int)):
+        text = reprlib.repr(value)
+    elif isinstance(value, int) and abs(value) < 2**63:
+        text = str(value)
+    return "".join(each if each.isprintable() else "?" for each in text)[:100]
+
+
+def _by_metadata(path: Path, found: tuple[Path, ...]) -> BagFiles:
+    odd: list[str] = []
+    metadata = _read_metadata(path / METADATA, odd)
+    names = _list(metadata, "relative_file_paths", odd)
+    if wrong := [name for name in names if not isinstance(name, str)]:
+        odd.append(f"{METADATA}: relative_file_paths must be texts; got {_shown(wrong[0])}")
     # Old recorders wrote the folder's name in front, which may have changed since.
-    named = [path / PurePosixPath(str(name)).name for name in names or []]
-    there = tuple(file for file in named if file.is_file())
-    missing = [file.name for file in named if not file.is_file()]
+    named = [path / PurePosixPath(name).name for name in names if isinstance(name, str)]
+    # Unlike `Path.is_file`, this is silent on names that no file can have.
+    there = tuple(file for file in dict.fromkeys(named) if os.path.isfile(file))
+    absent = [_shown(file.name) for file in named if file not in there]
+    missing = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if absent[3:] else "")
     if missing and found:
-        warnings.append(
-            f"{METADATA} names {', '.join(missing)}, not in {path}; read instead what is: "
+        odd.append(
+            f"{METADATA} names {missing}, not in {path}; read instead what is: "
             f"{', '.join(file.name for file in found)}"
         )
         there = found
     files = there or found
     if not files:
-        what = f"; {METADATA} names {', '.join(missing)}" if missing else ""
+        what = f"; {METADATA} names {missing}" if missing else ""
         raise BagError(f"bag {path} holds no .db3 or .mcap file{what}")
     count = metadata.get("message_count")
-    encodings: dict[str, str] = {}
-    with suppress(KeyError, TypeError):
-        topics = [each["topic_metadata"] for each in metadata["topics_with_message_count"]]
-        encodings = {str(topic["name"]): str(topic["serialization_format"]) for topic in topics}
-    return BagFiles(files, count if isinstance(count, int) else None, tuple(warnings), encodings)
+    if count is not None and _count(count) is None:
+        odd.append(f"{METADATA}: message_count must be a count; got {_shown(count)}")
+    topics = _read_topics(metadata, odd)
+    return BagFiles(files, _count(count), tuple(odd), *topics)

@@ -8,11 +8,14 @@ as long, too: messages need not be in order here. Format: https://mcap.dev/spec
 
 from __future__ import annotations
 
+import os
 import struct
 from binascii import crc32
+from bisect import bisect
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import lz4.frame
 
@@ -21,8 +24,9 @@ from sac_ros.bags.reader.messages import StoredTopic
 from sac_ros.utils.errors import BagError
 
 _MAGIC = b"\x89MCAP0\r\n"
-_SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END = 0x03, 0x04, 0x05, 0x06, 0x0F
-_LARGEST_CHUNK = 2**30  # bytes; writers make chunks of some megabytes at most
+_FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _INDEX = 0x02, 0x03, 0x04, 0x05, 0x06, 0x07
+_STATISTICS, _DATA_END = 0x0B, 0x0F
+_LARGEST_CHUNK = 2**28  # bytes, unpacked, and of a record; writers' chunks have some megabytes
 
 _HEAD = struct.Struct("<HIQQ").unpack_from  # channel, sequence, times of logging and publishing
 _RECORD = struct.Struct("<BQ").unpack_from  # opcode, length
@@ -37,26 +41,37 @@ class McapScan:
         counts: messages, by the id of their channel.
         span_ns: log times of the first and last message; None without one.
         whole_bytes: so much from the front is whole.
-        damage: why the rest is not read; empty where everything is.
     """
 
-    def __init__(self, path: Path, names: Mapping[int, str] | None = None) -> None:
+    def __init__(
+        self, path: Path, names: Mapping[int, str] | None = None, known: Sequence[int] = ()
+    ) -> None:
         """Reads the file once through, unless its topics are known from its own index.
 
-        ``names`` are those of the topics, by channel; None: to be found, and counted.
+        ``names`` are those of the topics, by channel; None: to be found, and counted. ``known``
+        are the bytes where chunks begin and, last, where they end, if an index tells: then a
+        damaged length costs no more than its chunk.
 
         Raises:
             BagError: it is not an MCAP file at all.
         """
         self._path = path
         self._names = dict(names or {})
+        self._known, self._starts = sorted(known), frozenset(known)
         self._about: dict[int, tuple[str, str]] = {}
         self.counts: Counter[int] = Counter()
         self.span_ns: tuple[int, int] | None = None
         self.whole_bytes = 0
-        self.damage = ""
+        self._statistics: Counter[int] | None = None
+        self._odd = ""  # the first record that makes no sense
+        self._begin()
         if names is None:
             self._learn_all()
+
+    def _begin(self) -> None:
+        self._chunks, self._bad = 0, list[int]()  # all of them, and the numbers of damaged ones
+        self._why = self._cut = ""
+        self._lost: dict[int, Counter[int]] = {}  # by a damaged chunk's number, if told behind it
 
     def _learn_all(self) -> None:
         schemas: dict[int, str] = {0: ""}
@@ -65,7 +80,30 @@ class McapScan:
             try:
                 self._learn(opcode, content, schemas)
             except (struct.error, UnicodeDecodeError, KeyError) as error:
-                self.damage = self.damage or f"a record that ends at byte {end} is bad: {error}"
+                self._odd = self._odd or f"a record that ends at byte {end} is bad: {error}"
+
+    @property
+    def damage(self) -> str:
+        """What the last reading left out, and why; empty where nothing."""
+        chunks = f"{_which(self._bad, self._chunks)} ({self._why})" if self._bad else ""
+        return "; ".join(filter(None, (chunks, self._cut, self._odd)))
+
+    @property
+    def expected(self) -> Counter[str]:
+        """How many messages of each topic there were before the damage, at least."""
+        counts = self._statistics
+        if counts is None:
+            counts = sum(self._lost.values(), self.counts)
+        found: Counter[str] = Counter()
+        for key, name in self._names.items():
+            found[name] += counts[key]
+        return found
+
+    @property
+    def tells(self) -> bool:
+        """Whether there were no more messages than `expected`."""
+        indexed = all(number in self._lost for number in self._bad)
+        return self._statistics is not None or (indexed and not self._cut)
 
     @property
     def topics(self) -> tuple[StoredTopic, ...]:
@@ -82,10 +120,7 @@ class McapScan:
             if opcode == _MESSAGE and len(content) >= 22:
                 channel, _, log_ns, publish_ns = _HEAD(content)
                 if channel in wanted:
-                    data = content[22:]
-                    if data[:4] == zstd.MAGIC:
-                        data = zstd.decompress(data)
-                    yield wanted[channel], log_ns, publish_ns, data
+                    yield wanted[channel], log_ns, publish_ns, content[22:]
 
     def _learn(self, opcode: int, content: bytes, schemas: dict[int, str]) -> None:
         if opcode == _SCHEMA:
@@ -101,57 +136,113 @@ class McapScan:
             self.counts[key] += 1
             first, last = self.span_ns or (log_ns, log_ns)
             self.span_ns = min(first, log_ns), max(last, log_ns)
+        elif opcode == _STATISTICS:
+            (length,) = struct.unpack_from("<I", content, 42)
+            self._statistics = Counter(dict(struct.iter_unpack("<HQ", content[46 : 46 + length])))
 
     def _records(self) -> Iterator[_Record]:
-        """Yield the records of the data section, chunks unpacked, up to the first damage."""
-        size = self._path.stat().st_size
+        """Yield the records of the file, chunks unpacked, as far as they are whole.
+
+        Where no index tells how to go on behind a damaged length, it is the end.
+        """
+        self._begin()
+        size, start = self._path.stat().st_size, len(_MAGIC)
         with self._path.open("rb") as file:
-            if file.read(len(_MAGIC)) != _MAGIC:
+            if file.read(start) != _MAGIC:
                 raise BagError(f"bag {self._path} must begin as MCAP does; it does not")
-            while True:
+            while not self._known or start < self._known[-1]:
+                file.seek(start)
                 head = file.read(9)
                 if len(head) < 9:
-                    self.damage = f"cut off at byte {file.tell()}, without an index"
+                    self._cut = f"cut off at byte {size}, without an index"
                     return
                 opcode, length = struct.unpack("<BQ", head)
                 if opcode == _DATA_END:
+                    yield from self._summary(file)
                     return
-                start, end = file.tell(), file.tell() + length
+                indexed = start in self._starts  # then its head is not needed
+                if indexed:
+                    length = self._next(start) - start - 9
+                end = start + 9 + length
                 torn = end > size
-                if torn:
-                    self.damage = f"cut off within a record at byte {start} of {size}"
-                if opcode == _CHUNK:
-                    record = file.read(min(length, size - start))
-                    yield from self._chunk(record, min(end, size), torn)
+                if opcode == _CHUNK or indexed:
+                    record = file.read(min(length, _LARGEST_CHUNK))
+                    used = yield from self._chunk(record, end, torn and not self._known)
+                    if indexed and 0 < used <= length:
+                        end = start + 9 + used
+                elif opcode == _INDEX and self._bad and self._bad[-1] == self._chunks:
+                    self._count_lost(file.read(6))
                 elif opcode in (_SCHEMA, _CHANNEL, _MESSAGE) and not torn:
-                    yield opcode, file.read(length), end
-                if torn:
+                    if length > _LARGEST_CHUNK:
+                        self._odd = f"the record at byte {start} claims {length} bytes"
+                    else:
+                        yield opcode, file.read(length), end
+                if torn and not self._known:
+                    self._cut = f"cut off within a record at byte {start + 9} of {size}"
                     return
-                file.seek(end)
+                if torn:
+                    self._cut = self._cut or f"the record at byte {start} of {size} is damaged"
+                start = self._next(start) if torn else end
 
-    def _chunk(self, record: bytes, end: int, torn: bool) -> Iterator[_Record]:
+    def _next(self, start: int) -> int:
+        """Return where the next chunk begins by the index, or the data ends."""
+        return self._known[bisect(self._known, start)]
+
+    def _summary(self, file: BinaryIO) -> Iterator[_Record]:
+        """Yield what names and counts topics behind the data: a damaged chunk may have had it."""
+        file.seek(4, os.SEEK_CUR)  # the checksum of the data
+        while len(head := file.read(9)) == 9:
+            opcode, length = struct.unpack("<BQ", head)
+            if opcode == _FOOTER or length > _LARGEST_CHUNK:
+                return
+            content = file.read(length)
+            if opcode in (_SCHEMA, _CHANNEL, _STATISTICS) and len(content) == length:
+                yield opcode, content, file.tell()
+
+    def _count_lost(self, index: bytes) -> None:
+        """Count the messages that the index behind a damaged chunk has of one channel."""
+        if len(index) == 6:
+            channel, length = struct.unpack("<HI", index)
+            self._lost.setdefault(self._chunks, Counter())[channel] += length // 16
+
+    def _chunk(self, record: bytes, end: int, torn: bool) -> Generator[_Record, None, int]:
         """Yield the records of a chunk that ends at a byte; of a torn one, those that are there.
 
-        Any other that is damaged is left out: its records cannot be relied upon.
+        Any other that is damaged is left out, as its records cannot be relied upon, and said.
+        Returns how many bytes its own head says that it has; 0 of a damaged one.
         """
+        self._chunks += 1
         try:
-            data, size, checksum = _unpacked(record)
+            data, size, checksum, used = _unpacked(record)
             if not torn and (len(data) != size or (checksum and crc32(data) != checksum)):
                 raise ValueError("its size or checksum is wrong")
         except Exception as error:  # three libraries, each with errors of its own
-            self.damage = self.damage or f"the chunk before byte {end} is bad: {error}"
-            return
+            self._bad.append(self._chunks)
+            self._why = self._why or " ".join(str(error).split())[:100] or type(error).__name__
+            return 0
         at = 0
         while at + 9 <= len(data):
             opcode, length = _RECORD(data, at)
             at += 9 + length
             if at > len(data):
-                return
+                break
             yield opcode, data[at - length : at], end
+        return used
 
 
-def _unpacked(record: bytes) -> tuple[bytes, int, int]:
-    """Return a chunk's records, how many bytes they should be, and their checksum; 0: none."""
+def _which(numbers: Sequence[int], count: int) -> str:
+    """Say which of so many chunks are damaged."""
+    if len(numbers) == count:
+        return "its only chunk is damaged" if count == 1 else f"all {count} chunks are damaged"
+    if len(numbers) > 1:
+        first = ", ".join(map(str, numbers[:5])) + (", ..." if numbers[5:] else "")
+        return f"{len(numbers)} of {count} chunks are damaged: {first}"
+    place = {1: "the first", count: "the last"}.get(numbers[0], f"number {numbers[0]}")
+    return f"{place} of {count} chunks is damaged"
+
+
+def _unpacked(record: bytes) -> tuple[bytes, int, int, int]:
+    """Return a chunk's records, their due size and checksum (0: none), and the chunk's size."""
     size, checksum = struct.unpack_from("<QI", record, 16)
     compression, at = _text(record, 28)
     (packed,) = struct.unpack_from("<Q", record, at)
@@ -159,12 +250,12 @@ def _unpacked(record: bytes) -> tuple[bytes, int, int]:
     if size > _LARGEST_CHUNK:
         raise ValueError(f"it claims {size} bytes")
     if compression == "zstd":
-        data = zstd.decompress_some(data, size)
+        data = zstd.decompress_some(data, size + 1)  # one more tells that it claims too few
     elif compression == "lz4":
-        data = lz4.frame.LZ4FrameDecompressor().decompress(data, max_length=size)
+        data = lz4.frame.LZ4FrameDecompressor().decompress(data, max_length=size + 1)
     elif compression:
         raise ValueError(f"unknown compression {compression!r}")
-    return data, size, checksum
+    return data, size, checksum, at + 8 + packed
 
 
 def _text(data: bytes, at: int) -> tuple[str, int]:

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is compressed is unpacked up to a limit, which bounds the memory and the disk it takes."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import tempfile
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lz4.frame
+import pytest
+from bag_maker import STATES, Entry, Motion, write_bag
+from evaluate_command import storage_file
+
+from sac_ros.bags.reader import zstd
+from sac_ros.bags.reader.bag import Bag
+
+_BOMB = 200  # MiB, unpacked
+_MIB = 2**20
+
+
+def _zstd_frame(first: bytes, mib: int = _BOMB) -> bytes:
+    """A frame of some bytes and so many MiB of zeros behind them."""
+    press = zstd.zstd.ZstdCompressor()
+    parts = [press.compress(first), *(press.compress(bytes(_MIB)) for _ in range(mib))]
+    return b"".join([*parts, press.flush()])
+
+
+def _lz4_frame(first: bytes, mib: int = _BOMB) -> bytes:
+    press = lz4.frame.LZ4FrameCompressor()
+    parts = [press.begin(), press.compress(first)]
+    return b"".join([*parts, *(press.compress(bytes(_MIB)) for _ in range(mib)), press.flush()])
+
+
+@contextmanager
+def _memory_below(mib: int) -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < mib * _MIB
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+# ---- files -------------------------------------------------------------------------------------
+
+
+def test_a_file_that_unpacks_to_far_more_than_its_size_is_refused_and_leaves_nothing(
+    tmp_path: Path, refused: Any, unpacked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zstd, "_LARGEST_FILE", 16 * _MIB)
+    bag = tmp_path / "bomb.db3.zstd"
+    bag.write_bytes(_zstd_frame(b"SQLite format 3\0"))
+    assert "must unpack to at most 16777216 bytes" in refused(bag)
+    assert not list(unpacked.iterdir())
+
+
+def test_a_file_that_the_disk_has_no_room_for_is_refused_and_leaves_nothing(
+    tmp_path: Path, refused: Any, unpacked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = shutil.disk_usage(tmp_path)._replace(free=zstd._RESERVE + 3 * _MIB)
+    monkeypatch.setattr(zstd.shutil, "disk_usage", lambda _: free)
+    bag = tmp_path / "bomb.mcap.zstd"
+    bag.write_bytes(_zstd_frame(b"\x89MCAP0\r\n", 5))
+    message = refused(bag)
+    assert f"at most {3 * _MIB} bytes, what is free in {unpacked}" in message
+    assert not list(unpacked.iterdir())
+
+
+# ---- messages ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
+def test_a_message_that_unpacks_to_more_than_a_mebibyte_is_dropped_and_counted(
+    tmp_path: Path, evaluated: Any, storage: str
+) -> None:
+    entries = Motion().entries()
+    states = [each for each in entries if each.topic == STATES]
+    for each in states[10:20]:
+        each.cdr = _zstd_frame(each.cdr, 20)
+    states[30].cdr = zstd.MAGIC + b"nonsense"
+    states[31].cdr = zstd.zstd.compress(states[31].cdr)
+    states[32].cdr = zstd.zstd.compress(states[32].cdr)[:-3]
+    bag = write_bag(tmp_path / "bag", entries, storage)
+    with _memory_below(24):
+        found = evaluated(bag)["recording"]["states"]
+    assert found["dropped"] == {"larger than 1048576 bytes unpacked": 10, "damaged zstd": 2}
+    assert (found["read"], found["used"]) == (300, 288)
+
+
+def test_many_large_messages_are_read_a_few_at_a_time(tmp_path: Path) -> None:
+    packed = _zstd_frame(b"", 1)
+    entries = [Entry(STATES, "states", i, packed) for i in range(200)]
+    bag = write_bag(tmp_path / "bag", entries)
+    with _memory_below(160), Bag(bag) as opened:
+        assert sum(len(batch) for batch in opened.batches({STATES})) == 200
+
+
+# ---- chunks of mcap ----------------------------------------------------------------------------
+
+
+def _with_chunk(bag: Path, pack: Callable[[bytes], bytes], kind: str, claimed: int) -> Path:
+    """Put a chunk behind the header of an MCAP file without chunks, which loses its index."""
+    file = storage_file(bag)
+    content = file.read_bytes()
+    start = 17 + struct.unpack_from("<Q", content, 9)[0]
+    packed = pack(b"")
+    name = kind.encode()
+    body = struct.pack("<QQQII", 0, 0, claimed, 0, len(name)) + name
+    body += struct.pack("<Q", len(packed)) + packed
+    bare = file.with_name("with_chunk.mcap")
+    end = content.index(b"\x0f" + struct.pack("<Q", 4))  # DataEnd
+    bare.write_bytes(
+        content[:start] + struct.pack("<BQ", 6, len(body)) + body + content[start:end]
+    )
+    return bare
+
+
+@pytest.mark.parametrize(("kind", "pack"), [("zstd", _zstd_frame), ("lz4", _lz4_frame)])
+@pytest.mark.parametrize("claimed", [100, 2**62])
+def test_a_chunk_that_lies_about_its_size_is_not_unpacked_beyond_it(
+    tmp_path: Path, kind: str, pack: Callable[[bytes], bytes], claimed: int
+) -> None:
+    file = _with_chunk(
+        write_bag(tmp_path / "bag", Motion().entries(), "mcap"), pack, kind, claimed
+    )
+    with _memory_below(16), Bag(file) as opened:
+        assert sum(len(batch) for batch in opened.batches({STATES})) == 300
+        assert any("is damaged" in warning for warning in opened.warnings)
