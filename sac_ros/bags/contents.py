@@ -32,6 +32,7 @@ class JointStates:
     ]
     filled: Annotated[dict[str, str], "of each field: ``measured``, ``constant`` or ``empty``."]
     still_joints: Annotated[tuple[str, ...], "those whose velocity never changes."]
+    steps: Annotated[tuple[str, ...], "one sentence for each way in which the clock was set."] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def _joint_states(stream: JointStream) -> JointStates:
         clock=clock,
         filled={field: _filled(columns[field]) for field in _FIELDS},
         still_joints=tuple(np.array(stream.joints)[still].tolist()),
+        steps=line.steps,
     )
 
 
@@ -112,6 +114,7 @@ def _states_text(states: JointStates) -> list[str]:
     lines.append(f"  fields    {words}")
     if states.still_joints and states.filled["velocity"] == "measured":
         lines.append(f"  still     the velocity of {', '.join(states.still_joints)} never changes")
+    lines += [f"  clock     {step}" for step in states.steps]
     if stream.gaps:
         lines.append(f"  gaps      {stream.gaps}, the longest {stream.longest_gap_s:.3f} s")
     lines += [f"  not used  {count}: {why}" for why, count in stream.dropped.items()]

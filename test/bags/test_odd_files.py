@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -258,3 +259,8 @@ def test_a_topic_of_two_types_is_refused(tmp_path: Path, refused: Any) -> None:
     one = write_bag(tmp_path / "one", Motion(count=3).entries())
     other = write_bag(tmp_path / "other", [Entry(STATES, "numbers", START_NS, numbers([1.0]))])
     assert "in another" in refused(one, other)
+
+
+def test_a_pipe_is_refused_and_nobody_waits_for_it(tmp_path: Path, refused: Any) -> None:
+    os.mkfifo(tmp_path / "bag.mcap")
+    assert "must be a folder or a file; it is neither" in refused(tmp_path / "bag.mcap")

@@ -84,6 +84,8 @@ def storage_kind(path: Path) -> str:
     Raises:
         BagError: it is none of them, empty, or cannot be read.
     """
+    if not path.is_file():  # to open a pipe waits for who writes into it
+        raise BagError(f"bag {path} must be a folder or a file; it is neither")
     try:
         with path.open("rb") as file:
             start = file.read(16)
