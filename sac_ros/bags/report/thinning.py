@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.metrics.limits import runs
 
-_BINS = 900  # more than a plot of the page has pixels across
+_BINS = 900  # about as many as a plot of the page has pixels across
 _GAP = 3.0  # usual intervals: what counts as a gap everywhere in an evaluation
 
 Array = NDArray[Any]
@@ -21,8 +21,8 @@ def thin(time: Array, values: Array, segment: Array, bins: int = _BINS) -> tuple
 
     A peak of one sample stays at its full height and time, as it does not in a mean or in every
     tenth sample. Commands are often rarer than states: the line goes through the samples that
-    have a value, and breaks (NaN) where there is none for more than three of their usual
-    intervals, or where ``segment`` changes. All are [m]; short series stay whole.
+    have a value, and breaks (a NaN at a time in between) where there is none for more than three
+    of their usual intervals, or where ``segment`` changes. All are [m]; short series stay whole.
     """
     valued = np.flatnonzero(np.isfinite(values))
     time, values = np.asarray(time, dtype=float)[valued], np.asarray(values, dtype=float)[valued]
@@ -32,7 +32,9 @@ def thin(time: Array, values: Array, segment: Array, bins: int = _BINS) -> tuple
     piece = np.concatenate([[0], np.cumsum(holes)]).astype(np.intp)
     chosen = _extremes(values, bins) if len(values) > 2 * bins else np.arange(len(values))
     broken = np.flatnonzero(np.diff(piece[: len(values)][chosen]) != 0) + 1
-    return np.insert(time[chosen], broken, np.nan), np.insert(values[chosen], broken, np.nan)
+    time, values = time[chosen], values[chosen]
+    between = (time[broken - 1] + time[broken]) / 2
+    return np.insert(time, broken, between), np.insert(values, broken, np.nan)
 
 
 def spans(time: Array, flags: Array, period: float) -> list[tuple[float, float]]:
