@@ -144,19 +144,23 @@ def test_it_shows_the_figures_of_the_summary(two: Found, page: Reader) -> None:
 
 
 def test_the_plots_have_a_panel_for_each_joint_and_a_line_for_each_policy(page: Reader) -> None:
-    for name in ("torques", "spectra"):
+    for name, lines in (
+        ("torques", ["recorded", "measured effort", "m0", "m1"]),
+        ("spectra", ["recorded", "m0", "m1"]),
+    ):
         figure = page.figure(name)
-        groups = [each["label"] for each in figure["groups"] if each["width"]]
-        assert groups == ["recorded", "m0", "m1"]
+        assert [each["label"] for each in figure["groups"] if each["width"]] == lines
         assert [panel["joint"] for panel in figure["panels"]] == [0, 1, 2]
-        assert all([line["g"] for line in p["lines"]] == [0, 1, 2] for p in figure["panels"])
+        for panel in figure["panels"]:
+            assert [line["g"] for line in panel["lines"]] == list(range(len(lines)))
     assert [panel["title"] for panel in page.figure("torques")["panels"]] == list(JOINTS)
 
 
 def test_lines_are_what_was_recorded_and_computed(two: Found, page: Reader) -> None:
     _, series = two
     panel = page.figure("torques")["panels"][1]
-    for line, name in zip(panel["lines"], ("recorded_torque", "policy_torque_0"), strict=False):
+    names = ("recorded_torque", "recorded_effort", "policy_torque_0", "policy_torque_1")
+    for line, name in zip(panel["lines"], names, strict=True):
         times, values = page.line(line)
         valued = np.isfinite(series[name][:, 1])
         np.testing.assert_allclose(times, series["time_s"][valued], atol=1e-5)
@@ -187,7 +191,17 @@ def test_any_number_of_joints_of_a_long_bag_fits_into_a_page(
     assert len(page.encode()) < 5e6
     assert time.process_time() - began < 10.0, "some 2 s: as long for any bag"
     figure = Reader(page).figure("torques")
-    assert [len(panel["lines"]) for panel in figure["panels"]] == [1 + models] * joints
+    assert [len(panel["lines"]) for panel in figure["panels"]] == [2 + models] * joints
+
+
+def test_an_effort_that_was_not_measured_is_not_drawn(two: Found) -> None:
+    series = {name: array for name, array in two[1].items() if name != "recorded_effort"}
+    figure = Reader(report_html(two[0], series)).figure("torques")
+    assert [each["label"] for each in figure["groups"] if each["width"]] == [
+        "recorded",
+        "m0",
+        "m1",
+    ]
 
 
 def test_what_is_not_finite_is_a_gap(two: Found) -> None:
@@ -195,7 +209,7 @@ def test_what_is_not_finite_is_a_gap(two: Found) -> None:
     series["policy_torque_0"] = series["policy_torque_0"].copy()
     series["policy_torque_0"][100:150, 0] = np.inf
     page = Reader(report_html(two[0], series))
-    times, values = page.line(page.figure("torques")["panels"][0]["lines"][1])
+    times, values = page.line(page.figure("torques")["panels"][0]["lines"][2])
     (gap,) = [at for at, value in zip(times, values, strict=True) if value is None]
     assert series["time_s"][99] < gap < series["time_s"][150]
 

@@ -21,7 +21,10 @@ pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium: set CHROMIUM 
 
 # How many pixels of each plot's canvas are not transparent.
 PAINTED = """[...document.querySelectorAll('.panel canvas')].map(c => {
-  const pixels = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+  const copy = Object.assign(document.createElement('canvas'), {width: c.width, height: c.height});
+  const pen = copy.getContext('2d', {willReadFrequently: true});
+  pen.drawImage(c, 0, 0);
+  const pixels = pen.getImageData(0, 0, c.width, c.height).data;
   let painted = 0;
   for (let i = 3; i < pixels.length; i += 4) painted += pixels[i] > 0;
   return painted;
@@ -103,7 +106,7 @@ def test_pointing_at_a_plot_reads_every_line_in_all_of_them(
     browser.mouse("mouseMoved", left + 0.5 * width, top + height / 2)
     words = "[...document.querySelectorAll('[data-figure=%s] .readout')].map(r => r.innerText)"
     for figure, names in (
-        ("torques", ("recorded", "m0", "m1")),
+        ("torques", ("recorded", "measured effort", "m0", "m1")),
         ("errors", ("m0", "m1")),
         ("states", ("position", "velocity")),
     ):
@@ -117,14 +120,14 @@ def test_pointing_at_a_plot_reads_every_line_in_all_of_them(
 def test_lines_and_joints_are_switched_off_and_on(browser: Browser, address: str) -> None:
     browser.open(address)
     before = browser.run(PAINTED)
-    switch(browser, '[data-figure=torques] input[data-group="2"]')
+    switch(browser, '[data-figure=torques] input[data-group="3"]')
     browser.run("new Promise(f => setTimeout(() => f(1), 100))")
     after = browser.run(PAINTED)
     assert before[:3] != after[:3]
     assert before[3:] == after[3:], "of this figure only"
     switch(browser, 'input[data-joint="0"]')
     assert browser.run(HIDDEN) == 4, "the joint's panels in all figures"
-    for selector in ('[data-figure=torques] input[data-group="2"]', 'input[data-joint="0"]'):
+    for selector in ('[data-figure=torques] input[data-group="3"]', 'input[data-joint="0"]'):
         switch(browser, selector)
     browser.run("new Promise(f => setTimeout(() => f(1), 100))")
     assert browser.run(PAINTED) == before
