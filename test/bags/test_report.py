@@ -21,7 +21,7 @@ from tiny_policy import JOINTS, write_tiny_policy
 
 from sac_ros.bags.report.format import number, percent, short_names
 from sac_ros.bags.report.page import report_html
-from sac_ros.bags.report.thinning import spans, thin
+from sac_ros.bags.report.thinning import Thinner, spans
 from sac_ros.bags.result import OPEN_LOOP, Threshold
 from sac_ros.cli.evaluate_bag import main
 
@@ -267,7 +267,7 @@ def test_a_peak_of_one_sample_survives_thinning_at_its_time_and_height() -> None
     values = np.sin(time)
     values[54_321] = 99.0
     values[77_777] = -99.0
-    thinned, line = thin(time, values, np.zeros(100_000, dtype=int), bins=500)
+    thinned, line = Thinner(time, np.zeros(100_000, dtype=int), bins=500).thin(values)
     assert len(line) < 1_600
     assert thinned[np.argmax(line)] == time[54_321]
     assert thinned[np.argmin(line)] == time[77_777]
@@ -281,7 +281,7 @@ def test_a_line_breaks_at_a_gap_and_where_values_are_missing_for_long(count: int
     values[1::2] = np.nan  # commands at half the rate of the states: one line all the same
     values[count // 4 : count // 4 + 8] = np.inf
     segment = (time >= count // 2).astype(int)
-    thinned, line = thin(time, values, segment, bins=100)
+    thinned, line = Thinner(time, segment, bins=100).thin(values)
     assert (np.diff(thinned) > 0.0).all(), "a break has a time of its own"
     breaks = np.flatnonzero(np.isnan(line))
     assert len(breaks) == 2
@@ -296,7 +296,7 @@ def test_a_line_breaks_at_a_gap_and_where_values_are_missing_for_long(count: int
 def test_a_line_of_nothing_is_empty() -> None:
     for count in (0, 5, 5000):
         nothing = np.full(count, np.nan)
-        assert not len(thin(np.arange(count), nothing, np.zeros(count, dtype=int))[0])
+        assert not len(Thinner(np.arange(count), np.zeros(count, dtype=int)).thin(nothing)[0])
 
 
 def test_runs_have_their_start_and_at_least_one_period() -> None:

@@ -18,7 +18,7 @@ from sac_ros.bags.metrics.safety import BIT
 from sac_ros.bags.report.bars import HATCHES, Bars, bars
 from sac_ros.bags.report.columns import Columns, json_for_script
 from sac_ros.bags.report.format import short_names
-from sac_ros.bags.report.thinning import spans, thin
+from sac_ros.bags.report.thinning import Thinner, spans
 from sac_ros.bags.result import Evaluation, ModelResult
 
 Array = NDArray[Any]
@@ -100,7 +100,8 @@ class _Figures:
         self, evaluation: Evaluation, series: Series, columns: Columns, bins: int
     ) -> None:
         self._evaluation, self._series = evaluation, series
-        self._columns, self._bins = columns, bins
+        self._columns = columns
+        self._thinner = Thinner(series["time_s"], series["segment"], bins)
         self._joints = evaluation.recording.joint_names
         self._models = evaluation.models
         facts = evaluation.recording
@@ -287,8 +288,7 @@ class _Figures:
         return _group(self._models[number].label, colour(number), 1.4, dash)
 
     def _line(self, values: Array, group: int) -> Plot:
-        series = self._series
-        time, thinned = thin(series["time_s"], values, series["segment"], self._bins)
+        time, thinned = self._thinner.thin(values)
         return {"x": self._columns.places(time), "y": self._columns.values(thinned), "g": group}
 
     def _curve(self, places: Array, values: Array, group: int, joint: int | None = None) -> Plot:
