@@ -44,7 +44,7 @@ setup(
     name=PACKAGE,
     version=version(),
     description="Torque control of robot arms with soft actor-critic, ROS 2 and PyBullet",
-    license="Apache-2.0",
+    license="Apache-2.0",  # and MIT: sac_ros/bags/report/uplot/
     maintainer="Seed 3895892b maintainers",
     maintainer_email="maintainers@users.noreply.r-seed-3895892b.example",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
@@ -54,6 +54,8 @@ setup(
             "bags/summary.schema.json",
             "bags/report/*.css",
             "bags/report/*.html",
+            "bags/report/*.js",
+            "bags/report/uplot/*",
         ],
     },
     data_files=[

@@ -33,6 +33,7 @@ class Aligned:
         segment: [m] counts up after every gap.
         period_s: the median interval of the states.
         position, velocity: [m, n] rad, rad/s.
+        effort: [m, n] N·m, as measured; None where it is not filled.
         number: [m] ascending, the state's place among all messages of its topic.
         commanded: [c] the states that a command answers, ascending.
         torque: [c, n] N·m, those commands.
@@ -49,6 +50,7 @@ class Aligned:
     period_s: float
     position: Array
     velocity: Array
+    effort: NDArray[np.float32] | None
     number: NDArray[np.int64]
     commanded: NDArray[np.intp]
     torque: Array
@@ -98,6 +100,7 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
     if recording.commands is not None and _command_join(recording) == "receipt" and len(answers):
         arrived = take_rows(spool, recording.commands.columns["received_ns"], answers)
         came = arrival_times(arrived, received, time_s)
+    filled = bool(_varies(columns["effort"]).any())
     goals = recording.goals
     if recording.topics.events:
         source = f"as policy_node took them, from {recording.topics.events}"
@@ -117,7 +120,7 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         end_s=float(time_s[-1]),
         first_command_s=float(time_s[commanded[0]]) if len(commanded) else None,
         last_command_s=float(time_s[commanded[-1]]) if len(commanded) else None,
-        effort_filled=bool(_varies(columns["effort"]).any()),
+        effort_filled=filled,
         still_joints=tuple(np.array(names)[~_varies(columns["velocity"])].tolist()),
     )
     return Aligned(
@@ -127,6 +130,7 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         period_s=line.period_s,
         position=take_rows(spool, columns["position"], kept),
         velocity=take_rows(spool, columns["velocity"], kept),
+        effort=_measured(spool, columns["effort"], kept) if filled else None,
         number=take_rows(spool, columns["number"], kept),
         commanded=commanded,
         torque=torque,
@@ -136,6 +140,15 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         facts=facts,
         spool=spool,
     )
+
+
+def _measured(spool: Spool, effort: NDArray[Any], kept: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Return the rows of an effort that are drawn; what no joint has is NaN."""
+    rows = spool.empty((len(kept), *effort.shape[1:]), np.float32)
+    for part in blocks(len(kept)):
+        taken = effort[kept[part]]
+        rows[part] = np.where(np.abs(taken) < _ABSURD, taken, np.nan)
+    return rows
 
 
 def _usable(

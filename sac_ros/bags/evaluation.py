@@ -178,6 +178,8 @@ def _recorded_series(aligned: Aligned) -> dict[str, NDArray[Any]]:
         series[name] = aligned.spool.empty(values.shape, np.float32)
         series[name][:] = values
     series["segment"] = aligned.segment
+    if aligned.effort is not None:
+        series["recorded_effort"] = aligned.effort
     if len(aligned.commanded):
         recorded = aligned.spool.empty(aligned.position.shape, np.float32)
         recorded[:] = np.nan

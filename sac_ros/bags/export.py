@@ -130,7 +130,8 @@ def _values(series: Series, name: str) -> Callable[[int], NDArray[Any]]:
 def _table(evaluation: Evaluation, series: Series) -> Iterator[list[Any]]:
     """Yield the rows of the table, its header first; what cannot be told is empty."""
     joints = evaluation.recording.joint_names
-    names = [n for n in ("position", "velocity", "recorded_torque") if n in series]
+    recorded = ("position", "velocity", "recorded_effort", "recorded_torque")
+    names = [name for name in recorded if name in series]
     for i in range(len(evaluation.models)):
         names += [f"policy_torque_{i}", f"published_torque_{i}"]
     yield ["time_s", *(f"{name}/{joint}" for name in names for joint in joints)]

@@ -12,6 +12,7 @@ first model, unless said otherwise.
 | `position`, `velocity` | [m, n] float32 | rad, rad/s (m, m/s if prismatic) |
 | `goal` | [m, k] float32 | by the policy's task; NaN before the first goal |
 | `recorded_torque` | [m, n] float32 | N·m, the command that answers this state, or NaN |
+| `recorded_effort` | [m, n] float32 | N·m as measured, from the joint states |
 | `segment` | [m] int32 | counts up after every gap: never draw a line from one to the next |
 | `policy_torque_<i>` | [m, n] float32 | N·m, model i before the safety filter, or NaN |
 | `published_torque_<i>` | [m, n] float32 | N·m, after the safety filter |
@@ -22,7 +23,7 @@ first model, unless said otherwise.
 | `lag_correlation_<i>` | [l, n] float64 | normalised cross-correlation, −1..1; NaN if undefined |
 
 Without recorded torques `recorded_torque`, `spectrum_recorded`, `lag_s` and `lag_correlation_<i>`
-are not there.
+are not there; without a measured effort (`effort_filled`) `recorded_effort` is not.
 """
 
 from __future__ import annotations

@@ -212,8 +212,7 @@ def _save(
     try:
         save_series(series, folder)
         save_summary(evaluation, folder)
-        # Here, since matplotlib takes longer to import than many a bag to evaluate.
-        from sac_ros.bags.report.page import save_report  # noqa: PLC0415
+        from sac_ros.bags.report.page import save_report  # noqa: PLC0415 - jinja2 is for this only
 
         save_report(evaluation, series, folder)
         if formats:

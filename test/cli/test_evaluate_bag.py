@@ -92,6 +92,7 @@ def test_the_files_hold_what_they_say(tmp_path: Path, model: Path, bag: Path) ->
     assert series["time_s"].shape == (m,)
     for name in ("position", "velocity", "recorded_torque", "policy_torque_0"):
         assert series[name].shape == (m, n), name
+    np.testing.assert_allclose(series["recorded_effort"], 0.1 * series["position"], rtol=1e-6)
     assert series["published_torque_0"].shape == (m, n)
     assert series["goal"].shape == (m, 3)
     assert series["spectrum_policy_0"].shape == (len(series["spectrum_hz"]), n)

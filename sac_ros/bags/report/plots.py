@@ -1,37 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page's plots, as SVG inside the page: sharp on any screen and on paper."""
+"""What the page's plots show. ``report.js`` draws it, with uPlot, and knows nothing of robots.
+
+A figure has panels over one x axis; a panel has lines, each of a group (what it shows) and perhaps
+of a joint: groups and joints can be switched off. Lines are numbers of `Columns`.
+"""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from sac_ros.bags.metrics.safety import BIT
+from sac_ros.bags.report.bars import HATCHES, Bars, bars
+from sac_ros.bags.report.columns import Columns, json_for_script
 from sac_ros.bags.report.format import short_names
-from sac_ros.bags.report.thinning import spans, thin
+from sac_ros.bags.report.thinning import Thinner, spans
 from sac_ros.bags.result import Evaluation, ModelResult
 
 Array = NDArray[Any]
 Series = dict[str, Array]
+Plot = dict[str, Any]
 
 INK, GREY = "#1e293b", "#94a3b8"  # grey is what was recorded
+MEASURED = "#0f766e"
 WRONG = "#dc2626"  # for what is wrong, and nothing else
 MODELS = ("#2563eb", "#ea8c0c", "#059669", "#9333ea", "#0891b2", "#a16207")
-# Each policy has its own dashes too, and each baseline its own hatching: on a grey print, and to
-# who tells few colours apart, the plots say the same.
-_DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), "-.", (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
-_HATCHES = ("", "////", "...", "xxx", "---", "ooo")
+# Each policy has its own dashes too: on a grey print, and to who tells few colours apart, the
+# plots say the same.
+_DASHES = ((), (7, 2), (2, 2), (7, 2, 2, 2), (12, 3), (4, 2, 2, 2, 2, 2))
 _BASELINES = {"hold_last": ("#64748b", ""), "zero": ("#e2e8f0", "////"), "mean": ("#fff", "...")}
 _SMALL = 0.001  # % of the limit: below it an error is rounding, and drawn as the flat line it is
-_WIDTH, _ROW = 9.6, 1.25  # inches
+_ACTING = 0.5  # share of the states from which on shades of the filter hide more than they tell
+
+_POINTS = 240_000  # of all lines over time together: some 3 MB
+_LARGEST = 4_400_000  # bytes of all figures; what else is in a page is a tenth of it
+_FEWEST_BINS, _MOST_BINS = 50, 8_000
 
 
 def colour(model: int) -> str:
@@ -39,262 +46,297 @@ def colour(model: int) -> str:
     return MODELS[model % len(MODELS)]
 
 
-def _style(model: int, width: float = 1.0) -> dict[str, Any]:
-    dashes = _DASHES[model % len(_DASHES)]
-    return {"color": colour(model), "linestyle": dashes, "linewidth": width}
+def page_data(evaluation: Evaluation, series: Series) -> str:
+    """Return all figures as JSON for a script element, thinned until they fit into a page."""
+    bins = _bins(evaluation, series)
+    while True:
+        columns = Columns()
+        text = json_for_script(_Figures(evaluation, series, columns, bins).all(), columns)
+        if len(text) < _LARGEST or bins <= _FEWEST_BINS:
+            return text
+        bins //= 2
 
 
-def torques(evaluation: Evaluation, series: Series) -> str:
-    """Recorded and policy torque of each joint; red where a limit of torque is exceeded."""
-    joints = evaluation.recording.joint_names
-    figure, rows = _rows(joints, "N·m")
-    for joint, axes in enumerate(rows):
-        if "recorded_torque" in series:
-            recorded = series["recorded_torque"][:, joint]
-            _line(axes, series, recorded, color=GREY, linewidth=3.0, label="recorded")
-        for i, model in enumerate(evaluation.models):
-            values = series[f"policy_torque_{i}"][:, joint]
-            _line(axes, series, values, **_style(i), label=model.label)
-        _limits(axes, evaluation.models, joint)
-        _mark(axes, evaluation, series, _beyond(evaluation, series, joint))
-    return _svg(figure, rows[0])
-
-
-def errors(evaluation: Evaluation, series: Series) -> str:
-    """Each joint's error as a share of its limit over time, and where a policy diverges."""
-    joints = evaluation.recording.joint_names
-    figure, rows = _rows(joints, "% of limit")
-    for joint, axes in enumerate(rows):
-        axes.axhline(0.0, color=GREY, linewidth=0.6)
-        for i, model in enumerate(evaluation.models):
-            error = series[f"policy_torque_{i}"][:, joint] - series["recorded_torque"][:, joint]
-            share = 100.0 * error / model.torque_limit[joint]
-            _line(axes, series, share, **_style(i), label=model.label)
-            if model.divergence is not None and model.divergence.joint == joints[joint]:
-                at, coordinates = model.divergence.first_s or 0.0, ("data", "axes fraction")
-                axes.axvline(at, color=WRONG, linewidth=1.2, linestyle=":")
-                _note(axes, "diverges", (at, 1.0), coordinates, (3, -9), fontsize=8, color=WRONG)
-        low, high = axes.get_ylim()
-        axes.set_ylim(min(low, -_SMALL), max(high, _SMALL))
-    return _svg(figure, rows[0])
-
-
-def error_bars(evaluation: Evaluation, number: int) -> str:
+def error_bars(evaluation: Evaluation, number: int, alternative: str) -> str:
     """RMSE of each joint as a share of its limit, beside those of the baselines."""
-    model = evaluation.models[number]
-    figure, axes = _panel(2.6)
-    bars = []
-    for each in model.errors:
+    drawn = []
+    for each in evaluation.models[number].errors:
         shade, hatch = _BASELINES.get(each.name, (colour(number), ""))
-        bars.append((each.name, [row.rmse_share for row in each.joints], shade, hatch))
-    _bars(axes, evaluation.recording.joint_names, bars)
-    axes.set_ylabel("RMSE, % of limit")
-    return _svg(figure, axes)
+        drawn.append(Bars(each.name, [row.rmse_share for row in each.joints], shade, hatch))
+    joints = short_names(evaluation.recording.joint_names)
+    return bars(alternative, "RMSE, % of limit", joints, [("", drawn)])
 
 
-def states(evaluation: Evaluation, series: Series) -> str:
-    """Position and velocity of each joint as shares of their ranges; red beyond ±100 %."""
-    joints = evaluation.recording.joint_names
-    figure, rows = _rows(joints, "% of range")
-    limits = {each.kind: each.limit for each in evaluation.models[0].limits}
-    for joint, axes in enumerate(rows):
-        low, high = limits["position"][joint]
-        position = 200.0 * (series["position"][:, joint] - low) / (high - low) - 100.0
-        velocity = 100.0 * series["velocity"][:, joint] / limits["velocity"][joint]
-        _line(axes, series, position, color="#93c5fd", linewidth=2.6, label="position")
-        _line(axes, series, velocity, color=INK, linewidth=0.8, label="velocity")
-        for sign in (-100.0, 100.0):
-            axes.axhline(sign, color=WRONG, linewidth=0.8, linestyle="--")
-        beyond = (np.abs(position) > 100.0) | (np.abs(velocity) > 100.0)
-        _mark(axes, evaluation, series, beyond)
-    return _svg(figure, rows[0])
-
-
-def interventions(evaluation: Evaluation, model: ModelResult) -> str:
-    """When each guard of the safety filter begins to act, and when a fault would latch."""
-    acts = [(each.kind, each.first_s, MODELS[0], "|") for each in model.interventions]
-    acts += [(f"fault: {each.kind}", each.first_s, WRONG, "x") for each in model.faults]
-    figure, axes = _panel(0.7 + 0.24 * len(acts))
-    for place, (_, times, shade, sign) in enumerate(acts):
-        axes.plot(times, [place] * len(times), sign, color=shade, markersize=9, clip_on=False)
-    axes.set_yticks(range(len(acts)), [kind for kind, *_ in acts])
-    axes.set_ylim(len(acts) - 0.4, -0.6)
-    axes.set_xlim(evaluation.recording.start_s, evaluation.recording.end_s)
-    axes.set_xlabel("s since the first joint state")
-    return _svg(figure)
-
-
-def coverage(evaluation: Evaluation) -> str:
+def coverage_bars(evaluation: Evaluation, alternative: str) -> str:
     """Share of samples that are outside the training range, by joint."""
-    figure = Figure(figsize=(_WIDTH, 2.3), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, name in zip(panels, ("position", "velocity"), strict=True):
-        _plain(axes)
-        axes.set_title(name, loc="left", fontsize=10, color=INK)
-        bars = []
-        for i, model in enumerate(evaluation.models):
-            shares = getattr(model.coverage, f"{name}_outside")
-            bars.append((model.label, shares, colour(i), _HATCHES[i % len(_HATCHES)]))
-        _bars(axes, evaluation.recording.joint_names, bars)
-    panels[0].set_ylabel("% of samples")
-    panels[0].set_ylim(0.0, max(5.0, panels[0].get_ylim()[1]))
-    return _svg(figure, panels[0] if len(evaluation.models) > 1 else None)
+    panels = []
+    for name in ("position", "velocity"):
+        drawn = [
+            Bars(
+                model.label,
+                getattr(model.coverage, f"{name}_outside"),
+                colour(i),
+                HATCHES[i % len(HATCHES)],
+            )
+            for i, model in enumerate(evaluation.models)
+        ]
+        panels.append((name, drawn))
+    joints = short_names(evaluation.recording.joint_names)
+    return bars(alternative, "% of samples", joints, panels)
 
 
-def lag(evaluation: Evaluation, series: Series) -> str:
-    """Cross-correlation of each policy's torque with the recorded one, over the lag."""
-    figure, axes = _panel(2.4)
-    for i, model in enumerate(evaluation.models):
-        curves = series[f"lag_correlation_{i}"]
-        milliseconds = 1e3 * series["lag_s"]
-        for joint in range(curves.shape[1]):
-            label = f"{model.label}, each joint" if joint == 0 else None
-            axes.plot(milliseconds, curves[:, joint], **_style(i, 0.8), label=label)
-        if model.lag is not None and model.lag.overall_s is not None:
-            axes.axvline(1e3 * model.lag.overall_s, color=colour(i), linewidth=1.4, linestyle="--")
-    axes.set_xlabel("how late the policy is, ms")
-    axes.set_ylabel("correlation")
-    return _svg(figure, axes)
+def _bins(evaluation: Evaluation, series: Series) -> int:
+    """Return into how many bins each line over time is thinned, two points in each."""
+    recorded = "recorded_torque" in series
+    models, joints = len(evaluation.models), len(evaluation.recording.joint_names)
+    lines = joints * (2 + recorded + ("recorded_effort" in series) + models * (1 + recorded))
+    return max(_FEWEST_BINS, min(_MOST_BINS, _POINTS // (2 * lines)))
 
 
-def spectra(evaluation: Evaluation, series: Series) -> str:
-    """Power density of each joint's torque over frequency; chatter stands on the right."""
-    joints = evaluation.recording.joint_names
-    across = 4 if len(joints) > 4 else len(joints)
-    down = -(-len(joints) // across)
-    figure = Figure(figsize=(_WIDTH, 1.9 * down + 0.3), layout="constrained")
-    grid = list(figure.subplots(down, across, sharex=True, squeeze=False).flat)
-    frequency = series["spectrum_hz"]
-    above = frequency > 0.0
-    for joint, axes in enumerate(grid):
-        _plain(axes)
-        if joint >= len(joints):
-            axes.set_visible(False)
-            continue
-        lines = [("spectrum_recorded", {"color": GREY, "linewidth": 3.0}, "recorded")]
-        for i, model in enumerate(evaluation.models):
-            lines.append((f"spectrum_policy_{i}", _style(i), model.label))
-        for name, style, label in lines:
-            power = series[name][above, joint] if name in series else np.zeros(0)
-            if (power > 0.0).any():
-                shown = np.where(power > 0.0, power, np.nan)
-                axes.loglog(frequency[above], shown, **style, label=label)
-        axes.axvline(10.0, color=GREY, linewidth=0.8, linestyle=":")
-        axes.set_title(short_names(joints)[joint], loc="left", fontsize=9, color=INK)
-        axes.tick_params(labelsize=7, labelbottom=joint + across >= len(joints))
-    figure.supxlabel("Hz", fontsize=9, color=INK)
-    figure.supylabel("(N·m)²/Hz", fontsize=9, color=INK)
-    return _svg(figure, grid[0])
+class _Figures:
+    """The figures of one evaluation, whose numbers go into the columns."""
+
+    def __init__(
+        self, evaluation: Evaluation, series: Series, columns: Columns, bins: int
+    ) -> None:
+        self._evaluation, self._series = evaluation, series
+        self._columns = columns
+        self._thinner = Thinner(series["time_s"], series["segment"], bins)
+        self._joints = evaluation.recording.joint_names
+        self._models = evaluation.models
+        facts = evaluation.recording
+        time = series["time_s"]
+        end = max(facts.end_s, facts.start_s + 1e-3)
+        self._time = {
+            "label": "s since the first joint state",
+            "unit": "s",
+            "sync": "time",
+            "from": facts.start_s,
+            "to": end,
+        }
+        self._hair = 0.001 * float(time[-1] - time[0]) if len(time) else 0.0
+
+    def all(self) -> dict[str, Plot]:
+        """Return every figure that the evaluation has, by its name on the page."""
+        found = {"torques": self._torques(), "states": self._states()}
+        if "recorded_torque" in self._series:
+            found["errors"] = self._errors()
+        for i, model in enumerate(self._models):
+            if model.interventions or model.faults:
+                found[f"interventions_{i}"] = self._interventions(i, model)
+        if "lag_s" in self._series and any(model.lag for model in self._models):
+            found["lag"] = self._lag()
+        if "spectrum_hz" in self._series:
+            found["spectra"] = self._spectra()
+        return found
+
+    def _torques(self) -> Plot:
+        """Recorded and policy torque of each joint; red where a limit of torque is exceeded."""
+        groups: list[Plot] = []
+        lines: list[list[Plot]] = [[] for _ in self._joints]
+        shown = [("recorded_torque", _group("recorded", GREY, 3.0))]
+        shown.append(("recorded_effort", _group("measured effort", MEASURED, 1.2)))
+        shown += [(f"policy_torque_{i}", self._policy(i)) for i in range(len(self._models))]
+        for name, group in shown:
+            if name in self._series:
+                for joint, drawn in enumerate(lines):
+                    drawn.append(self._line(self._series[name][:, joint], len(groups)))
+                groups.append(group)
+        panels = []
+        for joint, drawn in enumerate(lines):
+            limit = min(model.torque_limit[joint] for model in self._models)
+            panels.append(
+                {
+                    **self._panel(joint, drawn),
+                    "note": f"limit ±{limit:g} N·m",
+                    "levels": [-limit, limit],
+                    "wrong": self._wrong(self._beyond(joint)),
+                }
+            )
+        return self._over_time("N·m", groups, panels, shades=self._shades())
+
+    def _errors(self) -> Plot:
+        """Each joint's error as a share of its limit, and where a policy diverges."""
+        panels = []
+        groups = [self._policy(i) for i in range(len(self._models))]
+        for joint, name in enumerate(self._joints):
+            lines, verticals = [], []
+            for i, model in enumerate(self._models):
+                policy = self._series[f"policy_torque_{i}"][:, joint]
+                error = policy - self._series["recorded_torque"][:, joint]
+                lines.append(self._line(100.0 * error / model.torque_limit[joint], i))
+                if model.divergence is not None and model.divergence.joint == name:
+                    at = model.divergence.first_s or 0.0
+                    verticals.append({"x": at, "words": "diverges", "stroke": WRONG, "group": i})
+            panels.append({**self._panel(joint, lines), "verticals": verticals, "least": _SMALL})
+        return self._over_time("% of limit", groups, panels, shades=self._shades())
+
+    def _states(self) -> Plot:
+        """Position and velocity of each joint as shares of their ranges; red beyond ±100 %."""
+        limits = {each.kind: each.limit for each in self._models[0].limits}
+        panels = []
+        for joint in range(len(self._joints)):
+            low, high = limits["position"][joint]
+            position = 200.0 * (self._series["position"][:, joint] - low) / (high - low) - 100.0
+            velocity = 100.0 * self._series["velocity"][:, joint] / limits["velocity"][joint]
+            lines = [self._line(position, 0), self._line(velocity, 1)]
+            beyond = (np.abs(position) > 100.0) | (np.abs(velocity) > 100.0)
+            panels.append(
+                {
+                    **self._panel(joint, lines),
+                    "levels": [-100, 100],
+                    "wrong": self._wrong(beyond),
+                }
+            )
+        groups = [_group("position", "#93c5fd", 2.6), _group("velocity", INK, 1.0)]
+        return self._over_time("% of range", groups, panels)
+
+    def _interventions(self, number: int, model: ModelResult) -> Plot:
+        """When each guard of the safety filter acts, and when a fault would latch."""
+        acts = self._series[f"interventions_{number}"]
+        lanes: list[Plot] = []
+        for kind, bit in BIT.items():
+            if any(each.kind == kind.value for each in model.interventions):
+                lanes.append(
+                    {
+                        "label": kind.value,
+                        "stroke": MODELS[0],
+                        "spans": self._spans((acts & bit) != 0),
+                    }
+                )
+        for each in model.faults:
+            times = [round(at, 4) for at in each.first_s]
+            lanes.append({"label": f"fault: {each.kind}", "stroke": WRONG, "times": times})
+        return {"x": self._time, "unit": "", "groups": [], "panels": [{"lanes": lanes}]}
+
+    def _lag(self) -> Plot:
+        """Cross-correlation of each policy's torque with the recorded one, over the lag."""
+        milliseconds = 1e3 * self._series["lag_s"]
+        lines, verticals = [], []
+        for i, model in enumerate(self._models):
+            curves = self._series[f"lag_correlation_{i}"]
+            for joint in range(curves.shape[1]):
+                lines.append(self._curve(milliseconds, curves[:, joint], i, joint))
+            if model.lag is not None and model.lag.overall_s is not None:
+                at = 1e3 * model.lag.overall_s
+                verticals.append({"x": at, "words": "", "stroke": colour(i), "group": i})
+        axis: Plot = {"label": "how late the policy is, ms", "unit": "ms", "sync": "lag"}
+        axis |= {"from": float(milliseconds[0]), "to": float(milliseconds[-1])}
+        return {
+            "x": axis,
+            "unit": "correlation",
+            "groups": [self._policy(i) for i in range(len(self._models))],
+            "joints": list(short_names(self._joints)),
+            "panels": [{"title": "", "lines": lines, "verticals": verticals}],
+        }
+
+    def _spectra(self) -> Plot:
+        """Power density of each joint's torque over frequency; chatter stands on the right."""
+        frequency = self._series["spectrum_hz"]
+        above = frequency > 0.0
+        groups: list[Plot] = []
+        lines: list[list[Plot]] = [[] for _ in self._joints]
+        shown = [("spectrum_recorded", _group("recorded", GREY, 3.0))]
+        shown += [(f"spectrum_policy_{i}", self._policy(i)) for i in range(len(self._models))]
+        for name, group in shown:
+            if name not in self._series:
+                continue
+            for joint, drawn in enumerate(lines):
+                power = self._series[name][above, joint]
+                power = np.where(power > 0.0, power, np.nan)  # a logarithm knows no zero
+                drawn.append(self._curve(frequency[above], power, len(groups)))
+            groups.append(group)
+        names = short_names(self._joints)
+        mark = {"x": 10.0, "words": "", "stroke": GREY}
+        axis: Plot = {"label": "Hz", "unit": "Hz", "sync": "hz", "log": True}
+        axis |= {"from": float(frequency[above][0]), "to": float(frequency[-1])}
+        return {
+            "x": axis,
+            "unit": "(N·m)²/Hz",
+            "log": True,
+            "across": 4 if len(names) > 4 else len(names),
+            "groups": groups,
+            "joints": list(names),
+            "panels": [
+                {"title": name, "joint": joint, "lines": drawn, "verticals": [mark]}
+                for joint, (name, drawn) in enumerate(zip(names, lines, strict=True))
+            ],
+        }
+
+    # ---- pieces --------------------------------------------------------------------------------
+
+    def _over_time(
+        self, unit: str, groups: list[Plot], panels: list[Plot], shades: Sequence[Plot] = ()
+    ) -> Plot:
+        numbers = count(len(groups))
+        groups = [*groups, *(each["shown_as"] for each in shades)]
+        shaded = [{"group": next(numbers), "spans": each["spans"]} for each in shades]
+        return {
+            "x": self._time,
+            "unit": unit,
+            "groups": groups,
+            "joints": list(short_names(self._joints)),
+            "shades": shaded,
+            "panels": panels,
+        }
+
+    def _panel(self, joint: int, lines: list[Plot]) -> Plot:
+        return {"title": self._joints[joint], "joint": joint, "lines": lines}
+
+    def _policy(self, number: int) -> Plot:
+        dash = _DASHES[number % len(_DASHES)]
+        return _group(self._models[number].label, colour(number), 1.4, dash)
+
+    def _line(self, values: Array, group: int) -> Plot:
+        time, thinned = self._thinner.thin(values)
+        return {"x": self._columns.places(time), "y": self._columns.values(thinned), "g": group}
+
+    def _curve(self, places: Array, values: Array, group: int, joint: int | None = None) -> Plot:
+        x, y = self._columns.places(places), self._columns.values(values)
+        return {"x": x, "y": y, "g": group, **({} if joint is None else {"joint": joint})}
+
+    def _shades(self) -> list[Plot]:
+        """Where the safety filter changes a policy's torque."""
+        found = []
+        for i, model in enumerate(self._models):
+            acting = self._series[f"interventions_{i}"] != 0
+            if acting.any():
+                label = (
+                    "filter acts" if len(self._models) == 1 else f"filter acts on {model.label}"
+                )
+                group = _group(label, colour(i), 0.0)
+                group["on"] = bool(acting.mean() < _ACTING)
+                found.append({"shown_as": group, "spans": self._spans(acting)})
+        return found
+
+    def _spans(self, flags: Array) -> list[list[float]]:
+        """Return [start, length] of each run, at least a hair wide."""
+        rate = self._evaluation.recording.states.rate_hz
+        shortest = max(1.0 / rate if rate else 0.0, self._hair)
+        found = spans(self._series["time_s"], flags, shortest)
+        return [[round(start, 4), round(length, 4)] for start, length in found]
+
+    def _wrong(self, flags: Array) -> list[list[float]]:
+        return self._spans(flags) if flags.any() else []
+
+    def _beyond(self, joint: int) -> Array:
+        """Return where a torque is beyond its limit, or one of a policy with a goal not finite.
+
+        A policy without a torque that is not to blame for it has no `non_finite` in its figures.
+        """
+        series = self._series
+        found = np.zeros(len(series["time_s"]), dtype=bool)
+        for i, model in enumerate(self._models):
+            limit = model.torque_limit[joint]
+            torque = series[f"policy_torque_{i}"][:, joint]
+            found |= np.abs(torque) > limit
+            if any(e.kind == "non_finite" and e.joint_count[joint] for e in model.limits):
+                found |= ~np.isfinite(torque) & np.isfinite(series["goal"]).all(axis=1)
+            if "recorded_torque" in series:
+                found |= np.abs(series["recorded_torque"][:, joint]) > limit
+        return found
 
 
-# ---- helpers -----------------------------------------------------------------------------------
-
-
-def _line(axes: Axes, series: Series, values: Array, **look: Any) -> None:
-    axes.plot(*thin(series["time_s"], values, series["segment"]), **look)
-
-
-def _beyond(evaluation: Evaluation, series: Series, joint: int) -> Array:
-    """Return where any torque is beyond its limit, or a policy's, while it has a goal, not finite.
-
-    A policy without a torque that is not to blame for it has no `non_finite` in its figures.
-    """
-    found = np.zeros(len(series["time_s"]), dtype=bool)
-    for i, model in enumerate(evaluation.models):
-        limit = model.torque_limit[joint]
-        torque = series[f"policy_torque_{i}"][:, joint]
-        found |= np.abs(torque) > limit
-        if any(each.kind == "non_finite" and each.joint_count[joint] for each in model.limits):
-            found |= ~np.isfinite(torque) & np.isfinite(series["goal"]).all(axis=1)
-        if "recorded_torque" in series:
-            found |= np.abs(series["recorded_torque"][:, joint]) > limit
-    return found
-
-
-def _limits(axes: Axes, models: Sequence[ModelResult], joint: int) -> None:
-    """Draw torque limits that are near; of those far away only say where they are."""
-    low, high = axes.get_ylim()
-    limit = min(model.torque_limit[joint] for model in models)
-    shown = False
-    for sign in (-limit, limit):
-        if low - 0.5 * (high - low) <= sign <= high + 0.5 * (high - low):
-            axes.axhline(sign, color=WRONG, linewidth=0.8, linestyle="--")
-            shown = True
-    words = f"limit ±{limit:g} N·m" + ("" if shown else ", off the scale")
-    look = {"ha": "right", "fontsize": 7.5, "color": WRONG if shown else INK}
-    _note(axes, words, (1.0, 1.0), "axes fraction", (0, 2), **look)
-
-
-def _mark(axes: Axes, evaluation: Evaluation, series: Series, beyond: Array) -> None:
-    """Shade where something is beyond a limit, at least a hair wide."""
-    time, rate = series["time_s"], evaluation.recording.states.rate_hz
-    hair = 0.001 * float(time[-1] - time[0]) if len(time) else 0.0
-    for start, length in spans(time, beyond, max(1.0 / rate if rate else 0.0, hair)):
-        axes.axvspan(start, start + length, color=WRONG, alpha=0.35, linewidth=0)
-
-
-def _rows(joints: Sequence[str], unit: str) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel below the other for each joint, over the same time."""
-    figure = Figure(figsize=(_WIDTH, _ROW * len(joints) + 0.7), layout="constrained")
-    rows = list(figure.subplots(len(joints), 1, sharex=True, squeeze=False)[:, 0])
-    for axes, joint in zip(rows, joints, strict=True):
-        _plain(axes)
-        axes.set_title(joint, loc="left", fontsize=9, color=INK, pad=2)
-        axes.margins(x=0.0)
-        axes.ticklabel_format(axis="y", style="plain", useOffset=False)
-    rows[-1].set_xlabel("s since the first joint state")
-    figure.supylabel(unit, fontsize=9, color=INK)
-    return figure, rows
-
-
-def _panel(height: float) -> tuple[Figure, Axes]:
-    """A figure with one panel; ``height`` in inches."""
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-    axes = figure.subplots()
-    _plain(axes)
-    return figure, axes
-
-
-def _bars(
-    axes: Axes, joints: Sequence[str], each: Sequence[tuple[str, Sequence[float], str, str]]
-) -> None:
-    """Draw (label, share of each joint, colour, hatching) side by side, in percent."""
-    place, width = np.arange(len(joints)), 0.8 / len(each)
-    for i, (label, shares, shade, hatch) in enumerate(each):
-        look: dict[str, Any] = {"color": shade, "hatch": hatch, "edgecolor": INK, "linewidth": 0.5}
-        shift = (i - (len(each) - 1) / 2) * width
-        percent = [100.0 * share for share in shares]
-        axes.bar(place + shift, percent, width * 0.92, label=label, **look)
-    axes.set_xticks(place, short_names(joints))
-
-
-def _plain(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(GREY)
-    axes.tick_params(colors=INK, labelsize=8, length=3)
-    axes.xaxis.label.set(color=INK, fontsize=9)
-    axes.yaxis.label.set(color=INK, fontsize=9)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.set_axisbelow(True)
-
-
-def _note(axes: Axes, words: str, at: Any, coordinates: Any, offset: Any, **look: Any) -> None:
-    axes.annotate(
-        words, at, xycoords=coordinates, xytext=offset, textcoords="offset points", **look
-    )
-
-
-def _svg(figure: Figure, labelled: Axes | None = None) -> str:
-    """Return the figure as a data URI, the same for the same figure: no date, no random ids.
-
-    The legend above it is that of the labelled axes.
-    """
-    if labelled is not None:
-        handles, labels = labelled.get_legend_handles_labels()
-        look: dict[str, Any] = {"fontsize": 9, "frameon": False, "labelcolor": INK}
-        columns = max(1, len(labels))
-        figure.legend(handles, labels, loc="outside upper left", ncols=columns, **look)
-    buffer = io.BytesIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "sac_ros"}):
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+def _group(label: str, stroke: str, width: float, dash: Sequence[int] = ()) -> Plot:
+    """What can be switched on and off together, and how it looks; of width 0: shades."""
+    return {"label": label, "stroke": stroke, "width": width, "dash": list(dash), "on": True}
