@@ -153,13 +153,14 @@ class _Collected:
         self._came, loop = [], lock_step.loop
         runs = loop.inference.count
         lock_step.step(event)
+        first = self._next
         row = self._row(event.number) if event.kind == "state" else -1
         for kind, sentence in lock_step.faults.items():
             self.safety.fault(kind, max(row, self._next - 1, 0), sentence)
         if row < 0:
             return
         if loop.goal is not None:
-            self.goal[row] = loop.goal
+            self.goal[min(first, row) : row + 1] = loop.goal  # a log may lack states between
         command, torque = self._came[-1] if self._came else (None, None)
         self.safety.state(row, command)
         if command is None:

@@ -217,6 +217,9 @@ def test_what_the_node_did_with_a_state_that_is_not_recorded_is_not_guessed(
     gone = len(missed) + len(lost)
     assert 0 < left_out <= (20 if state_size else 4) * gone
     assert found.unknown > 0
+    begun = np.searchsorted(seen, 100)
+    assert np.isfinite(found.goal[begun:]).all(), "what is lost of a log is no pause of its goal"
+    assert len(np.unique(found.goal[begun:], axis=0)) == 2
 
 
 def test_another_policy_than_the_recorded_one_runs_at_its_own_rate(tmp_path: Path) -> None:
