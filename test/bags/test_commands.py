@@ -79,8 +79,11 @@ def test_effort_commands_are_known_by_their_topic(
 def test_other_commands_are_not_compared_and_one_warning_says_so(
     tmp_path: Path, evaluated: Any, topic: str, kind: str
 ) -> None:
-    found = evaluated(bag_with(tmp_path / "bag", topic, "numbers", array))
+    bag = bag_with(tmp_path / "bag", topic, "numbers", array)
+    found = evaluated(bag, "--output", tmp_path / "out")
     assert not_compared(found, topic, kind)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"only of {kind}, which is not compared" in page
 
 
 def test_the_kind_can_be_given_against_the_name(tmp_path: Path, evaluated: Any) -> None:
