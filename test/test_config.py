@@ -24,7 +24,8 @@ CLASSES = {
 }
 ROOT = Path(__file__).parents[1]
 CONFIG = share_path("config")
-OTHERS = {"ros2_control_effort.yaml"}  # read by the robot's controller_manager
+# Read by the robot's controller_manager, and by evaluate_bag.
+OTHERS = {"ros2_control_effort.yaml", "evaluation.yaml"}
 PARAMETER_FILES = sorted(path for path in CONFIG.glob("*.yaml") if path.name not in OTHERS)
 
 
