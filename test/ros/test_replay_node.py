@@ -165,7 +165,7 @@ def test_what_happened_to_a_robot_is_replayed_to_the_same_bits_every_time(
     assert found["errors"][0]["overall"]["max"] == 0.0
     assert found["errors"][0]["samples"] == summary["recording"]["commands"]["used"] > 50
     kinds = {kind for event in events for kind in event.get("faults", ())}
-    assert {each["kind"] for each in found["faults"]} == kinds
+    assert kinds <= {each["kind"] for each in found["faults"]}
     assert kinds >= {"non_finite_state", "implausible_state", "emergency_stop"}
 
 
