@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import partial
 
 from geometry_msgs.msg import PoseStamped
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -119,7 +120,8 @@ class PacedReplay(RemoteNode):
     def _connect(self) -> None:
         """Have it load its policy and connect, once it is there and in shadow."""
         request = GetParameters.Request(names=["shadow"])
-        (shadow,) = self.call(GetParameters, "get_parameters", request).values
+        self._client(ChangeState, "change_state")  # is discovered meanwhile
+        (shadow,) = self.call(GetParameters, "get_parameters", request, repeat=True).values
         if not shadow.bool_value:
             raise ConfigurationError(
                 f"parameter shadow of {self.target} must be true: a replay must command no robot"

@@ -18,6 +18,7 @@ from sensor_msgs.msg import JointState
 from sac_ros.utils.errors import SacRosError
 
 _POLL_S = 0.02
+_AGAIN_S = 2.0  # without an answer to what may be asked again
 
 
 class RemoteNodeError(SacRosError):
@@ -64,16 +65,26 @@ class RemoteNode:
             time.sleep(_POLL_S)
         return found
 
-    def call(self, kind: Any, name: str, request: Any) -> Any:
+    def call(self, kind: Any, name: str, request: Any, *, repeat: bool = False) -> Any:
         """Call a service below the other node's name and return its answer.
+
+        ``repeat``: whether to ask again where none comes, for what changes nothing. An answer is
+        lost where the other node has not discovered yet who asked.
 
         Raises:
             RemoteNodeError: there is none.
         """
         client = self._client(kind, name)
         self.wait_until(client.service_is_ready, f"{self.target} offers no {name}")
-        future = client.call_async(request)
-        self.wait_until(future.done, f"{self.target} does not answer {name}")
+        asked, future = time.monotonic(), client.call_async(request)
+
+        def answered() -> bool:
+            nonlocal asked, future
+            if repeat and not future.done() and time.monotonic() - asked > _AGAIN_S:
+                asked, future = time.monotonic(), client.call_async(request)
+            return bool(future.done())
+
+        self.wait_until(answered, f"{self.target} does not answer {name}")
         return future.result()
 
     def change_state(self, step: str) -> None:

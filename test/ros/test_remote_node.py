@@ -13,7 +13,9 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import qos_profile_sensor_data
+from rclpy.task import Future
 from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
 
 from sac_ros.ros.remote_node import RemoteNode, RemoteNodeError
 
@@ -105,3 +107,26 @@ def test_a_reason_to_give_up_ends_the_wait_at_once(ros: Any) -> None:
     absent = RemoteNode(ros.node(), "/absent", timeout=1000.0, given_up=lambda: reason)
     with pytest.raises(RemoteNodeError, match=f"lifecycle services: {reason}"):
         absent.bring_up("joint_states")
+
+
+def test_what_changes_nothing_is_asked_again_where_an_answer_is_lost(
+    ros: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sac_ros.ros.remote_node._AGAIN_S", 0.05)
+
+    def answer(_request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = True
+        return response
+
+    ros.node("target").create_service(Trigger, "target/look", answer)
+    remote = RemoteNode(ros.node(), "/target", timeout=20.0)
+    client = remote._client(Trigger, "look")
+    ask, asked = client.call_async, []
+
+    def lost_at_first(request: Trigger.Request) -> Future[Any]:
+        asked.append(request)
+        return Future() if len(asked) < 3 else ask(request)
+
+    monkeypatch.setattr(client, "call_async", lost_at_first)
+    assert remote.call(Trigger, "look", Trigger.Request(), repeat=True).success
+    assert len(asked) >= 3

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ CONFIGURE, ACTIVATE, DEACTIVATE, SHUTDOWN = (
     Transition.TRANSITION_ACTIVE_SHUTDOWN,
 )
 _END_S = 30.0
+_AGAIN = 500  # looks for an answer, some five seconds, after which is asked again
 
 Wait = Callable[[Callable[[], object], str], None]
 """(condition, what it is) → returns once the condition is true, or raises."""
@@ -162,10 +164,18 @@ class PolicyProcess:
         """Call a service and return its answer."""
         client = self.node.create_client(kind, name)
         self._wait(client.service_is_ready, f"service {name}")
-        future = client.call_async(request)
-        self._wait(future.done, f"an answer of {name}")
+        # An answer is lost where the node has not discovered yet who asked.
+        futures = [client.call_async(request)]
+        looked = itertools.count(1)
+
+        def answered() -> bool:
+            if next(looked) % _AGAIN == 0:
+                futures.append(client.call_async(request))
+            return any(future.done() for future in futures)
+
+        self._wait(answered, f"an answer of {name}")
         self.node.destroy_client(client)
-        return future.result()
+        return next(future for future in futures if future.done()).result()
 
     def _read_log(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
