@@ -67,6 +67,12 @@ def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport, sched: Any
         sched.mark_test_pending(crashitem)
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Name the tests whose worker ended under them."""
+    for name in sorted(_crashed):
+        terminalreporter.write_line(f"run once more, since its process ended: {name}")
+
+
 class RosThread:
     """An initialised default context, and an executor that spins its nodes in a thread."""
 
