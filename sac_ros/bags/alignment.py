@@ -102,7 +102,7 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         came = arrival_times(arrived, received, time_s)
     filled = bool(_varies(columns["effort"]).any())
     goals = recording.goals
-    if recording.topics.events:
+    if recording.activation:
         source = f"as policy_node took them, from {recording.topics.events}"
     else:
         source = f"from {goals.topic}" if goals else "none were recorded"
@@ -114,7 +114,9 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
         commands=_command_facts(recording, len(commanded), lost, line),
         command_kind=recording.command_kind or None,
         command_join=join,
-        goals=goals.facts(len(goals.columns["goal"]), goals.dropped, 0.0) if goals else None,
+        goals=goals.facts(len(goals.columns["received_ns"]), goals.dropped, 0.0)
+        if goals
+        else None,
         goal_source=source,
         start_s=float(time_s[0]),
         end_s=float(time_s[-1]),

@@ -15,7 +15,6 @@ import sac_ros
 from sac_ros.bags.alignment import Aligned, align
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.decision import Bounds, decide, read_bounds
-from sac_ros.bags.events import activation
 from sac_ros.bags.figures import judge
 from sac_ros.bags.inference import Answers, answer
 from sac_ros.bags.metrics.coverage import in_degrees
@@ -79,7 +78,7 @@ def _evaluate(
     aligned = align(recording, options.reading)
     series = _recorded_series(aligned)
     goal = options.goal
-    if goal is None and not _has_goals(bags, recording):
+    if goal is None and not _has_goals(recording):
         goal = policies[0].spec.goal.middle
         source = "none were recorded; the middle of the policy's trained box stands for all"
         aligned.facts = replace(aligned.facts, goal_source=f"{source}: {list(goal)}")
@@ -120,10 +119,9 @@ def _evaluate(
     return replace(evaluation, thresholds=judge(evaluation, options.thresholds)), series
 
 
-def _has_goals(bags: Sequence[Bag], recording: Recording) -> bool:
+def _has_goals(recording: Recording) -> bool:
     """Tell whether goals were recorded, as messages or in the log of policy_node."""
-    logged = recording.topics.events and activation(bags, recording.topics, strict=False)
-    return bool(logged) or (recording.goals is not None and recording.goals.read > 0)
+    return bool(recording.activation) or (recording.goals is not None and recording.goals.read > 0)
 
 
 def _common_joints(policies: Sequence[Policy]) -> tuple[str, ...]:

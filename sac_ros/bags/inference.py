@@ -16,7 +16,6 @@ from sac_ros.bags.columns import blocks, take_rows
 from sac_ros.bags.events import (
     Lost,
     ReplayEvent,
-    activation,
     exact_events,
     goal_from,
     timed_events,
@@ -90,13 +89,12 @@ def answer(
     ``fixed_goal`` [k] stands for all states instead of the recorded ones; None for those.
     """
     spec, topics = policy.spec, recording.topics
-    begun = activation(bags, topics, strict=False)
+    begun = recording.activation
     parameters = begun.get("parameters", {})
     same = bool(begun) and begun["sha256"] == policy.sha256
     same &= parameters.get("controller", "policy") == "policy"
     events: Iterable[ReplayEvent]
     if begun:
-        topics = topics._replace(applied_torque="")
         events = exact_events(bags, topics, Lost(), swaps=same, strict=False)
     else:
         events = timed_events(bags, topics, aligned.facts.clock.name)

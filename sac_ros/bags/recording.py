@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.discovery import COMMAND_KINDS, AskedTopics, TopicFinder, bag_joints
-from sac_ros.bags.events import OF_BAG, ReplayTopics
+from sac_ros.bags.events import OF_BAG, ReplayTopics, activation
 from sac_ros.bags.reader.bag import Bag, merged
 from sac_ros.bags.reader.messages import Message, StoredTopic
 from sac_ros.bags.result import BagFacts
@@ -64,6 +65,7 @@ class Recording:
         command_kind: one of `COMMAND_KINDS`; empty without.
         goals: None where there are none.
         topics: those that tell what happened to a policy_node.
+        activation: what its own log says of its activation; empty without such a log.
         spool: where large arrays go.
     """
 
@@ -75,6 +77,7 @@ class Recording:
     command_kind: str
     goals: PoseStream | None
     topics: ReplayTopics
+    activation: Mapping[str, Any]
     spool: Spool
 
 
@@ -106,6 +109,8 @@ def read_recording(
     found = TopicFinder(topics_of(bags), options.topics, where)
     states, commands, goals = found.states(), found.commands(), found.goals()
     log = found.events()
+    told = (topic.name if topic else "" for topic in (states, goals, log))
+    topics = ReplayTopics(*told)
     names = names_in(bags, states)
     joints = bag_joints(joint_names, names, options.mapping, states.name)
     torques: JointStream | NumberStream | None = None
@@ -124,7 +129,8 @@ def read_recording(
         command_topic=commands,
         command_kind=kind,
         goals=PoseStream(goals, spool) if goals else None,
-        topics=found.replayed(),
+        topics=topics,
+        activation=activation(bags, topics, strict=False),
         spool=spool,
     )
     each = recording.states, recording.commands, recording.goals

@@ -226,24 +226,16 @@ class NumberStream(Stream):
 
 
 class PoseStream(Stream):
-    """Goal poses [m, 7], m and quaternion x y z w.
-
-    `frames` are the frames that occurred, `frame` [m] indexes them.
-    """
+    """Goal poses, of which only the times are kept: the control loop is told the goals itself."""
 
     def __init__(self, topic: StoredTopic, spool: Spool) -> None:
-        super().__init__(topic, spool, {"goal": 7, "frame": 1})
-        self.frames: list[str] = []
+        super().__init__(topic, spool, {})
 
     def _refusal(self, layout: Layout) -> str:  # noqa: ARG002 - any pose will do
         return ""
 
-    def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:
-        frame = layout.texts["frame_id"]
-        if frame not in self.frames:
-            self.frames.append(frame)
-        number = np.full((len(block), 1), float(self.frames.index(frame)))
-        return {"goal": layout.doubles(block, "pose")[:, :7], "frame": number}
+    def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:  # noqa: ARG002
+        return {}
 
 
 def _as_ns(values: Sequence[int]) -> NDArray[np.int64]:

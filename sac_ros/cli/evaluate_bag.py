@@ -180,14 +180,17 @@ def _told(options: argparse.Namespace) -> dict[str, Any]:
     left_out = ("bag", "model", "output", "export", "json", "compare")
     values = {**vars(options), "join": options.join or ""}
     return {
-        name: ",".join(map(str, value))
-        if isinstance(value, (list, tuple))
-        else str(value)
-        if isinstance(value, Path)
-        else value
+        name: _plain(value)
         for name, value in sorted(values.items())
         if name not in left_out and value not in (None, "", [], ())
     }
+
+
+def _plain(value: Any) -> Any:
+    """Return an option's value as JSON has it."""
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(str, value))
+    return str(value) if isinstance(value, Path) else value
 
 
 def _given_beside_compare(options: argparse.Namespace) -> list[str]:

@@ -88,3 +88,12 @@ def test_any_value_is_an_event_or_refused(value: Any) -> None:
     except ValueError:
         return
     assert {"n", "event", "time"} <= record.keys()
+
+
+def test_a_log_without_an_activation_tells_no_goals(tmp_path: Path, evaluated: Any) -> None:
+    motion = Motion()
+    record = {"n": 7, "event": "deactivate", "time": 1.0}
+    event = Entry("/policy_node/events", "text", motion.time_ns(0), text(json.dumps(record)))
+    found = evaluated(write_bag(tmp_path / "bag", [*motion.entries(), event]))
+    assert found["recording"]["goal_source"] == "from /goal_pose"
+    assert found["models"][0]["samples"] == motion.count
