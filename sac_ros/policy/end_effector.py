@@ -89,10 +89,10 @@ def workspace_fraction(
     """
     assert limits.workspace is not None
     low, high = limits.workspace
-    outwards = np.stack([motion.velocity, -motion.velocity])
+    outwards = np.array([motion.velocity, -motion.velocity])
     acceleration = (mobility @ torque[..., None])[..., 0]
-    gain = np.stack([acceleration, -acceleration])
-    room = np.stack([high - motion.place, motion.place - low])
+    gain = np.array([acceleration, -acceleration])
+    room = np.array([high - motion.place, motion.place - low])
     distance = np.maximum(room - LAG * np.maximum(outwards, 0.0), 1e-3)
     allowed = np.minimum(distance / (2.0 * BRAKE_TIME), np.sqrt(2.0 * DECELERATION * distance))
     spare = np.maximum(allowed + CREEP - outwards, 0.0)

@@ -194,8 +194,8 @@ def use_what_can_be_taken_back(
         return torque
     gain = _gain(torque, position, limits)
     low, high = limits.position[:, 0], limits.position[:, 1]
-    towards = np.stack([velocity, -velocity])
-    ahead = np.stack([high - position, position - low])
+    towards = np.array([velocity, -velocity])
+    ahead = np.array([high - position, position - low])
     before = _speed_before(ahead, np.maximum(towards, 0.0), limits)
     spare = np.minimum(before, FASTEST * limits.velocity) + CREEP - towards
     longest = np.maximum(spare, 0.0).min(0) / np.maximum(gain, 1e-9)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,13 @@ class Bodies:
         mass, centre, inertia = (np.array(each) for each in zip(*lumps, strict=True))
         return cls(mass, centre, inertia)
 
+    @cached_property
+    def _inertia_root(self) -> Array:
+        """[n, 3, 3] L with L Lᵀ the inertia."""
+        moments, axes = np.linalg.eigh(self.inertia)
+        root: Array = axes * np.sqrt(np.maximum(moments, 0.0))[:, None, :]
+        return root
+
     def scaled(self, factor: ArrayLike) -> Bodies:
         """The bodies with masses and inertias times `factor`, one number or [n]."""
         k = np.broadcast_to(np.asarray(factor, dtype=np.float64), self.mass.shape)
@@ -122,19 +130,24 @@ class Bodies:
 
             M(q) = Σ_k m_k Jv_kᵀ Jv_k + Jw_kᵀ I_k Jw_k,   Jv_k,i = z_i × (c_k − o_i), Jw_k,i = z_i
 
+        as one product of its root with itself, the rows √m_k Jv_k and L_kᵀ Jw_k with I_k = L_k L_kᵀ,
         for the joints i ≤ k that move body k with centre of mass c_k (Siciliano et al., Robotics,
         2009, eq. 7.32).
         """
-        z = chain.axes(frames)
-        arm = self._centres(frames)[..., :, None, :] - frames.origin[..., None, :, :]
-        moves = like(np.tril(np.ones((len(self.mass),) * 2)), z)[..., None]
-        angular = z[..., None, :, :] * moves  # [..., k, i, 3]
-        linear = cross(angular, arm)
-        turned = frames.rotation
-        inertia = turned @ like(self.inertia, z) @ turned.swapaxes(-1, -2)
-        linear_part = like(self.mass, z)[:, None, None] * (linear @ linear.swapaxes(-1, -2))
-        angular_part = angular @ inertia @ angular.swapaxes(-1, -2)
-        return (linear_part + angular_part).sum(-3)
+        xp, n = namespace(frames.origin), len(self.mass)
+        # In each body's own frame: its joint's axis, its centre of mass, the root of its inertia.
+        columns = np.concatenate(
+            (chain.axis[..., None], self.centre[..., None], self._inertia_root), -1
+        )
+        turned = frames.rotation @ like(columns, frames.rotation)
+        z, centre = turned[..., None, :, :, 0], frames.origin + turned[..., 1]
+        arm = centre[..., :, None, :] - frames.origin[..., None, :, :]
+        moves = np.tril(np.ones((n, n)))[..., None]
+        linear = cross(z, arm) * like(moves * np.sqrt(self.mass)[:, None, None], z)
+        angular = (z @ turned[..., 2:]) * like(moves, z)
+        root = xp.concatenate((linear, angular), -1).swapaxes(-3, -2)  # [..., i, k, 6]
+        root = root.reshape(*root.shape[:-2], 6 * n)
+        return root @ root.swapaxes(-1, -2)
 
     def inverse_dynamics(
         self, chain: Chain, frames: Frames, velocity: Any, acceleration: Any

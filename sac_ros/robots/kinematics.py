@@ -31,9 +31,8 @@ def like(constant: Array, array: Any) -> Any:
 
 def cross(a: Any, b: Any) -> Any:
     """a × b of vectors [..., 3]."""
-    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
-    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
-    return namespace(a).stack((ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx), -1)
+    yzx, zxy = [1, 2, 0], [2, 0, 1]
+    return a[..., yzx] * b[..., zxy] - a[..., zxy] * b[..., yzx]
 
 
 class Frames(NamedTuple):
@@ -97,9 +96,18 @@ class Chain:
 
     @cached_property
     def _turns(self) -> tuple[Array, Array, Array]:
-        """[n, 3, 3] each: what 1, sin q and 1 − cos q are multiplied with in `frames`."""
+        """[n, 4, 4] each: what 1, sin q and 1 − cos q are multiplied with in `frames`."""
         skew = np.cross(self.axis[:, None, :], np.eye(3)).swapaxes(-1, -2)
-        return self.rotation, self.rotation @ skew, self.rotation @ skew @ skew
+        fixed, by_sine, by_versine = np.zeros((3, len(self.axis), 4, 4))
+        fixed[:] = _transform(self.rotation, self.translation)
+        by_sine[:, :3, :3] = self.rotation @ skew
+        by_versine[:, :3, :3] = self.rotation @ skew @ skew
+        return fixed, by_sine, by_versine
+
+    @cached_property
+    def _end_effector(self) -> Array:
+        """[4, 4] from the last joint to the end effector."""
+        return _transform(self.end_effector_rotation, self.end_effector_translation)
 
     def forward(self, position: ArrayLike) -> Array:
         """The end effector's position in the base frame, [..., 3] m, of positions [..., n] rad."""
@@ -116,25 +124,15 @@ class Chain:
 
         Rodrigues' formula: exp(q K) = 1 + sin q · K + (1 − cos q) · K², with K·v = axis × v.
         """
-        xp = namespace(sine)
         fixed, by_sine, by_versine = (like(each, sine) for each in self._turns)
-        translation = like(self.translation, sine)
         s, versine = sine[..., None, None], 1.0 - cosine[..., None, None]
         local = fixed + s * by_sine + versine * by_versine
-        rotation = local[..., 0, :, :]
-        origin = translation[0] + 0.0 * sine[..., :1]  # of the batch's shape, in torch's trace too
-        rotations, origins = [rotation], [origin]
+        placed = [local[..., 0, :, :]]
         for joint in range(1, len(self.axis)):
-            origin = origin + rotation @ translation[joint]
-            rotation = rotation @ local[..., joint, :, :]
-            rotations.append(rotation)
-            origins.append(origin)
-        return Frames(
-            xp.stack(rotations, -3),
-            xp.stack(origins, -2),
-            rotation @ like(self.end_effector_rotation, sine),
-            origin + rotation @ like(self.end_effector_translation, sine),
-        )
+            placed.append(placed[-1] @ local[..., joint, :, :])
+        joints = namespace(sine).stack(placed, -3)
+        end = placed[-1] @ like(self._end_effector, sine)
+        return Frames(joints[..., :3, :3], joints[..., :3, 3], end[..., :3, :3], end[..., :3, 3])
 
     def axes(self, frames: Frames) -> Any:
         """The joint axes z_i in the base frame, [..., n, 3]."""
@@ -150,6 +148,13 @@ class Chain:
         z = self.axes(frames)
         linear = cross(z, frames.end_effector[..., None, :] - frames.origin)
         return namespace(z).concatenate((linear, z), -1).swapaxes(-1, -2)
+
+
+def _transform(rotation: Array, translation: Array) -> Array:
+    """[..., 4, 4] homogeneous, of a rotation [..., 3, 3] and a translation [..., 3] m."""
+    matrix = np.zeros((*rotation.shape[:-2], 4, 4))
+    matrix[..., :3, :3], matrix[..., :3, 3], matrix[..., 3, 3] = rotation, translation, 1.0
+    return matrix
 
 
 def solve(matrix: Any, right: Any) -> Any:

@@ -102,7 +102,7 @@ class Workspace(LimitDetector):
     def exceeds(self, state: FilterState) -> bool:
         if state.motion is None or (outside := _outside(state)) is None:
             return False
-        outwards = np.stack([state.motion.velocity, -state.motion.velocity])
+        outwards = np.array([state.motion.velocity, -state.motion.velocity])
         return bool(((outside > OUTSIDE) & (outwards > CREEP)).any())
 
     def starting(self, state: FilterState) -> str:
@@ -119,4 +119,4 @@ def _outside(state: FilterState) -> Array | None:
     if state.motion is None or state.limits.workspace is None:
         return None
     low, high = state.limits.workspace
-    return np.stack([state.motion.place - high, low - state.motion.place])
+    return np.array([state.motion.place - high, low - state.motion.place])
