@@ -130,7 +130,7 @@ class Bodies:
 
             M(q) = Σ_k m_k Jv_kᵀ Jv_k + Jw_kᵀ I_k Jw_k,   Jv_k,i = z_i × (c_k − o_i), Jw_k,i = z_i
 
-        as one product of its root with itself, the rows √m_k Jv_k and L_kᵀ Jw_k with I_k = L_k L_kᵀ,
+        as one product of its root with itself, of rows √m_k Jv_k and L_kᵀ Jw_k, I_k = L_k L_kᵀ,
         for the joints i ≤ k that move body k with centre of mass c_k (Siciliano et al., Robotics,
         2009, eq. 7.32).
         """
