@@ -21,6 +21,7 @@ from sac_ros.sim.goal_sampler import GoalSampler
 from sac_ros.sim.plant import Plant
 from sac_ros.sim.randomization import Randomization
 from sac_ros.sim.rendering import Camera
+from sac_ros.tasks.memory import Memory
 from sac_ros.tasks.task import Path, State, make_task
 from sac_ros.utils.errors import ConfigurationError
 
@@ -83,6 +84,8 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         episode_seconds: float = 10.0,
         gravity_compensation: str = "robot",
         action_scale_factor: float = 1.0,
+        action_history: int = 1,
+        integral_rate: float = 0.0,
         reward: Mapping[str, float] | None = None,
         randomization: Mapping[str, Sequence[float]] | None = None,
         render_mode: str | None = None,
@@ -100,6 +103,8 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             episode_seconds: s until truncation.
             gravity_compensation: `robot` or `policy`.
             action_scale_factor: factor on the torque at action 1, of the arm and the task.
+            action_history: so many of its last actions are observed, see `Memory`.
+            integral_rate: 1/s, of the torque that a joint carries, see `Memory`; 0: none.
             reward: weights of the task's reward by name; others keep their default.
             randomization: ranges by name, see `randomization.TERMS`.
             render_mode: `human` (a window), `rgb_array` (no display needed) or None.
@@ -140,7 +145,8 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         self.metadata = {**self.metadata, "render_fps": control_rate_hz}
         self.episode_steps = round(episode_seconds * control_rate_hz)
         self.gravity_compensation = gravity_compensation
-        self.task = make_task(task, self.arm, reward or {})
+        memory = Memory(self.arm.joints, 1.0 / control_rate_hz, action_history, integral_rate)
+        self.task = make_task(task, self.arm, reward or {}, memory)
         factor = self.task.action_scale_factor * action_scale_factor
         self.action_scale = np.minimum(self.arm.action_scale * factor, self.arm.torque_limit)
         self.randomization = Randomization(self.arm, randomization)
@@ -170,7 +176,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         self._true = np.zeros((num_envs, 2 * n + 7))
         self._goals, self._goal_velocities = np.zeros((2, num_envs, k))
         self._paths: list[Path | None] = [None] * num_envs
-        self._actions = np.zeros((num_envs, n), dtype=np.float32)
+        self._memory = np.zeros((num_envs, memory.size), dtype=np.float32)
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._held = np.zeros(num_envs, dtype=np.int64)  # steps in a row at the goal, slow
         self._success_steps = max(1, round(SUCCESS_SECONDS * control_rate_hz))
@@ -211,7 +217,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         for index in np.flatnonzero(mask).tolist():
             self._begin(index, given)
         self._observe(mask)
-        info = self._info(np.zeros(self._actions.shape))
+        info = self._info(np.zeros((self.num_envs, self.arm.joints)))
         about = {f"_{name}": mask.copy() for name in INFO}
         return self._observations.copy(), {**info, **about}
 
@@ -232,21 +238,21 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
 
         So a policy file is evaluated with its own scaling, not with this environment's.
         """
-        if np.shape(actions) != self._actions.shape:
+        if np.shape(actions) != self.action_space.shape:
             raise ConfigurationError(
-                f"actions must have shape {self._actions.shape}; got {np.shape(actions)}"
+                f"actions must have shape {self.action_space.shape}; got {np.shape(actions)}"
             )
         wanted = np.asarray(actions, dtype=np.float32)
         clipped = np.minimum(np.maximum(wanted, _LOWEST), _HIGHEST)
         limit, n = self.arm.torque_limit, self.arm.joints
         if torque is None:
             velocity = self._state[:, n : 2 * n].copy()  # numpy is twice as fast over it
-            torque = self.torque(clipped, self._state[:, :n], velocity)
+            torque = self.torque(clipped, self._state[:, :n], velocity, self._memory)
         else:
             torque = np.clip(torque, -limit, limit)
         for plant, row in zip(self.plants, torque, strict=True):
             plant.hold(row)
-        before, self._actions = self._observations, clipped
+        before, self._memory = self._observations, self.task.memory.after(self._memory, clipped)
         self._steps += 1
         self._observe(None)
         rewards = self.task.reward(before, clipped, self._observations)
@@ -262,11 +268,13 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         # A copy: what a user does to it must not reach the next reward.
         return self._observations.copy(), rewards, terminated, truncated, info
 
-    def torque(self, action: Any, position: Array, velocity: Array) -> Array:
+    def torque(
+        self, action: Any, position: Array, velocity: Array, memory: Float32 | None = None
+    ) -> Array:
         """The torque [..., n] N·m of actions [..., n] in −1..1, in a measured state [..., n].
 
-        The `damped_torque`, plus g(q) where the robot does not add it; all within the torque
-        limits.
+        The `damped_torque` with what is carried by `memory` [..., m] (None: nothing), plus g(q)
+        where the robot does not add it; all within the torque limits.
         """
         arm = self.arm
         torque: Array = damped_torque(
@@ -275,18 +283,20 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             scale=self.action_scale,
             damping=arm.control_damping,
             velocity_limit=arm.velocity_limit,
+            carried=0.0 if memory is None else self.task.memory.carried(memory),
         )
-        if self.gravity_compensation == "robot":  # and `action_scale` is within the limits
-            return torque
+        if self.gravity_compensation == "policy":
+            torque = torque + arm.gravity_torque(position)
         limit = arm.torque_limit
-        return np.minimum(np.maximum(torque + arm.gravity_torque(position), -limit), limit)
+        return np.minimum(np.maximum(torque, -limit), limit)
 
     def warm_up_actions(self, rng: np.random.Generator) -> Float32:
         """Actions [num_envs, n] that lead the arms to their goals, with noise."""
         n = self.arm.joints
         goals = self.task.goal_pose(self._goals)
         position, velocity = self._state[:, :n], self._state[:, n : 2 * n]
-        return self._warm_up.actions(goals, position, velocity, rng)
+        carried = self.action_scale * self.task.memory.carried(self._memory)
+        return self._warm_up.actions(goals, position, velocity, rng, carried)
 
     def render(self) -> tuple[Any, ...] | None:
         """A frame [height, width, 3] uint8 of every arm with `rgb_array`; None for a window."""
@@ -306,9 +316,9 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             self.camera.close()
 
     def observe(
-        self, state: Array, goals: Any, previous_action: Float32, goal_velocities: Any = None
+        self, state: Array, goals: Any, memory: Float32, goal_velocities: Any = None
     ) -> Float32:
-        """Observations [..., size] of states [..., 2n + 7], goals [..., k], actions [..., n].
+        """Observations [..., size] of states [..., 2n + 7], goals [..., k], memories [..., m].
 
         And of the velocities [..., k] of the goals, where they move.
         """
@@ -321,7 +331,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
                 state[..., n : 2 * n] / self.arm.velocity_limit,
                 goals,
                 state[..., 2 * n : 2 * n + 3],
-                previous_action,
+                memory,
                 goal_velocities,
             )
         )
@@ -341,7 +351,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         if self.task.moving:
             end_effector = np.array(self.plants[index].true_state[-7:])
             self._paths[index] = self.task.path(goal, end_effector, rng)
-        self._actions[index] = 0.0
+        self._memory[index] = 0.0
         self._steps[index] = self._held[index] = 0
 
     def _observe(self, mask: NDArray[np.bool_] | None) -> None:
@@ -358,7 +368,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         if self.task.moving:
             self._move_goals()
         self._observations = self.observe(
-            self._state, self._goals, self._actions, self._goal_velocities
+            self._state, self._goals, self._memory, self._goal_velocities
         )
 
     def _move_goals(self) -> None:

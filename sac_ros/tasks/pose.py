@@ -17,6 +17,7 @@ from sac_ros.robots.kinematics import (
     quaternion_of,
     rotation_from_quaternion,
 )
+from sac_ros.tasks.memory import Memory
 from sac_ros.tasks.task import Array, Float32, State, Task, sum_squares
 
 LARGEST_TURN = np.deg2rad(60.0)  # of a goal's orientation from that at home
@@ -45,7 +46,12 @@ class PoseTask(Task):
     angle_tolerance = float(np.deg2rad(5.0))
     goal_spread = SPREAD
 
-    def __init__(self, arm: Arm, reward: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        arm: Arm,
+        reward: Mapping[str, float] | None = None,
+        memory: Memory | None = None,
+    ) -> None:
         own = {
             "goal": 3,
             "goal_rotation": 6,
@@ -54,7 +60,7 @@ class PoseTask(Task):
             "rotation_error": 3,
             "joint_offset": arm.joints,
         }
-        super().__init__(arm, reward, own)
+        super().__init__(arm, reward, own, memory)
         self._goal = slice(self.columns("goal").start, self.columns("goal_rotation").stop)
         offset, rotation = self.columns("goal_offset"), self.columns("rotation_offset")
         self._offset = slice(offset.start, rotation.stop)

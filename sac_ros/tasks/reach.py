@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sac_ros.robots.arm import Arm
+from sac_ros.tasks.memory import Memory
 from sac_ros.tasks.task import Array, Float32, State, Task, sum_squares
 
 
@@ -25,8 +26,13 @@ class ReachTask(Task):
     purpose = "brings the end effector to a goal point and keeps it there"
     goal_fields = ("x", "y", "z")
 
-    def __init__(self, arm: Arm, reward: Mapping[str, float] | None = None) -> None:
-        super().__init__(arm, reward, {"goal": 3, "goal_offset": 3})
+    def __init__(
+        self,
+        arm: Arm,
+        reward: Mapping[str, float] | None = None,
+        memory: Memory | None = None,
+    ) -> None:
+        super().__init__(arm, reward, {"goal": 3, "goal_offset": 3}, memory)
 
     def goal_terms(self, state: State) -> list[Any]:
         return [state.goal, state.goal - state.end_effector]

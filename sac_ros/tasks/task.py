@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sac_ros.robots.arm import Arm
 from sac_ros.robots.kinematics import Frames, like, namespace, solve
+from sac_ros.tasks.memory import Memory
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import setting, validate
 
@@ -44,7 +45,7 @@ class State(NamedTuple):
         velocity_fraction: [..., n] joint velocities over their limits.
         goal: [..., k].
         end_effector: [..., 3] m, the end effector in the base frame.
-        previous_action: [..., n] in −1..1.
+        memory: [..., m] what the policy remembers, see `Memory`.
         goal_velocity: [..., k] per second, of moving goals; None for the others.
     """
 
@@ -53,7 +54,7 @@ class State(NamedTuple):
     velocity_fraction: Any
     goal: Any
     end_effector: Any
-    previous_action: Any
+    memory: Any
     goal_velocity: Any = None
 
 
@@ -107,7 +108,7 @@ class Task(ABC):
     | `joint_position_cos` | n | cos q |
     | `joint_velocity` | n | q̇ over the joint's velocity limit |
     | the task's own | | see there |
-    | `previous_action` | n | −1..1 |
+    | those of its `Memory` | m | |
 
     A goal as it is observed may be other numbers than the goal: a quaternion is observed as a part
     of its rotation matrix. The replay changes goals as they are observed.
@@ -130,7 +131,11 @@ class Task(ABC):
     """rad, goals are drawn from configurations so far from home; None: from all."""
 
     def __init__(
-        self, arm: Arm, reward: Mapping[str, float] | None, terms: Mapping[str, int]
+        self,
+        arm: Arm,
+        reward: Mapping[str, float] | None,
+        terms: Mapping[str, int],
+        memory: Memory | None = None,
     ) -> None:
         """Makes the task for `arm`.
 
@@ -138,18 +143,20 @@ class Task(ABC):
             arm: who does it.
             reward: weights by name, see `RewardWeights`; others keep their default.
             terms: names and sizes of the observation's terms that are the task's own, in order.
+            memory: what the policy remembers; None: its previous action.
 
         Raises:
             ConfigurationError: no such weight, or one that is not in its valid set.
         """
         n = arm.joints
         self.arm = arm
+        self.memory = memory or Memory(n, 0.02)
         self.terms = {
             "joint_position_sin": n,
             "joint_position_cos": n,
             "joint_velocity": n,
             **terms,
-            "previous_action": n,
+            **self.memory.terms,
         }
         ends = list(accumulate(self.terms.values()))
         self._columns = {
@@ -178,7 +185,7 @@ class Task(ABC):
             state.cosine,
             state.velocity_fraction,
             *self.goal_terms(state),
-            state.previous_action,
+            state.memory,
         ]
         return namespace(state.sine).concatenate(terms, -1)
 
@@ -363,13 +370,16 @@ def sum_squares(values: Any) -> Any:
     return np.einsum("...i,...i", values, values)
 
 
-def make_task(name: str, arm: Arm, reward: Mapping[str, float]) -> Task:
+def make_task(
+    name: str, arm: Arm, reward: Mapping[str, float], memory: Memory | None = None
+) -> Task:
     """The task called `name`, for `arm`.
 
     Args:
         name: one of `TASKS`.
         arm: who does it.
         reward: weights of the reward by name; others keep their default.
+        memory: what the policy remembers; None: its previous action.
 
     Raises:
         ConfigurationError: no such task, or no such weight.
@@ -377,5 +387,5 @@ def make_task(name: str, arm: Arm, reward: Mapping[str, float]) -> Task:
     if name not in TASKS:
         raise ConfigurationError(f"task must be one of {', '.join(TASKS)}; got {name!r}")
     module, _, kind = TASKS[name].partition(":")
-    made: Task = getattr(import_module(module), kind)(arm, reward)
+    made: Task = getattr(import_module(module), kind)(arm, reward, memory)
     return made

@@ -10,6 +10,7 @@ import numpy as np
 
 from sac_ros.robots.arm import Arm
 from sac_ros.robots.kinematics import like
+from sac_ros.tasks.memory import Memory
 from sac_ros.tasks.reach import ReachTask
 from sac_ros.tasks.task import Array, Float32, Path, State, Task, sum_squares
 from sac_ros.utils.errors import ConfigurationError
@@ -41,9 +42,15 @@ class TrackTask(ReachTask):
     moving = True
     action_scale_factor = 2.0  # a goal at 0.5 m/s on a circle is not followed with less
 
-    def __init__(self, arm: Arm, reward: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        arm: Arm,
+        reward: Mapping[str, float] | None = None,
+        memory: Memory | None = None,
+    ) -> None:
         names = ("goal", "goal_offset", "goal_velocity", "velocity_offset")
-        Task.__init__(self, arm, reward, {**dict.fromkeys(names, 3), "joint_offset": arm.joints})
+        terms = {**dict.fromkeys(names, 3), "joint_offset": arm.joints}
+        Task.__init__(self, arm, reward, terms, memory)
         self._path, self._speed = "random", 0.0
 
     def goal_terms(self, state: State) -> list[Any]:

@@ -31,6 +31,16 @@ class EnvironmentConfig:
     action_scale_factor: float = setting(
         1.0, "Factor on the arm's torque at action 1", above=0.0, maximum=100.0
     )
+    action_history: int = setting(
+        1, "Of its last actions the policy remembers so many", minimum=1, maximum=50
+    )
+    integral_rate: float = setting(
+        0.0,
+        "Rate at which the actions add up to a torque that the joints carry; 0: to none",
+        minimum=0.0,
+        maximum=10.0,
+        unit="1/s",
+    )
     reward: RewardWeights = field(default_factory=RewardWeights)
     randomization: RandomizationConfig = field(  # type: ignore[valid-type]
         default_factory=RandomizationConfig

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import warnings
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,12 +35,14 @@ class GateStates:
         observation: [m, size] what the simulator's own encoding makes of them.
         torque: gives the simulator's own torques [m, n] N·m for actions [m, n] in these states.
         gravity: [m, n] N·m, the simulator's own g(q); None where the robot adds it.
+        memory: gives what is remembered after actions [m, n] in these states.
     """
 
     inputs: dict[str, NDArray[np.float32]]
     observation: NDArray[np.float32]
     torque: Callable[[NDArray[np.float32]], NDArray[np.float64]]
     gravity: NDArray[np.float64] | None
+    memory: Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def export_policy(
@@ -79,9 +81,11 @@ def export_policy(
         if answered.gravity is not None and states.gravity is not None:
             words = "gravity differs from the simulator's"
             _refuse_difference(path, answered.gravity, states.gravity, limit, words)
-        state = answered.next_state
-        if state is None or not np.array_equal(state, answered.action):
-            raise PolicyFileError(f"policy file {path} is not written: next_state must be action")
+        remembered = states.memory(answered.action)
+        if answered.next_state is None or not np.allclose(answered.next_state, remembered):
+            raise PolicyFileError(
+                f"policy file {path} is not written: next_state must be what the task remembers"
+            )
     return Policy.load(path)
 
 
@@ -118,11 +122,12 @@ def _write(
     path: Path,
     graph: PolicyGraph,
     spec: PolicySpec,
-    given: Container[str],
+    given: Mapping[str, NDArray[np.float32]],
     home: Sequence[float] | None,
 ) -> None:
     """Writes the graph with the inputs that are `given`."""
-    inputs, outputs = spec.input_sizes(given, spec.joints), spec.output_sizes(spec.joints)
+    state_size = given["state"].shape[1]
+    inputs, outputs = spec.input_sizes(given, state_size), spec.output_sizes(state_size)
     example = tuple(torch.zeros(2, width) for width in inputs.values())
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as directory:
         # The TorchScript exporter is chosen on purpose: the dynamo one needs onnxscript and may
@@ -145,6 +150,10 @@ def _write(
         model = onnx.load_model(file)
     # The exporter loses the width of some outputs; the contract states it.
     for output in model.graph.output:
+        if output.name not in outputs:
+            raise PolicyFileError(
+                f"policy file {path} is not written: its graph has one output more"
+            )
         output.type.tensor_type.shape.dim[1].dim_value = outputs[output.name]
     model.producer_name = "sac_ros"
     model.producer_version = spec.package_version

@@ -157,7 +157,7 @@ def arm_model(arm: Arm) -> ArmModel:
 def gate_states(env: ArmVectorEnv, number: int = GATE_STATES) -> GateStates:
     """States for the export gate, with the observations that the simulator makes of them.
 
-    Positions to the joint limits, velocities to twice and goals to beyond their ranges, actions
+    Positions to the joint limits, velocities to twice and goals to beyond their ranges, memories
     saturated in a quarter of the rows.
     """
     rng = np.random.default_rng(0)
@@ -171,8 +171,8 @@ def gate_states(env: ArmVectorEnv, number: int = GATE_STATES) -> GateStates:
     goal = wanted.astype(np.float32)
     if env.task.angle_tolerance is not None:
         goal[:, 3:] /= np.linalg.norm(goal[:, 3:], axis=1, keepdims=True)
-    action = rng.uniform(-1.0, 1.0, (number, n)).astype(np.float32)
-    action[::4] = np.sign(action[::4])
+    memory = rng.uniform(-1.0, 1.0, (number, env.task.memory.size)).astype(np.float32)
+    memory[::4] = np.sign(memory[::4])
     states, gravity = np.empty((number, 2 * n + 7)), np.empty((number, n))
     for row in range(number):
         gravity[row] = backend.gravity_torque(position[row])
@@ -187,14 +187,15 @@ def gate_states(env: ArmVectorEnv, number: int = GATE_STATES) -> GateStates:
     if env.task.moving:
         velocity_of_goal = rng.normal(0.0, 0.5, goal.shape).astype(np.float32)
         inputs["goal_velocity"] = velocity_of_goal
-    inputs["state"] = action
+    inputs["state"] = memory
     return GateStates(
         inputs,
-        env.observe(states, goal, action, velocity_of_goal),
+        env.observe(states, goal, memory, velocity_of_goal),
         torque=lambda actions: env.torque(
-            actions, position.astype(np.float64), velocity.astype(np.float64)
+            actions, position.astype(np.float64), velocity.astype(np.float64), memory
         ),
         gravity=gravity if env.gravity_compensation == "policy" else None,
+        memory=lambda actions: env.task.memory.after(memory, actions),
     )
 
 

@@ -51,11 +51,11 @@ class PolicyGraph(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Torque, action, g(q) where the torque holds it, next state: the graph's outputs.
 
-        All are [batch, n], the torques in N·m. `rest`: the goal's velocity [batch, k], where goals
-        move, and the state, which is the previous action.
+        All are [batch, n], the torques in N·m, but for the state, which is the task's `Memory`
+        [batch, m]. `rest`: the goal's velocity [batch, k], where goals move, and the state.
         """
         *goal_velocity, state = rest
-        arm = self._task.arm
+        arm, memory = self._task.arm, self._task.memory
         sine, cosine = torch.sin(joint_position), torch.cos(joint_position)
         frames = arm.chain.frames(sine, cosine)
         fraction = joint_velocity / like(arm.velocity_limit, joint_velocity)
@@ -70,7 +70,9 @@ class PolicyGraph(nn.Module):
             scale=self._action_scale,
             damping=arm.control_damping,
             velocity_limit=arm.velocity_limit,
+            carried=memory.carried(state),
         )
         gravity = (arm.bodies.gravity_torque(arm.chain, frames),) if self._holds_gravity else ()
         torque = torch.clamp(sum(gravity, torque), -limit, limit)
-        return torque, action, *gravity, action.clone()  # an output needs a tensor of its own
+        after = memory.after(state, action)
+        return torque, action, *gravity, after.clone()  # an output needs a tensor of its own

@@ -26,7 +26,7 @@ def state(rows: int | None = None) -> State:
         velocity_fraction=rng.uniform(-2, 2, (*lead, 7)),
         goal=rng.uniform(-1, 1, (*lead, 3)),
         end_effector=rng.uniform(-1, 1, (*lead, 3)),
-        previous_action=rng.uniform(-1, 1, (*lead, 7)),
+        memory=rng.uniform(-1, 1, (*lead, 7)),
     )
 
 
@@ -39,7 +39,7 @@ def test_every_term_stands_in_its_columns() -> None:
         "joint_velocity": raw.velocity_fraction,
         "goal": raw.goal,
         "goal_offset": raw.goal - raw.end_effector,
-        "previous_action": raw.previous_action,
+        "previous_action": raw.memory,
     }
     assert list(TASK.terms) == list(expected)
     for name, values in expected.items():
