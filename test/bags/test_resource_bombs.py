@@ -14,11 +14,14 @@ from typing import Any
 
 import lz4.frame
 import pytest
-from bag_maker import STATES, Entry, Motion, write_bag
+from bag_maker import START_NS, STATES, Entry, Motion, write_bag
 from evaluate_command import storage_file
+from rosbags.rosbag1 import Writer as Ros1Writer
+from rosbags.typesys import Stores, get_typestore
 
 from sac_ros.bags.reader import zstd
 from sac_ros.bags.reader.bag import Bag
+from sac_ros.utils.errors import BagError
 
 _BOMB = 200  # MiB, unpacked
 _MIB = 2**20
@@ -141,3 +144,71 @@ def test_a_chunk_that_lies_about_its_size_is_not_unpacked_beyond_it(
     with _memory_below(16), Bag(file) as opened:
         assert sum(len(batch) for batch in opened.batches({STATES})) == 300
         assert any("is damaged" in warning for warning in opened.warnings)
+
+
+# ---- chunks of ROS 1 ---------------------------------------------------------------------------
+
+
+def _ros1_bag(file: Path, compression: str, count: int = 8, size: int = _MIB) -> Path:
+    """Write joint states with nothing but a long frame_id; each mebibyte is a chunk."""
+    state = struct.pack(f"<IIII{size}sIIII", 0, 0, 0, size, bytes(size), 0, 0, 0, 0)
+    types = get_typestore(Stores.ROS1_NOETIC)
+    writer = Ros1Writer(file)
+    writer.set_compression(Ros1Writer.CompressionFormat[compression])
+    with writer:
+        topic = writer.add_connection(STATES, "sensor_msgs/msg/JointState", typestore=types)
+        for i in range(count):
+            writer.write(topic, START_NS + i, state)
+    return file
+
+
+def _read(file: Path) -> tuple[int, str]:
+    """Return how many states are read, and what is said."""
+    with Bag(file) as opened:
+        count = sum(len(batch) for batch in opened.batches({STATES}))
+        return count, "; ".join(opened.warnings)
+
+
+@pytest.mark.parametrize("compression", ["BZ2", "LZ4"])
+def test_a_chunk_of_ros_1_is_unpacked_to_what_it_claims_and_no_further(
+    tmp_path: Path, compression: str, refused: Any
+) -> None:
+    bag = _ros1_bag(tmp_path / "bag.bag", compression)
+    assert _read(bag) == (8, "")
+    content = bag.read_bytes()
+    at = content.index(b"size=") + 5
+    claimed = int.from_bytes(content[at : at + 4], "little")
+    assert claimed > _MIB
+    bag.write_bytes(content[:at] + struct.pack("<I", 100) + content[at + 4 :])
+    with _memory_below(8):
+        count, said = _read(bag)
+    assert count == 0
+    assert "does not unpack to 100 bytes" in said
+    assert f"8 of 8 messages of {STATES} lost" in said
+    bag.write_bytes(content[:at] + struct.pack("<I", 2**31) + content[at + 4 :])
+    assert "at most 268435456 bytes" in refused(bag)
+
+
+@pytest.mark.parametrize("compression", ["BZ2", "LZ4"])
+def test_the_chunks_of_a_ros_1_bag_unpack_together_to_a_hundred_times_its_size(
+    tmp_path: Path, compression: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bag = _ros1_bag(tmp_path / "bag.bag", compression)
+    monkeypatch.setattr(zstd, "_LARGEST_FILE", 5 * _MIB)
+    monkeypatch.setattr(zstd, "_LARGEST_RATIO", 1)
+    count, said = _read(bag)
+    assert count == 2  # of each: the chunk, and the message in it
+    assert f"in its {bag.stat().st_size} bytes must have at most {5 * _MIB}" in said
+
+
+def test_an_index_of_ros_1_that_names_the_same_messages_again_and_again_is_refused(
+    tmp_path: Path,
+) -> None:
+    bag = _ros1_bag(tmp_path / "bag.bag", "BZ2", 2000, 30)
+    content = bag.read_bytes()
+    info = content[content.rindex(b"\x08\0\0\0ver=") - 12 :]  # behind its op
+    at = content.index(b"chunk_count=") + 12
+    content = content[:at] + struct.pack("<I", 500) + content[at + 4 :]
+    bag.write_bytes(content + 499 * info)
+    with _memory_below(16), pytest.raises(BagError, match="its index must be part of its "):
+        Bag(bag)

@@ -11,7 +11,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from rosbags.rosbag1 import Reader as Ros1Reader
 from rosbags.rosbag2.storage_mcap import McapReader
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
 from rosbags.typesys import Stores, get_typestore
@@ -19,6 +18,7 @@ from rosbags.typesys import Stores, get_typestore
 from sac_ros.bags.reader import zstd
 from sac_ros.bags.reader.mcap_scan import McapScan
 from sac_ros.bags.reader.messages import Message, StoredTopic
+from sac_ros.bags.reader.ros1 import Ros1Bag
 from sac_ros.bags.reader.sqlite_salvage import SqliteSalvage
 from sac_ros.utils.errors import BagError
 
@@ -159,7 +159,7 @@ class StorageFile:
         ros1 = self._kind == "ros1"
         kinds = {"mcap": _IndexedMcap, "sqlite3": Sqlite3Reader}
         try:
-            kind: Any = kinds.get(self._kind, Ros1Reader)
+            kind: Any = kinds.get(self._kind, Ros1Bag)
             reader = kind(self._path)
             reader.open()
             self.topics, self.span_ns = _described(reader, ros1)
@@ -217,7 +217,8 @@ class StorageFile:
             return  # to the library, none would be all
         # To ROS 2's types, without what only ROS 1 headers have.
         convert = _types(Stores.LATEST).ros1_to_cdr if self._kind == "ros1" else None
-        for connection, time_ns, data in self._reader.messages(connections=connections):
+        read = self._reader.by_chunk if convert else self._reader.messages
+        for connection, time_ns, data in read(connections):
             if convert:
                 data = bytes(convert(data, connection.msgtype))  # noqa: PLW2901
             yield connection.topic, time_ns, time_ns, data
