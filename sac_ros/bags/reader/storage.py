@@ -15,7 +15,7 @@ from rosbags.rosbag2.storage_mcap import McapReader
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
 from rosbags.typesys import Stores, get_typestore
 
-from sac_ros.bags.reader import zstd
+from sac_ros.bags.reader import sqlite_limits, zstd
 from sac_ros.bags.reader.mcap_scan import McapScan
 from sac_ros.bags.reader.messages import Message, StoredTopic
 from sac_ros.bags.reader.ros1 import Ros1Bag
@@ -122,7 +122,7 @@ class StorageFile:
             damage = f"damaged after {self.seen.total()} messages ({damage})"
         if damage := damage or (self._last_scan.damage if self._last_scan else ""):
             self._count_lost(damage)
-        if self._rows:
+        if self._rows and self._rows.damage:
             self._share_lost(self._rows)
 
     def _count_lost(self, damage: str) -> None:
@@ -161,13 +161,18 @@ class StorageFile:
         try:
             kind: Any = kinds.get(self._kind, Ros1Bag)
             reader = kind(self._path)
-            reader.open()
+            if self._kind == "sqlite3":
+                sqlite_limits.check(self._path)
+            with sqlite_limits.limited(self._path):
+                reader.open()
             self.topics, self.span_ns = _described(reader, ros1)
         except Exception as error:  # the library lets everything through that damage can cause
             if self._kind == "mcap":
                 self._salvage(error)
             elif not self._open_rows():
                 raise BagError(f"bag {self._path} is damaged: {_one_line(error)}") from error
+            elif self._rows and not self._rows.damage:
+                self.warnings.append(f"{self._path.name} was read row by row: {_one_line(error)}")
             return
         self._reader = reader
 
