@@ -20,7 +20,14 @@ from rclpy.qos import (
 )
 from rclpy.subscription import Subscription
 
-from sac_ros.ros.bag_writer import RECORDED, STORAGES, BagWriter, RecordedTopic, new_bag_name
+from sac_ros.ros.bag_writer import (
+    RECORDED,
+    STORAGES,
+    BagWriteError,
+    BagWriter,
+    RecordedTopic,
+    new_bag_name,
+)
 from sac_ros.ros.control_thread import ControlThread
 from sac_ros.ros.parameters import declare
 from sac_ros.ros.spin import run_node
@@ -29,6 +36,7 @@ from sac_ros.utils.settings import setting
 _DEPTH = 5000  # messages that may wait: ten seconds of states at 500 Hz
 _CHECK_S = 0.1
 _REFUSED = QoSCompatibility.ERROR
+_READ_BACK = 200_000  # messages at most, in a second or two: a launch kills after ten
 _FLUSH_S = 1.0  # at most so much is lost when the process is killed
 
 
@@ -67,12 +75,21 @@ class RecorderNode(Node):
         self.get_logger().info(f"recording into {self._bag.path}")
 
     def stop(self) -> None:
-        """Closes the bag; called by `run_node` whatever the node ends for."""
+        """Closes the bag and reads it back; called by `run_node` whatever the node ends for.
+
+        Raises:
+            BagWriteError: it could not be written, or is not what was recorded.
+        """
         try:
             self._control.call(self._close)
         finally:
             self._control.close()
-        self.get_logger().info(f"{self._bag.count} messages in {self._bag.path}")
+        log, count = self.get_logger(), self._bag.count
+        log.info(f"{count} messages in {self._bag.path}")
+        if count > _READ_BACK:
+            log.info(f"only counts are compared, as in any bag of more than {_READ_BACK} messages")
+        if words := self._bag.miscount() if count > _READ_BACK else self._bag.mismatch():
+            raise BagWriteError(words)
 
     def _close(self) -> None:
         try:

@@ -245,7 +245,7 @@ def test_a_damaged_database_is_refused(tmp_path: Path, refused: Any) -> None:
 def test_a_table_of_something_else_is_refused(tmp_path: Path, refused: Any) -> None:
     with sqlite3.connect(tmp_path / "x.db3") as other:
         other.execute("CREATE TABLE addresses (name TEXT)")
-    assert "missing tables" in refused(tmp_path / "x.db3")
+    assert "it must have one table named messages" in refused(tmp_path / "x.db3")
 
 
 def test_a_log_that_sqlite3_never_merged_is_warned_of(tmp_path: Path, evaluated: Any) -> None:

@@ -34,6 +34,19 @@ def test_a_bag_that_was_written_has_no_mismatch(tmp_path: Path, storage: str, co
 
 
 @pytest.mark.parametrize("storage", STORAGES)
+def test_counts_alone_tell_a_message_that_is_lost(tmp_path: Path, storage: str) -> None:
+    bag = written(tmp_path / "bag", storage)
+    assert bag.miscount() == ""
+    bag._sums["/states"].count += 1
+    must = f"bag {bag.path} must have the 101 messages written to /states; its index has 100"
+    assert bag.miscount() == must
+    metadata = bag.path / "metadata.yaml"
+    metadata.write_text(metadata.read_text().replace("message_count: 100", "message_count: 99"))
+    bag._sums["/states"].count -= 1
+    assert "metadata.yaml promises 99 messages, 100 are there" in bag.miscount()
+
+
+@pytest.mark.parametrize("storage", STORAGES)
 def test_messages_may_be_written_in_another_order_than_that_of_their_times(
     tmp_path: Path, storage: str
 ) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -26,14 +27,34 @@ from sac_ros.utils.errors import BagError
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 Record = Callable[..., "subprocess.Popen[str]"]
 
+_DAMAGING = """
+import sys
+from sac_ros.ros import recorder_node
+from sac_ros.ros.bag_writer import BagWriter
+recorder_node._READ_BACK, damage, close = {}, "{}", BagWriter.close
+
+def close_and_damage(bag):
+    close(bag)
+    (file,) = [each for each in bag.path.iterdir() if each.suffix != ".yaml"]
+    content = file.read_bytes()
+    if damage == "content":
+        file.write_bytes(content.replace(b"joint of the test", b"joint of a test!!"))
+    elif damage:
+        file.write_bytes(content[:-5000])
+
+BagWriter.close = close_and_damage
+sys.exit(recorder_node.main())
+"""
+
 
 @pytest.fixture
 def record(tmp_path: Path) -> Iterator[Record]:
     """Starts a recorder_node that writes `tmp_path/bag`."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*more: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "sac_ros.ros.recorder_node", "--ros-args"]
+    def start(*more: str, code: str = "") -> subprocess.Popen[str]:
+        node = ["-c", code] if code else ["-m", "sac_ros.ros.recorder_node"]
+        command = [sys.executable, *node, "--ros-args"]
         arguments = ["-p", f"bag:={tmp_path / 'bag'}", *more]
         started.append(subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True))
         return started[-1]
@@ -44,10 +65,10 @@ def record(tmp_path: Path) -> Iterator[Record]:
         process.wait()
 
 
-def end(process: subprocess.Popen[str], how: signal.Signals = signal.SIGINT) -> str:
+def end(process: subprocess.Popen[str], how: signal.Signals = signal.SIGINT, code: int = 0) -> str:
     process.send_signal(how)
     _, log = process.communicate(timeout=30.0)
-    assert process.returncode == 0, log
+    assert process.returncode == code, log
     assert "Traceback" not in log
     return log
 
@@ -157,3 +178,31 @@ def test_a_bag_that_exists_is_never_written_over(record: Record, tmp_path: Path)
     assert f"bag {tmp_path / 'bag'} exists already" in line
     assert "Traceback" not in log
     assert [path.name for path in (tmp_path / "bag").iterdir()] == ["precious"]
+
+
+@pytest.mark.parametrize(
+    ("storage", "read_back", "damage", "said"),
+    [
+        ("mcap", 100, "content", "it has as many, but others"),
+        ("sqlite3", 100, "end", "cannot be read back"),
+        ("mcap", 10, "", "only counts are compared, as in any bag of more than 10 messages"),
+        ("mcap", 10, "end", "is damaged .cut off"),
+        ("sqlite3", 10, "end", "cannot be read back"),
+    ],
+)
+def test_a_bag_that_is_not_what_was_recorded_is_an_error(
+    ros: Any,
+    eventually: Callable[..., None],
+    record: Record,
+    storage: str,
+    read_back: int,
+    damage: str,
+    said: str,
+) -> None:
+    states = ros.node().create_publisher(JointState, "joint_states", 1000)
+    recorder = record("-p", f"storage:={storage}", code=_DAMAGING.format(read_back, damage))
+    eventually(states.get_subscription_count, "the recorder listens")
+    for _ in range(50):
+        states.publish(JointState(name=["joint of the test"]))
+    assert states.wait_for_all_acked()
+    assert re.search(said, end(recorder, code=2 if damage else 0))

@@ -21,12 +21,12 @@ import lz4.frame
 
 from sac_ros.bags.reader import zstd
 from sac_ros.bags.reader.messages import StoredTopic
+from sac_ros.bags.reader.zstd import LARGEST_CHUNK
 from sac_ros.utils.errors import BagError
 
 _MAGIC = b"\x89MCAP0\r\n"
 _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _INDEX = 0x02, 0x03, 0x04, 0x05, 0x06, 0x07
 _STATISTICS, _DATA_END = 0x0B, 0x0F
-_LARGEST_CHUNK = 2**28  # bytes, unpacked, and of a record; writers' chunks have some megabytes
 
 _HEAD = struct.Struct("<HIQQ").unpack_from  # channel, sequence, times of logging and publishing
 _RECORD = struct.Struct("<BQ").unpack_from  # opcode, length
@@ -166,14 +166,14 @@ class McapScan:
                 end = start + 9 + length
                 torn = end > size
                 if opcode == _CHUNK or indexed:
-                    record = file.read(min(length, _LARGEST_CHUNK))
+                    record = file.read(min(length, LARGEST_CHUNK))
                     used = yield from self._chunk(record, end, torn and not self._known)
                     if indexed and 0 < used <= length:
                         end = start + 9 + used
                 elif opcode == _INDEX and self._bad and self._bad[-1] == self._chunks:
                     self._count_lost(file.read(6))
                 elif opcode in (_SCHEMA, _CHANNEL, _MESSAGE) and not torn:
-                    if length > _LARGEST_CHUNK:
+                    if length > LARGEST_CHUNK:
                         self._odd = f"the record at byte {start} claims {length} bytes"
                     else:
                         yield opcode, file.read(length), end
@@ -193,7 +193,7 @@ class McapScan:
         file.seek(4, os.SEEK_CUR)  # the checksum of the data
         while len(head := file.read(9)) == 9:
             opcode, length = struct.unpack("<BQ", head)
-            if opcode == _FOOTER or length > _LARGEST_CHUNK:
+            if opcode == _FOOTER or length > LARGEST_CHUNK:
                 return
             content = file.read(length)
             if opcode in (_SCHEMA, _CHANNEL, _STATISTICS) and len(content) == length:
@@ -247,7 +247,7 @@ def _unpacked(record: bytes) -> tuple[bytes, int, int, int]:
     compression, at = _text(record, 28)
     (packed,) = struct.unpack_from("<Q", record, at)
     data = record[at + 8 : at + 8 + packed]
-    if size > _LARGEST_CHUNK:
+    if size > LARGEST_CHUNK:
         raise ValueError(f"it claims {size} bytes")
     if compression == "zstd":
         data = zstd.decompress_some(data, size + 1)  # one more tells that it claims too few

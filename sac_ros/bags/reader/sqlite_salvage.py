@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from sac_ros.bags.reader import sqlite_limits
 from sac_ros.bags.reader.messages import Message, StoredTopic
 
 _LAST = 2**62  # a row number that no recorder reaches
+_MOST_HOLES = 10_000  # then the rest is lost, too
 
 
 class SqliteSalvage:
@@ -28,7 +30,8 @@ class SqliteSalvage:
         Raises:
             sqlite3.Error: not even the topics can be read.
         """
-        self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+        self._size = path.stat().st_size
+        self._db = sqlite_limits.connect(path)
         columns = "id, name, type, serialization_format"
         self._about = self._db.execute(f"SELECT {columns} FROM topics").fetchall()
         if not all(isinstance(text, str) for row in self._about for text in row[1:]):
@@ -66,25 +69,29 @@ class SqliteSalvage:
 
     def _count(self) -> int:
         """Return how many rows there were: by the index of their times, or else their numbers."""
-        try:
-            (count,) = self._db.execute("SELECT count(*) FROM messages").fetchone()
+        try:  # count(*) would be one step, which nothing interrupts
+            (count,) = self._db.execute("SELECT count(id) FROM messages").fetchone()
         except sqlite3.DatabaseError:
             return max((a - 1 for a, b in self._holes if b == _LAST), default=self._end)
         return int(count)
 
     def _rows(self, data: str) -> Iterator[tuple[int, int, int, bytes | None]]:
-        at, self._holes = 1, []
+        at, held, self._holes = 1, 0, []
         query = f"SELECT id, topic_id, timestamp, {data} FROM messages WHERE id >= ? ORDER BY id"
         while at < _LAST:
             try:
                 for row in self._db.execute(query, (at,)):
                     if row[0] < at:
                         raise sqlite3.DatabaseError("rows out of order")
-                    at = row[0] + 1
+                    held += sum(len(each) for each in row[1:] if isinstance(each, (bytes, str)))
+                    at = row[0] + 1 if held <= self._size else _LAST
+                    if at == _LAST:
+                        self._holes.append((row[0], _LAST))
+                        break
                     if isinstance(row[1], int) and isinstance(row[2], int):
                         yield row
             except sqlite3.DatabaseError:
-                behind = self._behind(query, at)
+                behind = self._behind(query, at) if len(self._holes) < _MOST_HOLES else _LAST
                 self._holes.append((at, behind - 1 if behind < _LAST else _LAST))
                 at = behind
             else:

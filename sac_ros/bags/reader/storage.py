@@ -11,14 +11,14 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from rosbags.rosbag1 import Reader as Ros1Reader
 from rosbags.rosbag2.storage_mcap import McapReader
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
 from rosbags.typesys import Stores, get_typestore
 
-from sac_ros.bags.reader import zstd
+from sac_ros.bags.reader import sqlite_limits, zstd
 from sac_ros.bags.reader.mcap_scan import McapScan
 from sac_ros.bags.reader.messages import Message, StoredTopic
+from sac_ros.bags.reader.ros1 import Ros1Bag
 from sac_ros.bags.reader.sqlite_salvage import SqliteSalvage
 from sac_ros.utils.errors import BagError
 
@@ -122,7 +122,7 @@ class StorageFile:
             damage = f"damaged after {self.seen.total()} messages ({damage})"
         if damage := damage or (self._last_scan.damage if self._last_scan else ""):
             self._count_lost(damage)
-        if self._rows:
+        if self._rows and self._rows.damage:
             self._share_lost(self._rows)
 
     def _count_lost(self, damage: str) -> None:
@@ -159,15 +159,20 @@ class StorageFile:
         ros1 = self._kind == "ros1"
         kinds = {"mcap": _IndexedMcap, "sqlite3": Sqlite3Reader}
         try:
-            kind: Any = kinds.get(self._kind, Ros1Reader)
+            kind: Any = kinds.get(self._kind, Ros1Bag)
             reader = kind(self._path)
-            reader.open()
+            if self._kind == "sqlite3":
+                sqlite_limits.check(self._path)
+            with sqlite_limits.limited(self._path):
+                reader.open()
             self.topics, self.span_ns = _described(reader, ros1)
         except Exception as error:  # the library lets everything through that damage can cause
             if self._kind == "mcap":
                 self._salvage(error)
             elif not self._open_rows():
                 raise BagError(f"bag {self._path} is damaged: {_one_line(error)}") from error
+            elif self._rows and not self._rows.damage:
+                self.warnings.append(f"{self._path.name} was read row by row: {_one_line(error)}")
             return
         self._reader = reader
 
@@ -217,7 +222,8 @@ class StorageFile:
             return  # to the library, none would be all
         # To ROS 2's types, without what only ROS 1 headers have.
         convert = _types(Stores.LATEST).ros1_to_cdr if self._kind == "ros1" else None
-        for connection, time_ns, data in self._reader.messages(connections=connections):
+        read = self._reader.by_chunk if convert else self._reader.messages
+        for connection, time_ns, data in read(connections):
             if convert:
                 data = bytes(convert(data, connection.msgtype))  # noqa: PLW2901
             yield connection.topic, time_ns, time_ns, data

@@ -22,6 +22,9 @@ MAGIC = b"\x28\xb5\x2f\xfd"
 LARGEST_MESSAGE = 2**20
 """Bytes of a message that is unpacked at most; joint states have some hundred."""
 
+LARGEST_CHUNK = 2**28
+"""Bytes of a chunk that is unpacked at most; writers' chunks have some megabytes."""
+
 _LARGEST_FILE = 2**28  # bytes of an unpacked file, or, where that is more:
 _LARGEST_RATIO = 100  # times its packed size; joint states shrink to a third, zeros to a 30000th
 _RESERVE = 2**28  # bytes of the disk that stay free
@@ -53,6 +56,11 @@ def decompress_some(data: bytes, largest: int) -> bytes:
     return plain
 
 
+def largest_unpacked(packed_bytes: int) -> int:
+    """Return how many bytes may come out of a file of a size."""
+    return max(_LARGEST_FILE, _LARGEST_RATIO * packed_bytes)
+
+
 def decompress_file(path: Path, folder: Path) -> Path:
     """Decompress a file into a folder, under its name without the last ending.
 
@@ -62,7 +70,7 @@ def decompress_file(path: Path, folder: Path) -> Path:
     target = folder / path.stem
     try:
         packed_bytes = path.stat().st_size
-        largest = max(_LARGEST_FILE, _LARGEST_RATIO * packed_bytes)
+        largest = largest_unpacked(packed_bytes)
         room = shutil.disk_usage(folder).free - _RESERVE
         with zstd.open(path, "rb") as packed, target.open("wb") as plain:
             size = 0
