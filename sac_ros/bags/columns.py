@@ -11,7 +11,7 @@ import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 Array = NDArray[np.float64]
 
 _BLOCK = 2**13  # rows handled at a time: seven doubles of each fit into a processor's cache
-_IN_MEMORY = 2**26  # bytes of an array that is not worth a file
+_IN_MEMORY = 2**20  # bytes of an array that is not worth a file
 
 
 class Spool:
@@ -39,7 +39,14 @@ class Spool:
         if size <= self._in_memory:
             return np.empty(shape, dtype=kind)
         with tempfile.TemporaryFile(dir=self._folder) as file:
-            return np.memmap(file, dtype=kind, mode="w+", shape=shape)
+            return _mapped(file, kind, "w+", shape)
+
+
+def _mapped(
+    file: Any, kind: DTypeLike, mode: Literal["r+", "w+"], shape: tuple[int, ...]
+) -> NDArray[Any]:
+    """Return a file's content as a plain array: of a memmap each single row takes much longer."""
+    return np.memmap(file, dtype=kind, mode=mode, shape=shape).view(np.ndarray)
 
 
 class Column:
@@ -73,7 +80,7 @@ class Column:
             return self._blocks[0]
         self._flush()
         self._file.flush()
-        return np.memmap(self._file, dtype=self._kind, mode="r+", shape=shape)
+        return _mapped(self._file, self._kind, "r+", shape)
 
     def _flush(self) -> None:
         if self._file is None:
