@@ -148,8 +148,8 @@ def _sparc(rate: Array, rate_hz: float) -> Array:
     rows = min(len(rate), max(round(_MOVEMENT_S * rate_hz), _SHORTEST))
     pieces = rate[: len(rate) // rows * rows].reshape(-1, rows, rate.shape[1])
     size = 2 ** (int(np.ceil(np.log2(rows))) + _PADDING)
-    amplitude = np.abs(np.fft.rfft(pieces, size, axis=1))
-    amplitude = amplitude[:, np.fft.rfftfreq(size, 1.0 / rate_hz) <= _CUT_OFF_HZ]
+    slow = np.fft.rfftfreq(size, 1.0 / rate_hz) <= _CUT_OFF_HZ
+    amplitude = np.stack([np.abs(np.fft.rfft(each, size, axis=0)[slow]) for each in pieces])
     share = amplitude / np.maximum(amplitude[:, :1], 1e-300)
     place = np.arange(share.shape[1])[:, np.newaxis]
     last = np.where(share >= _AMPLITUDE, place, 0).max(axis=1, keepdims=True)
