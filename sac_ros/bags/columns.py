@@ -8,10 +8,12 @@ The kernel keeps as much of it in memory as there is room for.
 from __future__ import annotations
 
 import math
+import mmap
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -32,6 +34,7 @@ class Spool:
     def __init__(self, folder: Path | None = None, in_memory: int = _IN_MEMORY) -> None:
         self._folder = folder
         self._in_memory = in_memory
+        self._maps: WeakSet[mmap.mmap] = WeakSet()
 
     def empty(self, shape: tuple[int, ...], kind: DTypeLike = np.float64) -> NDArray[Any]:
         """Return an array with undefined content."""
@@ -39,14 +42,21 @@ class Spool:
         if size <= self._in_memory:
             return np.empty(shape, dtype=kind)
         with tempfile.TemporaryFile(dir=self._folder) as file:
-            return _mapped(file, kind, "w+", shape)
+            return self.mapped(file, kind, "w+", shape)
 
+    def mapped(
+        self, file: Any, kind: DTypeLike, mode: Literal["r+", "w+"], shape: tuple[int, ...]
+    ) -> NDArray[Any]:
+        """Return a file's content as a plain array: of a memmap each single row takes longer.
 
-def _mapped(
-    file: Any, kind: DTypeLike, mode: Literal["r+", "w+"], shape: tuple[int, ...]
-) -> NDArray[Any]:
-    """Return a file's content as a plain array: of a memmap each single row takes much longer."""
-    return np.memmap(file, dtype=kind, mode=mode, shape=shape).view(np.ndarray)
+        What was touched of all others is let go of: it is in the file, and comes back when it is
+        asked for.
+        """
+        for other in self._maps:
+            other.madvise(mmap.MADV_DONTNEED)
+        content = np.memmap(file, dtype=kind, mode=mode, shape=shape)
+        self._maps.add(content._mmap)  # type: ignore[attr-defined]  # numpy's own tests use it
+        return content.view(np.ndarray)
 
 
 class Column:
@@ -80,7 +90,7 @@ class Column:
             return self._blocks[0]
         self._flush()
         self._file.flush()
-        return _mapped(self._file, self._kind, "r+", shape)
+        return self._spool.mapped(self._file, self._kind, "r+", shape)
 
     def _flush(self) -> None:
         if self._file is None:
