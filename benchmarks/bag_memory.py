@@ -30,7 +30,7 @@ class BagMemory:
     into files alike; the memory of its own it cannot.
     """
 
-    states: tuple[int, int] = (60_000, 240_000)
+    states: tuple[int, int] = (40_000, 160_000)
 
     def measure(self) -> dict[str, Any]:
         """The result, see `benchmarks.result`."""

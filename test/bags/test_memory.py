@@ -27,7 +27,7 @@ policy = Policy.load(sys.argv[2])
 used = int(next(line for line in open("/proc/self/status") if "VmData" in line).split()[1])
 limit = (used + int(sys.argv[4]) * 1024) * 1024
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-spool = Spool(Path(sys.argv[3]), in_memory=2**20)
+spool = Spool(Path(sys.argv[3]))
 evaluation, series = evaluate_bags([Path(sys.argv[1])], [policy], EvaluationOptions(), spool)
 print(evaluation.models[0].samples, evaluation.bags[0].bytes)
 """
