@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from sac_ros.utils.errors import BagError
 
 Array = NDArray[np.float64]
 
@@ -41,8 +45,18 @@ class Spool:
         size = math.prod(shape) * np.dtype(kind).itemsize
         if size <= self._in_memory:
             return np.empty(shape, dtype=kind)
-        with tempfile.TemporaryFile(dir=self._folder) as file:
+        with self.written(), tempfile.TemporaryFile(dir=self._folder) as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # or else a full disk ends the process
             return self.mapped(file, kind, "w+", shape)
+
+    @contextmanager
+    def written(self) -> Iterator[None]:
+        """Turn the error of a disk without room for a file into a sentence."""
+        try:
+            yield
+        except OSError as error:
+            folder = self._folder or tempfile.gettempdir()
+            raise BagError(f"large arrays need room in {folder}: {error.strerror}") from error
 
     def mapped(
         self, file: Any, kind: DTypeLike, mode: Literal["r+", "w+"], shape: tuple[int, ...]
@@ -89,14 +103,15 @@ class Column:
             self._blocks = [whole.reshape(shape)]  # or each value would be held twice
             return self._blocks[0]
         self._flush()
-        self._file.flush()
         return self._spool.mapped(self._file, self._kind, "r+", shape)
 
     def _flush(self) -> None:
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(dir=self._spool._folder)  # noqa: SIM115 - stays open
-        for block in self._blocks:
-            self._file.write(block)
+        with self._spool.written():
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(dir=self._spool._folder)  # noqa: SIM115 - stays
+            for block in self._blocks:
+                self._file.write(block)
+            self._file.flush()
         self._blocks.clear()
         self._held = 0
 
