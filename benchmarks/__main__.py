@@ -8,13 +8,22 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import bag_rate, env_rate, node_latency, result, time_to_solve, update_rate
+from benchmarks import (
+    bag_memory,
+    bag_rate,
+    env_rate,
+    node_latency,
+    result,
+    time_to_solve,
+    update_rate,
+)
 from sac_ros.utils.errors import run_command
 
 BENCHMARKS = {
     module.NAME: module
     for module in (
         bag_rate,
+        bag_memory,
         env_rate,
         update_rate,
         node_latency,

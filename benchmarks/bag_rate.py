@@ -24,7 +24,7 @@ from sac_ros.policy.runtime import Policy
 NAME = "bag_rate"
 RATE_HZ = 500.0
 _START_NS = 1_700_000_000_000_000_000
-_MODEL = Path(__file__).parent.parent / "models" / "iiwa_reach.onnx"
+MODEL = Path(__file__).parent.parent / "models" / "iiwa_reach.onnx"
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class BagRate:
     def measure(self) -> dict[str, Any]:
         """The result, see `benchmarks.result`."""
         figures: list[Figure] = []
-        policy = Policy.load(_MODEL)
+        policy = Policy.load(MODEL)
         with tempfile.TemporaryDirectory() as folder, one_core():
             for storage in ("sqlite3", "mcap"):
                 path = Path(folder) / storage
-                messages = _write(path, storage, policy, round(self.seconds * RATE_HZ))
+                messages = write_bag(path, storage, policy, round(self.seconds * RATE_HZ))
                 figures += self._compare(storage, path, policy, messages)
         title = f"Bag rate per CPU second, {self.seconds:g} s of states and commands at 500 Hz"
         settings = {"seconds": self.seconds, "turns": self.turns, "joints": policy.spec.joints}
@@ -89,7 +89,7 @@ def _read(path: Path, messages: int) -> float:
     return clock() - started
 
 
-def _write(path: Path, storage: str, policy: Policy, states: int) -> int:
+def write_bag(path: Path, storage: str, policy: Policy, states: int) -> int:
     """Write a bag of slow sines; returns how many messages it has."""
     types = get_typestore(Stores.LATEST)
     make = types.types

@@ -86,7 +86,7 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
             f"--end {end_s}: it has {len(line.time_s)} in "
             f"{line.time_s[-1] if len(line.time_s) else 0:.3f} s"
         )
-    kept, time_s = line.kept[inside], line.time_s[inside]
+    kept, time_s = (take_rows(spool, each, inside) for each in (line.kept, line.time_s))
     received = take_rows(spool, columns["received_ns"], kept)
     stamp = take_rows(spool, columns["stamp_ns"], kept)
     join = _command_join(recording)
@@ -128,7 +128,7 @@ def align(recording: Recording, options: ReadingOptions) -> Aligned:
     return Aligned(
         time_s=time_s,
         received_ns=received,
-        segment=line.segment[inside],
+        segment=take_rows(spool, line.segment, inside),
         period_s=line.period_s,
         position=take_rows(spool, columns["position"], kept),
         velocity=take_rows(spool, columns["velocity"], kept),

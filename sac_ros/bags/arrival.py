@@ -36,10 +36,10 @@ def arrival_times(
     blocks = np.array_split(np.arange(len(apart)), rows)
     middle = np.array([np.median(since[each]) for each in blocks])
     usual = np.array([np.median(apart[each]) for each in blocks])
-    own = np.abs(apart - np.interp(since, middle, usual))
+    apart -= np.interp(since, middle, usual)
+    jitter = float(np.quantile(np.abs(apart, out=apart), _OFF, overwrite_input=True))
     arrived = (arrived_ns - received_ns[0]) * 1e-9
     found = rate * arrived + np.interp(arrived, middle, usual)
-    jitter = float(np.quantile(own, _OFF))
     return found, max(jitter, _unevenness(time_s)) if jitter < 1e-6 else jitter
 
 

@@ -7,6 +7,7 @@ recorder's times carry the jitter of the network, and run at another rate than s
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_ros.bags.columns import blocks
 from sac_ros.bags.result import ClockFacts
 from sac_ros.policy.detectors.messages import IN_A_ROW
 from sac_ros.utils.errors import BagError
@@ -174,10 +176,11 @@ def _advancing(
     passed = np.diff(times)
     if np.all((passed > 0) & ~_is_ahead(passed, np.diff(received))):
         return np.arange(len(times)), times - times[:1].sum(), clock
-    kept: list[int] = []
-    since: list[int] = []
-    for row, (time, arrival) in enumerate(zip(times.tolist(), received.tolist(), strict=True)):
-        if clock.take(time, arrival):
-            kept.append(row)
-            since.append(clock.time_ns)
+    kept, since = array("q"), array("q")
+    for part in blocks(len(times)):
+        pairs = zip(times[part].tolist(), received[part].tolist(), strict=True)
+        for row, (time, arrival) in enumerate(pairs, part.start):
+            if clock.take(time, arrival):
+                kept.append(row)
+                since.append(clock.time_ns)
     return np.array(kept, dtype=np.intp), np.array(since, dtype=np.int64), clock

@@ -8,18 +8,24 @@ The kernel keeps as much of it in memory as there is room for.
 from __future__ import annotations
 
 import math
+import mmap
+import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from sac_ros.utils.errors import BagError
+
 Array = NDArray[np.float64]
 
 _BLOCK = 2**13  # rows handled at a time: seven doubles of each fit into a processor's cache
-_IN_MEMORY = 2**26  # bytes of an array that is not worth a file
+_IN_MEMORY = 2**20  # bytes of an array that is not worth a file
 
 
 class Spool:
@@ -32,14 +38,39 @@ class Spool:
     def __init__(self, folder: Path | None = None, in_memory: int = _IN_MEMORY) -> None:
         self._folder = folder
         self._in_memory = in_memory
+        self._maps: WeakSet[mmap.mmap] = WeakSet()
 
     def empty(self, shape: tuple[int, ...], kind: DTypeLike = np.float64) -> NDArray[Any]:
         """Return an array with undefined content."""
         size = math.prod(shape) * np.dtype(kind).itemsize
         if size <= self._in_memory:
             return np.empty(shape, dtype=kind)
-        with tempfile.TemporaryFile(dir=self._folder) as file:
-            return np.memmap(file, dtype=kind, mode="w+", shape=shape)
+        with self.written(), tempfile.TemporaryFile(dir=self._folder) as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # or else a full disk ends the process
+            return self.mapped(file, kind, "w+", shape)
+
+    @contextmanager
+    def written(self) -> Iterator[None]:
+        """Turn the error of a disk without room for a file into a sentence."""
+        try:
+            yield
+        except OSError as error:
+            folder = self._folder or tempfile.gettempdir()
+            raise BagError(f"large arrays need room in {folder}: {error.strerror}") from error
+
+    def mapped(
+        self, file: Any, kind: DTypeLike, mode: Literal["r+", "w+"], shape: tuple[int, ...]
+    ) -> NDArray[Any]:
+        """Return a file's content as a plain array: of a memmap each single row takes longer.
+
+        What was touched of all others is let go of: it is in the file, and comes back when it is
+        asked for.
+        """
+        for other in self._maps:
+            other.madvise(mmap.MADV_DONTNEED)
+        content = np.memmap(file, dtype=kind, mode=mode, shape=shape)
+        self._maps.add(content._mmap)  # type: ignore[attr-defined]  # numpy's own tests use it
+        return content.view(np.ndarray)
 
 
 class Column:
@@ -72,14 +103,15 @@ class Column:
             self._blocks = [whole.reshape(shape)]  # or each value would be held twice
             return self._blocks[0]
         self._flush()
-        self._file.flush()
-        return np.memmap(self._file, dtype=self._kind, mode="r+", shape=shape)
+        return self._spool.mapped(self._file, self._kind, "r+", shape)
 
     def _flush(self) -> None:
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(dir=self._spool._folder)  # noqa: SIM115 - stays open
-        for block in self._blocks:
-            self._file.write(block)
+        with self._spool.written():
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(dir=self._spool._folder)  # noqa: SIM115 - stays
+            for block in self._blocks:
+                self._file.write(block)
+            self._file.flush()
         self._blocks.clear()
         self._held = 0
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import sac_ros
 from sac_ros.bags.alignment import Aligned, align
-from sac_ros.bags.columns import Spool
+from sac_ros.bags.columns import Spool, blocks
 from sac_ros.bags.decision import Bounds, decide, read_bounds
 from sac_ros.bags.figures import judge
 from sac_ros.bags.inference import Answers, answer
@@ -86,6 +86,7 @@ def _evaluate(
         aligned.facts = replace(aligned.facts, goal_source=f"given by --goal: {list(goal)}")
     models: list[ModelResult] = []
     warnings = _warnings(recording, aligned)
+    recording.forget()
     for i, (policy, label) in enumerate(zip(policies, _labels(policies), strict=True)):
         fields = policy.spec.goal.fields
         if goal is not None and len(goal) != len(fields):
@@ -181,7 +182,8 @@ def _recorded_series(aligned: Aligned) -> dict[str, NDArray[Any]]:
     if len(aligned.commanded):
         recorded = aligned.spool.empty(aligned.position.shape, np.float32)
         recorded[:] = np.nan
-        recorded[aligned.commanded] = aligned.torque
+        for part in blocks(len(aligned.commanded)):
+            recorded[aligned.commanded[part]] = aligned.torque[part]
         series["recorded_torque"] = recorded
     return series
 

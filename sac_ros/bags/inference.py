@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -131,7 +132,7 @@ class _Collected:
             each[:] = np.nan
         self.answered = np.zeros(m, dtype=bool)
         self.acts = np.zeros(m, dtype=np.uint16)
-        self.ran: list[int] = []
+        self.ran = array("q")
         self.unknown = 0
         self.safety = SafetyTally(n, self._order)
         self._next = 0  # row that is expected next

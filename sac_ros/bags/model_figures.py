@@ -143,7 +143,7 @@ def _against_recording(
     recorded = take_rows(aligned.spool, aligned.torque, chosen)
     authority, weight = np.array(answers.spec.action_scale), answers.gravity
     held = None if weight is None else take_rows(aligned.spool, weight, rows)
-    errors = all_errors(policy, recorded, time_s, limit, authority, held)
+    errors = all_errors(policy, recorded, time_s, limit, authority, held, aligned.spool)
     joints = aligned.facts.joint_names
     divergence = divergence_figures(policy, recorded, time_s, segment, limit, joints)
     if len(chosen) < 2 or len(answers.rows) < 2:
@@ -175,8 +175,8 @@ def _lag(
     time_s, segment = aligned.at(ran)
     _, theirs = aligned.at(aligned.commanded[order])
     return lag_figures(
-        Steps(aligned.command_time_s[order], recorded, theirs),
-        Steps(time_s, policy, segment),
+        Steps(aligned.command_time_s[order], recorded, theirs, aligned.spool),
+        Steps(time_s, policy, segment, aligned.spool),
         aligned.period_s,
         aligned.command_jitter_s,
         limit,

@@ -80,6 +80,12 @@ class Recording:
     activation: Mapping[str, Any]
     spool: Spool
 
+    def forget(self) -> None:
+        """Let go of the columns: what is used of them from then on is in an `Aligned`."""
+        for stream in (self.states, self.commands, self.goals):
+            if stream:
+                stream.columns.clear()
+
 
 @contextmanager
 def opened(paths: Sequence[Path], *, sent: bool = False) -> Iterator[list[Bag]]:
@@ -239,7 +245,7 @@ def _torques(
     if names := list(dict.fromkeys(name for layout in first for name in layout.names)):
         own = dict(zip(joint_names, joints, strict=True)) | dict(options.command_mapping)
         joints = bag_joints(joint_names, names, own, topic.name, "--command-joints")
-    return JointStream(topic, spool, joints, ("effort",))
+    return JointStream(topic, spool, joints, ("effort",), ("effort",))
 
 
 def read_streams(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.columns import Array, Column, Spool
+from sac_ros.bags.columns import Array, Column, Spool, take_rows
 from sac_ros.bags.reader.messages import Message, StoredTopic
 from sac_ros.bags.result import StreamFacts
 from sac_ros.cdr import CdrError, Layout, read_layout
@@ -46,6 +46,7 @@ class Stream(ABC):
         self.dropped: Counter[str] = Counter()
         self.example = ""
         self.trailing = 0
+        self._spool = spool
         self._widths = dict(widths)
         self._columns = {
             **{name: Column(spool, kind=np.int64) for name in _WHOLE},
@@ -97,10 +98,11 @@ class Stream(ABC):
     def finish(self) -> None:
         """Fill `columns`."""
         self.columns = {name: column.array() for name, column in self._columns.items()}
+        self._columns.clear()
         times = self.columns["received_ns"]
         if np.any(times[1:] < times[:-1]):  # bags that overlap
             order = np.argsort(times, kind="stable")
-            self.columns = {name: column[order] for name, column in self.columns.items()}
+            self.columns = {n: take_rows(self._spool, c, order) for n, c in self.columns.items()}
 
     def facts(
         self, used: int, dropped: Counter[str], period_s: float, gaps: int = 0, gap_s: float = 0.0
@@ -159,14 +161,19 @@ class JointStream(Stream):
     """
 
     def __init__(
-        self, topic: StoredTopic, spool: Spool, joints: Sequence[str], needed: Sequence[str]
+        self,
+        topic: StoredTopic,
+        spool: Spool,
+        joints: Sequence[str],
+        needed: Sequence[str],
+        fields: Sequence[str] = _FIELDS,
     ) -> None:
-        """Reads some joints [n] by their names in the bag.
+        """Reads some joints [n] by their names in the bag, and only some fields.
 
         Of position, velocity and effort, those ``needed`` must be filled; others may be empty and
         are then NaN.
         """
-        super().__init__(topic, spool, dict.fromkeys(_FIELDS, len(joints)))
+        super().__init__(topic, spool, dict.fromkeys(fields, len(joints)))
         self.joints = tuple(joints)
         self._needed = tuple(needed)
 
@@ -191,7 +198,7 @@ class JointStream(Stream):
             field: layout.doubles(block, field)[:, index]
             if layout.arrays[field][1]
             else np.full((len(block), len(index)), np.nan)
-            for field in _FIELDS
+            for field in self._widths
         }
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,9 @@ import pytest
 from bag_maker import START_NS, STATES, TYPE_OF, TYPES, joint_state, numbers
 from rosbags.rosbag2 import StoragePlugin, Writer
 from tiny_policy import JOINTS, write_tiny_policy
+
+from sac_ros.bags.columns import Column, Spool
+from sac_ros.utils.errors import BagError
 
 _ROWS = 400_000
 _MEGABYTES = 50  # what the process may take beyond the interpreter with its libraries
@@ -27,7 +32,7 @@ policy = Policy.load(sys.argv[2])
 used = int(next(line for line in open("/proc/self/status") if "VmData" in line).split()[1])
 limit = (used + int(sys.argv[4]) * 1024) * 1024
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-spool = Spool(Path(sys.argv[3]), in_memory=2**20)
+spool = Spool(Path(sys.argv[3]))
 evaluation, series = evaluate_bags([Path(sys.argv[1])], [policy], EvaluationOptions(), spool)
 print(evaluation.models[0].samples, evaluation.bags[0].bytes)
 """
@@ -61,3 +66,17 @@ def test_memory_does_not_grow_with_the_bag(tmp_path: Path, storage: str) -> None
     samples, size = map(int, done.stdout.split())
     assert samples == _ROWS
     assert size > 2 * _MEGABYTES * 2**20
+
+
+def test_a_full_disk_is_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(BagError, match=rf"^large arrays need room in {tmp_path}: No space left"):
+        Spool(tmp_path, in_memory=100).empty((100, 7))
+    column = Column(Spool(tmp_path / "gone", in_memory=100))
+    with pytest.raises(BagError, match=r"need room in .*gone: No such file"):
+        column.append(np.zeros(100))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 pytest.importorskip("stable_baselines3", reason="`make setup` brings it")
 
 from benchmarks.__main__ import main
+from benchmarks.bag_memory import BagMemory
 from benchmarks.bag_rate import BagRate
 from benchmarks.env_rate import EnvRate
 from benchmarks.figure import Figure, ratio
@@ -62,6 +64,14 @@ def test_the_bag_rate_is_measured_for_both_storages() -> None:
     check_result(result, repetitions=2)
     units = ["messages/s", "messages/s", "x", "x"]
     assert [figure["unit"] for figure in result["figures"]] == units * 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's figures are Linux's")
+def test_the_bag_memory_is_that_of_the_command() -> None:
+    result = BagMemory(states=(500, 5000)).measure()
+    check_result(result, repetitions=1)
+    assert [figure["unit"] for figure in result["figures"]] == ["MB", "MB", "bytes"] * 2
+    assert all(10.0 < figure["median"] < 1000.0 for figure in result["figures"][:2])
 
 
 def test_the_gemm_bound_counts_what_an_update_multiplies() -> None:

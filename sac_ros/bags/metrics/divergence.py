@@ -39,11 +39,11 @@ def divergence_figures(
     No error is sustained across a gap, after which ``segment`` [c] counts up. ``limit`` is [n]
     N·m, ``joints`` are the names [n].
     """
-    above = np.abs(policy - recorded) > _SHARE * limit
     breaks = np.flatnonzero(np.diff(segment)) + 1
     first_s, joint = np.inf, None
     for j, name in enumerate(joints):
-        starts, ends = runs(above[:, j], breaks)
+        above = np.abs(policy[:, j] - recorded[:, j]) > _SHARE * limit[j]
+        starts, ends = runs(above, breaks)
         lasting = starts[time_s[ends] - time_s[starts] >= _SUSTAINED_S]
         if len(lasting) and time_s[lasting[0]] < first_s:
             first_s, joint = float(time_s[lasting[0]]), name

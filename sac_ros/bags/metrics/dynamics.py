@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.columns import Array
+from sac_ros.bags.columns import Array, blocks
 from sac_ros.policy.safety_config import JointLimits, SafetyConfig, chain_and_bodies
 from sac_ros.policy.spec import PolicySpec
 
@@ -18,6 +18,7 @@ MOST = 4000
 """States that are enough: their mass matrices take a second."""
 
 _EXPLAINED = 0.5  # of the RMSE: more is left of another error than of a missing g(q)
+_AT_ONCE = 256  # states whose mass matrices are held at a time
 _PRESENT = 0.01  # of the RMS of g(q): a smaller error has no gravity in it
 
 
@@ -77,10 +78,12 @@ def effect_figures(
     limits = JointLimits.of(spec, SafetyConfig())
     if limits.mass_matrix is None or limits.end_effector is None or not len(error):
         return None
-    each = np.asarray(error, dtype=np.float64)[..., np.newaxis]
-    joint = np.linalg.solve(limits.mass_matrix(position), each)
-    tip = np.linalg.norm((limits.end_effector(position)[1] @ joint)[..., 0], axis=1)
-    size = np.abs(joint[..., 0])
+    size, tip = np.empty(error.shape), np.empty(len(error))
+    for part in blocks(len(error), _AT_ONCE):
+        each = np.asarray(error[part], dtype=np.float64)[..., np.newaxis]
+        joint = np.linalg.solve(limits.mass_matrix(position[part]), each)
+        moved = limits.end_effector(position[part])[1] @ joint
+        size[part], tip[part] = np.abs(joint[..., 0]), np.linalg.norm(moved[..., 0], axis=1)
     return EffectFigures(
         states=len(error),
         joint_rmse=tuple(np.sqrt((size**2).mean(axis=0)).tolist()),

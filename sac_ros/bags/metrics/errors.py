@@ -8,13 +8,14 @@ the last one is nearly perfect. So three predictions that know nothing stand bes
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.columns import Array
+from sac_ros.bags.columns import Array, Spool, blocks
 
 _DEAD_BAND = 0.01  # of the torque limit: below it a sign is noise
 _MOVES = 1e-20  # product of two variances of torque over limit: a constant is below it
@@ -62,6 +63,7 @@ def all_errors(
     limit: Array,
     authority: Array,
     gravity: NDArray[np.floating] | None = None,
+    spool: Spool | None = None,
 ) -> tuple[ErrorFigures, ...]:
     """Compare a policy and the three baselines with the recording; empty without samples.
 
@@ -69,16 +71,18 @@ def all_errors(
     """
     if not len(time_s):
         return ()
-    recorded = _by_joint(recorded)
-    predictions = {
-        "policy": policy,
+    spool = spool or Spool()
+    asked, given = _by_joint(policy, spool), _by_joint(recorded, spool)
+    held = None if gravity is None else _by_joint(gravity, spool)
+    predictions: dict[str, Callable[[int], Array]] = {
+        "policy": lambda j: asked[j],
         # The very first sample has none before it: a robot starts from no torque.
-        "hold_last": np.vstack([np.zeros_like(limit), recorded[:-1]]),
-        "zero": np.zeros_like(recorded),
-        "mean": np.broadcast_to(recorded.mean(axis=0), recorded.shape),
+        "hold_last": lambda j: np.concatenate([[0.0], given[j, :-1]]),
+        "zero": lambda _: np.zeros(len(time_s)),
+        "mean": lambda j: np.full(len(time_s), given[j].mean()),
     }
-    rest = recorded, time_s, limit, authority, gravity
-    return tuple(error_figures(name, each, *rest) for name, each in predictions.items())
+    rest = given, time_s, limit, authority, held, spool
+    return tuple(_figures(name, each, *rest) for name, each in predictions.items())
 
 
 def error_figures(
@@ -89,67 +93,169 @@ def error_figures(
     limit: Array,
     authority: Array,
     gravity: NDArray[np.floating] | None = None,
+    spool: Spool | None = None,
 ) -> ErrorFigures:
     """Compare two torques [c, n] N·m at the times ``time_s`` [c].
 
     ``limit`` and ``authority``, the policy's action scale, are [n] N·m. ``gravity`` [c, n] N·m is
-    the g(q) in the torques; None where they hold none.
+    the g(q) in the torques; None where they hold none. Large arrays go to the spool.
     """
-    asked, given = _by_joint(predicted), _by_joint(recorded)
-    held = None if gravity is None else _by_joint(gravity)
-    rows = [
-        _row(
-            asked[:, joints],
-            given[:, joints],
-            time_s,
-            limit[joints],
-            authority[joints],
-            0.0 if held is None else held[:, joints],
-        )
-        for joints in (slice(None), *(slice(j, j + 1) for j in range(len(limit))))
-    ]
-    return ErrorFigures(name, len(time_s), overall=rows[0], joints=tuple(rows[1:]))
+    spool = spool or Spool()
+    asked, given = _by_joint(predicted, spool), _by_joint(recorded, spool)
+    held = None if gravity is None else _by_joint(gravity, spool)
+    return _figures(name, lambda j: asked[j], given, time_s, limit, authority, held, spool)
 
 
-def _by_joint(torque: NDArray[np.floating]) -> Array:
-    """Return a torque with each joint's values side by side in memory: three times as fast."""
-    return np.asfortranarray(torque, dtype=np.float64)
+def _by_joint(torque: NDArray[np.floating], spool: Spool) -> Array:
+    """Return a torque [c, n] as [n, c]: each joint's values side by side are handled faster."""
+    turned = spool.empty(torque.shape[::-1])
+    for part in blocks(len(torque)):
+        turned[:, part] = torque[part].T
+    return turned
 
 
-def _row(
-    predicted: Array,
+def _figures(
+    name: str,
+    predicted: Callable[[int], Array],
     recorded: Array,
     time_s: Array,
     limit: Array,
     authority: Array,
-    gravity: Array | float,
-) -> ErrorRow:
-    """Compare torques [c, k] of one joint or of all."""
-    error = predicted - recorded
-    size = np.abs(error)
-    worst = size.max(axis=1)
-    band = _DEAD_BAND * limit
-    signed = (np.abs(predicted) > band) & (np.abs(recorded) > band)
-    same = signed & ((predicted > 0.0) == (recorded > 0.0))
-    place = math.ceil(0.95 * size.size) - 1  # so many are smaller; np.quantile is slow
-    return ErrorRow(
-        bias=float(error.mean()),
-        mae=float(size.mean()),
-        rmse=float(np.sqrt((error**2).mean())),
-        p95=float(np.partition(size.ravel("K"), place)[place]),
-        max=float(worst.max()),
-        max_s=float(time_s[worst.argmax()]),
-        rmse_share=float(np.sqrt(((error / limit) ** 2).mean())),
-        max_share=float((size.max(axis=0) / limit).max()),
-        rmse_authority=float(np.sqrt(((error / authority) ** 2).mean())),
-        max_authority=float((size.max(axis=0) / authority).max()),
-        drift=_drift(error.mean(axis=1), time_s),
-        sign_agreement=float(same.sum() / signed.sum()) if signed.any() else None,
-        correlation=_correlation(predicted / limit, recorded / limit),
-        motion_correlation=_correlation(
-            (predicted - gravity) / authority, (recorded - gravity) / authority
-        ),
+    gravity: Array | None,
+    spool: Spool,
+) -> ErrorFigures:
+    """Compare what is predicted for a joint, [c], with recorded torques [n, c]."""
+    sizes = spool.empty(recorded.shape)
+    each = [
+        _Joint(
+            predicted(j),
+            recorded[j],
+            time_s,
+            limit[j],
+            authority[j],
+            0.0 if gravity is None else gravity[j],
+            sizes[j],
+        )
+        for j in range(len(limit))
+    ]
+    rows = [joint.row for joint in each]
+    largest = max(row.max for row in rows)
+    overall = ErrorRow(
+        bias=_mean(row.bias for row in rows),
+        mae=_mean(row.mae for row in rows),
+        rmse=_mean(row.rmse**2 for row in rows) ** 0.5,
+        p95=_p95(sizes.reshape(-1)),
+        max=largest,
+        max_s=min(row.max_s for row in rows if row.max == largest),
+        rmse_share=_mean(row.rmse_share**2 for row in rows) ** 0.5,
+        max_share=max(row.max_share for row in rows),
+        rmse_authority=_mean(row.rmse_authority**2 for row in rows) ** 0.5,
+        max_authority=max(row.max_authority for row in rows),
+        drift=_mean(row.drift for row in rows),
+        sign_agreement=_share(sum(e.same for e in each), sum(e.signed for e in each)),
+        correlation=_pooled([e.alike for e in each]).correlation,
+        motion_correlation=_pooled([e.moves_alike for e in each]).correlation,
     )
+    return ErrorFigures(name, len(time_s), overall, tuple(rows))
+
+
+class _Joint:
+    """One joint's two torques compared: its row, and what those of all joints follow from.
+
+    Attributes:
+        row: the figures.
+        same, signed: how many signs are the same, of how many.
+        alike, moves_alike: of both torques over the limit, and of what moves the arm.
+    """
+
+    def __init__(
+        self,
+        predicted: Array,
+        recorded: Array,
+        time_s: Array,
+        limit: float,
+        authority: float,
+        gravity: Array | float,
+        size: Array,
+    ) -> None:
+        """Compares torques [c]; |e| is written into ``size`` [c], and ends in another order."""
+        band = _DEAD_BAND * limit
+        signed = (np.abs(predicted) > band) & (np.abs(recorded) > band)
+        self.signed = int(signed.sum())
+        self.same = int((signed & ((predicted > 0.0) == (recorded > 0.0))).sum())
+        self.alike = _Moments.of(predicted / limit, recorded / limit)
+        self.moves_alike = _Moments.of(
+            (predicted - gravity) / authority, (recorded - gravity) / authority
+        )
+        error = predicted - recorded
+        np.abs(error, out=size)
+        worst = int(size.argmax())
+        largest, rmse = float(size[worst]), float(np.sqrt((error @ error) / len(error)))
+        self.row = ErrorRow(
+            bias=float(error.mean()),
+            mae=float(size.mean()),
+            rmse=rmse,
+            p95=_p95(size),
+            max=largest,
+            max_s=float(time_s[worst]),
+            rmse_share=float(rmse / limit),
+            max_share=float(largest / limit),
+            rmse_authority=float(rmse / authority),
+            max_authority=float(largest / authority),
+            drift=_drift(error, time_s),
+            sign_agreement=_share(self.same, self.signed),
+            correlation=self.alike.correlation,
+            motion_correlation=self.moves_alike.correlation,
+        )
+
+
+class _Moments(NamedTuple):
+    """Means of two torques x and y, and their mean squares and product about those."""
+
+    x: float
+    y: float
+    xx: float
+    yy: float
+    xy: float
+
+    @classmethod
+    def of(cls, x: Array, y: Array) -> _Moments:
+        """Return those of values [c]; both arrays are overwritten."""
+        means = float(x.mean()), float(y.mean())
+        x -= means[0]
+        y -= means[1]
+        return cls(*means, *(float(a @ b) / len(x) for a, b in ((x, x), (y, y), (x, y))))
+
+    @property
+    def correlation(self) -> float | None:
+        """Pearson's; None where one of the two hardly changes."""
+        spreads = self.xx * self.yy
+        if not spreads > _MOVES:
+            return None
+        return float(np.clip(self.xy / np.sqrt(spreads), -1.0, 1.0))
+
+
+def _pooled(parts: Sequence[_Moments]) -> _Moments:
+    """Return the moments of as many values of each part together."""
+    x, y = _mean(each.x for each in parts), _mean(each.y for each in parts)
+    return _Moments(
+        x,
+        y,
+        xx=_mean(each.xx + (each.x - x) ** 2 for each in parts),
+        yy=_mean(each.yy + (each.y - y) ** 2 for each in parts),
+        xy=_mean(each.xy + (each.x - x) * (each.y - y) for each in parts),
+    )
+
+
+def _p95(sizes: Array) -> float:
+    """Return the 95th percentile of sizes, which are put in another order for it."""
+    place = math.ceil(0.95 * len(sizes)) - 1  # so many are smaller; np.quantile is slow
+    sizes.partition(place)
+    return float(sizes[place])
+
+
+def _share(count: int, of: int) -> float | None:
+    return count / of if of else None
 
 
 def _drift(error: Array, time_s: Array) -> float:
@@ -161,10 +267,5 @@ def _drift(error: Array, time_s: Array) -> float:
     return float(since @ error) / spread * float(time_s[-1] - time_s[0])
 
 
-def _correlation(x: Array, y: Array) -> float | None:
-    """Return Pearson's correlation; None where one of the two hardly changes."""
-    x, y = x - x.mean(), y - y.mean()
-    spreads = (x * x).mean() * (y * y).mean()
-    if not spreads > _MOVES:
-        return None
-    return float(np.clip((x * y).mean() / np.sqrt(spreads), -1.0, 1.0))
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean([*values]))

@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.columns import Array, finite_rows
+from sac_ros.bags.columns import Array, blocks, finite_rows
 
 _TOLD = 100  # goals; a stream of them has thousands
 
@@ -62,13 +62,19 @@ def _of_goal(
     time_s: Array,
     authority: Array,
 ) -> GoalFigures:
-    known = np.asarray(error[finite_rows(error)], dtype=np.float64)
+    samples, square = 0, np.zeros(len(authority))
+    for part in blocks(len(error)):
+        known = error[part][finite_rows(error[part])].astype(np.float64)
+        samples += len(known)
+        square += (known**2).sum(axis=0)
     return GoalFigures(
         goal=tuple(goal.tolist()),
         from_s=float(time_s[0]),
         to_s=float(time_s[-1]),
-        samples=len(known),
-        rmse=float(np.sqrt((known**2).mean())) if len(known) else None,
-        rmse_authority=float(np.sqrt(((known / authority) ** 2).mean())) if len(known) else None,
+        samples=samples,
+        rmse=float(np.sqrt(square.mean() / samples)) if samples else None,
+        rmse_authority=float(np.sqrt((square / authority**2).mean() / samples))
+        if samples
+        else None,
         saturation=float(at_bound.any(axis=1).mean()),
     )

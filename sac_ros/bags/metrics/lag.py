@@ -9,13 +9,13 @@ control period cannot be seen in such pairs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.columns import Array
+from sac_ros.bags.columns import Array, Spool, take_rows
 
 _WINDOW_S = 0.5  # searched to either side; what is later is no lag but another motion
 _ROWS = 2**14  # of a grid that are handled at a time
@@ -52,11 +52,13 @@ class Steps:
         time_s: [k] when it changes, ascending.
         torque: [k, n] N·m from then on.
         segment: [k] counts up after every gap, across which nothing is held.
+        spool: where large arrays go.
     """
 
     time_s: Array
     torque: NDArray[np.floating]
     segment: NDArray[np.integer]
+    spool: Spool = field(default_factory=Spool)
 
     def changes(self) -> Steps:
         """Return it without the samples that repeat the one before.
@@ -73,7 +75,8 @@ class Steps:
         eve = np.searchsorted(self.time_s, self.time_s[rows] - 1.01 * period)
         eve = np.minimum(np.maximum(eve[1:], rows[:-1]), rows[1:])
         rows = np.unique(np.concatenate([rows, eve, ends]))
-        return Steps(self.time_s[rows], self.torque[rows], self.segment[rows])
+        torque = take_rows(self.spool, self.torque, rows)
+        return replace(self, time_s=self.time_s[rows], torque=torque, segment=self.segment[rows])
 
     def joined(self, slack_s: float) -> Steps:
         """Return it with a new segment after every interval of more than three periods, too.

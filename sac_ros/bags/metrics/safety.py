@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -54,7 +54,8 @@ class SafetyTally:
         )
         self._began: defaultdict[Intervention, list[int]] = defaultdict(list)
         self._acting: frozenset[Intervention] = frozenset()
-        self._faults: defaultdict[str, list[int]] = defaultdict(list)
+        self._faults: Counter[str] = Counter()
+        self._latched: defaultdict[str, list[int]] = defaultdict(list)
         self._sentences: dict[str, str] = {}
 
     def state(self, row: int, command: Command | None) -> None:
@@ -70,7 +71,9 @@ class SafetyTally:
 
     def fault(self, kind: str, row: int, sentence: str) -> None:
         """Note a fault that latched with the state in a row, or after it."""
-        self._faults[kind].append(row)
+        self._faults[kind] += 1
+        if len(self._latched[kind]) < _TOLD:
+            self._latched[kind].append(row)
         self._sentences.setdefault(kind, sentence)
 
     def interventions(self, time_s: Array) -> tuple[InterventionFigures, ...]:
@@ -91,7 +94,7 @@ class SafetyTally:
         """Return the figures of each kind that latched."""
         return tuple(
             FaultFigures(
-                kind, len(rows), self._sentences[kind], tuple(time_s[rows[:_TOLD]].tolist())
+                kind, count, self._sentences[kind], tuple(time_s[self._latched[kind]].tolist())
             )
-            for kind, rows in sorted(self._faults.items())
+            for kind, count in sorted(self._faults.items())
         )

@@ -72,46 +72,52 @@ def smoothness_figures(
     ``torques`` are `windows` [w, n] N·m on a grid of so many Hz; ``limit`` is [n] N·m; for
     ``name`` see `SmoothnessFigures`.
     """
-    torques = list(torques)
-    nothing = np.empty((0, len(limit)))
-    steps = np.concatenate([nothing, *(np.diff(each, axis=0) for each in torques)])
-    bends = np.concatenate([nothing, *(np.diff(each, 2, axis=0) for each in torques)])
-    long = [each for each in torques if len(each) > _SHORTEST]
     frequency = np.fft.rfftfreq(_SPECTRUM, 1.0 / rate_hz).astype(np.float64)
     zero = np.zeros((len(frequency), len(limit)))
-    power = _mean((_spectra(each, rate_hz) for each in long), zero)
-    arc = _mean((_sparc(np.abs(np.diff(each, axis=0)), rate_hz) for each in long), zero[0])
-    spread = np.ptp(np.concatenate(torques), axis=0) if len(steps) else np.zeros(len(limit))
+    step, bend, arc, spectrum = _Mean(zero[0]), _Mean(zero[0]), _Mean(zero[0]), _Mean(zero)
+    largest, low, high = zero[0], np.full(len(limit), np.inf), np.full(len(limit), -np.inf)
+    for each in torques:
+        change = np.abs(np.diff(each, axis=0))
+        step.add(change**2)
+        bend.add(np.diff(each, 2, axis=0) ** 2)
+        largest = np.maximum(largest, change.max(axis=0, initial=0.0))
+        low, high = np.minimum(low, each.min(axis=0)), np.maximum(high, each.max(axis=0))
+        if len(each) > _SHORTEST:
+            spectrum.add(_spectra(each, rate_hz))
+            arc.add(_sparc(change, rate_hz))
+    power = spectrum.value
+    spread = high - low if step.count else zero[0]
     moves = spread > _MOVES
     total = power[1:].sum(axis=0)
     fast = power[frequency > _FAST_HZ * (1 + 1e-9)].sum(axis=0)
-    jerk = rate_hz**2 * _rms(bends, axis=0)
+    jerk = rate_hz**2 * np.sqrt(bend.value)
     figures = SmoothnessFigures(
         name=name,
         rate_hz=rate_hz,
-        rms_step=tuple(_rms(steps, axis=0).tolist()),
-        max_step=tuple(np.max(np.abs(steps), axis=0, initial=0.0).tolist()),
-        rms_step_share=float(_rms(steps / limit)),
-        jerk=_where(moves & (len(bends) > 0), jerk, spread),
+        rms_step=tuple(np.sqrt(step.value).tolist()),
+        max_step=tuple(largest.tolist()),
+        rms_step_share=float(np.sqrt((step.value / limit**2).mean())),
+        jerk=_where(moves & (bend.count > 0), jerk, spread),
         power_above_10hz=_where(moves & (total > 0.0), fast, total),
-        sparc=_where(moves & bool(long), arc, np.ones(len(limit))),
+        sparc=_where(moves & (arc.count > 0), arc.value, np.ones(len(limit))),
     )
     return figures, frequency, power
 
 
-def _mean(parts: Iterable[Array], total: Array) -> Array:
-    """Return the mean over the first axis of all parts, one held at a time; ``total`` without."""
-    count = 0
-    for each in parts:
-        total = total + each.sum(axis=0)
-        count += len(each)
-    return total / max(count, 1)
+class _Mean:
+    """The mean over the first axis of parts that come one after the other; 0 of nothing."""
 
+    def __init__(self, zero: Array) -> None:
+        self.count = 0
+        self._total = zero
 
-def _rms(values: Array, axis: int | None = None) -> Array:
-    """Return √(mean x²); 0 of nothing."""
-    count = values.size if axis is None else values.shape[axis]
-    return np.asarray(np.sqrt((values**2).sum(axis=axis) / max(count, 1)))
+    def add(self, part: Array) -> None:
+        self._total = self._total + part.sum(axis=0)
+        self.count += len(part)
+
+    @property
+    def value(self) -> Array:
+        return self._total / max(self.count, 1)
 
 
 def _where(known: NDArray[np.bool_], above: Array, below: Array) -> PerJoint:
@@ -142,8 +148,8 @@ def _sparc(rate: Array, rate_hz: float) -> Array:
     rows = min(len(rate), max(round(_MOVEMENT_S * rate_hz), _SHORTEST))
     pieces = rate[: len(rate) // rows * rows].reshape(-1, rows, rate.shape[1])
     size = 2 ** (int(np.ceil(np.log2(rows))) + _PADDING)
-    amplitude = np.abs(np.fft.rfft(pieces, size, axis=1))
-    amplitude = amplitude[:, np.fft.rfftfreq(size, 1.0 / rate_hz) <= _CUT_OFF_HZ]
+    slow = np.fft.rfftfreq(size, 1.0 / rate_hz) <= _CUT_OFF_HZ
+    amplitude = np.stack([np.abs(np.fft.rfft(each, size, axis=0)[slow]) for each in pieces])
     share = amplitude / np.maximum(amplitude[:, :1], 1e-300)
     place = np.arange(share.shape[1])[:, np.newaxis]
     last = np.where(share >= _AMPLITUDE, place, 0).max(axis=1, keepdims=True)

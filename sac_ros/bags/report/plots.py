@@ -101,6 +101,8 @@ class _Figures:
     ) -> None:
         self._evaluation, self._series = evaluation, series
         self._columns = columns
+        self._joint = -1
+        self._of_joint: Series = {}
         self._thinner = Thinner(series["time_s"], series["segment"], bins)
         self._joints = evaluation.recording.joint_names
         self._models = evaluation.models
@@ -132,18 +134,13 @@ class _Figures:
 
     def _torques(self) -> Plot:
         """Recorded and policy torque of each joint; red where a limit of torque is exceeded."""
-        groups: list[Plot] = []
-        lines: list[list[Plot]] = [[] for _ in self._joints]
         shown = [("recorded_torque", _group("recorded", GREY, 3.0))]
         shown.append(("recorded_effort", _group("measured effort", MEASURED, 1.2)))
         shown += [(f"policy_torque_{i}", self._policy(i)) for i in range(len(self._models))]
-        for name, group in shown:
-            if name in self._series:
-                for joint, drawn in enumerate(lines):
-                    drawn.append(self._line(self._series[name][:, joint], len(groups)))
-                groups.append(group)
+        shown = [each for each in shown if each[0] in self._series]
         panels = []
-        for joint, drawn in enumerate(lines):
+        for joint in range(len(self._joints)):
+            drawn = [self._line(self._column(s[0], joint), i) for i, s in enumerate(shown)]
             limit = min(model.torque_limit[joint] for model in self._models)
             panels.append(
                 {
@@ -153,6 +150,7 @@ class _Figures:
                     "wrong": self._wrong(self._beyond(joint)),
                 }
             )
+        groups = [group for _, group in shown]
         return self._over_time("N·m", groups, panels, shades=self._shades())
 
     def _errors(self) -> Plot:
@@ -162,9 +160,9 @@ class _Figures:
         for joint, name in enumerate(self._joints):
             lines, verticals = [], []
             for i, model in enumerate(self._models):
-                policy = self._series[f"policy_torque_{i}"][:, joint]
-                error = policy - self._series["recorded_torque"][:, joint]
-                lines.append(self._line(100.0 * error / model.torque_limit[joint], i))
+                policy = self._column(f"policy_torque_{i}", joint)
+                error = policy - self._column("recorded_torque", joint)
+                lines.append(self._line(error, i, 100.0 / model.torque_limit[joint]))
                 if model.divergence is not None and model.divergence.joint == name:
                     at = model.divergence.first_s or 0.0
                     verticals.append({"x": at, "words": "diverges", "stroke": WRONG, "group": i})
@@ -177,10 +175,11 @@ class _Figures:
         panels = []
         for joint in range(len(self._joints)):
             low, high = limits["position"][joint]
-            position = 200.0 * (self._series["position"][:, joint] - low) / (high - low) - 100.0
-            velocity = 100.0 * self._series["velocity"][:, joint] / limits["velocity"][joint]
-            lines = [self._line(position, 0), self._line(velocity, 1)]
-            beyond = (np.abs(position) > 100.0) | (np.abs(velocity) > 100.0)
+            top = limits["velocity"][joint]
+            position, velocity = (self._column(name, joint) for name in ("position", "velocity"))
+            lines = [self._line(position, 0, 200.0 / (high - low), (low + high) / 2)]
+            lines.append(self._line(velocity, 1, 100.0 / top))
+            beyond = (position < low) | (position > high) | (np.abs(velocity) > top)
             panels.append(
                 {
                     **self._panel(joint, lines),
@@ -287,9 +286,20 @@ class _Figures:
         dash = _DASHES[number % len(_DASHES)]
         return _group(self._models[number].label, colour(number), 1.4, dash)
 
-    def _line(self, values: Array, group: int) -> Plot:
+    def _column(self, name: str, joint: int) -> Array:
+        """Return one joint's values of a series, side by side in memory; kept until the next."""
+        if joint != self._joint:
+            self._joint = joint
+            self._of_joint.clear()
+        if name not in self._of_joint:
+            self._of_joint[name] = np.ascontiguousarray(self._series[name][:, joint])
+        return self._of_joint[name]
+
+    def _line(self, values: Array, group: int, scale: float = 1.0, middle: float = 0.0) -> Plot:
+        """Return the line of values less their middle, times a scale: only what is drawn of it."""
         time, thinned = self._thinner.thin(values)
-        return {"x": self._columns.places(time), "y": self._columns.values(thinned), "g": group}
+        y = self._columns.values(scale * (thinned - middle))
+        return {"x": self._columns.places(time), "y": y, "g": group}
 
     def _curve(self, places: Array, values: Array, group: int, joint: int | None = None) -> Plot:
         x, y = self._columns.places(places), self._columns.values(values)
@@ -328,12 +338,13 @@ class _Figures:
         found = np.zeros(len(series["time_s"]), dtype=bool)
         for i, model in enumerate(self._models):
             limit = model.torque_limit[joint]
-            torque = series[f"policy_torque_{i}"][:, joint]
+            torque = self._column(f"policy_torque_{i}", joint)
             found |= np.abs(torque) > limit
             if any(e.kind == "non_finite" and e.joint_count[joint] for e in model.limits):
                 found |= ~np.isfinite(torque) & np.isfinite(series["goal"]).all(axis=1)
-            if "recorded_torque" in series:
-                found |= np.abs(series["recorded_torque"][:, joint]) > limit
+        if "recorded_torque" in series:
+            least = min(model.torque_limit[joint] for model in self._models)
+            found |= np.abs(self._column("recorded_torque", joint)) > least
         return found
 
 

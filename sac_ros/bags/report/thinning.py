@@ -39,9 +39,8 @@ class Thinner:
         finite = np.isfinite(values)
         valued, piece = self._pieces(finite)
         values = np.asarray(values) if len(valued) == len(finite) else values[valued]
-        chosen = np.arange(len(values))
-        if len(values) > 2 * self._bins:
-            chosen = _extremes(values, self._bins)
+        long = len(values) > 2 * self._bins
+        chosen = _extremes(values, self._bins) if long else np.arange(len(values))
         broken = np.flatnonzero(np.diff(piece[chosen]) != 0) + 1
         time, values = self._time[valued[chosen]], values[chosen].astype(float)
         between = (time[broken - 1] + time[broken]) / 2
