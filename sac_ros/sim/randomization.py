@@ -72,6 +72,7 @@ class Term:
         description: one phrase.
         minimum, maximum: what can be simulated.
         per_joint: whether every joint, or link, gets a draw of its own.
+        of_sensors: whether it is about what a policy is told.
     """
 
     apply: Callable[[World, Array], None]
@@ -80,6 +81,7 @@ class Term:
     minimum: float
     maximum: float
     per_joint: bool = False
+    of_sensors: bool = False
 
 
 def _sets(name: str, factor: float = 1.0) -> Callable[[World, Array], None]:
@@ -154,7 +156,12 @@ TERMS: dict[str, Term] = {
     "torque_bias_fraction": Term(_bias, "", "added to each torque, of its limit", -0.5, 0.5, True),
     "gravity_scale": Term(_sets("gravity_scale"), "", "factor on the g(q) that holds", 0.0, 3.0),
     "latency_ms": Term(
-        _sets("state_latency", 1e-3), "ms", "from measurement to policy", 0.0, 500.0
+        _sets("state_latency", 1e-3),
+        "ms",
+        "from measurement to policy",
+        0.0,
+        500.0,
+        of_sensors=True,
     ),
     "command_latency_ms": Term(
         _sets("command_latency", 1e-3), "ms", "from policy to joints", 0.0, 500.0
@@ -162,9 +169,15 @@ TERMS: dict[str, Term] = {
     "period_jitter_ms": Term(
         _sets("period_jitter", 1e-3), "ms", "a control period longer or shorter", 0.0, 50.0
     ),
-    "position_noise": Term(_sets("position_noise"), "rad", "standard deviation", 0.0, 1.0),
-    "velocity_noise": Term(_sets("velocity_noise"), "rad/s", "standard deviation", 0.0, 10.0),
-    "position_step": Term(_sets("position_step"), "rad", "resolution of the encoders", 0.0, 0.1),
+    "position_noise": Term(
+        _sets("position_noise"), "rad", "standard deviation", 0.0, 1.0, of_sensors=True
+    ),
+    "velocity_noise": Term(
+        _sets("velocity_noise"), "rad/s", "standard deviation", 0.0, 10.0, of_sensors=True
+    ),
+    "position_step": Term(
+        _sets("position_step"), "rad", "resolution of the encoders", 0.0, 0.1, of_sensors=True
+    ),
     "start_spread": Term(
         _start, "rad", f"starts so far from home; {WIDE:g} and more: anywhere", 0.0, 10.0
     ),
@@ -208,6 +221,11 @@ class Randomization:
             for name, values in (ranges or {}).items()
             if np.size(values)
         }
+
+    @property
+    def hides_state(self) -> bool:
+        """Whether a policy may be told another state than the true one."""
+        return any(TERMS[name].of_sensors for name in self._ranges)
 
     def draw(self, rng: np.random.Generator) -> World:
         """A world of one episode."""

@@ -33,7 +33,7 @@ GRAVITY_COMPENSATION = ("robot", "policy")
 
 INFO = (
     "distance", "angle", "is_success", "joint_position", "joint_velocity", "goal", "goal_velocity",
-    "time", "torque", "true_state",
+    "time", "torque", "true_state", "true_observation",
 )  # fmt: skip
 
 SUCCESS_DISTANCE = 0.05  # in the goal's unit, of `is_success`
@@ -58,8 +58,8 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
     of the orientation, rad; 0 where the goal has none), `is_success` (within 5 cm and 10° and
     slower than 0.1 rad/s for the last half second), what the policy is told: `joint_position` [n]
     rad, `joint_velocity` [n] rad/s, `goal` and `goal_velocity` [k], `time`, s since the episode's
-    begin, `torque` [n] N·m, the one that was held, and `true_state` [2n + 7], see `Backend.read`;
-    and as a `_name` for each name which of the arms it is about, as Gymnasium has it.
+    begin, `torque` [n] N·m, the one that was held, `true_state` [2n + 7], see `Backend.read`, and
+    `true_observation`, the one of perfect sensors, by which the reward judges; and as a `_name` for each name which of the arms it is about, as Gymnasium has it.
 
     Nothing starts an episode but `reset` (`AutoresetMode.DISABLED`), as the collector wants to say
     where the next one begins. An arm that is stepped on after its time goes on, still truncated.
@@ -172,6 +172,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._rngs = [np.random.default_rng() for _ in range(num_envs)]
         self._observations = np.zeros((num_envs, self.task.size), dtype=np.float32)
+        self._truths = self._observations  # the same where the sensors are perfect
         self._state = np.zeros((num_envs, 2 * n + 7))  # what the policy is told
         self._true = np.zeros((num_envs, 2 * n + 7))
         self._goals, self._goal_velocities = np.zeros((2, num_envs, k))
@@ -252,10 +253,10 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             torque = np.clip(torque, -limit, limit)
         for plant, row in zip(self.plants, torque, strict=True):
             plant.hold(row)
-        before, self._memory = self._observations, self.task.memory.after(self._memory, clipped)
+        before, self._memory = self._truths, self.task.memory.after(self._memory, clipped)
         self._steps += 1
         self._observe(None)
-        rewards = self.task.reward(before, clipped, self._observations)
+        rewards = self.task.reward(before, clipped, self._truths)
         info = self._info(torque)
         # `.all` and `.max` of numpy take three times as long over rows of seven.
         fast = np.logical_or.reduce(np.abs(self._true[:, n : 2 * n]) >= SLOW, axis=1)
@@ -360,16 +361,19 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             rows = [plant.true_state for plant in self.plants]
             told = [plant.measure() for plant in self.plants]
             self._true = np.array(rows)
-            self._state = self._true.copy() if told == rows else np.array(told)
+            perfect = told == rows
+            self._state = self._true.copy() if perfect else np.array(told)
         else:
             for index in np.flatnonzero(mask).tolist():
                 self._true[index] = self.plants[index].true_state
                 self._state[index] = self.plants[index].measure()
+            perfect = bool(np.array_equal(self._true, self._state))
         if self.task.moving:
             self._move_goals()
-        self._observations = self.observe(
-            self._state, self._goals, self._memory, self._goal_velocities
-        )
+        known = self._goals, self._memory, self._goal_velocities
+        self._observations = self._truths = self.observe(self._state, *known)
+        if not perfect:
+            self._truths = self.observe(self._true, *known)
 
     def _move_goals(self) -> None:
         for index, path in enumerate(self._paths):
@@ -390,6 +394,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             "time": self._steps / self.control_rate_hz,
             "torque": torque,
             "true_state": self._true.copy(),
+            "true_observation": self._truths.copy(),
             **self._about,
         }
 

@@ -55,9 +55,9 @@ def make_memory(config: TrainConfig, env: ArmVectorEnv) -> SharedMemory:
     ahead = 2000 + round(4 * UPDATES_PER_BLOCK / sac.updates_per_step)
     steps = max(config.total_steps, sac.learning_starts) + ahead
     parameters = actor_shape(config, env).parameters
-    return SharedMemory(
-        MemoryShape(min(sac.replay_capacity, steps), env.task.size, env.arm.joints, parameters)
-    )
+    size = env.task.size * (2 if env.randomization.hides_state else 1)
+    capacity = min(sac.replay_capacity, steps)
+    return SharedMemory(MemoryShape(capacity, size, env.arm.joints, parameters))
 
 
 def make_state(config: TrainConfig, env: ArmVectorEnv, shared: SharedMemory) -> RunState:
