@@ -198,11 +198,10 @@ def damped_torque(
     scale: Array,
     damping: Array,
     velocity_limit: Array,
-    carried: Any = 0.0,
 ) -> Any:
     """The torque [..., n] N·m that an action [..., n] in −1..1 stands for; gravity is apart.
 
-        τ = scale · (u + h),   u = a − damping · q̇ / scale,   within the `torque_speed_envelope`
+        τ = scale · u,   u = a − damping · q̇ / scale,   within the `torque_speed_envelope`
 
     so that an arm comes to rest by itself under zero action. Without damping a policy has to
     learn all of it, and in some configurations it does not: the arm circles about its goal, or
@@ -214,11 +213,10 @@ def damped_torque(
         scale: [n] N·m at action 1.
         damping: [n] N·m·s/rad.
         velocity_limit: [n] rad/s.
-        carried: [..., n] h, what the joint carries besides, in torques at action 1.
     """
     wanted = action - like(damping / scale, velocity) * velocity
     bounded = torque_speed_envelope(wanted, velocity / like(velocity_limit, velocity))
-    return like(scale, velocity) * (bounded + carried)
+    return like(scale, velocity) * bounded
 
 
 def torque_speed_envelope(torque: Any, velocity_fraction: Any) -> Any:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -59,7 +60,8 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
     slower than 0.1 rad/s for the last half second), what the policy is told: `joint_position` [n]
     rad, `joint_velocity` [n] rad/s, `goal` and `goal_velocity` [k], `time`, s since the episode's
     begin, `torque` [n] N·m, the one that was held, `true_state` [2n + 7], see `Backend.read`, and
-    `true_observation`, the one of perfect sensors, by which the reward judges; and as a `_name` for each name which of the arms it is about, as Gymnasium has it.
+    `true_observation`, the one of perfect sensors, by which the reward judges; and as a `_name`
+    for each name which of the arms it is about, as Gymnasium has it.
 
     Nothing starts an episode but `reset` (`AutoresetMode.DISABLED`), as the collector wants to say
     where the next one begins. An arm that is stepped on after its time goes on, still truncated.
@@ -85,7 +87,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         gravity_compensation: str = "robot",
         action_scale_factor: float = 1.0,
         action_history: int = 1,
-        integral_rate: float = 0.0,
+        observer_rate: float = 0.0,
         reward: Mapping[str, float] | None = None,
         randomization: Mapping[str, Sequence[float]] | None = None,
         render_mode: str | None = None,
@@ -104,7 +106,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             gravity_compensation: `robot` or `policy`.
             action_scale_factor: factor on the torque at action 1, of the arm and the task.
             action_history: so many of its last actions are observed, see `Memory`.
-            integral_rate: 1/s, of the torque that a joint carries, see `Memory`; 0: none.
+            observer_rate: 1/s, of the torque that the joints carry, see `Memory`; 0: none.
             reward: weights of the task's reward by name; others keep their default.
             randomization: ranges by name, see `randomization.TERMS`.
             render_mode: `human` (a window), `rgb_array` (no display needed) or None.
@@ -145,10 +147,13 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         self.metadata = {**self.metadata, "render_fps": control_rate_hz}
         self.episode_steps = round(episode_seconds * control_rate_hz)
         self.gravity_compensation = gravity_compensation
-        memory = Memory(self.arm.joints, 1.0 / control_rate_hz, action_history, integral_rate)
-        self.task = make_task(task, self.arm, reward or {}, memory)
+        memory = Memory(
+            self.arm, self.arm.action_scale, 1.0 / control_rate_hz, action_history, observer_rate
+        )
+        self.task = make_task(task, self.arm, reward or {}, memory.terms)
         factor = self.task.action_scale_factor * action_scale_factor
         self.action_scale = np.minimum(self.arm.action_scale * factor, self.arm.torque_limit)
+        self.memory = dataclasses.replace(memory, action_scale=self.action_scale)
         self.randomization = Randomization(self.arm, randomization)
         self._warm_up = WarmUpController(self.arm, self.action_scale)
         carried = gravity_compensation == "policy"
@@ -177,7 +182,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         self._true = np.zeros((num_envs, 2 * n + 7))
         self._goals, self._goal_velocities = np.zeros((2, num_envs, k))
         self._paths: list[Path | None] = [None] * num_envs
-        self._memory = np.zeros((num_envs, memory.size), dtype=np.float32)
+        self._memory = np.zeros((num_envs, self.memory.size), dtype=np.float32)
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._held = np.zeros(num_envs, dtype=np.int64)  # steps in a row at the goal, slow
         self._success_steps = max(1, round(SUCCESS_SECONDS * control_rate_hz))
@@ -246,14 +251,14 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         wanted = np.asarray(actions, dtype=np.float32)
         clipped = np.minimum(np.maximum(wanted, _LOWEST), _HIGHEST)
         limit, n = self.arm.torque_limit, self.arm.joints
-        if torque is None:
-            velocity = self._state[:, n : 2 * n].copy()  # numpy is twice as fast over it
-            torque = self.torque(clipped, self._state[:, :n], velocity, self._memory)
-        else:
-            torque = np.clip(torque, -limit, limit)
+        velocity = self._state[:, n : 2 * n].copy()  # numpy is twice as fast over it
+        own, memory = self.answer(
+            clipped, self._state[:, :n], velocity, self._memory, self._momentum
+        )
+        torque = own if torque is None else np.clip(torque, -limit, limit)
         for plant, row in zip(self.plants, torque, strict=True):
             plant.hold(row)
-        before, self._memory = self._truths, self.task.memory.after(self._memory, clipped)
+        before, self._memory = self._truths, memory
         self._steps += 1
         self._observe(None)
         rewards = self.task.reward(before, clipped, self._truths)
@@ -269,35 +274,51 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         # A copy: what a user does to it must not reach the next reward.
         return self._observations.copy(), rewards, terminated, truncated, info
 
-    def torque(
-        self, action: Any, position: Array, velocity: Array, memory: Float32 | None = None
-    ) -> Array:
+    def torque(self, action: Any, position: Array, velocity: Array) -> Array:
         """The torque [..., n] N·m of actions [..., n] in −1..1, in a measured state [..., n].
 
-        The `damped_torque` with what is carried by `memory` [..., m] (None: nothing), plus g(q)
-        where the robot does not add it; all within the torque limits.
+        The `damped_torque`, plus g(q) where the robot does not add it; all within the torque
+        limits. Nothing is carried.
+        """
+        return self.answer(action, position, velocity)[0]
+
+    def answer(
+        self,
+        action: Any,
+        position: Array,
+        velocity: Array,
+        memory: Float32 | None = None,
+        momentum: Array | None = None,
+    ) -> tuple[Array, Float32]:
+        """The same `torque` with what is carried, and the next memory [..., m].
+
+        For a `memory` [..., m], and the `Memory.momentum` in the measured state.
         """
         arm = self.arm
-        torque: Array = damped_torque(
+        own: Array = damped_torque(
             action,
             velocity,
             scale=self.action_scale,
             damping=arm.control_damping,
             velocity_limit=arm.velocity_limit,
-            carried=0.0 if memory is None else self.task.memory.carried(memory),
         )
+        torque, after = own, action
+        if memory is not None:
+            carried = self.memory.carried(memory, momentum)
+            torque = own + carried
+            after = self.memory.after(memory, action, own, velocity, momentum, carried)
         if self.gravity_compensation == "policy":
             torque = torque + arm.gravity_torque(position)
         limit = arm.torque_limit
-        return np.minimum(np.maximum(torque, -limit), limit)
+        bounded: Array = np.minimum(np.maximum(torque, -limit), limit)
+        return bounded, after.astype(np.float32, copy=False)
 
     def warm_up_actions(self, rng: np.random.Generator) -> Float32:
         """Actions [num_envs, n] that lead the arms to their goals, with noise."""
         n = self.arm.joints
         goals = self.task.goal_pose(self._goals)
         position, velocity = self._state[:, :n], self._state[:, n : 2 * n]
-        carried = self.action_scale * self.task.memory.carried(self._memory)
-        return self._warm_up.actions(goals, position, velocity, rng, carried)
+        return self._warm_up.actions(goals, position, velocity, rng)
 
     def render(self) -> tuple[Any, ...] | None:
         """A frame [height, width, 3] uint8 of every arm with `rgb_array`; None for a window."""
@@ -316,12 +337,24 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         if self.camera is not None:
             self.camera.close()
 
+    def momentum(self, position: Array, velocity: Array) -> Any:
+        """See `Memory.momentum`, for positions and velocities [..., n]."""
+        if not self.memory.observer_rate:
+            return None
+        return self.memory.momentum(self.arm.chain.frames_at(position), velocity)
+
     def observe(
-        self, state: Array, goals: Any, memory: Float32, goal_velocities: Any = None
+        self,
+        state: Array,
+        goals: Any,
+        memory: Float32,
+        goal_velocities: Any = None,
+        momentum: Any = None,
     ) -> Float32:
         """Observations [..., size] of states [..., 2n + 7], goals [..., k], memories [..., m].
 
-        And of the velocities [..., k] of the goals, where they move.
+        And of the velocities [..., k] of the goals, where they move, and the `momentum`, where
+        the policy remembers by it.
         """
         n = self.arm.joints
         position = state[..., :n].copy()
@@ -332,7 +365,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
                 state[..., n : 2 * n] / self.arm.velocity_limit,
                 goals,
                 state[..., 2 * n : 2 * n + 3],
-                memory,
+                self.memory.observed(memory, self.memory.carried(memory, momentum)),
                 goal_velocities,
             )
         )
@@ -370,7 +403,9 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             perfect = bool(np.array_equal(self._true, self._state))
         if self.task.moving:
             self._move_goals()
-        known = self._goals, self._memory, self._goal_velocities
+        n = self.arm.joints
+        self._momentum = self.momentum(self._state[:, :n], self._state[:, n : 2 * n])
+        known = self._goals, self._memory, self._goal_velocities, self._momentum
         self._observations = self._truths = self.observe(self._state, *known)
         if not perfect:
             self._truths = self.observe(self._true, *known)

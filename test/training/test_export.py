@@ -52,7 +52,7 @@ def test_the_file_answers_as_the_torch_actor_does_over_the_gates_states(
         expected = call.graph.actor.deterministic(torch.from_numpy(call.states.observation))
     np.testing.assert_allclose(action, expected, atol=1e-4)
     limit = call.env.arm.torque_limit
-    of_simulator = call.states.torque(expected.numpy())
+    of_simulator = call.states.answer(expected.numpy())[0]
     assert np.max(np.abs(torque - of_simulator) / limit) <= TOLERANCE
 
 

@@ -57,6 +57,7 @@ class GoalTask:
     """The second column is the goal, and three times the goal is part of the reward."""
 
     moving = False
+    size = 2
 
     def goal(self, observation: np.ndarray) -> np.ndarray:
         return observation[:, 1:]

@@ -41,6 +41,7 @@ class LastColumnTask:
     """The goal is the last column, and twice the goal is part of the reward."""
 
     moving = False
+    size = SIZE
 
     def goal(self, observation: np.ndarray) -> np.ndarray:
         return observation[:, -1:]
