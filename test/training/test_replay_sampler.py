@@ -273,3 +273,22 @@ def test_the_recorded_reward_is_the_recomputed_one(
     np.testing.assert_allclose(
         rows.reward, recomputed.astype(np.float32), rtol=1e-6, atol=rounding
     )
+
+
+def test_a_goal_changes_in_what_was_told_and_in_what_is_true_which_is_rewarded() -> None:
+    rows = Rows()
+    for name, step in (("observation", 7.0), ("next_observation", 9.0)):
+        told = getattr(rows, name)
+        true = told + np.float32(step)
+        true[:, -1] = told[:, -1]
+        setattr(rows, name, np.hstack((told, true)))
+    relabel = HindsightRelabeler(LastColumnTask(), GOALS, 1.0, 0.0)  # type: ignore[arg-type]
+    sampler = ReplaySampler(rows, np.random.default_rng(0), relabel=relabel)
+    (batch,) = sampler.batches(1, 32)
+    for each in (batch.observation, batch.next_observation):
+        goals = each[:, SIZE - 1], each[:, 2 * SIZE - 1]
+        assert torch.equal(*goals)
+        assert set(goals[0].tolist()) <= {1000.0, 2000.0}
+    row = batch.observation[:, 0]
+    changed = 2 * (batch.next_observation[:, -1] - row)
+    torch.testing.assert_close(batch.reward, 200 + row + changed)
