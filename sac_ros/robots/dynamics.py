@@ -21,6 +21,12 @@ Array = NDArray[np.float64]
 _ROUNDING = 1e-9  # an inertia so near to impossible is beyond it after a rotation: MuJoCo refuses
 GRAVITY = 9.81  # m/s², standard value that robot drivers compensate
 
+CARRIED_TORQUE = "carried_torque"
+"""Observation term of policies whose joints carry a torque beside that of their actions."""
+
+CARRIED = 3.0
+"""Times the torque at action 1: the most that they carry."""
+
 ZERO_AT = 0.8  # share of the velocity limit at which no accelerating torque is left
 WIDTH = 0.3  # share of the limit over which it falls from all to none
 _DIRECTIONS = np.array([1.0, -1.0])

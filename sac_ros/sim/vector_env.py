@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sac_ros.controllers.warm_up import WarmUpController
 from sac_ros.robots.arm import Arm, load_arm
-from sac_ros.robots.dynamics import damped_torque
+from sac_ros.robots.dynamics import CARRIED, damped_torque
 from sac_ros.sim.backend import PHYSICS_RATE, make_backend
 from sac_ros.sim.goal_sampler import GoalSampler
 from sac_ros.sim.plant import Plant
@@ -336,6 +336,13 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             plant.backend.close()
         if self.camera is not None:
             self.camera.close()
+
+    @property
+    def authority(self) -> Array:
+        """[n] N·m, the most that a policy can ask for beside g(q)."""
+        carried = CARRIED * self.action_scale if self.memory.observer_rate else 0.0
+        most: Array = np.minimum(self.action_scale + carried, self.arm.torque_limit)
+        return most
 
     def momentum(self, position: Array, velocity: Array) -> Any:
         """See `Memory.momentum`, for positions and velocities [..., n]."""

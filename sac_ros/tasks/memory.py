@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.robots.arm import Arm
+from sac_ros.robots.dynamics import CARRIED, CARRIED_TORQUE
 from sac_ros.robots.kinematics import Frames, like, namespace
 
 Array = NDArray[np.float64]
-
-CARRIED = 3.0
-"""Times the torque at action 1: the most that is carried."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +61,7 @@ class Memory:
         sizes = {
             "previous_action": n,
             "earlier_actions": (self.actions - 1) * n,
-            "carried_torque": n if self.observer_rate else 0,
+            CARRIED_TORQUE: n if self.observer_rate else 0,
         }
         return {name: size for name, size in sizes.items() if size}
 
