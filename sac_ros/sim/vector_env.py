@@ -204,8 +204,9 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
 
         Args:
             seed: one for each arm; of a single number the arms get it, the next one and so on.
-            options: `goal` [k] and `joint_position` [n] rad take the place of drawn ones; and
-                `reset_mask` [num_envs] bool.
+            options: `goal` [k] and `joint_position` [n] rad take the place of drawn ones;
+                `reset_mask` [num_envs] bool; and `randomization_share`, 0..1, see
+                `Randomization.draw`.
 
         Raises:
             ConfigurationError: an option is unknown, of the wrong length or not finite.
@@ -216,12 +217,13 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             raise ConfigurationError(
                 f"option reset_mask must be {self.num_envs} booleans; got {mask.tolist()!r}"
             )
+        share = float(options.pop("randomization_share", 1.0))
         given = self._checked(options)
         for index, one in enumerate(self._seeds(seed)):
             if one is not None and mask[index]:
                 self._rngs[index] = np.random.default_rng(one)
         for index in np.flatnonzero(mask).tolist():
-            self._begin(index, given)
+            self._begin(index, given, share)
         self._observe(mask)
         info = self._info(np.zeros((self.num_envs, self.arm.joints)))
         about = {f"_{name}": mask.copy() for name in INFO}
@@ -378,9 +380,9 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         )
         return np.asarray(observed, dtype=np.float32)
 
-    def _begin(self, index: int, given: Mapping[str, Array]) -> None:
+    def _begin(self, index: int, given: Mapping[str, Array], share: float) -> None:
         rng, sampler = self._rngs[index], self.samplers[index]
-        world = self.randomization.draw(rng)
+        world = self.randomization.draw(rng, share)
         goal = given.get("goal")
         if goal is None:
             goal = self.task.goal_at(sampler.draw(rng, 1)[1][0])

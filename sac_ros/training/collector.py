@@ -28,6 +28,7 @@ class CollectorSetup:
         early_steps: transitions at the start in which episodes are shorter, so that the arm is
             not left long where it has got stuck.
         early_episode_steps: length of these episodes, at most.
+        widening_steps: transitions over which the worlds widen from as described to as drawn.
         continue_probability: of an episode to start where the one before it ended, as on a robot
             that is sent from goal to goal.
         seed: of every draw.
@@ -40,6 +41,7 @@ class CollectorSetup:
     random_steps: int
     early_steps: int
     early_episode_steps: int
+    widening_steps: int
     continue_probability: float
     seed: int
 
@@ -154,7 +156,9 @@ class Collector:
         self._replay.add_episode(self._returns[index], last_infos["distance"][index])
         self._returns[index] = 0.0
         self._lengths[index] = 0
-        options = {"reset_mask": self._numbers == index}
+        options: dict[str, Any] = {"reset_mask": self._numbers == index}
+        if self._replay.env_steps < self._setup.widening_steps:
+            options["randomization_share"] = self._replay.env_steps / self._setup.widening_steps
         if self._rng.random() < self._setup.continue_probability:
             options["joint_position"] = last_infos["joint_position"][index]
         self._observations = self._recorded(*self._environments.reset(options=options))

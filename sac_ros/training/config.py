@@ -93,6 +93,12 @@ class TrainConfig(ArmSettings):
     early_episode_seconds: float = setting(
         3.0, "Length of these episodes, while the arm still gets stuck", above=0.0, unit="s"
     )
+    widening_steps: int = setting(
+        60_000,
+        "Environment steps over which the ranges of env.randomization widen from what is "
+        "described to their whole",
+        minimum=0,
+    )
     continue_probability: float = setting(
         0.7,
         "Probability of training episodes that start where the one before ended",

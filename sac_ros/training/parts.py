@@ -85,6 +85,7 @@ def start_source(config: TrainConfig, env: ArmVectorEnv, shared: SharedMemory) -
         warm_up_steps=config.warm_up_steps,
         early_steps=config.early_steps,
         early_episode_steps=round(config.early_episode_seconds * config.env.control_rate_hz),
+        widening_steps=config.widening_steps,
         random_steps=config.sac.learning_starts,
         continue_probability=config.continue_probability,
         seed=collector_seed(config, shared.replay.env_steps),
