@@ -39,6 +39,7 @@ class World:
         velocity_noise: rad/s, standard deviation.
         position_step: rad, resolution of the encoders; 0: exact.
         start_spread: rad, how far from home each joint may start; None: anywhere.
+        drawn: [d] the values that were drawn, in −1..1 of their ranges.
     """
 
     arm: Arm
@@ -55,6 +56,7 @@ class World:
     velocity_noise: float = 0.0
     position_step: float = 0.0
     start_spread: float | None = 0.4
+    drawn: Array = dataclasses.field(default_factory=lambda: np.zeros(0))
 
     @classmethod
     def of(cls, arm: Arm) -> World:
@@ -72,7 +74,6 @@ class Term:
         description: one phrase.
         minimum, maximum: what can be simulated.
         per_joint: whether every joint, or link, gets a draw of its own.
-        of_sensors: whether it is about what a policy is told.
         described: the value with which the world is as described; None: it is not one number.
     """
 
@@ -82,7 +83,6 @@ class Term:
     minimum: float
     maximum: float
     per_joint: bool = False
-    of_sensors: bool = False
     described: float | None = 0.0
 
 
@@ -193,7 +193,6 @@ TERMS: dict[str, Term] = {
         "from measurement to policy",
         0.0,
         500.0,
-        of_sensors=True,
     ),
     "command_latency_ms": Term(
         _sets("command_latency", 1e-3), "ms", "from policy to joints", 0.0, 500.0
@@ -201,15 +200,9 @@ TERMS: dict[str, Term] = {
     "period_jitter_ms": Term(
         _sets("period_jitter", 1e-3), "ms", "a control period longer or shorter", 0.0, 50.0
     ),
-    "position_noise": Term(
-        _sets("position_noise"), "rad", "standard deviation", 0.0, 1.0, of_sensors=True
-    ),
-    "velocity_noise": Term(
-        _sets("velocity_noise"), "rad/s", "standard deviation", 0.0, 10.0, of_sensors=True
-    ),
-    "position_step": Term(
-        _sets("position_step"), "rad", "resolution of the encoders", 0.0, 0.1, of_sensors=True
-    ),
+    "position_noise": Term(_sets("position_noise"), "rad", "standard deviation", 0.0, 1.0),
+    "velocity_noise": Term(_sets("velocity_noise"), "rad/s", "standard deviation", 0.0, 10.0),
+    "position_step": Term(_sets("position_step"), "rad", "resolution of the encoders", 0.0, 0.1),
     "start_spread": Term(
         _start,
         "rad",
@@ -260,9 +253,9 @@ class Randomization:
         }
 
     @property
-    def hides_state(self) -> bool:
-        """Whether a policy may be told another state than the true one."""
-        return any(TERMS[name].of_sensors for name in self._ranges)
+    def size(self) -> int:
+        """d, how many numbers are drawn."""
+        return sum(self._arm.joints if TERMS[name].per_joint else 1 for name in self._ranges)
 
     def draw(self, rng: np.random.Generator, share: float = 1.0) -> World:
         """A world of one episode.
@@ -272,7 +265,7 @@ class Randomization:
             share: 0..1, of the way of each value from what is described to what was drawn. (What
                 is not one number for all arms, such as their friction, is drawn whole.)
         """
-        world = World.of(self._arm)
+        world, drawn = World.of(self._arm), [np.zeros(0)]
         for name, (low, high) in self._ranges.items():
             term = TERMS[name]
             value = np.asarray(
@@ -281,6 +274,9 @@ class Randomization:
             if share < 1.0 and term.described is not None:
                 value = term.described + share * (value - term.described)
             term.apply(world, value)
+            middle, half = 0.5 * (low + high), 0.5 * (high - low)
+            drawn.append(np.atleast_1d((value - middle) / half if half else 0.0 * value))
+        world.drawn = np.concatenate(drawn)
         return world
 
 

@@ -135,7 +135,8 @@ class ReplaySampler:
         """What the policy was told, and behind it the truth, where that was recorded."""
         assert self._relabel is not None
         size = self._relabel.task.size
-        return [observation[:, at : at + size] for at in range(0, observation.shape[1], size)]
+        parts = [observation[:, :size], observation[:, size : 2 * size]]
+        return parts if observation.shape[1] > size else parts[:1]
 
 
 class _Block:
