@@ -25,8 +25,7 @@ from sac_ros.sac.networks import SquashedGaussianActor, TwinCritic, ValueFunctio
 class Batch(NamedTuple):
     """B transitions.
 
-    Where critics see more than the policy, observations are [size + privileged size]: what the
-    policy is told, then what they see.
+    Where the policy is told less than is true, observations are twice as long, [told, true].
     """
 
     observation: Tensor  # [B, size]
@@ -55,9 +54,8 @@ class SacAgent:
     2018a) or target critics (2018b). The order of `update` is Q, π, V where there is one, α,
     targets.
 
-    The actor sees what a policy is told; critics and value may see more, the true state and the
-    world's properties: they are needed in simulation only, where these are known (Pinto et al.,
-    Asymmetric Actor Critic, RSS 2018).
+    The actor sees what a policy is told, critics and value see what is true: they are needed in
+    simulation only, where that is known (Pinto et al., Asymmetric Actor Critic, RSS 2018).
     """
 
     def __init__(
@@ -66,8 +64,6 @@ class SacAgent:
         action_size: int,
         config: SacConfig,
         device: str | torch.device = "cpu",
-        *,
-        privileged_size: int = 0,
     ) -> None:
         """Makes the networks with torch's present random state; targets start as copies.
 
@@ -76,12 +72,10 @@ class SacAgent:
             action_size: number of joints, n.
             config: the hyperparameters.
             device: where all is kept and computed; batches are brought there.
-            privileged_size: length of what the critics see in the place of the observation; 0:
-                they see that.
         """
         self.config = config
         self.device = torch.device(device)
-        self._told_size, self._seen_size = observation_size, privileged_size or observation_size
+        self.observation_size = observation_size
         self.action_size = action_size
         # A tensor, so that a recorded update follows its changes.
         self.target_entropy = torch.zeros((), device=self.device)
@@ -93,11 +87,11 @@ class SacAgent:
             (config.log_std_min, config.log_std_max),
             config.actor_output_scale,
         ).to(self.device)
-        self.critic = TwinCritic(self._seen_size, action_size, sizes).to(self.device)
+        self.critic = TwinCritic(observation_size, action_size, sizes).to(self.device)
         self.value: ValueFunction | None = None
         bootstrap: nn.Module = self.critic
         if config.value_function:
-            self.value = bootstrap = ValueFunction(self._seen_size, sizes).to(self.device)
+            self.value = bootstrap = ValueFunction(observation_size, sizes).to(self.device)
         # What next states are valued with: V̄ or the twin Q̄, by the variant.
         self.target = copy.deepcopy(bootstrap).requires_grad_(False)
         self.averaged_actor = copy.deepcopy(self.actor).requires_grad_(False)
@@ -168,25 +162,25 @@ class SacAgent:
     def next_value(self, batch: Batch, alpha: Tensor) -> Tensor:
         """Soft value of the next states [B]: V̄(s′), or min Q̄(s′, ã′) − α log π(ã′|s′)."""
         if self.value is not None:
-            value: Tensor = self.target(self._seen(batch.next_observation))
+            value: Tensor = self.target(self._true(batch.next_observation))
             return value
         # ã′ comes from the current policy, not from the replay.
         next_action, next_log_prob = self.actor.sample(self._told(batch.next_observation))
-        next_q = torch.min(*self.target(self._seen(batch.next_observation), next_action))
+        next_q = torch.min(*self.target(self._true(batch.next_observation), next_action))
         return next_q - alpha * next_log_prob
 
     def _told(self, observation: Tensor) -> Tensor:
-        return observation[:, : self._told_size]
+        return observation[:, : self.observation_size]
 
-    def _seen(self, observation: Tensor) -> Tensor:
-        return observation[:, -self._seen_size :]
+    def _true(self, observation: Tensor) -> Tensor:
+        return observation[:, -self.observation_size :]
 
     def _update_critic(self, batch: Batch, alpha: Tensor) -> tuple[Tensor, Tensor]:
         discount = self.config.gamma if batch.discount is None else batch.discount
         target = soft_bellman_target(
             batch.reward, batch.terminated, self.next_value(batch, alpha), discount
         )
-        q1, q2 = self.critic(self._seen(batch.observation), batch.action)
+        q1, q2 = self.critic(self._true(batch.observation), batch.action)
         loss = q_loss(q1, q2, target)
         self._descend("critic", loss, self.critic_parameters)
         return loss.detach(), q1.detach().mean()
@@ -195,7 +189,7 @@ class SacAgent:
         """Returns the loss, min Q(s, ã) [B] and log π(ã|s) [B] of the fresh sample."""
         action, log_prob = self.actor.sample(self._told(batch.observation))
         # The gradient passes through the critics to ã; their own is not even computed.
-        q = torch.min(*self.critic(self._seen(batch.observation), action))
+        q = torch.min(*self.critic(self._true(batch.observation), action))
         loss = policy_loss(log_prob, q, alpha)
         self._descend("actor", loss, self.actor_parameters)
         return loss.detach(), q.detach(), log_prob.detach()
@@ -206,7 +200,7 @@ class SacAgent:
         """V follows the same fresh sample that the actor was updated with."""
         if self.value is None or self.value_parameters is None:
             return torch.zeros((), device=self.device)
-        loss = value_loss(self.value(self._seen(batch.observation)), action_q, log_prob, alpha)
+        loss = value_loss(self.value(self._true(batch.observation)), action_q, log_prob, alpha)
         self._descend("value", loss, self.value_parameters)
         return loss.detach()
 

@@ -39,7 +39,6 @@ class World:
         velocity_noise: rad/s, standard deviation.
         position_step: rad, resolution of the encoders; 0: exact.
         start_spread: rad, how far from home each joint may start; None: anywhere.
-        drawn: [d] the values that were drawn, in −1..1 of their ranges.
     """
 
     arm: Arm
@@ -56,7 +55,6 @@ class World:
     velocity_noise: float = 0.0
     position_step: float = 0.0
     start_spread: float | None = 0.4
-    drawn: Array = dataclasses.field(default_factory=lambda: np.zeros(0))
 
     @classmethod
     def of(cls, arm: Arm) -> World:
@@ -253,9 +251,9 @@ class Randomization:
         }
 
     @property
-    def size(self) -> int:
-        """d, how many numbers are drawn."""
-        return sum(self._arm.joints if TERMS[name].per_joint else 1 for name in self._ranges)
+    def draws(self) -> bool:
+        """Whether worlds differ."""
+        return bool(self._ranges)
 
     def draw(self, rng: np.random.Generator, share: float = 1.0) -> World:
         """A world of one episode.
@@ -265,7 +263,7 @@ class Randomization:
             share: 0..1, of the way of each value from what is described to what was drawn. (What
                 is not one number for all arms, such as their friction, is drawn whole.)
         """
-        world, drawn = World.of(self._arm), [np.zeros(0)]
+        world = World.of(self._arm)
         for name, (low, high) in self._ranges.items():
             term = TERMS[name]
             value = np.asarray(
@@ -274,9 +272,6 @@ class Randomization:
             if share < 1.0 and term.described is not None:
                 value = term.described + share * (value - term.described)
             term.apply(world, value)
-            middle, half = 0.5 * (low + high), 0.5 * (high - low)
-            drawn.append(np.atleast_1d((value - middle) / half if half else 0.0 * value))
-        world.drawn = np.concatenate(drawn)
         return world
 
 

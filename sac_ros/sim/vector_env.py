@@ -34,7 +34,7 @@ GRAVITY_COMPENSATION = ("robot", "policy")
 
 INFO = (
     "distance", "angle", "is_success", "joint_position", "joint_velocity", "goal", "goal_velocity",
-    "time", "torque", "true_state", "privileged_observation",
+    "time", "torque", "true_state", "true_observation",
 )  # fmt: skip
 
 SUCCESS_DISTANCE = 0.05  # in the goal's unit, of `is_success`
@@ -60,9 +60,8 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
     slower than 0.1 rad/s for the last half second), what the policy is told: `joint_position` [n]
     rad, `joint_velocity` [n] rad/s, `goal` and `goal_velocity` [k], `time`, s since the episode's
     begin, `torque` [n] N·m, the one that was held, `true_state` [2n + 7], see `Backend.read`, and
-    `privileged_observation`, the one of perfect sensors, by which the reward judges, and behind it
-    what was drawn of the world; and as a `_name` for each name which of the arms it is about, as
-    Gymnasium has it.
+    `true_observation`, the one of perfect sensors, by which the reward judges; and as a `_name`
+    for each name which of the arms it is about, as Gymnasium has it.
 
     Nothing starts an episode but `reset` (`AutoresetMode.DISABLED`), as the collector wants to say
     where the next one begins. An arm that is stepped on after its time goes on, still truncated.
@@ -179,7 +178,6 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         self._rngs = [np.random.default_rng() for _ in range(num_envs)]
         self._observations = np.zeros((num_envs, self.task.size), dtype=np.float32)
         self._truths = self._observations  # the same where the sensors are perfect
-        self._drawn = np.zeros((num_envs, self.randomization.size), dtype=np.float32)
         self._state = np.zeros((num_envs, 2 * n + 7))  # what the policy is told
         self._true = np.zeros((num_envs, 2 * n + 7))
         self._goals, self._goal_velocities = np.zeros((2, num_envs, k))
@@ -392,7 +390,6 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         if position is None:
             position = sampler.draw_start(rng, self.arm.home, world.start_spread)
         self.plants[index].begin(world, position, rng)
-        self._drawn[index] = world.drawn
         self._goals[index], self._goal_velocities[index] = goal, 0.0
         if self.task.moving:
             end_effector = np.array(self.plants[index].true_state[-7:])
@@ -441,7 +438,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             "time": self._steps / self.control_rate_hz,
             "torque": torque,
             "true_state": self._true.copy(),
-            "privileged_observation": np.hstack((self._truths, self._drawn)),
+            "true_observation": self._truths.copy(),
             **self._about,
         }
 

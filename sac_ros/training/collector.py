@@ -67,7 +67,7 @@ class Collector:
         Args:
             environments: what is stepped. An episode begins by `reset` and in no other way
                 (`AutoresetMode.DISABLED`); the info holds `distance` and `joint_position`, and
-                `privileged_observation` where the replay's observations have room for it.
+                `true_observation` where the replay's observations are twice as wide.
             shared: where transitions go, and weights come from.
             setup: how.
         """
@@ -138,10 +138,10 @@ class Collector:
         return self._actor.sample(self._observations[:, : self._told], noise)
 
     def _recorded(self, told: np.ndarray[Any, Any], infos: dict[str, Any]) -> np.ndarray[Any, Any]:
-        """Observations as the replay has them: with the privileged behind, where it has room."""
+        """Observations as the replay has them: with the true ones behind, where it has room."""
         if self._replay.observation.shape[1] == told.shape[1]:
             return told
-        return np.concatenate((told, infos["privileged_observation"]), axis=1)
+        return np.concatenate((told, infos["true_observation"]), axis=1)
 
     def _write(self, **columns: np.ndarray[Any, Any]) -> None:
         """The transitions of all environments, in their order."""

@@ -49,19 +49,13 @@ def actor_shape(config: TrainConfig, env: ArmVectorEnv) -> ActorShape:
     return ActorShape.of(env.task.size, env.arm.joints, sac.hidden_sizes, log_std)
 
 
-def privileged_size(env: ArmVectorEnv) -> int:
-    """Of what the critics see beside the policy; 0 where the world is as described."""
-    drawn = env.randomization.size
-    return env.task.size + drawn if drawn else 0
-
-
 def make_memory(config: TrainConfig, env: ArmVectorEnv) -> SharedMemory:
     """With room for what the collector writes ahead of the last block."""
     sac = config.sac
     ahead = 2000 + round(4 * UPDATES_PER_BLOCK / sac.updates_per_step)
     steps = max(config.total_steps, sac.learning_starts) + ahead
     parameters = actor_shape(config, env).parameters
-    size = env.task.size + privileged_size(env)
+    size = env.task.size * (2 if env.randomization.draws else 1)
     capacity = min(sac.replay_capacity, steps)
     return SharedMemory(MemoryShape(capacity, size, env.arm.joints, parameters))
 
@@ -69,13 +63,7 @@ def make_memory(config: TrainConfig, env: ArmVectorEnv) -> SharedMemory:
 def make_state(config: TrainConfig, env: ArmVectorEnv, shared: SharedMemory) -> RunState:
     """An agent that has learned nothing; seeds torch."""
     torch.manual_seed(config.seed)
-    agent = SacAgent(
-        env.task.size,
-        env.arm.joints,
-        config.sac,
-        config.device,
-        privileged_size=privileged_size(env),
-    )
+    agent = SacAgent(env.task.size, env.arm.joints, config.sac, config.device)
     rng = np.random.default_rng([config.seed, 0])
     return RunState(agent, shared.replay, rng, BestActor(agent.averaged_actor))
 

@@ -262,8 +262,7 @@ def test_the_actor_learns_from_what_it_is_told_and_the_critics_from_what_is_true
         next_observation=torch.cat((told.next_observation, true.next_observation), 1),
     )
     torch.manual_seed(4)
-    config = SacConfig(value_function=value_function, hidden_sizes=(16, 12))
-    sac = SacAgent(OBSERVATION, ACTION, config, privileged_size=OBSERVATION)
+    sac = agent(value_function)
     alpha = torch.tensor(0.7)
     seeing: list[Tensor] = []
     valuing: list[Tensor] = []

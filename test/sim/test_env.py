@@ -453,7 +453,7 @@ def test_the_reward_judges_what_is_true_and_not_what_the_policy_is_told() -> Non
         action = np.full((1, 7), 0.2, np.float32)
         found = [env.rows.apply(action, torque) for env in (told, exact)]
         assert found[0][1] == found[1][1]
-        np.testing.assert_array_equal(found[0][4]["privileged_observation"][:, :-2], found[1][0])
+        np.testing.assert_array_equal(found[0][4]["true_observation"], found[1][0])
         assert np.abs(found[0][0] - found[1][0]).max() > 0.01
     for env in (told, exact):
         env.close()

@@ -30,7 +30,7 @@ def numbers(world: World) -> dict[str, np.ndarray]:
     found: dict[str, Any] = {}
     for field in dataclasses.fields(World):
         value = getattr(world, field.name)
-        if field.name in ("arm", "drawn"):
+        if field.name == "arm":
             continue
         if dataclasses.is_dataclass(value):
             parts = {
@@ -221,13 +221,3 @@ def test_worlds_widen_from_what_is_described_to_what_is_drawn() -> None:
     links = slice(0, -1)  # the last one carries the payload
     grown = [world.bodies.mass[links] / ARM.bodies.mass[links] - 1.0 for world in (half, whole)]
     np.testing.assert_allclose(2.0 * grown[0], grown[1])
-
-
-def test_what_was_drawn_is_told_in_the_middle_of_its_range_as_zero() -> None:
-    ranges = {"mass_scale": (0.5, 1.5), "latency_ms": (40.0, 60.0), "payload_kg": (1.0, 1.0)}
-    randomization = Randomization(ARM, ranges)
-    world = randomization.draw(np.random.default_rng(0))
-    assert len(world.drawn) == randomization.size == ARM.joints + 2
-    assert world.drawn[-2] == pytest.approx((1e3 * world.state_latency - 50.0) / 10.0)
-    assert world.drawn[-1] == 0.0
-    assert (np.abs(world.drawn) <= 1.0).all()
