@@ -85,6 +85,9 @@ class RewardWeights:
         3.0, "weight of the squared distance of the joints from home", minimum=0.0
     )
     action_change: float = setting(2.0, "weight of the squared change of the action", minimum=0.0)
+    action_change_end: float = setting(
+        2.0, "what that weight rises to until the middle of a training", minimum=0.0
+    )
 
     def __post_init__(self) -> None:
         validate(self)
@@ -253,6 +256,23 @@ class Task(ABC):
             - 0.5 * w.configuration * sum_squares(from_home) / n
             - w.action_change * sum_squares(change) / n
         )
+
+    def late_reward(self, previous_action: Float32, action: Float32, progress: float) -> Float32:
+        """What [...] is added to `reward` when `progress`, 0..1, of a training has passed.
+
+            −(w_end − w_a) min(2 · progress, 1) mean Δa²
+
+        of actions [..., n]. Much weight on it from the start on is in the way of learning to
+        reach at all; without, what was learned in worlds that differ trembles.
+
+        Args:
+            previous_action: [..., n].
+            action: [..., n].
+            progress: of the training.
+        """
+        more = self.weights.action_change_end - self.weights.action_change
+        weight = np.float32(-more * min(1.0, 2.0 * progress) / self.arm.joints)
+        return weight * sum_squares(action - previous_action)
 
     def goal_reward(self, next_observation: Float32) -> Float32:
         """The terms [...] of `reward` that depend on the goal, for next observations.

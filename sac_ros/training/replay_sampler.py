@@ -121,6 +121,8 @@ class ReplaySampler:
         """
         _take(self._transitions.next_observation, rows, block.next_observation)
         _take(self._transitions.reward, rows, reward)
+        if self._relabel is not None:
+            reward += self._relabel.late_reward(self._transitions, rows)
         if self._relabel is not None and goal is not None:
             task = self._relabel.task
             parts = self._parts(block.next_observation)

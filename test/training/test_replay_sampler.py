@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sac_ros.sac.agent import Batch
 from sac_ros.sim.env import ArmEnv
-from sac_ros.tasks.task import NEAR
+from sac_ros.tasks.task import NEAR, RewardWeights
 from sac_ros.training.hindsight import HindsightRelabeler
 from sac_ros.training.replay_sampler import ReplaySampler
 
@@ -42,6 +42,7 @@ class LastColumnTask:
 
     moving = False
     size = SIZE
+    weights = RewardWeights()
 
     def goal(self, observation: np.ndarray) -> np.ndarray:
         return observation[:, -1:]
