@@ -293,3 +293,26 @@ def test_a_goal_changes_in_what_was_told_and_in_what_is_true_which_is_rewarded()
     row = batch.observation[:, 0]
     changed = 2 * (batch.next_observation[:, -1] - row)
     torch.testing.assert_close(batch.reward, 200 + row + changed)
+
+
+def test_a_change_of_the_action_costs_more_in_the_second_half_of_a_training() -> None:
+    env = ArmEnv(reward={"action_change": 2.0, "action_change_end": 8.0})
+    task, rng = env.rows.task, np.random.default_rng(0)
+    rows = Rows()
+    rows.observation = rng.normal(size=(CAPACITY, task.size)).astype(np.float32)
+    rows.next_observation = rows.observation.copy()
+    rows.action = rng.uniform(-1, 1, (CAPACITY, 7)).astype(np.float32)
+    before = rows.observation[:, task.columns("previous_action")]
+    change = np.square(rows.action - before).mean(axis=1)
+    relabel = HindsightRelabeler(task, np.zeros((1, 3), np.float32), 0.0, 0.0)
+    sampler = ReplaySampler(rows, np.random.default_rng(0), relabel=relabel)
+    for progress, more in ((0.0, 0.0), (0.25, 3.0), (0.5, 6.0), (1.0, 6.0)):
+        sampler.set_progress(progress)
+        (batch,) = sampler.batches(1, 64)
+        row = [
+            int(np.flatnonzero((rows.action == each).all(axis=1))[0])
+            for each in batch.action.numpy()
+        ]
+        expected = rows.reward[row] - more * change[row]
+        np.testing.assert_allclose(batch.reward, expected, rtol=1e-5)
+    env.close()
