@@ -48,7 +48,7 @@ def model_result(
     errors, lag, divergence = _against_recording(aligned, answers, limit, series)
     limits, recorded_limits = _limits(aligned, answers, limit)
     gravity, effect = _on_the_arm(aligned, answers)
-    authority = np.array(spec.action_scale)
+    authority = np.array(spec.authority)
     at_bound = saturated(answers.torque, limit, authority, answers.gravity)
     saturation = [saturation_figures("policy", at_bound[answers.answered])]
     if len(aligned.torque):
@@ -67,7 +67,7 @@ def model_result(
         gravity_compensation=spec.gravity_compensation,
         joint_names=spec.joint_names,
         torque_limit=tuple(limit.tolist()),
-        action_scale=spec.action_scale,
+        action_scale=spec.authority,
         unanswered_share=_unanswered(answers),
         samples=int(answers.answered.sum()),
         inferences=len(answers.rows),
@@ -141,7 +141,7 @@ def _against_recording(
     time_s, segment = aligned.at(rows)
     policy = take_rows(aligned.spool, answers.torque, rows)
     recorded = take_rows(aligned.spool, aligned.torque, chosen)
-    authority, weight = np.array(answers.spec.action_scale), answers.gravity
+    authority, weight = np.array(answers.spec.authority), answers.gravity
     held = None if weight is None else take_rows(aligned.spool, weight, rows)
     errors = all_errors(policy, recorded, time_s, limit, authority, held, aligned.spool)
     joints = aligned.facts.joint_names

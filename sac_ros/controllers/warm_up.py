@@ -39,12 +39,7 @@ class WarmUpController:
     action_scale: Array
 
     def actions(
-        self,
-        goal: Array,
-        position: Array,
-        velocity: Array,
-        rng: np.random.Generator,
-        carried: Array | float = 0.0,
+        self, goal: Array, position: Array, velocity: Array, rng: np.random.Generator
     ) -> NDArray[np.float32]:
         """Actions [k, n] in −1..1 for k arms.
 
@@ -55,14 +50,13 @@ class WarmUpController:
             τ = M (w − v) / T_track + D w + F sign w,   w = v_d + noise
 
         with e what leads the end effector to its goal, see `twist`, and F the Coulomb friction.
-        The action is that of which `damped_torque` makes τ − `carried`, without its envelope.
+        The action is that of which `damped_torque` makes τ, without its envelope.
 
         Args:
             goal: [k, 3] m, where the end effector is to be, or [k, 7] with a quaternion.
             position: [k, n] rad.
             velocity: [k, n] rad/s.
             rng: source of the noise.
-            carried: [k, n] N·m, what the joints carry already.
         """
         arm = self.arm
         frames = arm.chain.frames_at(position)
@@ -78,5 +72,5 @@ class WarmUpController:
         acceleration = ((wanted - velocity) / TRACKING_TIME)[..., None]
         torque = (mass_matrix @ acceleration)[..., 0] + arm.damping * wanted
         torque += arm.friction * np.sign(wanted)
-        action = (torque - carried + arm.control_damping * velocity) / self.action_scale
+        action = (torque + arm.control_damping * velocity) / self.action_scale
         return np.clip(action, -1.0, 1.0).astype(np.float32)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sac_ros.policy.json_fields import JsonFields, parse_object
+from sac_ros.robots.dynamics import CARRIED, CARRIED_TORQUE
 
 SPEC_KEY = "sac_ros.policy_spec"
 """Key of the spec in the ONNX file's metadata."""
@@ -241,6 +242,14 @@ class PolicySpec:
         text = json.dumps(ordered, ensure_ascii=False, default=vars)
         PolicySpec.from_json(text, source=f"spec of policy {self.name!r}")
         return text
+
+    @property
+    def authority(self) -> tuple[float, ...]:
+        """[n] N·m, the most that it can ask for beside g(q)."""
+        carries = any(term.name == CARRIED_TORQUE for term in self.observation)
+        factor = 1.0 + CARRIED if carries else 1.0
+        pairs = zip(self.action_scale, self.torque_limit, strict=True)
+        return tuple(min(factor * scale, limit) for scale, limit in pairs)
 
     @classmethod
     def from_json(cls, text: str, source: str) -> PolicySpec:

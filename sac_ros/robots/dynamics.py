@@ -21,6 +21,12 @@ Array = NDArray[np.float64]
 _ROUNDING = 1e-9  # an inertia so near to impossible is beyond it after a rotation: MuJoCo refuses
 GRAVITY = 9.81  # m/s², standard value that robot drivers compensate
 
+CARRIED_TORQUE = "carried_torque"
+"""Observation term of policies whose joints carry a torque beside that of their actions."""
+
+CARRIED = 3.0
+"""Times the torque at action 1: the most that they carry."""
+
 ZERO_AT = 0.8  # share of the velocity limit at which no accelerating torque is left
 WIDTH = 0.3  # share of the limit over which it falls from all to none
 _DIRECTIONS = np.array([1.0, -1.0])
@@ -198,11 +204,10 @@ def damped_torque(
     scale: Array,
     damping: Array,
     velocity_limit: Array,
-    carried: Any = 0.0,
 ) -> Any:
     """The torque [..., n] N·m that an action [..., n] in −1..1 stands for; gravity is apart.
 
-        τ = scale · (u + h),   u = a − damping · q̇ / scale,   within the `torque_speed_envelope`
+        τ = scale · u,   u = a − damping · q̇ / scale,   within the `torque_speed_envelope`
 
     so that an arm comes to rest by itself under zero action. Without damping a policy has to
     learn all of it, and in some configurations it does not: the arm circles about its goal, or
@@ -214,11 +219,10 @@ def damped_torque(
         scale: [n] N·m at action 1.
         damping: [n] N·m·s/rad.
         velocity_limit: [n] rad/s.
-        carried: [..., n] h, what the joint carries besides, in torques at action 1.
     """
     wanted = action - like(damping / scale, velocity) * velocity
     bounded = torque_speed_envelope(wanted, velocity / like(velocity_limit, velocity))
-    return like(scale, velocity) * (bounded + carried)
+    return like(scale, velocity) * bounded
 
 
 def torque_speed_envelope(torque: Any, velocity_fraction: Any) -> Any:

@@ -23,7 +23,10 @@ from sac_ros.sac.networks import SquashedGaussianActor, TwinCritic, ValueFunctio
 
 
 class Batch(NamedTuple):
-    """B transitions."""
+    """B transitions.
+
+    Where the policy is told less than is true, observations are twice as long, [told, true].
+    """
 
     observation: Tensor  # [B, size]
     action: Tensor  # [B, n] in −1..1
@@ -50,6 +53,9 @@ class SacAgent:
     `config.value_function` chooses the variant: a value network with its target (Haarnoja et al.
     2018a) or target critics (2018b). The order of `update` is Q, π, V where there is one, α,
     targets.
+
+    The actor sees what a policy is told, critics and value see what is true: they are needed in
+    simulation only, where that is known (Pinto et al., Asymmetric Actor Critic, RSS 2018).
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class SacAgent:
         """
         self.config = config
         self.device = torch.device(device)
+        self.observation_size = observation_size
         self.action_size = action_size
         # A tensor, so that a recorded update follows its changes.
         self.target_entropy = torch.zeros((), device=self.device)
@@ -155,27 +162,34 @@ class SacAgent:
     def next_value(self, batch: Batch, alpha: Tensor) -> Tensor:
         """Soft value of the next states [B]: V̄(s′), or min Q̄(s′, ã′) − α log π(ã′|s′)."""
         if self.value is not None:
-            value: Tensor = self.target(batch.next_observation)
+            value: Tensor = self.target(self._true(batch.next_observation))
             return value
         # ã′ comes from the current policy, not from the replay.
-        next_action, next_log_prob = self.actor.sample(batch.next_observation)
-        return torch.min(*self.target(batch.next_observation, next_action)) - alpha * next_log_prob
+        next_action, next_log_prob = self.actor.sample(self._told(batch.next_observation))
+        next_q = torch.min(*self.target(self._true(batch.next_observation), next_action))
+        return next_q - alpha * next_log_prob
+
+    def _told(self, observation: Tensor) -> Tensor:
+        return observation[:, : self.observation_size]
+
+    def _true(self, observation: Tensor) -> Tensor:
+        return observation[:, -self.observation_size :]
 
     def _update_critic(self, batch: Batch, alpha: Tensor) -> tuple[Tensor, Tensor]:
         discount = self.config.gamma if batch.discount is None else batch.discount
         target = soft_bellman_target(
             batch.reward, batch.terminated, self.next_value(batch, alpha), discount
         )
-        q1, q2 = self.critic(batch.observation, batch.action)
+        q1, q2 = self.critic(self._true(batch.observation), batch.action)
         loss = q_loss(q1, q2, target)
         self._descend("critic", loss, self.critic_parameters)
         return loss.detach(), q1.detach().mean()
 
     def _update_actor(self, batch: Batch, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the loss, min Q(s, ã) [B] and log π(ã|s) [B] of the fresh sample."""
-        action, log_prob = self.actor.sample(batch.observation)
+        action, log_prob = self.actor.sample(self._told(batch.observation))
         # The gradient passes through the critics to ã; their own is not even computed.
-        q = torch.min(*self.critic(batch.observation, action))
+        q = torch.min(*self.critic(self._true(batch.observation), action))
         loss = policy_loss(log_prob, q, alpha)
         self._descend("actor", loss, self.actor_parameters)
         return loss.detach(), q.detach(), log_prob.detach()
@@ -186,7 +200,7 @@ class SacAgent:
         """V follows the same fresh sample that the actor was updated with."""
         if self.value is None or self.value_parameters is None:
             return torch.zeros((), device=self.device)
-        loss = value_loss(self.value(batch.observation), action_q, log_prob, alpha)
+        loss = value_loss(self.value(self._true(batch.observation)), action_q, log_prob, alpha)
         self._descend("value", loss, self.value_parameters)
         return loss.detach()
 

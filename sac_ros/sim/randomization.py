@@ -72,6 +72,7 @@ class Term:
         description: one phrase.
         minimum, maximum: what can be simulated.
         per_joint: whether every joint, or link, gets a draw of its own.
+        described: the value with which the world is as described; None: it is not one number.
     """
 
     apply: Callable[[World, Array], None]
@@ -80,6 +81,7 @@ class Term:
     minimum: float
     maximum: float
     per_joint: bool = False
+    described: float | None = 0.0
 
 
 def _sets(name: str, factor: float = 1.0) -> Callable[[World, Array], None]:
@@ -134,27 +136,61 @@ def _start(world: World, value: Array) -> None:
 WIDE = 4.0  # rad of spread and more: starts anywhere in the joint ranges
 
 TERMS: dict[str, Term] = {
-    "mass_scale": Term(_mass, "", "factor on each link's mass and inertia", 0.2, 5.0, True),
+    "mass_scale": Term(
+        _mass, "", "factor on each link's mass and inertia", 0.2, 5.0, True, described=1.0
+    ),
     "centre_offset": Term(_centre, "m", "each centre of mass further out", -0.2, 0.2, True),
     "payload_kg": Term(_payload, "kg", "at the end effector, unknown to g(q)", 0.0, 50.0),
     "declared_payload_kg": Term(_declared_payload, "kg", "the same, known to g(q)", 0.0, 50.0),
     "joint_damping_scale": Term(
-        _joints("damping", scale=True), "", "factor on the viscous friction", 0.0, 20.0, True
+        _joints("damping", scale=True),
+        "",
+        "factor on the viscous friction",
+        0.0,
+        20.0,
+        True,
+        described=1.0,
     ),
     "joint_damping": Term(
-        _joints("damping"), "N·m·s/rad", "viscous friction of every joint", 0.0, 100.0, True
+        _joints("damping"),
+        "N·m·s/rad",
+        "viscous friction of every joint",
+        0.0,
+        100.0,
+        True,
+        described=None,
     ),
     "coulomb_friction": Term(
-        _joints("friction"), "N·m", "Coulomb friction of every joint", 0.0, 100.0, True
+        _joints("friction"),
+        "N·m",
+        "Coulomb friction of every joint",
+        0.0,
+        100.0,
+        True,
+        described=None,
     ),
     "armature": Term(
-        _joints("armature"), "kg·m²", "rotor inertia seen at every joint", 0.0, 10.0, True
+        _joints("armature"),
+        "kg·m²",
+        "rotor inertia seen at every joint",
+        0.0,
+        10.0,
+        True,
+        described=None,
     ),
-    "torque_gain": Term(_sets("torque_gain"), "", "factor on each torque", 0.1, 3.0, True),
+    "torque_gain": Term(
+        _sets("torque_gain"), "", "factor on each torque", 0.1, 3.0, True, described=1.0
+    ),
     "torque_bias_fraction": Term(_bias, "", "added to each torque, of its limit", -0.5, 0.5, True),
-    "gravity_scale": Term(_sets("gravity_scale"), "", "factor on the g(q) that holds", 0.0, 3.0),
+    "gravity_scale": Term(
+        _sets("gravity_scale"), "", "factor on the g(q) that holds", 0.0, 3.0, described=1.0
+    ),
     "latency_ms": Term(
-        _sets("state_latency", 1e-3), "ms", "from measurement to policy", 0.0, 500.0
+        _sets("state_latency", 1e-3),
+        "ms",
+        "from measurement to policy",
+        0.0,
+        500.0,
     ),
     "command_latency_ms": Term(
         _sets("command_latency", 1e-3), "ms", "from policy to joints", 0.0, 500.0
@@ -166,7 +202,12 @@ TERMS: dict[str, Term] = {
     "velocity_noise": Term(_sets("velocity_noise"), "rad/s", "standard deviation", 0.0, 10.0),
     "position_step": Term(_sets("position_step"), "rad", "resolution of the encoders", 0.0, 0.1),
     "start_spread": Term(
-        _start, "rad", f"starts so far from home; {WIDE:g} and more: anywhere", 0.0, 10.0
+        _start,
+        "rad",
+        f"starts so far from home; {WIDE:g} and more: anywhere",
+        0.0,
+        10.0,
+        described=0.4,
     ),
 }
 """A term is a function of a world and a value, and a line here."""
@@ -209,13 +250,28 @@ class Randomization:
             if np.size(values)
         }
 
-    def draw(self, rng: np.random.Generator) -> World:
-        """A world of one episode."""
+    @property
+    def draws(self) -> bool:
+        """Whether worlds differ."""
+        return bool(self._ranges)
+
+    def draw(self, rng: np.random.Generator, share: float = 1.0) -> World:
+        """A world of one episode.
+
+        Args:
+            rng: draws it.
+            share: 0..1, of the way of each value from what is described to what was drawn. (What
+                is not one number for all arms, such as their friction, is drawn whole.)
+        """
         world = World.of(self._arm)
         for name, (low, high) in self._ranges.items():
             term = TERMS[name]
-            size = self._arm.joints if term.per_joint else None
-            term.apply(world, np.asarray(rng.uniform(low, high, size)))
+            value = np.asarray(
+                rng.uniform(low, high, self._arm.joints if term.per_joint else None)
+            )
+            if share < 1.0 and term.described is not None:
+                value = term.described + share * (value - term.described)
+            term.apply(world, value)
         return world
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from sac_ros.controllers.warm_up import WarmUpController
 from sac_ros.robots.arm import Arm, load_arm
-from sac_ros.robots.dynamics import damped_torque
+from sac_ros.robots.dynamics import CARRIED, damped_torque
 from sac_ros.sim.backend import PHYSICS_RATE, make_backend
 from sac_ros.sim.goal_sampler import GoalSampler
 from sac_ros.sim.plant import Plant
@@ -33,7 +34,7 @@ GRAVITY_COMPENSATION = ("robot", "policy")
 
 INFO = (
     "distance", "angle", "is_success", "joint_position", "joint_velocity", "goal", "goal_velocity",
-    "time", "torque", "true_state",
+    "time", "torque", "true_state", "true_observation",
 )  # fmt: skip
 
 SUCCESS_DISTANCE = 0.05  # in the goal's unit, of `is_success`
@@ -58,8 +59,9 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
     of the orientation, rad; 0 where the goal has none), `is_success` (within 5 cm and 10° and
     slower than 0.1 rad/s for the last half second), what the policy is told: `joint_position` [n]
     rad, `joint_velocity` [n] rad/s, `goal` and `goal_velocity` [k], `time`, s since the episode's
-    begin, `torque` [n] N·m, the one that was held, and `true_state` [2n + 7], see `Backend.read`;
-    and as a `_name` for each name which of the arms it is about, as Gymnasium has it.
+    begin, `torque` [n] N·m, the one that was held, `true_state` [2n + 7], see `Backend.read`, and
+    `true_observation`, the one of perfect sensors, by which the reward judges; and as a `_name`
+    for each name which of the arms it is about, as Gymnasium has it.
 
     Nothing starts an episode but `reset` (`AutoresetMode.DISABLED`), as the collector wants to say
     where the next one begins. An arm that is stepped on after its time goes on, still truncated.
@@ -85,7 +87,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         gravity_compensation: str = "robot",
         action_scale_factor: float = 1.0,
         action_history: int = 1,
-        integral_rate: float = 0.0,
+        observer_rate: float = 0.0,
         reward: Mapping[str, float] | None = None,
         randomization: Mapping[str, Sequence[float]] | None = None,
         render_mode: str | None = None,
@@ -104,7 +106,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             gravity_compensation: `robot` or `policy`.
             action_scale_factor: factor on the torque at action 1, of the arm and the task.
             action_history: so many of its last actions are observed, see `Memory`.
-            integral_rate: 1/s, of the torque that a joint carries, see `Memory`; 0: none.
+            observer_rate: 1/s, of the torque that the joints carry, see `Memory`; 0: none.
             reward: weights of the task's reward by name; others keep their default.
             randomization: ranges by name, see `randomization.TERMS`.
             render_mode: `human` (a window), `rgb_array` (no display needed) or None.
@@ -145,10 +147,13 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         self.metadata = {**self.metadata, "render_fps": control_rate_hz}
         self.episode_steps = round(episode_seconds * control_rate_hz)
         self.gravity_compensation = gravity_compensation
-        memory = Memory(self.arm.joints, 1.0 / control_rate_hz, action_history, integral_rate)
-        self.task = make_task(task, self.arm, reward or {}, memory)
+        memory = Memory(
+            self.arm, self.arm.action_scale, 1.0 / control_rate_hz, action_history, observer_rate
+        )
+        self.task = make_task(task, self.arm, reward or {}, memory.terms)
         factor = self.task.action_scale_factor * action_scale_factor
         self.action_scale = np.minimum(self.arm.action_scale * factor, self.arm.torque_limit)
+        self.memory = dataclasses.replace(memory, action_scale=self.action_scale)
         self.randomization = Randomization(self.arm, randomization)
         self._warm_up = WarmUpController(self.arm, self.action_scale)
         carried = gravity_compensation == "policy"
@@ -172,11 +177,12 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._rngs = [np.random.default_rng() for _ in range(num_envs)]
         self._observations = np.zeros((num_envs, self.task.size), dtype=np.float32)
+        self._truths = self._observations  # the same where the sensors are perfect
         self._state = np.zeros((num_envs, 2 * n + 7))  # what the policy is told
         self._true = np.zeros((num_envs, 2 * n + 7))
         self._goals, self._goal_velocities = np.zeros((2, num_envs, k))
         self._paths: list[Path | None] = [None] * num_envs
-        self._memory = np.zeros((num_envs, memory.size), dtype=np.float32)
+        self._memory = np.zeros((num_envs, self.memory.size), dtype=np.float32)
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._held = np.zeros(num_envs, dtype=np.int64)  # steps in a row at the goal, slow
         self._success_steps = max(1, round(SUCCESS_SECONDS * control_rate_hz))
@@ -198,8 +204,9 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
 
         Args:
             seed: one for each arm; of a single number the arms get it, the next one and so on.
-            options: `goal` [k] and `joint_position` [n] rad take the place of drawn ones; and
-                `reset_mask` [num_envs] bool.
+            options: `goal` [k] and `joint_position` [n] rad take the place of drawn ones;
+                `reset_mask` [num_envs] bool; and `randomization_share`, 0..1, see
+                `Randomization.draw`.
 
         Raises:
             ConfigurationError: an option is unknown, of the wrong length or not finite.
@@ -210,12 +217,13 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             raise ConfigurationError(
                 f"option reset_mask must be {self.num_envs} booleans; got {mask.tolist()!r}"
             )
+        share = float(options.pop("randomization_share", 1.0))
         given = self._checked(options)
         for index, one in enumerate(self._seeds(seed)):
             if one is not None and mask[index]:
                 self._rngs[index] = np.random.default_rng(one)
         for index in np.flatnonzero(mask).tolist():
-            self._begin(index, given)
+            self._begin(index, given, share)
         self._observe(mask)
         info = self._info(np.zeros((self.num_envs, self.arm.joints)))
         about = {f"_{name}": mask.copy() for name in INFO}
@@ -245,17 +253,17 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         wanted = np.asarray(actions, dtype=np.float32)
         clipped = np.minimum(np.maximum(wanted, _LOWEST), _HIGHEST)
         limit, n = self.arm.torque_limit, self.arm.joints
-        if torque is None:
-            velocity = self._state[:, n : 2 * n].copy()  # numpy is twice as fast over it
-            torque = self.torque(clipped, self._state[:, :n], velocity, self._memory)
-        else:
-            torque = np.clip(torque, -limit, limit)
+        velocity = self._state[:, n : 2 * n].copy()  # numpy is twice as fast over it
+        own, memory = self.answer(
+            clipped, self._state[:, :n], velocity, self._memory, self._momentum
+        )
+        torque = own if torque is None else np.clip(torque, -limit, limit)
         for plant, row in zip(self.plants, torque, strict=True):
             plant.hold(row)
-        before, self._memory = self._observations, self.task.memory.after(self._memory, clipped)
+        before, self._memory = self._truths, memory
         self._steps += 1
         self._observe(None)
-        rewards = self.task.reward(before, clipped, self._observations)
+        rewards = self.task.reward(before, clipped, self._truths)
         info = self._info(torque)
         # `.all` and `.max` of numpy take three times as long over rows of seven.
         fast = np.logical_or.reduce(np.abs(self._true[:, n : 2 * n]) >= SLOW, axis=1)
@@ -268,35 +276,51 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         # A copy: what a user does to it must not reach the next reward.
         return self._observations.copy(), rewards, terminated, truncated, info
 
-    def torque(
-        self, action: Any, position: Array, velocity: Array, memory: Float32 | None = None
-    ) -> Array:
+    def torque(self, action: Any, position: Array, velocity: Array) -> Array:
         """The torque [..., n] N·m of actions [..., n] in −1..1, in a measured state [..., n].
 
-        The `damped_torque` with what is carried by `memory` [..., m] (None: nothing), plus g(q)
-        where the robot does not add it; all within the torque limits.
+        The `damped_torque`, plus g(q) where the robot does not add it; all within the torque
+        limits. Nothing is carried.
+        """
+        return self.answer(action, position, velocity)[0]
+
+    def answer(
+        self,
+        action: Any,
+        position: Array,
+        velocity: Array,
+        memory: Float32 | None = None,
+        momentum: Array | None = None,
+    ) -> tuple[Array, Float32]:
+        """The same `torque` with what is carried, and the next memory [..., m].
+
+        For a `memory` [..., m], and the `Memory.momentum` in the measured state.
         """
         arm = self.arm
-        torque: Array = damped_torque(
+        own: Array = damped_torque(
             action,
             velocity,
             scale=self.action_scale,
             damping=arm.control_damping,
             velocity_limit=arm.velocity_limit,
-            carried=0.0 if memory is None else self.task.memory.carried(memory),
         )
+        torque, after = own, action
+        if memory is not None:
+            carried = self.memory.carried(memory, momentum)
+            torque = own + carried
+            after = self.memory.after(memory, action, own, velocity, momentum, carried)
         if self.gravity_compensation == "policy":
             torque = torque + arm.gravity_torque(position)
         limit = arm.torque_limit
-        return np.minimum(np.maximum(torque, -limit), limit)
+        bounded: Array = np.minimum(np.maximum(torque, -limit), limit)
+        return bounded, after.astype(np.float32, copy=False)
 
     def warm_up_actions(self, rng: np.random.Generator) -> Float32:
         """Actions [num_envs, n] that lead the arms to their goals, with noise."""
         n = self.arm.joints
         goals = self.task.goal_pose(self._goals)
         position, velocity = self._state[:, :n], self._state[:, n : 2 * n]
-        carried = self.action_scale * self.task.memory.carried(self._memory)
-        return self._warm_up.actions(goals, position, velocity, rng, carried)
+        return self._warm_up.actions(goals, position, velocity, rng)
 
     def render(self) -> tuple[Any, ...] | None:
         """A frame [height, width, 3] uint8 of every arm with `rgb_array`; None for a window."""
@@ -315,12 +339,31 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         if self.camera is not None:
             self.camera.close()
 
+    @property
+    def authority(self) -> Array:
+        """[n] N·m, the most that a policy can ask for beside g(q)."""
+        carried = CARRIED * self.action_scale if self.memory.observer_rate else 0.0
+        most: Array = np.minimum(self.action_scale + carried, self.arm.torque_limit)
+        return most
+
+    def momentum(self, position: Array, velocity: Array) -> Any:
+        """See `Memory.momentum`, for positions and velocities [..., n]."""
+        if not self.memory.observer_rate:
+            return None
+        return self.memory.momentum(self.arm.chain.frames_at(position), velocity)
+
     def observe(
-        self, state: Array, goals: Any, memory: Float32, goal_velocities: Any = None
+        self,
+        state: Array,
+        goals: Any,
+        memory: Float32,
+        goal_velocities: Any = None,
+        momentum: Any = None,
     ) -> Float32:
         """Observations [..., size] of states [..., 2n + 7], goals [..., k], memories [..., m].
 
-        And of the velocities [..., k] of the goals, where they move.
+        And of the velocities [..., k] of the goals, where they move, and the `momentum`, where
+        the policy remembers by it.
         """
         n = self.arm.joints
         position = state[..., :n].copy()
@@ -331,15 +374,15 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
                 state[..., n : 2 * n] / self.arm.velocity_limit,
                 goals,
                 state[..., 2 * n : 2 * n + 3],
-                memory,
+                self.memory.observed(memory, self.memory.carried(memory, momentum)),
                 goal_velocities,
             )
         )
         return np.asarray(observed, dtype=np.float32)
 
-    def _begin(self, index: int, given: Mapping[str, Array]) -> None:
+    def _begin(self, index: int, given: Mapping[str, Array], share: float) -> None:
         rng, sampler = self._rngs[index], self.samplers[index]
-        world = self.randomization.draw(rng)
+        world = self.randomization.draw(rng, share)
         goal = given.get("goal")
         if goal is None:
             goal = self.task.goal_at(sampler.draw(rng, 1)[1][0])
@@ -360,16 +403,21 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             rows = [plant.true_state for plant in self.plants]
             told = [plant.measure() for plant in self.plants]
             self._true = np.array(rows)
-            self._state = self._true.copy() if told == rows else np.array(told)
+            perfect = told == rows
+            self._state = self._true.copy() if perfect else np.array(told)
         else:
             for index in np.flatnonzero(mask).tolist():
                 self._true[index] = self.plants[index].true_state
                 self._state[index] = self.plants[index].measure()
+            perfect = bool(np.array_equal(self._true, self._state))
         if self.task.moving:
             self._move_goals()
-        self._observations = self.observe(
-            self._state, self._goals, self._memory, self._goal_velocities
-        )
+        n = self.arm.joints
+        self._momentum = self.momentum(self._state[:, :n], self._state[:, n : 2 * n])
+        known = self._goals, self._memory, self._goal_velocities, self._momentum
+        self._observations = self._truths = self.observe(self._state, *known)
+        if not perfect:
+            self._truths = self.observe(self._true, *known)
 
     def _move_goals(self) -> None:
         for index, path in enumerate(self._paths):
@@ -390,6 +438,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             "time": self._steps / self.control_rate_hz,
             "torque": torque,
             "true_state": self._true.copy(),
+            "true_observation": self._truths.copy(),
             **self._about,
         }
 

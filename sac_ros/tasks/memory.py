@@ -6,68 +6,131 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sac_ros.robots.kinematics import namespace
+import numpy as np
+from numpy.typing import NDArray
 
-CARRIED = 3.0
-"""Times the torque at action 1: the most that is carried."""
+from sac_ros.robots.arm import Arm
+from sac_ros.robots.dynamics import CARRIED, CARRIED_TORQUE
+from sac_ros.robots.kinematics import Frames, like, namespace
+
+Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Memory:
-    """The last actions of n joints, and the torque that each joint carries.
+    """The last actions, and what a disturbance observer needs.
 
-    | term | size | |
+    | observation term | size | |
     |---|---|---|
     | `previous_action` | n | −1..1 |
     | `earlier_actions` | (actions − 1) · n | −1..1, newest first |
-    | `carried_torque` | n | −1..1 of 3 times the torque at action 1, with an `integral_rate` |
+    | `carried_torque` | n | −1..1 of 3 times the torque at action 1, with an `observer_rate` |
 
-    With late measurements the actions tell what the arm has been told since. The carried torque h
-    is the integral of the actions: an action a in the control period T makes it
+    With late measurements the actions tell what the arm has been told since. The carried torque
+    h holds against what the arm's model does not know of: a load, an error of g(q), friction. It
+    is that of a generalised momentum observer (De Luca and Mattone, ICRA 2005), without the
+    Coriolis terms, which vanish at rest:
 
-        h ← clip(h + k T a, −3, 3),   in torques at action 1,   k = `integral_rate`
+        h = K (ξ − M(q) q̇),   dξ/dt = τ_a − D_j q̇,   within 3 times the torque at action 1
 
-    so that a policy that pushes towards its goal holds what it did not know of, an unknown load or
-    an error of g(q), without an error that lasts, and an action need not be as large as that. It
-    follows from the actions alone and knows no goal: hindsight stays exact.
+    with τ_a the torque of the actions, D_j the joints' damping and K the `observer_rate`: where
+    the arm moves as its model says, ξ is its momentum and h vanishes; else −h follows the torque
+    that disturbs it, with the time constant 1 / K. No measurement is differentiated. It knows no
+    goal: hindsight stays exact.
+
+    The state [m] that a policy hands on holds the actions and, in −1..1, ξ.
 
     Attributes:
-        joints: n.
-        period_s: s, T.
+        arm: the arm.
+        action_scale: [n] N·m at action 1.
+        period_s: s, of control.
         actions: how many of the last ones, 1 or more.
-        integral_rate: 1/s, k; 0: nothing is carried.
+        observer_rate: 1/s, K; 0: nothing is carried.
     """
 
-    joints: int
+    arm: Arm
+    action_scale: Array
     period_s: float
     actions: int = 1
-    integral_rate: float = 0.0
+    observer_rate: float = 0.0
 
     @property
     def terms(self) -> dict[str, int]:
-        """Names and sizes of its parts, in their order."""
-        n = self.joints
+        """Names and sizes of the observation's terms, in their order."""
+        n = self.arm.joints
         sizes = {
             "previous_action": n,
             "earlier_actions": (self.actions - 1) * n,
-            "carried_torque": n if self.integral_rate else 0,
+            CARRIED_TORQUE: n if self.observer_rate else 0,
         }
         return {name: size for name, size in sizes.items() if size}
 
     @property
     def size(self) -> int:
-        """m, its length."""
+        """m."""
         return sum(self.terms.values())
 
-    def carried(self, memory: Any) -> Any:
-        """What is carried [..., n], in torques at action 1; 0.0 where nothing is."""
-        return CARRIED * memory[..., self.actions * self.joints :] if self.integral_rate else 0.0
+    @property
+    def _limit(self) -> Array:
+        """[n] N·m, the most that is carried."""
+        return np.minimum(CARRIED * self.action_scale, self.arm.torque_limit)
 
-    def after(self, memory: Any, action: Any) -> Any:
-        """What is remembered [..., m] after an action [..., n], and [..., m] before it."""
-        parts = [action, memory[..., : (self.actions - 1) * self.joints]]
-        if self.integral_rate:
-            step = self.integral_rate * self.period_s / CARRIED
-            held = memory[..., self.actions * self.joints :]
-            parts.append((held + step * action).clip(-1.0, 1.0))
-        return namespace(action).concatenate(parts, -1)
+    @property
+    def _span(self) -> Array:
+        """[n] N·m·s, ξ at 1 of the state: what is carried at most, and the fastest momentum."""
+        return self._limit / self.observer_rate + self.action_scale
+
+    def momentum(self, frames: Frames, velocity: Any) -> Any:
+        """M(q) q̇ [..., n] N·m·s for velocities [..., n] rad/s; None where nothing is carried."""
+        if not self.observer_rate:
+            return None
+        matrix = self.arm.bodies.mass_matrix(self.arm.chain, frames)
+        inertia = (matrix @ velocity[..., None])[..., 0]
+        return inertia + like(self.arm.armature, velocity) * velocity
+
+    def carried(self, state: Any, momentum: Any) -> Any:
+        """h [..., n] N·m for states [..., m]; 0.0 where nothing is carried."""
+        if not self.observer_rate:
+            return 0.0
+        integral = state[..., self.actions * self.arm.joints :] * like(self._span, state)
+        limit = like(self._limit, state)
+        return _within(self.observer_rate * (integral - momentum), limit)
+
+    def observed(self, state: Any, carried: Any) -> Any:
+        """The observation's terms [..., m], in which what is carried stands in the place of ξ."""
+        if not self.observer_rate:
+            return state
+        actions = state[..., : self.actions * self.arm.joints]
+        carried = carried / like(self._limit, state)
+        return namespace(state).concatenate((actions, carried), -1)
+
+    def after(
+        self, state: Any, action: Any, torque: Any, velocity: Any, momentum: Any, carried: Any
+    ) -> Any:
+        """The next state [..., m].
+
+        Args:
+            state: [..., m], the present one.
+            action: [..., n] in −1..1.
+            torque: [..., n] N·m of that action, without what is carried.
+            velocity: [..., n] rad/s.
+            momentum: as `momentum` told.
+            carried: as `carried` told.
+        """
+        parts = [action, state[..., : (self.actions - 1) * self.arm.joints]]
+        if self.observer_rate:
+            # From the carried torque on, which is bounded: the integral does not wind up.
+            integral = momentum + carried / self.observer_rate
+            flow = torque - like(self.arm.damping, velocity) * velocity
+            integral = integral + self.period_s * flow
+            parts.append(_within(integral / like(self._span, state), 1.0))
+        return namespace(state).concatenate(parts, -1)
+
+
+def _within(values: Any, limit: Any) -> Any:
+    xp = namespace(values)
+    return (
+        values.clip(-limit, limit)
+        if isinstance(limit, float)
+        else xp.minimum(xp.maximum(values, -limit), limit)
+    )

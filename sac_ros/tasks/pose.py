@@ -17,7 +17,6 @@ from sac_ros.robots.kinematics import (
     quaternion_of,
     rotation_from_quaternion,
 )
-from sac_ros.tasks.memory import Memory
 from sac_ros.tasks.task import Array, Float32, State, Task, sum_squares
 
 LARGEST_TURN = np.deg2rad(60.0)  # of a goal's orientation from that at home
@@ -50,7 +49,7 @@ class PoseTask(Task):
         self,
         arm: Arm,
         reward: Mapping[str, float] | None = None,
-        memory: Memory | None = None,
+        memory: Mapping[str, int] | None = None,
     ) -> None:
         own = {
             "goal": 3,

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from sac_ros.robots.arm import Arm
-from sac_ros.tasks.memory import Memory
 from sac_ros.tasks.task import Array, Float32, State, Task, sum_squares
 
 
@@ -30,7 +29,7 @@ class ReachTask(Task):
         self,
         arm: Arm,
         reward: Mapping[str, float] | None = None,
-        memory: Memory | None = None,
+        memory: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(arm, reward, {"goal": 3, "goal_offset": 3}, memory)
 

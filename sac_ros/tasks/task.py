@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from sac_ros.robots.arm import Arm
 from sac_ros.robots.kinematics import Frames, like, namespace, solve
-from sac_ros.tasks.memory import Memory
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import setting, validate
 
@@ -45,7 +44,7 @@ class State(NamedTuple):
         velocity_fraction: [..., n] joint velocities over their limits.
         goal: [..., k].
         end_effector: [..., 3] m, the end effector in the base frame.
-        memory: [..., m] what the policy remembers, see `Memory`.
+        memory: [..., m] what the policy remembers, see `Memory.observed`.
         goal_velocity: [..., k] per second, of moving goals; None for the others.
     """
 
@@ -86,6 +85,9 @@ class RewardWeights:
         3.0, "weight of the squared distance of the joints from home", minimum=0.0
     )
     action_change: float = setting(2.0, "weight of the squared change of the action", minimum=0.0)
+    action_change_end: float = setting(
+        2.0, "what that weight rises to until the middle of a training", minimum=0.0
+    )
 
     def __post_init__(self) -> None:
         validate(self)
@@ -135,7 +137,7 @@ class Task(ABC):
         arm: Arm,
         reward: Mapping[str, float] | None,
         terms: Mapping[str, int],
-        memory: Memory | None = None,
+        memory: Mapping[str, int] | None = None,
     ) -> None:
         """Makes the task for `arm`.
 
@@ -143,20 +145,19 @@ class Task(ABC):
             arm: who does it.
             reward: weights by name, see `RewardWeights`; others keep their default.
             terms: names and sizes of the observation's terms that are the task's own, in order.
-            memory: what the policy remembers; None: its previous action.
+            memory: the same of what the policy remembers, see `Memory`; None: its last action.
 
         Raises:
             ConfigurationError: no such weight, or one that is not in its valid set.
         """
         n = arm.joints
         self.arm = arm
-        self.memory = memory or Memory(n, 0.02)
         self.terms = {
             "joint_position_sin": n,
             "joint_position_cos": n,
             "joint_velocity": n,
             **terms,
-            **self.memory.terms,
+            **(memory or {"previous_action": n}),
         }
         ends = list(accumulate(self.terms.values()))
         self._columns = {
@@ -255,6 +256,23 @@ class Task(ABC):
             - 0.5 * w.configuration * sum_squares(from_home) / n
             - w.action_change * sum_squares(change) / n
         )
+
+    def late_reward(self, previous_action: Float32, action: Float32, progress: float) -> Float32:
+        """What [...] is added to `reward` when `progress`, 0..1, of a training has passed.
+
+            −(w_end − w_a) min(2 · progress, 1) mean Δa²
+
+        of actions [..., n]. Much weight on it from the start on is in the way of learning to
+        reach at all; without, what was learned in worlds that differ trembles.
+
+        Args:
+            previous_action: [..., n].
+            action: [..., n].
+            progress: of the training.
+        """
+        more = self.weights.action_change_end - self.weights.action_change
+        weight = np.float32(-more * min(1.0, 2.0 * progress) / self.arm.joints)
+        return weight * sum_squares(action - previous_action)
 
     def goal_reward(self, next_observation: Float32) -> Float32:
         """The terms [...] of `reward` that depend on the goal, for next observations.
@@ -371,7 +389,10 @@ def sum_squares(values: Any) -> Any:
 
 
 def make_task(
-    name: str, arm: Arm, reward: Mapping[str, float], memory: Memory | None = None
+    name: str,
+    arm: Arm,
+    reward: Mapping[str, float],
+    memory: Mapping[str, int] | None = None,
 ) -> Task:
     """The task called `name`, for `arm`.
 
@@ -379,7 +400,7 @@ def make_task(
         name: one of `TASKS`.
         arm: who does it.
         reward: weights of the reward by name; others keep their default.
-        memory: what the policy remembers; None: its previous action.
+        memory: names and sizes of what the policy remembers; None: its last action.
 
     Raises:
         ConfigurationError: no such task, or no such weight.

@@ -10,7 +10,6 @@ import numpy as np
 
 from sac_ros.robots.arm import Arm
 from sac_ros.robots.kinematics import like
-from sac_ros.tasks.memory import Memory
 from sac_ros.tasks.reach import ReachTask
 from sac_ros.tasks.task import Array, Float32, Path, State, Task, sum_squares
 from sac_ros.utils.errors import ConfigurationError
@@ -46,7 +45,7 @@ class TrackTask(ReachTask):
         self,
         arm: Arm,
         reward: Mapping[str, float] | None = None,
-        memory: Memory | None = None,
+        memory: Mapping[str, int] | None = None,
     ) -> None:
         names = ("goal", "goal_offset", "goal_velocity", "velocity_offset")
         terms = {**dict.fromkeys(names, 3), "joint_offset": arm.joints}

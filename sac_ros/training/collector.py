@@ -28,6 +28,7 @@ class CollectorSetup:
         early_steps: transitions at the start in which episodes are shorter, so that the arm is
             not left long where it has got stuck.
         early_episode_steps: length of these episodes, at most.
+        widening_steps: transitions over which the worlds widen from as described to as drawn.
         continue_probability: of an episode to start where the one before it ended, as on a robot
             that is sent from goal to goal.
         seed: of every draw.
@@ -40,6 +41,7 @@ class CollectorSetup:
     random_steps: int
     early_steps: int
     early_episode_steps: int
+    widening_steps: int
     continue_probability: float
     seed: int
 
@@ -64,7 +66,8 @@ class Collector:
 
         Args:
             environments: what is stepped. An episode begins by `reset` and in no other way
-                (`AutoresetMode.DISABLED`); the info holds `distance` and `joint_position`.
+                (`AutoresetMode.DISABLED`); the info holds `distance` and `joint_position`, and
+                `true_observation` where the replay's observations are twice as wide.
             shared: where transitions go, and weights come from.
             setup: how.
         """
@@ -74,6 +77,7 @@ class Collector:
         self._setup = setup
         self._actor = NumpyActor(setup.actor_shape)
         self._actor_version = 0
+        self._told = setup.actor_shape.sizes[0]
         self._rng = np.random.default_rng([setup.seed, 1])
         number = environments.num_envs
         self._returns = np.zeros(number)
@@ -81,12 +85,14 @@ class Collector:
         self._numbers = np.arange(number)
         seeds = np.random.SeedSequence([setup.seed, 2]).generate_state(number)
         self._end_episodes_of_others()
-        self._observations = environments.reset(seed=seeds.tolist())[0]
+        told, infos = environments.reset(seed=seeds.tolist())
+        self._observations = self._recorded(told, infos)
 
     def step(self) -> None:
         """One step of every environment; their transitions become visible together."""
         actions = self._actions()
-        observations, rewards, terminated, truncated, infos = self._environments.step(actions)
+        told, rewards, terminated, truncated, infos = self._environments.step(actions)
+        observations = self._recorded(told, infos)
         ended = terminated | truncated
         self._lengths += 1
         if self._replay.env_steps < self._setup.early_steps:
@@ -129,7 +135,13 @@ class Collector:
             flat, self._actor_version = fresh
             self._actor.load(flat)
         noise = self._rng.standard_normal(size, dtype=np.float32)
-        return self._actor.sample(self._observations, noise)
+        return self._actor.sample(self._observations[:, : self._told], noise)
+
+    def _recorded(self, told: np.ndarray[Any, Any], infos: dict[str, Any]) -> np.ndarray[Any, Any]:
+        """Observations as the replay has them: with the true ones behind, where it has room."""
+        if self._replay.observation.shape[1] == told.shape[1]:
+            return told
+        return np.concatenate((told, infos["true_observation"]), axis=1)
 
     def _write(self, **columns: np.ndarray[Any, Any]) -> None:
         """The transitions of all environments, in their order."""
@@ -144,7 +156,9 @@ class Collector:
         self._replay.add_episode(self._returns[index], last_infos["distance"][index])
         self._returns[index] = 0.0
         self._lengths[index] = 0
-        options = {"reset_mask": self._numbers == index}
+        options: dict[str, Any] = {"reset_mask": self._numbers == index}
+        if self._replay.env_steps < self._setup.widening_steps:
+            options["randomization_share"] = self._replay.env_steps / self._setup.widening_steps
         if self._rng.random() < self._setup.continue_probability:
             options["joint_position"] = last_infos["joint_position"][index]
-        self._observations = self._environments.reset(options=options)[0]
+        self._observations = self._recorded(*self._environments.reset(options=options))

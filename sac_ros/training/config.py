@@ -34,11 +34,12 @@ class EnvironmentConfig:
     action_history: int = setting(
         1, "Of its last actions the policy remembers so many", minimum=1, maximum=50
     )
-    integral_rate: float = setting(
+    observer_rate: float = setting(
         0.0,
-        "Rate at which the actions add up to a torque that the joints carry; 0: to none",
+        "Rate of the disturbance observer, by which the joints carry what the arm's model does "
+        "not know of; 0: none",
         minimum=0.0,
-        maximum=10.0,
+        maximum=20.0,
         unit="1/s",
     )
     reward: RewardWeights = field(default_factory=RewardWeights)
@@ -91,6 +92,12 @@ class TrainConfig(ArmSettings):
     )
     early_episode_seconds: float = setting(
         3.0, "Length of these episodes, while the arm still gets stuck", above=0.0, unit="s"
+    )
+    widening_steps: int = setting(
+        60_000,
+        "Environment steps over which the ranges of env.randomization widen from what is "
+        "described to their whole",
+        minimum=0,
     )
     continue_probability: float = setting(
         0.7,

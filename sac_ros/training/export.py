@@ -33,16 +33,15 @@ class GateStates:
     Attributes:
         inputs: graph input name to [m, size], sensor units.
         observation: [m, size] what the simulator's own encoding makes of them.
-        torque: gives the simulator's own torques [m, n] N·m for actions [m, n] in these states.
+        answer: gives the simulator's own torques [m, n] N·m for actions [m, n] in these states,
+            and what is remembered after them.
         gravity: [m, n] N·m, the simulator's own g(q); None where the robot adds it.
-        memory: gives what is remembered after actions [m, n] in these states.
     """
 
     inputs: dict[str, NDArray[np.float32]]
     observation: NDArray[np.float32]
-    torque: Callable[[NDArray[np.float32]], NDArray[np.float64]]
+    answer: Callable[[NDArray[np.float32]], tuple[NDArray[np.float64], NDArray[np.float32]]]
     gravity: NDArray[np.float64] | None
-    memory: Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def export_policy(
@@ -72,7 +71,7 @@ def export_policy(
     with torch.no_grad():
         action = graph.actor.deterministic(torch.from_numpy(states.observation)).numpy()
     limit = np.array(spec.torque_limit)
-    torque = states.torque(action)
+    torque, remembered = states.answer(action)
     spec = dataclasses.replace(spec, self_test=_self_test(states, torque))
     with atomic_write(path) as partial:
         _write(partial, graph, spec, states.inputs, home)
@@ -81,8 +80,9 @@ def export_policy(
         if answered.gravity is not None and states.gravity is not None:
             words = "gravity differs from the simulator's"
             _refuse_difference(path, answered.gravity, states.gravity, limit, words)
-        remembered = states.memory(answered.action)
-        if answered.next_state is None or not np.allclose(answered.next_state, remembered):
+        if answered.next_state is None or not np.allclose(
+            answered.next_state, remembered, atol=TOLERANCE
+        ):
             raise PolicyFileError(
                 f"policy file {path} is not written: next_state must be what the task remembers"
             )

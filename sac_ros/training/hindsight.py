@@ -3,12 +3,21 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.tasks.task import Task
 
 Float32 = NDArray[np.float32]
+
+
+class Steps(Protocol):
+    """Where transitions are."""
+
+    observation: Float32
+    action: Float32
 
 
 class HindsightRelabeler:
@@ -41,6 +50,15 @@ class HindsightRelabeler:
         self._near_probability = near_probability
         # Coordinates in rows: numpy is slow over rows of two or three numbers.
         self._goals = np.ascontiguousarray(goals.T)
+
+    def late_reward(self, transitions: Steps, rows: NDArray[np.int64]) -> Float32 | float:
+        """What [B] is added to the rewards of `rows` by now, see `Task.late_reward`."""
+        weights = self.task.weights
+        if weights.action_change_end == weights.action_change:
+            return 0.0
+        columns = self.task.columns("previous_action")
+        before, action = transitions.observation[rows, columns], transitions.action[rows]
+        return self.task.late_reward(before, action, self.progress)
 
     def draw(self, observation: Float32, rng: np.random.Generator) -> Float32:
         """Observed goals [B, g] for observations [B, size]."""

@@ -55,9 +55,9 @@ def make_memory(config: TrainConfig, env: ArmVectorEnv) -> SharedMemory:
     ahead = 2000 + round(4 * UPDATES_PER_BLOCK / sac.updates_per_step)
     steps = max(config.total_steps, sac.learning_starts) + ahead
     parameters = actor_shape(config, env).parameters
-    return SharedMemory(
-        MemoryShape(min(sac.replay_capacity, steps), env.task.size, env.arm.joints, parameters)
-    )
+    size = env.task.size * (2 if env.randomization.draws else 1)
+    capacity = min(sac.replay_capacity, steps)
+    return SharedMemory(MemoryShape(capacity, size, env.arm.joints, parameters))
 
 
 def make_state(config: TrainConfig, env: ArmVectorEnv, shared: SharedMemory) -> RunState:
@@ -85,6 +85,7 @@ def start_source(config: TrainConfig, env: ArmVectorEnv, shared: SharedMemory) -
         warm_up_steps=config.warm_up_steps,
         early_steps=config.early_steps,
         early_episode_steps=round(config.early_episode_seconds * config.env.control_rate_hz),
+        widening_steps=config.widening_steps,
         random_steps=config.sac.learning_starts,
         continue_probability=config.continue_probability,
         seed=collector_seed(config, shared.replay.env_steps),

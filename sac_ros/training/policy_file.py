@@ -74,7 +74,7 @@ def write_policy(
     graph = PolicyGraph(
         copy.deepcopy(actor).cpu(),
         env.task,
-        action_scale=env.action_scale,
+        memory=env.memory,
         holds_gravity=carried,
     )
     low, high = env.task.goal_bounds()
@@ -171,7 +171,7 @@ def gate_states(env: ArmVectorEnv, number: int = GATE_STATES) -> GateStates:
     goal = wanted.astype(np.float32)
     if env.task.angle_tolerance is not None:
         goal[:, 3:] /= np.linalg.norm(goal[:, 3:], axis=1, keepdims=True)
-    memory = rng.uniform(-1.0, 1.0, (number, env.task.memory.size)).astype(np.float32)
+    memory = rng.uniform(-1.0, 1.0, (number, env.memory.size)).astype(np.float32)
     memory[::4] = np.sign(memory[::4])
     states, gravity = np.empty((number, 2 * n + 7)), np.empty((number, n))
     for row in range(number):
@@ -188,14 +188,13 @@ def gate_states(env: ArmVectorEnv, number: int = GATE_STATES) -> GateStates:
         velocity_of_goal = rng.normal(0.0, 0.5, goal.shape).astype(np.float32)
         inputs["goal_velocity"] = velocity_of_goal
     inputs["state"] = memory
+    q, v = position.astype(np.float64), velocity.astype(np.float64)
+    momentum = env.momentum(q, v)
     return GateStates(
         inputs,
-        env.observe(states, goal, memory, velocity_of_goal),
-        torque=lambda actions: env.torque(
-            actions, position.astype(np.float64), velocity.astype(np.float64), memory
-        ),
+        env.observe(states, goal, memory, velocity_of_goal, momentum),
+        answer=lambda actions: env.answer(actions, q, v, memory, momentum),
         gravity=gravity if env.gravity_compensation == "policy" else None,
-        memory=lambda actions: env.task.memory.after(memory, actions),
     )
 
 

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sac_ros.robots.dynamics import damped_torque
 from sac_ros.robots.kinematics import like
 from sac_ros.sac.networks import SquashedGaussianActor
+from sac_ros.tasks.memory import Memory
 from sac_ros.tasks.task import State, Task
 
 
@@ -25,7 +24,7 @@ class PolicyGraph(nn.Module):
         actor: SquashedGaussianActor,
         task: Task,
         *,
-        action_scale: NDArray[np.float64],
+        memory: Memory,
         holds_gravity: bool,
     ) -> None:
         """Joins the parts.
@@ -33,13 +32,13 @@ class PolicyGraph(nn.Module):
         Args:
             actor: the network.
             task: what it was trained for, and the arm that does it.
-            action_scale: [n] N·m at action 1.
+            memory: what it remembers, and the torque of its actions.
             holds_gravity: whether the torque holds g(q); else the robot adds it.
         """
         super().__init__()
         self.actor = actor
         self._task = task
-        self._action_scale = action_scale
+        self._memory = memory
         self._holds_gravity = holds_gravity
 
     def forward(
@@ -51,28 +50,30 @@ class PolicyGraph(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Torque, action, g(q) where the torque holds it, next state: the graph's outputs.
 
-        All are [batch, n], the torques in N·m, but for the state, which is the task's `Memory`
-        [batch, m]. `rest`: the goal's velocity [batch, k], where goals move, and the state.
+        All are [batch, n], the torques in N·m, but for the state [batch, m], see `Memory`.
+        `rest`: the goal's velocity [batch, k], where goals move, and the state.
         """
         *goal_velocity, state = rest
-        arm, memory = self._task.arm, self._task.memory
+        arm, memory = self._task.arm, self._memory
         sine, cosine = torch.sin(joint_position), torch.cos(joint_position)
         frames = arm.chain.frames(sine, cosine)
         fraction = joint_velocity / like(arm.velocity_limit, joint_velocity)
+        momentum = memory.momentum(frames, joint_velocity)
+        carried = memory.carried(state, momentum)
+        remembered = memory.observed(state, carried)
         observation = self._task.observe(
-            State(sine, cosine, fraction, goal, frames.end_effector, state, *goal_velocity)
+            State(sine, cosine, fraction, goal, frames.end_effector, remembered, *goal_velocity)
         )
         action = self.actor.deterministic(observation)
         limit = like(arm.torque_limit, action)
-        torque = damped_torque(
+        own = damped_torque(
             action,
             joint_velocity,
-            scale=self._action_scale,
+            scale=memory.action_scale,
             damping=arm.control_damping,
             velocity_limit=arm.velocity_limit,
-            carried=memory.carried(state),
         )
         gravity = (arm.bodies.gravity_torque(arm.chain, frames),) if self._holds_gravity else ()
-        torque = torch.clamp(sum(gravity, torque), -limit, limit)
-        after = memory.after(state, action)
+        torque = torch.clamp(sum(gravity, own + carried), -limit, limit)
+        after = memory.after(state, action, own, joint_velocity, momentum, carried)
         return torque, action, *gravity, after.clone()  # an output needs a tensor of its own

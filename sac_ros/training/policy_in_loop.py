@@ -56,7 +56,7 @@ def computed_torque_controller(env: ArmVectorEnv, authority: str = "policy") -> 
         raise ConfigurationError(
             f"authority must be one of {', '.join(AUTHORITIES)}; got {authority!r}"
         )
-    limit = env.action_scale if authority == "policy" else env.arm.torque_limit
+    limit = env.authority if authority == "policy" else env.arm.torque_limit
     controller = ComputedTorque(
         env.arm,
         env.control_rate_hz,
@@ -100,6 +100,8 @@ def environment_of(policy: Policy, num_envs: int = ROWS, **arguments: Any) -> Ar
         "task": spec.task,
         "control_rate_hz": int(rate) if rate.is_integer() else rate,
         "gravity_compensation": spec.gravity_compensation,
+        # What carries a torque; the textbook controller in its place may use as much.
+        "observer_rate": 1.0 if spec.authority > spec.action_scale else 0.0,
     }
     try:
         env = ArmVectorEnv(num_envs, **{**own, **arguments})

@@ -97,10 +97,12 @@ class ReplaySampler:
         goal = None
         if self._relabel is not None:
             task = self._relabel.task
-            goal = self._relabel.draw(block.observation, self.rng)
+            told, *true = self._parts(block.observation)
+            goal = self._relabel.draw(true[0] if true else told, self.rng)
             # A goal that moves is moved, by as much in what follows.
-            before = task.goal(block.observation).copy() if task.moving else None
-            task.set_goal(block.observation, goal)
+            before = task.goal(told).copy() if task.moving else None
+            for part in (told, *true):
+                task.set_goal(part, goal)
             goal = goal if before is None else goal - before
         self._fill_step(block, rows, block.reward, goal)
         if self._n_step is not None:
@@ -119,13 +121,24 @@ class ReplaySampler:
         """
         _take(self._transitions.next_observation, rows, block.next_observation)
         _take(self._transitions.reward, rows, reward)
+        if self._relabel is not None:
+            reward += self._relabel.late_reward(self._transitions, rows)
         if self._relabel is not None and goal is not None:
             task = self._relabel.task
-            recorded = task.goal_reward(block.next_observation)
-            moved = task.goal(block.next_observation) + goal if task.moving else goal
-            task.set_goal(block.next_observation, moved)
+            parts = self._parts(block.next_observation)
+            recorded = task.goal_reward(parts[-1])
+            moved = task.goal(parts[0]) + goal if task.moving else goal
+            for part in parts:
+                task.set_goal(part, moved)
             # The change is 0 where the goal stays, so that the recorded reward stays to the bit.
-            reward += task.goal_reward(block.next_observation) - recorded
+            reward += task.goal_reward(parts[-1]) - recorded
+
+    def _parts(self, observation: Float32) -> list[Float32]:
+        """What the policy was told, and behind it the truth, where that was recorded."""
+        assert self._relabel is not None
+        size = self._relabel.task.size
+        parts = [observation[:, :size], observation[:, size : 2 * size]]
+        return parts if observation.shape[1] > size else parts[:1]
 
 
 class _Block:

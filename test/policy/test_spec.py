@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tiny_policy import tiny_spec
 
 from sac_ros.policy.safety_config import JointLimits, SafetyConfig
-from sac_ros.policy.spec import GoalSpec, PolicySpec
+from sac_ros.policy.spec import GoalSpec, ObservationTerm, PolicySpec
 from sac_ros.robots.arm import load_arm
 from sac_ros.training.policy_file import arm_model
 from sac_ros.utils.errors import PolicyFileError
@@ -84,6 +84,15 @@ def test_the_json_starts_with_the_schema_version_and_follows_the_contract() -> N
     names = list(json.loads(tiny_spec().to_json()))
     assert names[:4] == ["schema_version", "name", "arm", "package_version"]
     assert names[-2:] == ["self_test", "arm_model"]
+
+
+def test_who_carries_a_torque_can_ask_for_four_times_that_of_an_action_up_to_the_limit() -> None:
+    plain = tiny_spec(torque_limit=(10.0, 3.0), action_scale=(1.0, 1.0))
+    carries = dataclasses.replace(
+        plain, observation=(*plain.observation, ObservationTerm("carried_torque", 2))
+    )
+    assert plain.authority == (1.0, 1.0)
+    assert carries.authority == (4.0, 3.0)
 
 
 def test_the_model_of_the_arm_may_be_missing() -> None:

@@ -252,6 +252,39 @@ def test_the_next_action_comes_from_the_current_policy_and_its_own_log_prob() ->
 
 
 @VARIANTS
+def test_the_actor_learns_from_what_it_is_told_and_the_critics_from_what_is_true(
+    value_function: bool,
+) -> None:
+    told = batch()
+    true = batch()
+    both = told._replace(
+        observation=torch.cat((told.observation, true.observation), 1),
+        next_observation=torch.cat((told.next_observation, true.next_observation), 1),
+    )
+    torch.manual_seed(4)
+    sac = agent(value_function)
+    alpha = torch.tensor(0.7)
+    seeing: list[Tensor] = []
+    valuing: list[Tensor] = []
+    sac.actor.register_forward_pre_hook(lambda _, given: seeing.append(given[0]))
+    for each in (sac.critic, sac.target, *([] if sac.value is None else [sac.value])):
+        each.register_forward_pre_hook(lambda _, given: valuing.append(given[0]))
+    sac._update_critic(both, alpha)
+    _, q, log_prob = sac._update_actor(both, alpha)
+    sac._update_value(both, q, log_prob, alpha)
+    assert seeing
+    assert all(
+        torch.equal(each, told.observation) or torch.equal(each, told.next_observation)
+        for each in seeing
+    )
+    assert len(valuing) == (4 if value_function else 3)
+    assert all(
+        torch.equal(each, true.observation) or torch.equal(each, true.next_observation)
+        for each in valuing
+    )
+
+
+@VARIANTS
 def test_updates_are_repeatable_bit_for_bit(value_function: bool) -> None:
     found = []
     for _ in range(2):

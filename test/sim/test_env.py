@@ -440,3 +440,20 @@ def test_a_window_without_a_display_is_one_sentence_and_not_the_end_of_the_inter
     sentence, alive = ended.stdout.splitlines()
     assert sentence.startswith("a window needs a display, and none can be opened here")
     assert alive == "alive"
+
+
+def test_the_reward_judges_what_is_true_and_not_what_the_policy_is_told() -> None:
+    noise = {"position_noise": (0.05, 0.05), "velocity_noise": (0.5, 0.5)}
+    told, exact = (ArmEnv(randomization=each) for each in (noise, {}))
+    goal = {"goal": [0.5, 0.1, 0.4], "joint_position": IIWA.home}
+    for env in (told, exact):
+        env.reset(seed=3, options=goal)
+    torque = np.zeros((1, 7))
+    for _ in range(5):
+        action = np.full((1, 7), 0.2, np.float32)
+        found = [env.rows.apply(action, torque) for env in (told, exact)]
+        assert found[0][1] == found[1][1]
+        np.testing.assert_array_equal(found[0][4]["true_observation"], found[1][0])
+        assert np.abs(found[0][0] - found[1][0]).max() > 0.01
+    for env in (told, exact):
+        env.close()

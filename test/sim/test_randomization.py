@@ -207,3 +207,17 @@ def test_every_term_says_what_it_is_in_a_unit() -> None:
     for name, term in TERMS.items():
         assert term.description, name
         assert term.minimum < term.maximum, name
+
+
+def test_worlds_widen_from_what_is_described_to_what_is_drawn() -> None:
+    ranges = {"mass_scale": (0.5, 1.5), "latency_ms": (40.0, 60.0), "payload_kg": (1.0, 1.0)}
+    worlds = [
+        Randomization(ARM, ranges).draw(np.random.default_rng(0), share) for share in (0.0, 0.5, 1)
+    ]
+    plain, half, whole = worlds
+    np.testing.assert_allclose(plain.bodies.mass, ARM.bodies.mass)
+    assert plain.state_latency == 0.0
+    assert half.state_latency == 0.5 * whole.state_latency
+    links = slice(0, -1)  # the last one carries the payload
+    grown = [world.bodies.mass[links] / ARM.bodies.mass[links] - 1.0 for world in (half, whole)]
+    np.testing.assert_allclose(2.0 * grown[0], grown[1])

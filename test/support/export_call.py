@@ -37,11 +37,11 @@ class ExportCall:
         return export_policy(path, self.graph, self.spec, self.states, self.home)
 
 
-def export_call(gravity_compensation: str) -> ExportCall:
+def export_call(gravity_compensation: str, **arguments: Any) -> ExportCall:
     """Taken where `write_policy` makes it, so that what is tested is what training exports."""
     torch.manual_seed(0)
     sac = SacConfig(hidden_sizes=(16, 16), actor_output_scale=1.0)
-    env = ArmVectorEnv(gravity_compensation=gravity_compensation)
+    env = ArmVectorEnv(gravity_compensation=gravity_compensation, **arguments)
     agent = SacAgent(env.task.size, env.arm.joints, sac)
     with torch.no_grad():  # from small actions to saturated ones
         agent.averaged_parameters.values.mul_(2.5)

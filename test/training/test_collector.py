@@ -27,6 +27,7 @@ def collector(envs: list[CountingEnv], shared: SharedMemory, **arguments: Any) -
         "random_steps": 0,
         "early_steps": 0,
         "early_episode_steps": 1,
+        "widening_steps": 0,
         "continue_probability": 0.0,
         "seed": 0,
     }

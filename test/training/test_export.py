@@ -52,7 +52,7 @@ def test_the_file_answers_as_the_torch_actor_does_over_the_gates_states(
         expected = call.graph.actor.deterministic(torch.from_numpy(call.states.observation))
     np.testing.assert_allclose(action, expected, atol=1e-4)
     limit = call.env.arm.torque_limit
-    of_simulator = call.states.torque(expected.numpy())
+    of_simulator = call.states.answer(expected.numpy())[0]
     assert np.max(np.abs(torque - of_simulator) / limit) <= TOLERANCE
 
 
@@ -213,7 +213,8 @@ def spoilt(call: ExportCall, **changes: Any) -> ExportCall:
 
 def wrong_scale(call: ExportCall) -> ExportCall:
     broken = spoilt(call)
-    broken.graph._action_scale = 1.01 * call.env.action_scale
+    scale = 1.01 * call.env.action_scale
+    broken.graph._memory = dataclasses.replace(call.env.memory, action_scale=scale)
     return broken
 
 
@@ -345,3 +346,24 @@ def test_an_exporter_that_writes_a_second_file_is_refused(
     with pytest.raises(PolicyFileError, match=r"must export one file; it wrote .*\.onnx\.data"):
         call.to(tmp_path / "policy.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+# ---- more memory -------------------------------------------------------------------------------
+
+
+def test_a_policy_that_remembers_more_answers_and_remembers_as_the_simulator_does(
+    tmp_path: Path,
+) -> None:
+    call = export_call("policy", action_history=3, observer_rate=2.0)
+    exported = call.to(tmp_path / "policy.onnx")
+    assert exported.state_size == 4 * call.env.arm.joints
+    answer = exported.answer(**call.states.inputs)
+    torque, remembered = call.states.answer(answer.action)
+    limit = call.env.arm.torque_limit
+    assert np.max(np.abs(answer.torque - torque) / limit) <= TOLERANCE
+    np.testing.assert_allclose(answer.next_state, remembered, atol=1e-5)
+    broken = spoilt(call)
+    broken.graph._memory = dataclasses.replace(call.env.memory, observer_rate=2.1)
+    with pytest.raises(PolicyFileError):
+        broken.to(tmp_path / "broken.onnx")
+    call.env.close()

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sac_ros.sim.env import ArmEnv
+from sac_ros.tasks.task import RewardWeights
 from sac_ros.training.hindsight import HindsightRelabeler
 from sac_ros.training.n_step import NStep
 from sac_ros.training.replay_sampler import ReplaySampler
@@ -57,6 +58,8 @@ class GoalTask:
     """The second column is the goal, and three times the goal is part of the reward."""
 
     moving = False
+    size = 2
+    weights = RewardWeights()
 
     def goal(self, observation: np.ndarray) -> np.ndarray:
         return observation[:, 1:]

@@ -35,7 +35,9 @@ def test_its_torque_is_the_environments_of_that_action(call: ExportCall) -> None
         torque, action = call.graph(*tensors(call))[:2]
     names = ("joint_position", "joint_velocity")
     position, velocity = (call.states.inputs[name].astype(np.float64) for name in names)
-    expected = call.env.torque(action.numpy(), position, velocity)
+    memory = call.states.inputs["state"]
+    momentum = call.env.momentum(position, velocity)
+    expected, _ = call.env.answer(action.numpy(), position, velocity, memory, momentum)
     limit = call.env.arm.torque_limit
     np.testing.assert_allclose(torque / limit, expected / limit, atol=1e-5)
     assert np.all(np.abs(torque.numpy()) <= limit * (1 + 1e-6))

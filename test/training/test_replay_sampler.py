@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sac_ros.sac.agent import Batch
 from sac_ros.sim.env import ArmEnv
-from sac_ros.tasks.task import NEAR
+from sac_ros.tasks.task import NEAR, RewardWeights
 from sac_ros.training.hindsight import HindsightRelabeler
 from sac_ros.training.replay_sampler import ReplaySampler
 
@@ -41,6 +41,8 @@ class LastColumnTask:
     """The goal is the last column, and twice the goal is part of the reward."""
 
     moving = False
+    size = SIZE
+    weights = RewardWeights()
 
     def goal(self, observation: np.ndarray) -> np.ndarray:
         return observation[:, -1:]
@@ -272,3 +274,45 @@ def test_the_recorded_reward_is_the_recomputed_one(
     np.testing.assert_allclose(
         rows.reward, recomputed.astype(np.float32), rtol=1e-6, atol=rounding
     )
+
+
+def test_a_goal_changes_in_what_was_told_and_in_what_is_true_which_is_rewarded() -> None:
+    rows = Rows()
+    for name, step in (("observation", 7.0), ("next_observation", 9.0)):
+        told = getattr(rows, name)
+        true = told + np.float32(step)
+        true[:, -1] = told[:, -1]
+        setattr(rows, name, np.hstack((told, true)))
+    relabel = HindsightRelabeler(LastColumnTask(), GOALS, 1.0, 0.0)  # type: ignore[arg-type]
+    sampler = ReplaySampler(rows, np.random.default_rng(0), relabel=relabel)
+    (batch,) = sampler.batches(1, 32)
+    for each in (batch.observation, batch.next_observation):
+        goals = each[:, SIZE - 1], each[:, 2 * SIZE - 1]
+        assert torch.equal(*goals)
+        assert set(goals[0].tolist()) <= {1000.0, 2000.0}
+    row = batch.observation[:, 0]
+    changed = 2 * (batch.next_observation[:, -1] - row)
+    torch.testing.assert_close(batch.reward, 200 + row + changed)
+
+
+def test_a_change_of_the_action_costs_more_in_the_second_half_of_a_training() -> None:
+    env = ArmEnv(reward={"action_change": 2.0, "action_change_end": 8.0})
+    task, rng = env.rows.task, np.random.default_rng(0)
+    rows = Rows()
+    rows.observation = rng.normal(size=(CAPACITY, task.size)).astype(np.float32)
+    rows.next_observation = rows.observation.copy()
+    rows.action = rng.uniform(-1, 1, (CAPACITY, 7)).astype(np.float32)
+    before = rows.observation[:, task.columns("previous_action")]
+    change = np.square(rows.action - before).mean(axis=1)
+    relabel = HindsightRelabeler(task, np.zeros((1, 3), np.float32), 0.0, 0.0)
+    sampler = ReplaySampler(rows, np.random.default_rng(0), relabel=relabel)
+    for progress, more in ((0.0, 0.0), (0.25, 3.0), (0.5, 6.0), (1.0, 6.0)):
+        sampler.set_progress(progress)
+        (batch,) = sampler.batches(1, 64)
+        row = [
+            int(np.flatnonzero((rows.action == each).all(axis=1))[0])
+            for each in batch.action.numpy()
+        ]
+        expected = rows.reward[row] - more * change[row]
+        np.testing.assert_allclose(batch.reward, expected, rtol=1e-5)
+    env.close()

@@ -44,6 +44,7 @@ def setup() -> CollectorSetup:
         random_steps=20,
         early_steps=0,
         early_episode_steps=1,
+        widening_steps=0,
         continue_probability=0.5,
         seed=3,
     )

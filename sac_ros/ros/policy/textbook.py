@@ -47,7 +47,7 @@ class TextbookPolicy(Policy):
         self._controller = ComputedTorque(
             arm,
             spec.control_rate_hz,
-            np.array(spec.action_scale),
+            np.array(spec.authority),
             moving=policy.takes_goal_velocity,
             holds_gravity=spec.gravity_compensation == "policy",
         )
