@@ -83,15 +83,14 @@ class Defaults:
     def control_damping(self) -> Array:
         """[n] N·m·s/rad that a policy's torque adds: half the stop damping.
 
-        At most Λ / 4T, with T = 20 ms and Λ = 1 / (M⁻¹)_ii, the inertia that the joint itself
-        feels, in all but one of 100 configurations: in a control period it then takes at most a
-        quarter of the velocity. Λ is far below M_ii where two axes align, and a torque that is
-        held so long shakes the joint there; twice as much does so with measurements that are
-        60 ms late.
+        At most Λ / 2T, with T = 20 ms and Λ = 1 / (M⁻¹)_ii, the inertia that the joint itself
+        feels, in all but one of 100 configurations: in a control period it then takes at most
+        half of the velocity. Λ is far below M_ii where two axes align, and a torque that is held
+        so long shakes the joint there.
         """
         inverse = np.linalg.inv(self.mass_matrix)
         felt = np.percentile(1.0 / np.diagonal(inverse, axis1=-2, axis2=-1), 1.0, axis=0)
-        return np.minimum(0.5 * self.stop_damping(), 0.25 * felt / CONTROL_PERIOD)
+        return np.minimum(0.5 * self.stop_damping(), 0.5 * felt / CONTROL_PERIOD)
 
     def stop_damping(self) -> Array:
         """[n] N·m·s/rad of a controlled stop: mean diag M(q) / 0.3 s."""
