@@ -235,7 +235,11 @@ RandomizationConfig = dataclasses.make_dataclass(
 
 
 class Randomization:
-    """Draws worlds."""
+    """Draws worlds.
+
+    Attributes:
+        ranges: lowest and highest value by name, of what differs.
+    """
 
     def __init__(self, arm: Arm, ranges: Mapping[str, Sequence[float]] | None) -> None:
         """Takes ranges by the names of `TERMS`: a number, or low and high; empty ones are off.
@@ -244,16 +248,11 @@ class Randomization:
             ConfigurationError: an unknown name, or a range that is not in the term's valid set.
         """
         self._arm = arm
-        self._ranges = {
+        self.ranges = {
             name: _checked(name, values)
             for name, values in (ranges or {}).items()
             if np.size(values)
         }
-
-    @property
-    def draws(self) -> bool:
-        """Whether worlds differ."""
-        return bool(self._ranges)
 
     def draw(self, rng: np.random.Generator, share: float = 1.0) -> World:
         """A world of one episode.
@@ -264,7 +263,7 @@ class Randomization:
                 is not one number for all arms, such as their friction, is drawn whole.)
         """
         world = World.of(self._arm)
-        for name, (low, high) in self._ranges.items():
+        for name, (low, high) in self.ranges.items():
             term = TERMS[name]
             value = np.asarray(
                 rng.uniform(low, high, self._arm.joints if term.per_joint else None)

@@ -57,6 +57,7 @@ The file holds its spec and a self test; `evaluate_policy {file_name}` measures 
 | goals | {goal} {spec.goal.unit}, in `{spec.goal.frame}` |
 | trained with | {made["algorithm"]}, seed {made["seed"]}, {made["env_steps"]:,} env steps, \
 {made["wall_seconds"]:.0f} s{_taken_after(made)} |
+| worlds | {_worlds(made)} |
 | by | sac_ros {spec.package_version}, revision `{made["git_revision"]}`, {made["date"]} |
 {figures}
 
@@ -66,14 +67,28 @@ positions in training (rad) |
 {joints}
 
 ## Limits
-- Trained in simulation only: no friction model beyond the URDF's, no latency, no sensor noise, no
-  payload, no obstacles. It does not see the table.
+- Trained in simulation only: {_LIKE_A_ROBOT if made.get("randomization") else _AS_DESCRIBED}
 - Positions in training are the {spec.training_range.percentiles[0]:g}th to \
 {spec.training_range.percentiles[1]:g}th percentile; far outside them it was never tried.
 - Goals outside the box are refused by `policy_node`; the corners of the box are its hardest part.
 - Velocity limits are kept by the graph up to short overshoots, not guaranteed by it. The safety
   filter of `policy_node` belongs in front of a robot; see docs/safety.md.
 """
+
+
+_AS_DESCRIBED = """no friction model beyond the URDF's, no latency, no sensor noise, no
+  payload, no obstacles. It does not see the table."""
+_LIKE_A_ROBOT = """worlds that differ as told above, no obstacles. It does not see the
+  table."""
+
+
+def _worlds(made: Mapping[str, Any]) -> str:
+    """In what worlds it was trained, and its held-out goals are."""
+    ranges = made.get("randomization", {})
+    if not ranges:
+        return "the arm as described"
+    drawn = ", ".join(f"`{name}` {low:g} to {high:g}" for name, (low, high) in ranges.items())
+    return f"one for each episode, the held-out goals' too: {drawn}"
 
 
 def _purpose(task: str) -> str:

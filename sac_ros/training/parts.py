@@ -55,7 +55,7 @@ def make_memory(config: TrainConfig, env: ArmVectorEnv) -> SharedMemory:
     ahead = 2000 + round(4 * UPDATES_PER_BLOCK / sac.updates_per_step)
     steps = max(config.total_steps, sac.learning_starts) + ahead
     parameters = actor_shape(config, env).parameters
-    size = env.task.size * (2 if env.randomization.draws else 1)
+    size = env.task.size * (2 if env.randomization.ranges else 1)
     capacity = min(sac.replay_capacity, steps)
     return SharedMemory(MemoryShape(capacity, size, env.arm.joints, parameters))
 

@@ -113,6 +113,7 @@ def write_policy(
             "near_probability": config.near_probability,
             "seed": config.seed,
             "backend": env.backend,
+            "randomization": env.randomization.ranges,
             "env_steps": env_steps,
             "actor_env_steps": actor_env_steps,
             "wall_seconds": learning_seconds,
