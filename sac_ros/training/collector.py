@@ -85,7 +85,7 @@ class Collector:
         self._numbers = np.arange(number)
         seeds = np.random.SeedSequence([setup.seed, 2]).generate_state(number)
         self._end_episodes_of_others()
-        told, infos = environments.reset(seed=seeds.tolist())
+        told, infos = environments.reset(seed=seeds.tolist(), options=self._worlds() or None)
         self._observations = self._recorded(told, infos)
 
     def step(self) -> None:
@@ -143,6 +143,11 @@ class Collector:
             return told
         return np.concatenate((told, infos["true_observation"]), axis=1)
 
+    def _worlds(self) -> dict[str, Any]:
+        """How far worlds have widened, as an option of `reset`; empty once they have."""
+        steps, widening = self._replay.env_steps, self._setup.widening_steps
+        return {"randomization_share": steps / widening} if steps < widening else {}
+
     def _write(self, **columns: np.ndarray[Any, Any]) -> None:
         """The transitions of all environments, in their order."""
         replay = self._replay
@@ -156,9 +161,7 @@ class Collector:
         self._replay.add_episode(self._returns[index], last_infos["distance"][index])
         self._returns[index] = 0.0
         self._lengths[index] = 0
-        options: dict[str, Any] = {"reset_mask": self._numbers == index}
-        if self._replay.env_steps < self._setup.widening_steps:
-            options["randomization_share"] = self._replay.env_steps / self._setup.widening_steps
+        options = {"reset_mask": self._numbers == index, **self._worlds()}
         if self._rng.random() < self._setup.continue_probability:
             options["joint_position"] = last_infos["joint_position"][index]
         self._observations = self._recorded(*self._environments.reset(options=options))

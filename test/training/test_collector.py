@@ -203,3 +203,30 @@ def test_the_first_episodes_are_cut_short_by_a_time_limit_and_later_ones_are_not
     replay = collected([CountingEnv(5)], 20, early_steps=6, early_episode_steps=2)
     assert np.flatnonzero(replay.ended[:20]).tolist() == [1, 3, 5, 10, 15]
     assert not replay.terminated[[1, 3, 5]].any()
+
+
+def test_worlds_widen_with_the_steps_and_then_are_whole() -> None:
+    env = CountingEnv(5)
+    collected([env], 30, widening_steps=20)
+    shares = [None if each is None else each.get("randomization_share") for each in env.options]
+    assert shares == [0.0, 0.25, 0.5, 0.75, None, None, None]
+
+
+def test_the_true_observation_is_recorded_behind_what_was_told_where_there_is_room() -> None:
+    shared = SharedMemory(MemoryShape(20, 6, ACTION, SHAPE.parameters))
+    shared.weights.publish(np.full(SHAPE.parameters, 0.1, dtype=np.float32))
+
+    class Telling(CountingEnv):
+        def reset(self, **arguments: Any) -> tuple[np.ndarray, dict[str, Any]]:
+            observation, info = super().reset(**arguments)
+            return observation, {**info, "true_observation": 10 + observation}
+
+        def step(self, action: np.ndarray) -> tuple[Any, ...]:
+            observation, *others, info = super().step(action)
+            return observation, *others, {**info, "true_observation": 10 + observation}
+
+    worker = collector([Telling(5)], shared)
+    for _ in range(12):
+        worker.step()
+    for rows in (shared.replay.observation[:12], shared.replay.next_observation[:12]):
+        np.testing.assert_array_equal(rows[:, 3:], 10 + rows[:, :3])
