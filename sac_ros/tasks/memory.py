@@ -94,7 +94,7 @@ class Memory:
             return 0.0
         integral = state[..., self.actions * self.arm.joints :] * like(self._span, state)
         limit = like(self._limit, state)
-        return _within(self.observer_rate * (integral - momentum), limit)
+        return (self.observer_rate * (integral - momentum)).clip(-limit, limit)
 
     def observed(self, state: Any, carried: Any) -> Any:
         """The observation's terms [..., m], in which what is carried stands in the place of ξ."""
@@ -123,14 +123,5 @@ class Memory:
             integral = momentum + carried / self.observer_rate
             flow = torque - like(self.arm.damping, velocity) * velocity
             integral = integral + self.period_s * flow
-            parts.append(_within(integral / like(self._span, state), 1.0))
+            parts.append((integral / like(self._span, state)).clip(-1.0, 1.0))
         return namespace(state).concatenate(parts, -1)
-
-
-def _within(values: Any, limit: Any) -> Any:
-    xp = namespace(values)
-    return (
-        values.clip(-limit, limit)
-        if isinstance(limit, float)
-        else xp.minimum(xp.maximum(values, -limit), limit)
-    )
