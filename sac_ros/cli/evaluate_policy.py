@@ -15,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from sac_ros.policy.runtime import Policy
+from sac_ros.policy.spec import PolicySpec
 from sac_ros.sim.backend import BACKENDS
 from sac_ros.sim.randomization import TERMS, parse_perturbations
 from sac_ros.sim.vector_env import ArmVectorEnv
@@ -122,16 +123,17 @@ def _contestant(
     own |= {"backend": options.backend, "randomization": perturbation}
     own |= {"base_link": options.base_link, "tip_link": options.tip_link}
     rows = min(options.episodes, ROWS)
+    spec: PolicySpec | None = None
     if options.model:
         policy = Policy.load(options.model[0])
-        env = environment_of(policy, rows, **own)
+        spec, env = policy.spec, environment_of(policy, rows, **own)
         if options.controller == "policy":
             return env, policy_controller(policy, env)
     elif options.controller == "policy":
         raise ConfigurationError("a model must be given for the controller 'policy'")
     else:
         env = ArmVectorEnv(rows, **own)
-    return env, computed_torque_controller(env, options.authority)
+    return env, computed_torque_controller(env, options.authority, spec)
 
 
 def _run_robustness(options: argparse.Namespace) -> int:

@@ -86,7 +86,7 @@ class RewardWeights:
     )
     action_change: float = setting(2.0, "weight of the squared change of the action", minimum=0.0)
     action_change_end: float = setting(
-        2.0, "what that weight rises to until the middle of a training", minimum=0.0
+        0.0, "what that weight becomes until the middle of a training; 0: it stays", minimum=0.0
     )
 
     def __post_init__(self) -> None:

@@ -53,8 +53,7 @@ class HindsightRelabeler:
 
     def late_reward(self, transitions: Steps, rows: NDArray[np.int64]) -> Float32 | float:
         """What [B] is added to the rewards of `rows` by now, see `Task.late_reward`."""
-        weights = self.task.weights
-        if weights.action_change_end == weights.action_change:
+        if not self.task.weights.action_change_end:
             return 0.0
         columns = self.task.columns("previous_action")
         before, action = transitions.observation[rows, columns], transitions.action[rows]

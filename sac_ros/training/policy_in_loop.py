@@ -41,13 +41,16 @@ def policy_controller(policy: Policy, env: ArmVectorEnv) -> Controller:
     return control
 
 
-def computed_torque_controller(env: ArmVectorEnv, authority: str = "policy") -> Controller:
+def computed_torque_controller(
+    env: ArmVectorEnv, authority: str = "policy", spec: PolicySpec | None = None
+) -> Controller:
     """The textbook controller in the place of a policy: the same measurements, goals and rate.
 
     Args:
         env: where it runs.
-        authority: `policy`: no more torque than an action of one stands for; `robot`: all that
-            the arm has.
+        authority: `policy`: no more torque than the policy can ask for; `robot`: all that the arm
+            has.
+        spec: of the policy in whose place it is; None: one of the environment's.
 
     Raises:
         ConfigurationError: no such authority.
@@ -56,7 +59,9 @@ def computed_torque_controller(env: ArmVectorEnv, authority: str = "policy") -> 
         raise ConfigurationError(
             f"authority must be one of {', '.join(AUTHORITIES)}; got {authority!r}"
         )
-    limit = env.authority if authority == "policy" else env.arm.torque_limit
+    limit = env.arm.torque_limit
+    if authority == "policy":
+        limit = env.authority if spec is None else np.array(spec.authority)
     controller = ComputedTorque(
         env.arm,
         env.control_rate_hz,
@@ -100,8 +105,6 @@ def environment_of(policy: Policy, num_envs: int = ROWS, **arguments: Any) -> Ar
         "task": spec.task,
         "control_rate_hz": int(rate) if rate.is_integer() else rate,
         "gravity_compensation": spec.gravity_compensation,
-        # What carries a torque; the textbook controller in its place may use as much.
-        "observer_rate": 1.0 if spec.authority > spec.action_scale else 0.0,
     }
     try:
         env = ArmVectorEnv(num_envs, **{**own, **arguments})

@@ -145,7 +145,7 @@ def run_cell(contestant: Contestant, condition: str, common: Conditions) -> Cell
     if contestant.controller == "policy":
         controller = policy_controller(policy, env)
     else:
-        controller = computed_torque_controller(env, contestant.authority)
+        controller = computed_torque_controller(env, contestant.authority, policy.spec)
     holds = condition == "hold_15_s" and not env.task.moving
     found = evaluate(
         env,

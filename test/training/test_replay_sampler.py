@@ -295,6 +295,14 @@ def test_a_goal_changes_in_what_was_told_and_in_what_is_true_which_is_rewarded()
     torch.testing.assert_close(batch.reward, 200 + row + changed)
 
 
+def test_what_a_change_of_the_action_costs_stays_where_no_other_price_is_set() -> None:
+    env = ArmEnv(reward={"action_change": 0.05})
+    relabel = HindsightRelabeler(env.rows.task, np.zeros((1, 3), np.float32), 0.0, 0.0)
+    relabel.progress = 1.0
+    assert relabel.late_reward(Rows(), np.arange(5)) == 0.0
+    env.close()
+
+
 def test_a_change_of_the_action_costs_more_in_the_second_half_of_a_training() -> None:
     env = ArmEnv(reward={"action_change": 2.0, "action_change_end": 8.0})
     task, rng = env.rows.task, np.random.default_rng(0)

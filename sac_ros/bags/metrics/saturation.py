@@ -31,10 +31,10 @@ def saturated(
 ) -> NDArray[np.bool_]:
     """Return where torques [m, n] N·m are at a bound: |τ| ≥ 0.99 · limit, or of the action
 
-        |τ − g(q)| ≥ 0.99 · action_scale
+        |τ − g(q)| ≥ 0.99 · authority
 
     ``gravity`` [m, n] is the g(q) in the torque; None where it holds none. ``limit`` and
-    ``authority``, the action scale, are [n] N·m; without the second only the limit bounds.
+    ``authority``, see `PolicySpec`, are [n] N·m; without the second only the limit bounds.
     """
     found = np.zeros(torque.shape, dtype=bool)
     for part in blocks(len(torque)):
