@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from sac_ros.controllers.warm_up import WarmUpController
 from sac_ros.robots.arm import Arm, load_arm
-from sac_ros.robots.dynamics import CARRIED, damped_torque
+from sac_ros.robots.dynamics import CARRIED
 from sac_ros.sim.backend import PHYSICS_RATE, make_backend
 from sac_ros.sim.goal_sampler import GoalSampler
 from sac_ros.sim.plant import Plant
 from sac_ros.sim.randomization import Randomization
 from sac_ros.sim.rendering import Camera
-from sac_ros.tasks.memory import Memory
+from sac_ros.tasks.memory import Memory, Motion
 from sac_ros.tasks.task import Path, State, make_task
 from sac_ros.utils.errors import ConfigurationError
 
@@ -183,6 +183,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         self._goals, self._goal_velocities = np.zeros((2, num_envs, k))
         self._paths: list[Path | None] = [None] * num_envs
         self._memory = np.zeros((num_envs, self.memory.size), dtype=np.float32)
+        self._motion = Motion(np.zeros((num_envs, n)))
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._held = np.zeros(num_envs, dtype=np.int64)  # steps in a row at the goal, slow
         self._success_steps = max(1, round(SUCCESS_SECONDS * control_rate_hz))
@@ -253,10 +254,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         wanted = np.asarray(actions, dtype=np.float32)
         clipped = np.minimum(np.maximum(wanted, _LOWEST), _HIGHEST)
         limit, n = self.arm.torque_limit, self.arm.joints
-        velocity = self._state[:, n : 2 * n].copy()  # numpy is twice as fast over it
-        own, memory = self.answer(
-            clipped, self._state[:, :n], velocity, self._memory, self._momentum
-        )
+        own, memory = self.answer(clipped, self._state[:, :n], self._motion, self._memory)
         torque = own if torque is None else np.clip(torque, -limit, limit)
         for plant, row in zip(self.plants, torque, strict=True):
             plant.hold(row)
@@ -279,41 +277,36 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
     def torque(self, action: Any, position: Array, velocity: Array) -> Array:
         """The torque [..., n] N·m of actions [..., n] in −1..1, in a measured state [..., n].
 
-        The `damped_torque`, plus g(q) where the robot does not add it; all within the torque
+        That of the `Memory`, plus g(q) where the robot does not add it; all within the torque
         limits. Nothing is carried.
         """
-        return self.answer(action, position, velocity)[0]
+        nothing = np.zeros((*np.shape(position)[:-1], self.memory.size))
+        own = self.memory.torque(action, self.motion(position, velocity), nothing)
+        return self._bounded(own, position)
 
     def answer(
-        self,
-        action: Any,
-        position: Array,
-        velocity: Array,
-        memory: Float32 | None = None,
-        momentum: Array | None = None,
+        self, action: Any, position: Array, motion: Motion, memory: Array | Float32
     ) -> tuple[Array, Float32]:
-        """The same `torque` with what is carried, and the next memory [..., m].
+        """The torque with what is carried, and the next memory [..., m].
 
-        For a `memory` [..., m], and the `Memory.momentum` in the measured state.
+        Args:
+            action: [..., n] in −1..1.
+            position: [..., n] rad, as measured.
+            motion: as `motion` tells for it.
+            memory: [..., m], the present one.
         """
-        arm = self.arm
-        own: Array = damped_torque(
-            action,
-            velocity,
-            scale=self.action_scale,
-            damping=arm.control_damping,
-            velocity_limit=arm.velocity_limit,
-        )
-        torque, after = own, action
-        if memory is not None:
-            carried = self.memory.carried(memory, momentum)
-            torque = own + carried
-            after = self.memory.after(memory, action, own, velocity, momentum, carried)
+        own: Array = self.memory.torque(action, motion, memory)
+        carried = self.memory.carried(memory, motion)
+        after = self.memory.after(memory, action, own, motion, carried)
+        return self._bounded(own + carried, position), after.astype(np.float32, copy=False)
+
+    def _bounded(self, torque: Array, position: Array) -> Array:
+        """With g(q) where the robot does not add it, within the torque limits."""
         if self.gravity_compensation == "policy":
-            torque = torque + arm.gravity_torque(position)
-        limit = arm.torque_limit
+            torque = torque + self.arm.gravity_torque(position)
+        limit = self.arm.torque_limit
         bounded: Array = np.minimum(np.maximum(torque, -limit), limit)
-        return bounded, after.astype(np.float32, copy=False)
+        return bounded
 
     def warm_up_actions(self, rng: np.random.Generator) -> Float32:
         """Actions [num_envs, n] that lead the arms to their goals, with noise."""
@@ -346,24 +339,23 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         most: Array = np.minimum(self.action_scale + carried, self.arm.torque_limit)
         return most
 
-    def momentum(self, position: Array, velocity: Array) -> Any:
-        """See `Memory.momentum`, for positions and velocities [..., n]."""
-        if not self.memory.observer_rate:
-            return None
-        return self.memory.momentum(self.arm.chain.frames_at(position), velocity)
+    def motion(self, position: Array, velocity: Array) -> Motion:
+        """See `Memory.motion`, for positions and velocities [..., n]."""
+        frames = self.arm.chain.frames_at(position) if self.memory.needs_frames else None
+        return self.memory.motion(frames, velocity)
 
     def observe(
         self,
         state: Array,
         goals: Any,
         memory: Float32,
+        motion: Motion,
         goal_velocities: Any = None,
-        momentum: Any = None,
     ) -> Float32:
         """Observations [..., size] of states [..., 2n + 7], goals [..., k], memories [..., m].
 
-        And of the velocities [..., k] of the goals, where they move, and the `momentum`, where
-        the policy remembers by it.
+        And of the `motion` that the policy is told, and the velocities [..., k] of the goals,
+        where they move.
         """
         n = self.arm.joints
         position = state[..., :n].copy()
@@ -374,7 +366,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
                 state[..., n : 2 * n] / self.arm.velocity_limit,
                 goals,
                 state[..., 2 * n : 2 * n + 3],
-                self.memory.observed(memory, self.memory.carried(memory, momentum)),
+                self.memory.observed(memory, self.memory.carried(memory, motion)),
                 goal_velocities,
             )
         )
@@ -413,8 +405,9 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         if self.task.moving:
             self._move_goals()
         n = self.arm.joints
-        self._momentum = self.momentum(self._state[:, :n], self._state[:, n : 2 * n])
-        known = self._goals, self._memory, self._goal_velocities, self._momentum
+        # A copy of the velocities: numpy is twice as fast over it.
+        self._motion = self.motion(self._state[:, :n], self._state[:, n : 2 * n].copy())
+        known = self._goals, self._memory, self._motion, self._goal_velocities
         self._observations = self._truths = self.observe(self._state, *known)
         if not perfect:
             self._truths = self.observe(self._true, *known)

@@ -1,32 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a policy remembers from one step to the next, for numpy and torch arrays alike."""
+"""What an action does and what is remembered of it, for numpy and torch arrays alike."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.robots.arm import Arm
-from sac_ros.robots.dynamics import CARRIED, CARRIED_TORQUE
+from sac_ros.robots.dynamics import CARRIED, CARRIED_TORQUE, damped_torque
 from sac_ros.robots.kinematics import Frames, like, namespace
 
 Array = NDArray[np.float64]
 
 
+class Motion(NamedTuple):
+    """What is measured of n joints, and what the arm's model makes of it; numpy or torch.
+
+    Attributes:
+        velocity: [..., n] rad/s.
+        momentum: [..., n] N·m·s, M(q) q̇; None where nothing is carried.
+        mass_matrix: [..., n, n] kg·m², M(q); None where no torque needs it.
+    """
+
+    velocity: Any
+    momentum: Any = None
+    mass_matrix: Any = None
+
+
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """The last actions, and what a disturbance observer needs.
+    """The torque of an action, the last actions, and what a disturbance observer needs.
 
     | observation term | size | |
     |---|---|---|
     | `previous_action` | n | −1..1 |
     | `earlier_actions` | (actions − 1) · n | −1..1, newest first |
-    | `carried_torque` | n | −1..1 of 3 times the torque at action 1, with an `observer_rate` |
+    | `carried_torque` | n | −1..1 of the most that is carried, with an `observer_rate` |
 
-    With late measurements the actions tell what the arm has been told since. The carried torque
+    The torque is the `damped_torque` of the action, and what is carried. With late measurements
+    the actions tell what the arm has been told since. The carried torque
     h holds against what the arm's model does not know of: a load, an error of g(q), friction. It
     is that of a generalised momentum observer (De Luca and Mattone, ICRA 2005), without the
     Coriolis terms, which vanish at rest:
@@ -80,48 +95,72 @@ class Memory:
         """[n] N·m·s, ξ at 1 of the state: what is carried at most, and the fastest momentum."""
         return self._limit / self.observer_rate + self.action_scale
 
-    def momentum(self, frames: Frames, velocity: Any) -> Any:
-        """M(q) q̇ [..., n] N·m·s for velocities [..., n] rad/s; None where nothing is carried."""
-        if not self.observer_rate:
-            return None
+    @property
+    def _integral(self) -> slice:
+        """Where ξ stands in the state."""
+        n = self.arm.joints
+        return slice(self.actions * n, (self.actions + 1) * n)
+
+    @property
+    def needs_frames(self) -> bool:
+        """Whether `motion` looks at the frames."""
+        return self.observer_rate > 0.0
+
+    def motion(self, frames: Frames | None, velocity: Any) -> Motion:
+        """Of velocities [..., n] rad/s, where the joints' frames are `frames`."""
+        if frames is None:
+            return Motion(velocity)
         matrix = self.arm.bodies.mass_matrix(self.arm.chain, frames)
         inertia = (matrix @ velocity[..., None])[..., 0]
-        return inertia + like(self.arm.armature, velocity) * velocity
+        armature = like(self.arm.armature, velocity)
+        return Motion(velocity, inertia + armature * velocity, matrix)
 
-    def carried(self, state: Any, momentum: Any) -> Any:
+    def torque(self, action: Any, motion: Motion, state: Any) -> Any:  # noqa: ARG002
+        """τ_a [..., n] N·m of actions [..., n] in −1..1, with the states [..., m] before them."""
+        return damped_torque(
+            action,
+            motion.velocity,
+            scale=self.action_scale,
+            damping=self.arm.control_damping,
+            velocity_limit=self.arm.velocity_limit,
+        )
+
+    def carried(self, state: Any, motion: Motion) -> Any:
         """h [..., n] N·m for states [..., m]; 0.0 where nothing is carried."""
         if not self.observer_rate:
             return 0.0
-        integral = state[..., self.actions * self.arm.joints :] * like(self._span, state)
+        integral = state[..., self._integral] * like(self._span, state)
         limit = like(self._limit, state)
-        return (self.observer_rate * (integral - momentum)).clip(-limit, limit)
+        return (self.observer_rate * (integral - motion.momentum)).clip(-limit, limit)
 
     def observed(self, state: Any, carried: Any) -> Any:
         """The observation's terms [..., m], in which what is carried stands in the place of ξ."""
         if not self.observer_rate:
             return state
-        actions = state[..., : self.actions * self.arm.joints]
+        place = self._integral
         carried = carried / like(self._limit, state)
-        return namespace(state).concatenate((actions, carried), -1)
+        parts = (state[..., : place.start], carried, state[..., place.stop :])
+        return namespace(state).concatenate(parts, -1)
 
-    def after(
-        self, state: Any, action: Any, torque: Any, velocity: Any, momentum: Any, carried: Any
-    ) -> Any:
+    def after(self, state: Any, action: Any, torque: Any, motion: Motion, carried: Any) -> Any:
         """The next state [..., m].
 
         Args:
             state: [..., m], the present one.
             action: [..., n] in −1..1.
-            torque: [..., n] N·m of that action, without what is carried.
-            velocity: [..., n] rad/s.
-            momentum: as `momentum` told.
+            torque: [..., n] N·m, τ_a of that action.
+            motion: before it.
             carried: as `carried` told.
         """
         parts = [action, state[..., : (self.actions - 1) * self.arm.joints]]
         if self.observer_rate:
             # From the carried torque on, which is bounded: the integral does not wind up.
-            integral = momentum + carried / self.observer_rate
-            flow = torque - like(self.arm.damping, velocity) * velocity
+            integral = motion.momentum + carried / self.observer_rate
+            flow = torque - self._known_damping(state) * motion.velocity
             integral = integral + self.period_s * flow
             parts.append((integral / like(self._span, state)).clip(-1.0, 1.0))
         return namespace(state).concatenate(parts, -1)
+
+    def _known_damping(self, state: Any) -> Any:
+        """[..., n] N·m·s/rad, D_j."""
+        return like(self.arm.damping, state)

@@ -190,11 +190,11 @@ def gate_states(env: ArmVectorEnv, number: int = GATE_STATES) -> GateStates:
         inputs["goal_velocity"] = velocity_of_goal
     inputs["state"] = memory
     q, v = position.astype(np.float64), velocity.astype(np.float64)
-    momentum = env.momentum(q, v)
+    motion = env.motion(q, v)
     return GateStates(
         inputs,
-        env.observe(states, goal, memory, velocity_of_goal, momentum),
-        answer=lambda actions: env.answer(actions, q, v, memory, momentum),
+        env.observe(states, goal, memory, motion, velocity_of_goal),
+        answer=lambda actions: env.answer(actions, q, motion, memory),
         gravity=gravity if env.gravity_compensation == "policy" else None,
     )
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sac_ros.robots.dynamics import damped_torque
 from sac_ros.robots.kinematics import like
 from sac_ros.sac.networks import SquashedGaussianActor
 from sac_ros.tasks.memory import Memory
@@ -58,22 +57,16 @@ class PolicyGraph(nn.Module):
         sine, cosine = torch.sin(joint_position), torch.cos(joint_position)
         frames = arm.chain.frames(sine, cosine)
         fraction = joint_velocity / like(arm.velocity_limit, joint_velocity)
-        momentum = memory.momentum(frames, joint_velocity)
-        carried = memory.carried(state, momentum)
+        motion = memory.motion(frames if memory.needs_frames else None, joint_velocity)
+        carried = memory.carried(state, motion)
         remembered = memory.observed(state, carried)
         observation = self._task.observe(
             State(sine, cosine, fraction, goal, frames.end_effector, remembered, *goal_velocity)
         )
         action = self.actor.deterministic(observation)
         limit = like(arm.torque_limit, action)
-        own = damped_torque(
-            action,
-            joint_velocity,
-            scale=memory.action_scale,
-            damping=arm.control_damping,
-            velocity_limit=arm.velocity_limit,
-        )
+        own = memory.torque(action, motion, state)
         gravity = (arm.bodies.gravity_torque(arm.chain, frames),) if self._holds_gravity else ()
         torque = torch.clamp(sum(gravity, own + carried), -limit, limit)
-        after = memory.after(state, action, own, joint_velocity, momentum, carried)
+        after = memory.after(state, action, own, motion, carried)
         return torque, action, *gravity, after.clone()  # an output needs a tensor of its own

@@ -11,6 +11,7 @@ import torch
 
 from sac_ros.robots.kinematics import like
 from sac_ros.sim.vector_env import ArmVectorEnv
+from sac_ros.tasks.memory import Motion
 
 ARMS = 4
 
@@ -24,7 +25,7 @@ def world(backend: str = "mujoco", **arguments: Any) -> ArmVectorEnv:
 
 def carried(env: ArmVectorEnv) -> Any:
     """[ARMS, n] in torques at action 1."""
-    return env.memory.carried(env._memory, env._momentum) / env.action_scale
+    return env.memory.carried(env._memory, env._motion) / env.action_scale
 
 
 def test_the_last_actions_are_remembered_newest_first() -> None:
@@ -68,13 +69,16 @@ def test_an_unknown_load_is_held_without_an_action(backend: str) -> None:
 
 def test_what_is_carried_is_bounded_and_does_not_wind_up() -> None:
     memory = world().memory
-    still, push = np.zeros(7), memory.action_scale  # an arm that is held fast while it pushes
+    still, push = (
+        Motion(np.zeros(7), np.zeros(7)),
+        memory.action_scale,
+    )  # an arm that is held fast while it pushes
     state = np.zeros(memory.size)
     found = []
     for step in range(600):
         held = memory.carried(state, still)
         torque = push if step < 500 else -push
-        state = memory.after(state, np.sign(torque), torque, still, still, held)
+        state = memory.after(state, np.sign(torque), torque, still, held)
         assert (np.abs(state) <= 1.0).all()
         found.append(held / memory.action_scale)
     np.testing.assert_allclose(found[25], 1.0, atol=1e-9)  # K = 2 1/s, for half a second
@@ -91,9 +95,9 @@ def test_torch_and_numpy_remember_the_same() -> None:
     def both(make: Any) -> tuple[Any, ...]:
         q, v, *given = (make(each) for each in (position, velocity, state, action, torque))
         frames = env.arm.chain.frames(*(f(q) for f in (make.sin, make.cos)))
-        momentum = env.memory.momentum(frames, v)
-        held = env.memory.carried(given[0], momentum)
-        after = env.memory.after(*given, v, momentum, held)
+        motion = env.memory.motion(frames, v)
+        held = env.memory.carried(given[0], motion)
+        after = env.memory.after(*given, motion, held)
         return held, env.memory.observed(given[0], held), after
 
     class Numpy:

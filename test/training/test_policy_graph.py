@@ -36,8 +36,8 @@ def test_its_torque_is_the_environments_of_that_action(call: ExportCall) -> None
     names = ("joint_position", "joint_velocity")
     position, velocity = (call.states.inputs[name].astype(np.float64) for name in names)
     memory = call.states.inputs["state"]
-    momentum = call.env.momentum(position, velocity)
-    expected, _ = call.env.answer(action.numpy(), position, velocity, memory, momentum)
+    motion = call.env.motion(position, velocity)
+    expected, _ = call.env.answer(action.numpy(), position, motion, memory)
     limit = call.env.arm.torque_limit
     np.testing.assert_allclose(torque / limit, expected / limit, atol=1e-5)
     assert np.all(np.abs(torque.numpy()) <= limit * (1 + 1e-6))
