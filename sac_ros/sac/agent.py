@@ -64,6 +64,7 @@ class SacAgent:
         action_size: int,
         config: SacConfig,
         device: str | torch.device = "cpu",
+        aim: tuple[int, int] | None = None,
     ) -> None:
         """Makes the networks with torch's present random state; targets start as copies.
 
@@ -72,6 +73,7 @@ class SacAgent:
             action_size: number of joints, n.
             config: the hyperparameters.
             device: where all is kept and computed; batches are brought there.
+            aim: of the actor, see `SquashedGaussianActor`.
         """
         self.config = config
         self.device = torch.device(device)
@@ -86,6 +88,7 @@ class SacAgent:
             sizes,
             (config.log_std_min, config.log_std_max),
             config.actor_output_scale,
+            aim,
         ).to(self.device)
         self.critic = TwinCritic(observation_size, action_size, sizes).to(self.device)
         self.value: ValueFunction | None = None

@@ -12,9 +12,20 @@ from torch import Tensor, nn
 
 from sac_ros.sac.losses import squashed_gaussian_log_prob
 
+MOST_LEARNED = 0.8  # of an actor with an aim, before tanh
+NEAR_AIM = 0.5  # root mean square of an aim at which half of what was learned is added
+
 
 class SquashedGaussianActor(nn.Module):
-    """π(a|s): a = tanh(μ(s) + σ(s)·ε), ε standard normal; actions in −1..1."""
+    """π(a|s): a = tanh(μ(s) + σ(s)·ε), ε standard normal; actions in −1..1.
+
+    With an aim p, n of the observation's columns, what is learned, f, is added to it:
+
+        μ(s) = p + m² / (m² + 0.5⁴) 0.8 tanh(f(s) / 0.8),   m = mean p²
+
+    so that a policy which has learned nothing acts by p, and one that has adds less than |p| to
+    it: it never turns back or stops before its goal, and there, where p vanishes, it rests.
+    """
 
     def __init__(
         self,
@@ -23,6 +34,7 @@ class SquashedGaussianActor(nn.Module):
         hidden_sizes: Sequence[int],
         log_std_bounds: tuple[float, float],
         output_scale: float = 1.0,
+        aim: tuple[int, int] | None = None,
     ) -> None:
         """Makes the network.
 
@@ -32,9 +44,11 @@ class SquashedGaussianActor(nn.Module):
             hidden_sizes: widths of the hidden layers, each followed by ReLU.
             log_std_bounds: lowest and highest log σ.
             output_scale: factor on the initial output weights; a small one starts near μ = 0.
+            aim: first column and the one after the last of the aim; None: there is none.
         """
         super().__init__()
         self.log_std_min, self.log_std_max = log_std_bounds
+        self.aim = aim
         self.body = _mlp([observation_size, *hidden_sizes, 2 * action_size])
         with torch.no_grad():
             for parameter in self.body[-1].parameters():
@@ -44,7 +58,7 @@ class SquashedGaussianActor(nn.Module):
         """Mean before tanh and log σ, both [B, n], of observations [B, size]."""
         # Back from bfloat16, where the matrix products may be: log π needs more digits.
         mean, log_std = self.body(observation).to(observation.dtype).chunk(2, dim=-1)
-        return mean, log_std.clamp(self.log_std_min, self.log_std_max)
+        return self._aimed(observation, mean), log_std.clamp(self.log_std_min, self.log_std_max)
 
     def sample(self, observation: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """A reparameterised action [B, n] and its log-probability [B]; `noise` is [B, n]."""
@@ -56,7 +70,15 @@ class SquashedGaussianActor(nn.Module):
 
     def deterministic(self, observation: Tensor) -> Tensor:
         """tanh μ(s), [B, n]: the action of the exported policy."""
-        return torch.tanh(self.body(observation).chunk(2, dim=-1)[0])
+        return torch.tanh(self._aimed(observation, self.body(observation).chunk(2, dim=-1)[0]))
+
+    def _aimed(self, observation: Tensor, mean: Tensor) -> Tensor:
+        if self.aim is None:
+            return mean
+        aim = observation[..., slice(*self.aim)]
+        fourth = aim.square().mean(dim=-1, keepdim=True).square()
+        learned = MOST_LEARNED * torch.tanh(mean / MOST_LEARNED)
+        return aim + fourth / (fourth + NEAR_AIM**4) * learned
 
 
 class TwinCritic(nn.Module):

@@ -23,7 +23,8 @@ from sac_ros.sim.plant import Plant
 from sac_ros.sim.randomization import Randomization
 from sac_ros.sim.rendering import Camera
 from sac_ros.tasks.memory import Memory, Motion
-from sac_ros.tasks.task import Path, State, make_task
+from sac_ros.tasks.servo import Servo
+from sac_ros.tasks.task import AIM, Path, State, make_task
 from sac_ros.utils.errors import ConfigurationError
 
 Array = NDArray[np.float64]
@@ -31,6 +32,11 @@ Float32 = NDArray[np.float32]
 
 GRAVITY_COMPENSATION = ("robot", "policy")
 """``robot``: the robot adds g(q) to the command; ``policy``: the torque holds g(q)."""
+
+PRIORS = ("none", "computed_torque")
+"""What is beneath the policy: ``none``: the torque is the action's, with some damping;
+``computed_torque``: actions are joint velocities that the arm's model makes torques of, see
+`Servo`, and what is learned is added to the straight way to the goal, see `Task.aim`."""
 
 INFO = (
     "distance", "angle", "is_success", "joint_position", "joint_velocity", "goal", "goal_velocity",
@@ -41,6 +47,8 @@ SUCCESS_DISTANCE = 0.05  # in the goal's unit, of `is_success`
 SUCCESS_ANGLE = np.deg2rad(10.0)  # of the orientation, where a goal has one
 SUCCESS_SECONDS = 0.5  # for how long the end effector must have been within
 SLOW = 0.1  # rad/s, and every joint slower than this
+
+WARM_UP_NOISE = 0.5  # standard deviation, on the aim
 
 _LOWEST, _HIGHEST = np.float32(-1.0), np.float32(1.0)
 
@@ -88,6 +96,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         action_scale_factor: float = 1.0,
         action_history: int = 1,
         observer_rate: float = 0.0,
+        prior: str = "none",
         reward: Mapping[str, float] | None = None,
         randomization: Mapping[str, Sequence[float]] | None = None,
         render_mode: str | None = None,
@@ -107,6 +116,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             action_scale_factor: factor on the torque at action 1, of the arm and the task.
             action_history: so many of its last actions are observed, see `Memory`.
             observer_rate: 1/s, of the torque that the joints carry, see `Memory`; 0: none.
+            prior: one of `PRIORS`.
             reward: weights of the task's reward by name; others keep their default.
             randomization: ranges by name, see `randomization.TERMS`.
             render_mode: `human` (a window), `rgb_array` (no display needed) or None.
@@ -130,6 +140,8 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
                 f"gravity_compensation must be one of {', '.join(GRAVITY_COMPENSATION)}; "
                 f"got {gravity_compensation!r}"
             )
+        if prior not in PRIORS:
+            raise ConfigurationError(f"prior must be one of {', '.join(PRIORS)}; got {prior!r}")
         if not 0.0 < action_scale_factor < math.inf:
             raise ConfigurationError(
                 f"action_scale_factor must be a number above 0; got {action_scale_factor}"
@@ -147,12 +159,16 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         self.metadata = {**self.metadata, "render_fps": control_rate_hz}
         self.episode_steps = round(episode_seconds * control_rate_hz)
         self.gravity_compensation = gravity_compensation
-        memory = Memory(
-            self.arm, self.arm.action_scale, 1.0 / control_rate_hz, action_history, observer_rate
+        aims = prior != "none"
+        period, kept = 1.0 / control_rate_hz, (action_history, observer_rate)
+        memory = (
+            Servo.of(self.arm, period, *kept)
+            if aims
+            else Memory(self.arm, self.arm.action_scale, period, *kept)
         )
-        self.task = make_task(task, self.arm, reward or {}, memory.terms)
-        factor = self.task.action_scale_factor * action_scale_factor
-        self.action_scale = np.minimum(self.arm.action_scale * factor, self.arm.torque_limit)
+        self.task = make_task(task, self.arm, reward or {}, memory.terms, aims)
+        factor = (1.0 if aims else self.task.action_scale_factor) * action_scale_factor
+        self.action_scale = np.minimum(memory.action_scale * factor, self.arm.torque_limit)
         self.memory = dataclasses.replace(memory, action_scale=self.action_scale)
         self.randomization = Randomization(self.arm, randomization)
         self._warm_up = WarmUpController(self.arm, self.action_scale)
@@ -311,6 +327,10 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
     def warm_up_actions(self, rng: np.random.Generator) -> Float32:
         """Actions [num_envs, n] that lead the arms to their goals, with noise."""
         n = self.arm.joints
+        if self.task.aims:
+            aim = self._observations[:, self.task.columns(AIM)]
+            noise = WARM_UP_NOISE * rng.standard_normal(aim.shape, dtype=np.float32)
+            return np.tanh(aim + noise)
         goals = self.task.goal_pose(self._goals)
         position, velocity = self._state[:, :n], self._state[:, n : 2 * n]
         return self._warm_up.actions(goals, position, velocity, rng)

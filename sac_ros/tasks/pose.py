@@ -50,6 +50,7 @@ class PoseTask(Task):
         arm: Arm,
         reward: Mapping[str, float] | None = None,
         memory: Mapping[str, int] | None = None,
+        aims: bool = False,
     ) -> None:
         own = {
             "goal": 3,
@@ -59,7 +60,7 @@ class PoseTask(Task):
             "rotation_error": 3,
             "joint_offset": arm.joints,
         }
-        super().__init__(arm, reward, own, memory)
+        super().__init__(arm, reward, own, memory, aims)
         self._goal = slice(self.columns("goal").start, self.columns("goal_rotation").stop)
         offset, rotation = self.columns("goal_offset"), self.columns("rotation_offset")
         self._offset = slice(offset.start, rotation.stop)
@@ -78,6 +79,10 @@ class PoseTask(Task):
             turn,
             self.joint_offset(state.sine, state.cosine, frames, offset, turn),
         ]
+
+    def errors(self, observation: Any) -> tuple[Any, ...]:
+        names = ("goal_offset", "rotation_error")
+        return tuple(observation[..., self.columns(name)] for name in names)
 
     def distance(self, observation: Float32) -> Float32:
         """√(|offset|² + (w χ)²), χ = 2 sin(θ/2) of the angle θ between the orientations."""
@@ -102,6 +107,7 @@ class PoseTask(Task):
         rows[..., self.columns("rotation_error")] = turn
         offset = rows[..., self.columns("goal_offset")]
         rows[..., self.columns("joint_offset")] = self.observed_joint_offset(rows, offset, turn)
+        self.aim_anew(rows)
         observation[changed] = rows
 
     def observed(self, goal: Array) -> Array:

@@ -30,11 +30,15 @@ class ReachTask(Task):
         arm: Arm,
         reward: Mapping[str, float] | None = None,
         memory: Mapping[str, int] | None = None,
+        aims: bool = False,
     ) -> None:
-        super().__init__(arm, reward, {"goal": 3, "goal_offset": 3}, memory)
+        super().__init__(arm, reward, {"goal": 3, "goal_offset": 3}, memory, aims)
 
     def goal_terms(self, state: State) -> list[Any]:
         return [state.goal, state.goal - state.end_effector]
+
+    def errors(self, observation: Any) -> tuple[Any, ...]:
+        return (observation[..., self.columns("goal_offset")],)
 
     def distance(self, observation: Float32) -> Float32:
         return np.sqrt(sum_squares(observation[..., self.columns("goal_offset")]))
@@ -48,11 +52,17 @@ class ReachTask(Task):
 
     def set_goal(self, observation: Float32, goal: Float32) -> None:
         """Exact, since a goal moves nothing: neither dynamics nor end effector depend on it."""
+        if self.aims:
+            changed = np.any(goal != self.goal(observation), axis=-1)
         goals, offsets = self.goal(observation), observation[..., self.columns("goal_offset")]
         # Column by column: numpy takes three times as long over rows of three.
         for column in range(3):
             offsets[..., column] += goal[..., column] - goals[..., column]
             goals[..., column] = goal[..., column]
+        if self.aims:
+            rows = observation[changed]
+            self.aim_anew(rows)
+            observation[changed] = rows
 
     def goal_at(self, end_effector: Array) -> Array:
         return end_effector[..., :3]

@@ -11,7 +11,15 @@ import numpy as np
 from sac_ros.robots.arm import Arm
 from sac_ros.robots.kinematics import like
 from sac_ros.tasks.reach import ReachTask
-from sac_ros.tasks.task import Array, Float32, Path, State, Task, sum_squares
+from sac_ros.tasks.task import (
+    APPROACH_TIME,
+    Array,
+    Float32,
+    Path,
+    State,
+    Task,
+    sum_squares,
+)
 from sac_ros.utils.errors import ConfigurationError
 
 FASTEST = 0.8  # m/s, the highest speed of a goal in training
@@ -46,10 +54,11 @@ class TrackTask(ReachTask):
         arm: Arm,
         reward: Mapping[str, float] | None = None,
         memory: Mapping[str, int] | None = None,
+        aims: bool = False,
     ) -> None:
         names = ("goal", "goal_offset", "goal_velocity", "velocity_offset")
         terms = {**dict.fromkeys(names, 3), "joint_offset": arm.joints}
-        Task.__init__(self, arm, reward, terms, memory)
+        Task.__init__(self, arm, reward, terms, memory, aims)
         self._path, self._speed = "random", 0.0
 
     def goal_terms(self, state: State) -> list[Any]:
@@ -62,6 +71,11 @@ class TrackTask(ReachTask):
         missing = state.goal_velocity - velocity
         joint_offset = self.joint_offset(state.sine, state.cosine, frames, offset)
         return [goal, offset, state.goal_velocity, missing, joint_offset]
+
+    def errors(self, observation: Any) -> tuple[Any, ...]:
+        """With where the goal will be by then."""
+        velocity = observation[..., self.columns("goal_velocity")]
+        return (observation[..., self.columns("goal_offset")] + APPROACH_TIME * velocity,)
 
     def set_goal(self, observation: Float32, goal: Float32) -> None:
         changed = np.flatnonzero(np.any(goal != self.goal(observation), axis=-1))

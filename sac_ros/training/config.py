@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sac_ros.sac.config import SacConfig
 from sac_ros.sim.backend import PHYSICS_RATE, ArmSettings
 from sac_ros.sim.randomization import RandomizationConfig
-from sac_ros.sim.vector_env import GRAVITY_COMPENSATION
+from sac_ros.sim.vector_env import GRAVITY_COMPENSATION, PRIORS
 from sac_ros.tasks.task import TASKS, RewardWeights
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import setting, validate
@@ -41,6 +41,12 @@ class EnvironmentConfig:
         minimum=0.0,
         maximum=20.0,
         unit="1/s",
+    )
+    prior: str = setting(
+        "none",
+        "What is beneath the policy: none, or computed_torque, which leads straight to the goal "
+        "and is what learning starts from",
+        choices=PRIORS,
     )
     reward: RewardWeights = field(default_factory=RewardWeights)
     randomization: RandomizationConfig = field(  # type: ignore[valid-type]

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 Float32 = NDArray[np.float32]
 
+# As in `sac_ros.sac.networks`, which needs torch.
+_MOST_LEARNED, _NEAR_AIM_FOURTH = np.float32(0.8), np.float32(0.5**4)
+
 
 @dataclass(frozen=True)
 class ActorShape:
@@ -21,11 +24,13 @@ class ActorShape:
         sizes: observation, hidden layers, twice the action.
         log_std_min: lowest log σ.
         log_std_max: highest log σ.
+        aim: see `SquashedGaussianActor`.
     """
 
     sizes: tuple[int, ...]
     log_std_min: float
     log_std_max: float
+    aim: tuple[int, int] | None = None
 
     @property
     def parameters(self) -> int:
@@ -34,15 +39,21 @@ class ActorShape:
 
     @classmethod
     def of(
-        cls, observation: int, action: int, hidden: Sequence[int], log_std: tuple[float, float]
+        cls,
+        observation: int,
+        action: int,
+        hidden: Sequence[int],
+        log_std: tuple[float, float],
+        aim: tuple[int, int] | None = None,
     ) -> ActorShape:
         """The shape of an actor with these sizes."""
-        return cls((observation, *hidden, 2 * action), *log_std)
+        return cls((observation, *hidden, 2 * action), *log_std, aim)
 
     @classmethod
     def from_json(cls, keys: dict[str, Any]) -> ActorShape:
         """The inverse of `dataclasses.asdict`."""
-        return cls(tuple(keys["sizes"]), keys["log_std_min"], keys["log_std_max"])
+        aim = None if keys["aim"] is None else tuple(keys["aim"])
+        return cls(tuple(keys["sizes"]), keys["log_std_min"], keys["log_std_max"], aim)
 
 
 class NumpyActor:
@@ -87,4 +98,10 @@ class NumpyActor:
         log_std = np.minimum(
             np.maximum(heads[..., n:], self._shape.log_std_min), self._shape.log_std_max
         )
-        return heads[..., :n], log_std
+        mean = heads[..., :n]
+        if self._shape.aim is not None:
+            aim = observation[..., slice(*self._shape.aim)]
+            fourth = np.square(np.square(aim).mean(axis=-1, keepdims=True))
+            learned = _MOST_LEARNED * np.tanh(mean / _MOST_LEARNED)
+            mean = aim + fourth / (fourth + _NEAR_AIM_FOURTH) * learned
+        return mean, log_std

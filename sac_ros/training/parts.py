@@ -46,7 +46,9 @@ def actor_shape(config: TrainConfig, env: ArmVectorEnv) -> ActorShape:
     """Of the actor that the collector mirrors."""
     sac = config.sac
     log_std = (sac.log_std_min, sac.log_std_max)
-    return ActorShape.of(env.task.size, env.arm.joints, sac.hidden_sizes, log_std)
+    return ActorShape.of(
+        env.task.size, env.arm.joints, sac.hidden_sizes, log_std, env.task.aim_columns
+    )
 
 
 def make_memory(config: TrainConfig, env: ArmVectorEnv) -> SharedMemory:
@@ -63,7 +65,8 @@ def make_memory(config: TrainConfig, env: ArmVectorEnv) -> SharedMemory:
 def make_state(config: TrainConfig, env: ArmVectorEnv, shared: SharedMemory) -> RunState:
     """An agent that has learned nothing; seeds torch."""
     torch.manual_seed(config.seed)
-    agent = SacAgent(env.task.size, env.arm.joints, config.sac, config.device)
+    task = env.task
+    agent = SacAgent(task.size, env.arm.joints, config.sac, config.device, task.aim_columns)
     rng = np.random.default_rng([config.seed, 0])
     return RunState(agent, shared.replay, rng, BestActor(agent.averaged_actor))
 

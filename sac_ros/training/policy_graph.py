@@ -61,7 +61,16 @@ class PolicyGraph(nn.Module):
         carried = memory.carried(state, motion)
         remembered = memory.observed(state, carried)
         observation = self._task.observe(
-            State(sine, cosine, fraction, goal, frames.end_effector, remembered, *goal_velocity)
+            State(
+                sine,
+                cosine,
+                fraction,
+                goal,
+                frames.end_effector,
+                remembered,
+                goal_velocity[0] if goal_velocity else None,
+                frames,
+            )
         )
         action = self.actor.deterministic(observation)
         limit = like(arm.torque_limit, action)

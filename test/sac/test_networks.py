@@ -7,6 +7,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from sac_ros.sac.networks import SquashedGaussianActor, TwinCritic, TwinLinear, ValueFunction
@@ -46,6 +48,23 @@ def test_fresh_samples_differ_and_have_the_actors_own_spread() -> None:
     pre_tanh = torch.atanh(net.sample(observation)[0].double())
     torch.testing.assert_close(pre_tanh.mean(0), mean[0].double(), atol=0.03, rtol=0.0)
     torch.testing.assert_close(pre_tanh.std(0), log_std[0].exp().double(), rtol=0.03, atol=0.0)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(1e-4, 3.0), st.floats(0.1, 1000.0), st.integers(0, 1000))
+def test_what_is_learned_never_turns_an_aim_back_and_vanishes_with_it(
+    length: float, weights: float, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    net = SquashedGaussianActor(OBSERVATION, ACTION, (16, 8), (-20.0, 2.0), weights, (1, 4))
+    observation = torch.randn(64, OBSERVATION)
+    aim = observation[:, 1:4] / observation[:, 1:4].norm(dim=1, keepdim=True)
+    observation[:, 1:4] = length * aim
+    mean = net(observation)[0].detach()
+    learned = (mean - length * aim).norm(dim=1).max()
+    assert learned < 0.92 * length
+    assert learned < 0.801 * 3**0.5 * (length**2 / 3) ** 2 / 0.5**4
+    torch.testing.assert_close(net.deterministic(observation), torch.tanh(mean))
 
 
 def test_the_log_std_is_clamped_to_its_bounds() -> None:

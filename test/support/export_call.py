@@ -42,7 +42,7 @@ def export_call(gravity_compensation: str, **arguments: Any) -> ExportCall:
     torch.manual_seed(0)
     sac = SacConfig(hidden_sizes=(16, 16), actor_output_scale=1.0)
     env = ArmVectorEnv(gravity_compensation=gravity_compensation, **arguments)
-    agent = SacAgent(env.task.size, env.arm.joints, sac)
+    agent = SacAgent(env.task.size, env.arm.joints, sac, aim=env.task.aim_columns)
     with torch.no_grad():  # from small actions to saturated ones
         agent.averaged_parameters.values.mul_(2.5)
     rng = np.random.default_rng(0)

@@ -86,19 +86,20 @@ def test_what_is_carried_is_bounded_and_does_not_wind_up() -> None:
     np.testing.assert_allclose(found[550], 1.0, atol=1e-9)  # a second of pushing back
 
 
-def test_torch_and_numpy_remember_the_same() -> None:
-    env, rng = world(), np.random.default_rng(0)
-    position = rng.uniform(-2, 2, (50, 7))
-    velocity, torque = rng.normal(size=(2, 50, 7))
-    state, action = rng.uniform(-1, 1, (50, 28)), rng.uniform(-1, 1, (50, 7))
+@pytest.mark.parametrize("prior", ["none", "computed_torque"])
+def test_torch_and_numpy_remember_the_same(prior: str) -> None:
+    env, rng = world(prior=prior), np.random.default_rng(0)
+    position, velocity = rng.uniform(-2, 2, (50, 7)), rng.normal(size=(50, 7))
+    state, action = rng.uniform(-1, 1, (50, env.memory.size)), rng.uniform(-1, 1, (50, 7))
 
     def both(make: Any) -> tuple[Any, ...]:
-        q, v, *given = (make(each) for each in (position, velocity, state, action, torque))
+        q, v, *given = (make(each) for each in (position, velocity, state, action))
         frames = env.arm.chain.frames(*(f(q) for f in (make.sin, make.cos)))
         motion = env.memory.motion(frames, v)
         held = env.memory.carried(given[0], motion)
-        after = env.memory.after(*given, motion, held)
-        return held, env.memory.observed(given[0], held), after
+        torque = env.memory.torque(given[1], motion, given[0])
+        after = env.memory.after(*given, torque, motion, held)
+        return held, env.memory.observed(given[0], held), torque, after
 
     class Numpy:
         sin, cos = np.sin, np.cos

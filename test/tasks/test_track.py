@@ -87,5 +87,5 @@ def test_numpy_and_torch_give_the_same_observation() -> None:
         np.sin(position), np.cos(position), *rng.uniform(-1, 1, (1, 4, 7)),
         *rng.uniform(-1, 1, (2, 4, 3)), *rng.uniform(-1, 1, (1, 4, 7)), rng.uniform(-1, 1, (4, 3)),
     )  # fmt: skip
-    found = task.observe(State(*(torch.as_tensor(each) for each in raw)))
+    found = task.observe(State(*(torch.as_tensor(each) for each in raw[:7])))
     np.testing.assert_allclose(found.numpy(), task.observe(raw), atol=1e-12)

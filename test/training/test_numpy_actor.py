@@ -15,13 +15,14 @@ from sac_ros.sac.networks import SquashedGaussianActor
 from sac_ros.training.numpy_actor import ActorShape, NumpyActor
 
 SHAPE = ActorShape.of(6, 3, (16, 8), (-3.0, 0.5))
+AIMED = dataclasses.replace(SHAPE, aim=(2, 5))
 
 
-@pytest.fixture
-def pair() -> tuple[SquashedGaussianActor, NumpyActor]:
+@pytest.fixture(params=[SHAPE, AIMED], ids=["without an aim", "with an aim"])
+def pair(request: pytest.FixtureRequest) -> tuple[SquashedGaussianActor, NumpyActor]:
     torch.manual_seed(0)
-    actor = SquashedGaussianActor(6, 3, (16, 8), (-3.0, 0.5))
-    mirrored = NumpyActor(SHAPE)
+    actor = SquashedGaussianActor(6, 3, (16, 8), (-3.0, 0.5), aim=request.param.aim)
+    mirrored = NumpyActor(request.param)
     mirrored.load(FlatParameters(actor).values.numpy())
     return actor, mirrored
 
@@ -62,5 +63,6 @@ def test_loaded_weights_are_copies(pair: tuple[SquashedGaussianActor, NumpyActor
 
 
 def test_a_shape_survives_json() -> None:
-    text = json.dumps(dataclasses.asdict(SHAPE))
-    assert ActorShape.from_json(json.loads(text)) == SHAPE
+    for shape in (SHAPE, AIMED):
+        text = json.dumps(dataclasses.asdict(shape))
+        assert ActorShape.from_json(json.loads(text)) == shape

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Actions that ask for joint velocities: a computed-torque servo beneath the policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.robots.arm import Arm
+from sac_ros.robots.defaults import Defaults
+from sac_ros.robots.dynamics import CARRIED
+from sac_ros.robots.kinematics import like, namespace
+from sac_ros.tasks.memory import Memory, Motion
+from sac_ros.tasks.task import APPROACH_TIME
+
+Array = NDArray[np.float64]
+
+BANDWIDTH = 10.0  # rad/s, of the velocities: stable with measurements 60 ms late
+PEAK_SPEED = 0.95  # of a velocity limit, what action 1 asks for
+OWN = 2.0  # times the torque at action 1, the most of the servo; with what is carried 4 times
+LEAST = 0.025  # of a torque limit: the least torque at action 1, so that friction is overcome
+LIGHT = 15.0  # rad/s, a joint of inertia Λ is stable with 15 Λ of damping that it does not have
+TURNED = 0.3  # of a velocity limit: a joint that turns round faster in one period chatters
+ROTOR = 0.2  # kg·m², of a joint's rotor, that is unknown and stable
+LESS = 0.3  # of the damping that a joint was thought to have is left after it has
+
+
+@dataclass(frozen=True, eq=False)
+class Servo(Memory):
+    """A velocity for each action: torque by the arm's model, whatever the joint's inertia.
+
+    | observation term | size | |
+    |---|---|---|
+    | those of `Memory` | | |
+    | `previous_velocity` | n | −1..1 of the velocity limit |
+    | `damping_doubt` | n | 0..1 |
+
+    With ω the `BANDWIDTH`, v the velocities that the actions ask for and D the joint's damping,
+
+        τ_a = M(q) ω (v − q̇) + D v,   v = 0.95 q̇_max ∘ a,   within twice the torque at action 1
+
+    (inner loop of computed torque, Siciliano et al., Robotics, 2009, ch. 8.5.2, without the
+    Coriolis terms, which the observer carries). Every joint follows alike with the time constant
+    1 / ω, also where axes align and a joint alone feels a thirtieth of its inertia; measurements
+    up to 60 ms late leave it stable, action 1 leads to 95 % of the velocity limit, action 0 to
+    rest. It knows no goal: hindsight stays exact.
+
+    Where a joint does not have the damping that its URDF says, D v and the observer's D q̇ shake
+    it, the more so the lighter it is. So of a joint that turns round within one control period, by
+    more than 0.3 of the velocity limit, 0.3 of the rest of its damping are believed:
+
+        D_j = D − d max(0, D − 15 Λ),   d ← 1 − 0.3 (1 − d)
+
+    with Λ the inertia that the joint itself feels, 1 / (M⁻¹)_ii in the median configuration, and d
+    the `damping_doubt`, 0 when the policy is activated.
+    """
+
+    @classmethod
+    def of(cls, arm: Arm, period_s: float, actions: int, observer_rate: float) -> Servo:
+        """The servo of `arm`; the torque at action 1 follows from its masses.
+
+        mean diag M(q) ω q̇_max + D q̇_max,   from 2.5 % of the torque limit to all of it
+        """
+        servo = cls(arm, arm.torque_limit, period_s, actions, observer_rate)
+        inertia = np.einsum("kii->ki", servo._mass_matrices).mean(axis=0)
+        scale = (BANDWIDTH * inertia + arm.damping) * arm.velocity_limit
+        return replace(servo, action_scale=scale.clip(LEAST * arm.torque_limit, arm.torque_limit))
+
+    @property
+    def terms(self) -> dict[str, int]:  # noqa: D102  as in Memory
+        n = self.arm.joints
+        return {**super().terms, "previous_velocity": n, "damping_doubt": n}
+
+    @property
+    def needs_frames(self) -> bool:  # noqa: D102
+        return True
+
+    def torque(self, action: Any, motion: Motion, state: Any) -> Any:  # noqa: D102
+        wanted = like(PEAK_SPEED * self.arm.velocity_limit, action) * action
+        missing = BANDWIDTH * (wanted - motion.velocity)
+        torque = (motion.mass_matrix @ missing[..., None])[..., 0]
+        torque = torque + like(self.arm.armature, action) * missing
+        torque = torque + self._known_damping(state) * wanted
+        limit = like(OWN * self.action_scale, action)
+        return torque.clip(-limit, limit)
+
+    def after(self, state: Any, action: Any, torque: Any, motion: Motion, carried: Any) -> Any:  # noqa: D102
+        n = self.arm.joints
+        doubt, before = state[..., -n:], state[..., -2 * n : -n]
+        now = (motion.velocity / like(self.arm.velocity_limit, state)).clip(-1.0, 1.0)
+        # A product with what is true, since numpy and torch choose by different names.
+        chatters = (now * before < 0.0) * (abs(now - before) > TURNED)
+        doubt = doubt + chatters * (1.0 - LESS) * (1.0 - doubt)
+        remembered = super().after(state, action, torque, motion, carried)
+        return namespace(state).concatenate((remembered, now, doubt.clip(0.0, 1.0)), -1)
+
+    @property
+    def _limit(self) -> Array:
+        return np.minimum((1.0 + CARRIED - OWN) * self.action_scale, self.arm.torque_limit)
+
+    @cached_property
+    def _rates(self) -> Array:
+        # The observer takes the torque that turns a rotor's unknown inertia m for a disturbance,
+        # which with the way to the goal, of time constant T, is stable while
+        #     m < (D + ω M_ii) (T + 1 / K)
+        inertia = np.einsum("kii->ki", self._mass_matrices).mean(axis=0)
+        longest = ROTOR / (self.arm.damping + BANDWIDTH * inertia) - APPROACH_TIME
+        return self.observer_rate / np.maximum(self.observer_rate * longest, 1.0)
+
+    def _known_damping(self, state: Any) -> Any:
+        doubt = state[..., -self.arm.joints :].clip(0.0, 1.0)
+        return like(self.arm.damping, state) - doubt * like(self._doubted, state)
+
+    @cached_property
+    def _doubted(self) -> Array:
+        """[n] N·m·s/rad, what of a joint's damping may be given up."""
+        inverse = np.linalg.inv(self._mass_matrices)
+        felt = np.median(1.0 / np.diagonal(inverse, axis1=-2, axis2=-1), axis=0)
+        return np.maximum(self.arm.damping - LIGHT * felt, 0.0)
+
+    @cached_property
+    def _mass_matrices(self) -> Array:
+        """[samples, n, n] kg·m² over the joints' ranges, with the rotors' inertia."""
+        arm = self.arm
+        drawn = Defaults(arm.chain, arm.bodies, arm.position_limit, arm.reference)
+        return drawn.mass_matrix + np.diag(arm.armature)
