@@ -22,12 +22,14 @@ class Motion(NamedTuple):
     Attributes:
         velocity: [..., n] rad/s.
         momentum: [..., n] N·m·s, M(q) q̇; None where nothing is carried.
-        mass_matrix: [..., n, n] kg·m², M(q); None where no torque needs it.
+        mass_matrix: [..., n, n] kg·m², M(q) with the rotors; None where no torque needs it.
+        coriolis: [..., n] N·m, c(q, q̇); likewise.
     """
 
     velocity: Any
     momentum: Any = None
     mass_matrix: Any = None
+    coriolis: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +120,7 @@ class Memory:
         matrix = self.arm.bodies.mass_matrix(self.arm.chain, frames)
         inertia = (matrix @ velocity[..., None])[..., 0]
         armature = like(self.arm.armature, velocity)
-        return Motion(velocity, inertia + armature * velocity, matrix)
+        return Motion(velocity, inertia + armature * velocity)
 
     def torque(self, action: Any, motion: Motion, state: Any) -> Any:  # noqa: ARG002
         """τ_a [..., n] N·m of actions [..., n] in −1..1, with the states [..., m] before them."""

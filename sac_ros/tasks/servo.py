@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sac_ros.robots.arm import Arm
 from sac_ros.robots.defaults import Defaults
 from sac_ros.robots.dynamics import CARRIED
-from sac_ros.robots.kinematics import like, namespace
+from sac_ros.robots.kinematics import Frames, like, namespace
 from sac_ros.tasks.memory import Memory, Motion
 from sac_ros.tasks.task import APPROACH_TIME
 
@@ -25,7 +25,8 @@ OWN = 2.0  # times the torque at action 1, the most of the servo; with what is c
 LEAST = 0.025  # of a torque limit: the least torque at action 1, so that friction is overcome
 LIGHT = 15.0  # rad/s, a joint of inertia Λ is stable with 15 Λ of damping that it does not have
 TURNED = 0.3  # of a velocity limit: a joint that turns round faster in one period chatters
-ROTOR = 0.2  # kg·m², of a joint's rotor, that is unknown and stable
+ROTOR = 0.12  # kg·m², of a joint's rotor, that is unknown and stable
+_FASTEST = 3.0  # times its velocity limit a joint is remembered to have moved
 LESS = 0.3  # of the damping that a joint was thought to have is left after it has
 
 
@@ -36,18 +37,23 @@ class Servo(Memory):
     | observation term | size | |
     |---|---|---|
     | those of `Memory` | | |
-    | `previous_velocity` | n | −1..1 of the velocity limit |
+    | `previous_velocity` | n | −1..1 of three times the velocity limit |
     | `damping_doubt` | n | 0..1 |
 
     With ω the `BANDWIDTH`, v the velocities that the actions ask for and D the joint's damping,
 
-        τ_a = M(q) ω (v − q̇) + D v,   v = 0.95 q̇_max ∘ a,   within twice the torque at action 1
+        τ_a = M(q) ω (v − q̇) + c(q, q̇) + D v,   v = 0.95 q̇_max ∘ a
 
-    (inner loop of computed torque, Siciliano et al., Robotics, 2009, ch. 8.5.2, without the
-    Coriolis terms, which the observer carries). Every joint follows alike with the time constant
-    1 / ω, also where axes align and a joint alone feels a thirtieth of its inertia; measurements
-    up to 60 ms late leave it stable, action 1 leads to 95 % of the velocity limit, action 0 to
-    rest. It knows no goal: hindsight stays exact.
+    within twice the torque at action 1 (inverse dynamics control, Siciliano et al., Robotics,
+    2009, ch. 8.5.2), and with what is carried the observer, whose state is z,
+
+        h = K (z + M(q) (q̇₋ − q̇)),   z ← h / K + t (τ_a − c(q, q̇) − D_j q̇)
+
+    t the control period and q̇₋ the velocity before it: what the joints' velocities lack of what
+    the torque should have changed them by, added up. Every joint follows alike with the time
+    constant 1 / ω, also where axes align and a joint alone feels a thirtieth of its inertia;
+    measurements up to 60 ms late leave it stable, action 1 leads to 95 % of the velocity limit,
+    action 0 to rest. It knows no goal: hindsight stays exact.
 
     Where a joint does not have the damping that its URDF says, D v and the observer's D q̇ shake
     it, the more so the lighter it is. So of a joint that turns round within one control period, by
@@ -79,24 +85,48 @@ class Servo(Memory):
     def needs_frames(self) -> bool:  # noqa: D102
         return True
 
+    def motion(self, frames: Frames | None, velocity: Any) -> Motion:  # noqa: D102
+        assert frames is not None, "it needs them"
+        bodies, chain = self.arm.bodies, self.arm.chain
+        matrix = bodies.mass_matrix(chain, frames) + like(np.diag(self.arm.armature), velocity)
+        coriolis = bodies.inverse_dynamics(chain, frames, velocity, 0.0 * velocity)
+        return Motion(velocity, None, matrix, coriolis)
+
     def torque(self, action: Any, motion: Motion, state: Any) -> Any:  # noqa: D102
         wanted = like(PEAK_SPEED * self.arm.velocity_limit, action) * action
         missing = BANDWIDTH * (wanted - motion.velocity)
-        torque = (motion.mass_matrix @ missing[..., None])[..., 0]
-        torque = torque + like(self.arm.armature, action) * missing
+        torque = (motion.mass_matrix @ missing[..., None])[..., 0] + motion.coriolis
         torque = torque + self._known_damping(state) * wanted
         limit = like(OWN * self.action_scale, action)
         return torque.clip(-limit, limit)
 
-    def after(self, state: Any, action: Any, torque: Any, motion: Motion, carried: Any) -> Any:  # noqa: D102
+    def carried(self, state: Any, motion: Motion) -> Any:  # noqa: D102
+        if not self.observer_rate:
+            return 0.0
         n = self.arm.joints
+        before = state[..., -2 * n : -n] * like(_FASTEST * self.arm.velocity_limit, state)
+        lost = (motion.mass_matrix @ (before - motion.velocity)[..., None])[..., 0]
+        z = state[..., self._integral] * like(self._span, state)
+        limit = like(self._limit, state)
+        return (like(self._rates, state) * (z + lost)).clip(-limit, limit)
+
+    def after(  # noqa: D102
+        self, state: Any, action: Any, torque: Any, motion: Motion, carried: Any
+    ) -> Any:
+        n = self.arm.joints
+        parts = [action, state[..., : (self.actions - 1) * n]]
+        if self.observer_rate:
+            flow = torque - motion.coriolis - self._known_damping(state) * motion.velocity
+            # From the carried torque on, which is bounded: z does not wind up.
+            z = carried / like(self._rates, state) + self.period_s * flow
+            parts.append((z / like(self._span, state)).clip(-1.0, 1.0))
         doubt, before = state[..., -n:], state[..., -2 * n : -n]
-        now = (motion.velocity / like(self.arm.velocity_limit, state)).clip(-1.0, 1.0)
+        now = motion.velocity / like(_FASTEST * self.arm.velocity_limit, state)
+        now = now.clip(-1.0, 1.0)
         # A product with what is true, since numpy and torch choose by different names.
-        chatters = (now * before < 0.0) * (abs(now - before) > TURNED)
+        chatters = (now * before < 0.0) * (abs(now - before) > TURNED / _FASTEST)
         doubt = doubt + chatters * (1.0 - LESS) * (1.0 - doubt)
-        remembered = super().after(state, action, torque, motion, carried)
-        return namespace(state).concatenate((remembered, now, doubt.clip(0.0, 1.0)), -1)
+        return namespace(state).concatenate((*parts, now, doubt.clip(0.0, 1.0)), -1)
 
     @property
     def _limit(self) -> Array:

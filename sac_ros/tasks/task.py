@@ -30,8 +30,9 @@ TASKS = {
 """A task is a class in a file of its own, and a line here."""
 
 DAMPING = 0.05  # m, of `joint_offset`: what counts as nearly singular
-APPROACH_TIME = 0.25  # s, time constant of the way to the goal that is aimed at
+APPROACH_TIME = 0.2  # s, time constant of the way to the goal that is aimed at
 FASTEST_AIM = 0.95  # of a velocity limit, of that way
+AT_HOME = 0.025  # of ½ sin(home − q): 3° from home is near enough
 FAR, FARTHER = 1.2, 1.7  # times as far from home as goals lead: from where on home comes first
 AIM = "aim"
 """Observation term of tasks that aim, see `Task.aim`."""
@@ -233,7 +234,7 @@ class Task(ABC):
 
             artanh((1 − w) v + w v_h),   v = Δq / (T q̇_max),   v_h = (home − q) / (T q̇_max)
 
-        with Δq the `joint_offset`, finely, and T = 0.25 s; v and v_h each by one factor, so that
+        with Δq the `joint_offset`, finely, and T = 0.2 s; v and v_h each by one factor, so that
         no joint is above 0.95: the resolved motion rate control of Whitney (1969). From a joint
         that is farther from home than any goal leads it the way is by home, with w rising from 0
         at 1.2 to 1 at 1.7 times as far: differential kinematics ends at the joints' stops there.
@@ -310,7 +311,8 @@ class Task(ABC):
             cosine: [..., n] of them.
             frames: of them.
             errors: [..., 3] m of the position and, where it counts, [..., 3] rad.
-            finely: λ = min(5 cm, |e|): near the goal home draws it aside no longer.
+            finely: λ = min(5 cm, |e|), so that near the goal home draws it aside no longer, and h
+                is 0.025 nearer to 0, so that a joint with friction comes to rest before home.
         """
         error = namespace(sine).concatenate(errors, -1)
         jacobian = self.arm.chain.jacobian(frames)[..., : error.shape[-1], :]
@@ -319,6 +321,7 @@ class Task(ABC):
         h = 0.5 * (like(np.sin(home), sine) * cosine - like(np.cos(home), sine) * sine)
         damping: Any = like(DAMPING**2 * np.eye(error.shape[-1]), sine)
         if finely:
+            h = h - h.clip(-AT_HOME, AT_HOME)
             near = (error**2).sum(-1).clip(1e-6, DAMPING**2) / DAMPING**2
             damping = near[..., None, None] * damping
         square = jacobian @ transposed + damping
