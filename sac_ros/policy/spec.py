@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sac_ros.policy.json_fields import JsonFields, parse_object
-from sac_ros.robots.dynamics import CARRIED, CARRIED_TORQUE
+from sac_ros.robots.dynamics import most_torque
 
 SPEC_KEY = "sac_ros.policy_spec"
 """Key of the spec in the ONNX file's metadata."""
@@ -246,10 +246,9 @@ class PolicySpec:
     @property
     def authority(self) -> tuple[float, ...]:
         """[n] N·m, the most that it can ask for beside g(q)."""
-        carries = any(term.name == CARRIED_TORQUE for term in self.observation)
-        factor = 1.0 + CARRIED if carries else 1.0
-        pairs = zip(self.action_scale, self.torque_limit, strict=True)
-        return tuple(min(factor * scale, limit) for scale, limit in pairs)
+        terms = [term.name for term in self.observation]
+        most = most_torque(np.array(self.action_scale), np.array(self.torque_limit), terms)
+        return tuple(most.tolist())
 
     @classmethod
     def from_json(cls, text: str, source: str) -> PolicySpec:

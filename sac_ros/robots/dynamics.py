@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,6 +26,15 @@ CARRIED_TORQUE = "carried_torque"
 
 CARRIED = 3.0
 """Times the torque at action 1: the most that they carry."""
+
+DAMPING_DOUBT = "damping_doubt"
+"""Observation term of policies whose actions are joint velocities."""
+
+OWN = 4.0
+"""Times the torque at action 1: the most of their servo."""
+
+LOADS = 0.1
+"""Of the torque limit: what they carry at most, beside 3 times the torque at action 1."""
 
 ZERO_AT = 0.8  # share of the velocity limit at which no accelerating torque is left
 WIDTH = 0.3  # share of the limit over which it falls from all to none
@@ -223,6 +232,22 @@ def damped_torque(
     wanted = action - like(damping / scale, velocity) * velocity
     bounded = torque_speed_envelope(wanted, velocity / like(velocity_limit, velocity))
     return like(scale, velocity) * bounded
+
+
+def most_torque(scale: Array, limit: Array, terms: Container[str]) -> Array:
+    """[n] N·m, the most that a policy asks for beside g(q).
+
+    Args:
+        scale: [n] N·m at action 1.
+        limit: [n] N·m, of the torque.
+        terms: the names of its observation's terms, which tell what is beneath its actions.
+    """
+    most = OWN * scale if DAMPING_DOUBT in terms else scale
+    if CARRIED_TORQUE in terms:
+        most = most + CARRIED * scale
+        if DAMPING_DOUBT in terms:
+            most = most + LOADS * limit
+    return np.minimum(most, limit)
 
 
 def torque_speed_envelope(torque: Any, velocity_fraction: Any) -> Any:

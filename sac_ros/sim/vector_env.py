@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from sac_ros.controllers.warm_up import WarmUpController
 from sac_ros.robots.arm import Arm, load_arm
-from sac_ros.robots.dynamics import CARRIED
 from sac_ros.sim.backend import PHYSICS_RATE, make_backend
 from sac_ros.sim.goal_sampler import GoalSampler
 from sac_ros.sim.plant import Plant
@@ -355,9 +354,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
     @property
     def authority(self) -> Array:
         """[n] N·m, the most that a policy can ask for beside g(q)."""
-        carried = CARRIED * self.action_scale if self.memory.observer_rate else 0.0
-        most: Array = np.minimum(self.action_scale + carried, self.arm.torque_limit)
-        return most
+        return self.memory.authority
 
     def motion(self, position: Array, velocity: Array) -> Motion:
         """See `Memory.motion`, for positions and velocities [..., n]."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.robots.arm import Arm
-from sac_ros.robots.dynamics import CARRIED, CARRIED_TORQUE, damped_torque
+from sac_ros.robots.dynamics import CARRIED, CARRIED_TORQUE, damped_torque, most_torque
 from sac_ros.robots.kinematics import Frames, like, namespace
 
 Array = NDArray[np.float64]
@@ -88,6 +88,11 @@ class Memory:
         return sum(self.terms.values())
 
     @property
+    def authority(self) -> Array:
+        """[n] N·m, the most that is asked for beside g(q)."""
+        return most_torque(self.action_scale, self.arm.torque_limit, self.terms)
+
+    @property
     def _limit(self) -> Array:
         """[n] N·m, the most that is carried."""
         return np.minimum(CARRIED * self.action_scale, self.arm.torque_limit)
@@ -95,12 +100,7 @@ class Memory:
     @property
     def _span(self) -> Array:
         """[n] N·m·s, ξ at 1 of the state: what is carried at most, and the fastest momentum."""
-        return self._limit / self._rates + self.action_scale
-
-    @property
-    def _rates(self) -> Array:
-        """[n] 1/s, K of every joint."""
-        return np.full(self.arm.joints, self.observer_rate)
+        return self._limit / self.observer_rate + self.action_scale
 
     @property
     def _integral(self) -> slice:
@@ -138,7 +138,7 @@ class Memory:
             return 0.0
         integral = state[..., self._integral] * like(self._span, state)
         limit = like(self._limit, state)
-        return (like(self._rates, state) * (integral - motion.momentum)).clip(-limit, limit)
+        return (self.observer_rate * (integral - motion.momentum)).clip(-limit, limit)
 
     def observed(self, state: Any, carried: Any) -> Any:
         """The observation's terms [..., m], in which what is carried stands in the place of ξ."""
@@ -162,7 +162,7 @@ class Memory:
         parts = [action, state[..., : (self.actions - 1) * self.arm.joints]]
         if self.observer_rate:
             # From the carried torque on, which is bounded: the integral does not wind up.
-            integral = motion.momentum + carried / like(self._rates, state)
+            integral = motion.momentum + carried / self.observer_rate
             flow = torque - self._known_damping(state) * motion.velocity
             integral = integral + self.period_s * flow
             parts.append((integral / like(self._span, state)).clip(-1.0, 1.0))

@@ -11,21 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.robots.arm import Arm
-from sac_ros.robots.defaults import Defaults
-from sac_ros.robots.dynamics import CARRIED
+from sac_ros.robots.defaults import ACCELERATION_TIME, Defaults
+from sac_ros.robots.dynamics import CARRIED, DAMPING_DOUBT, LOADS, OWN
 from sac_ros.robots.kinematics import Frames, like, namespace
 from sac_ros.tasks.memory import Memory, Motion
-from sac_ros.tasks.task import APPROACH_TIME
 
 Array = NDArray[np.float64]
 
 BANDWIDTH = 10.0  # rad/s, of the velocities: stable with measurements 60 ms late
 PEAK_SPEED = 0.95  # of a velocity limit, what action 1 asks for
-OWN = 2.0  # times the torque at action 1, the most of the servo; with what is carried 4 times
 LEAST = 0.025  # of a torque limit: the least torque at action 1, so that friction is overcome
+SOONEST = 150.0  # rad/s² at most, of a joint without damping by the torque against its damping
 LIGHT = 15.0  # rad/s, a joint of inertia Λ is stable with 15 Λ of damping that it does not have
 TURNED = 0.3  # of a velocity limit: a joint that turns round faster in one period chatters
-ROTOR = 0.12  # kg·m², of a joint's rotor, that is unknown and stable
 _FASTEST = 3.0  # times its velocity limit a joint is remembered to have moved
 LESS = 0.3  # of the damping that a joint was thought to have is left after it has
 
@@ -44,8 +42,9 @@ class Servo(Memory):
 
         τ_a = M(q) ω (v − q̇) + c(q, q̇) + D v,   v = 0.95 q̇_max ∘ a
 
-    within twice the torque at action 1 (inverse dynamics control, Siciliano et al., Robotics,
-    2009, ch. 8.5.2), and with what is carried the observer, whose state is z,
+    (inverse dynamics control, Siciliano et al., Robotics, 2009, ch. 8.5.2), of which ω (v − q̇)
+    speeds no joint up by more than its velocity limit in 0.3 s, |D v| is at most 150 rad/s² Λ, and
+    all is within four times the torque at action 1. The state of the observer is z,
 
         h = K (z + M(q) (q̇₋ − q̇)),   z ← h / K + t (τ_a − c(q, q̇) − D_j q̇)
 
@@ -69,17 +68,17 @@ class Servo(Memory):
     def of(cls, arm: Arm, period_s: float, actions: int, observer_rate: float) -> Servo:
         """The servo of `arm`; the torque at action 1 follows from its masses.
 
-        mean diag M(q) ω q̇_max + D q̇_max,   from 2.5 % of the torque limit to all of it
+        (mean diag M(q) / 0.3 s + D) q̇_max,   from 2.5 % of the torque limit to all of it
         """
         servo = cls(arm, arm.torque_limit, period_s, actions, observer_rate)
         inertia = np.einsum("kii->ki", servo._mass_matrices).mean(axis=0)
-        scale = (BANDWIDTH * inertia + arm.damping) * arm.velocity_limit
+        scale = (inertia / ACCELERATION_TIME + arm.damping) * arm.velocity_limit
         return replace(servo, action_scale=scale.clip(LEAST * arm.torque_limit, arm.torque_limit))
 
     @property
     def terms(self) -> dict[str, int]:  # noqa: D102  as in Memory
         n = self.arm.joints
-        return {**super().terms, "previous_velocity": n, "damping_doubt": n}
+        return {**super().terms, "previous_velocity": n, DAMPING_DOUBT: n}
 
     @property
     def needs_frames(self) -> bool:  # noqa: D102
@@ -95,8 +94,13 @@ class Servo(Memory):
     def torque(self, action: Any, motion: Motion, state: Any) -> Any:  # noqa: D102
         wanted = like(PEAK_SPEED * self.arm.velocity_limit, action) * action
         missing = BANDWIDTH * (wanted - motion.velocity)
+        # A joint may brake as it likes, but gets no faster than by its velocity limit in 0.3 s.
+        most = like(self.arm.velocity_limit / ACCELERATION_TIME, action)
+        slow = BANDWIDTH * motion.velocity
+        missing = missing.clip(-most - slow.clip(0.0), most + (-slow).clip(0.0))
         torque = (motion.mass_matrix @ missing[..., None])[..., 0] + motion.coriolis
-        torque = torque + self._known_damping(state) * wanted
+        against = like(SOONEST * self._felt, action)
+        torque = torque + (self._known_damping(state) * wanted).clip(-against, against)
         limit = like(OWN * self.action_scale, action)
         return torque.clip(-limit, limit)
 
@@ -108,7 +112,7 @@ class Servo(Memory):
         lost = (motion.mass_matrix @ (before - motion.velocity)[..., None])[..., 0]
         z = state[..., self._integral] * like(self._span, state)
         limit = like(self._limit, state)
-        return (like(self._rates, state) * (z + lost)).clip(-limit, limit)
+        return (self.observer_rate * (z + lost)).clip(-limit, limit)
 
     def after(  # noqa: D102
         self, state: Any, action: Any, torque: Any, motion: Motion, carried: Any
@@ -118,7 +122,7 @@ class Servo(Memory):
         if self.observer_rate:
             flow = torque - motion.coriolis - self._known_damping(state) * motion.velocity
             # From the carried torque on, which is bounded: z does not wind up.
-            z = carried / like(self._rates, state) + self.period_s * flow
+            z = carried / self.observer_rate + self.period_s * flow
             parts.append((z / like(self._span, state)).clip(-1.0, 1.0))
         doubt, before = state[..., -n:], state[..., -2 * n : -n]
         now = motion.velocity / like(_FASTEST * self.arm.velocity_limit, state)
@@ -130,27 +134,23 @@ class Servo(Memory):
 
     @property
     def _limit(self) -> Array:
-        return np.minimum((1.0 + CARRIED - OWN) * self.action_scale, self.arm.torque_limit)
-
-    @cached_property
-    def _rates(self) -> Array:
-        # The observer takes the torque that turns a rotor's unknown inertia m for a disturbance,
-        # which with the way to the goal, of time constant T, is stable while
-        #     m < (D + ω M_ii) (T + 1 / K)
-        inertia = np.einsum("kii->ki", self._mass_matrices).mean(axis=0)
-        longest = ROTOR / (self.arm.damping + BANDWIDTH * inertia) - APPROACH_TIME
-        return self.observer_rate / np.maximum(self.observer_rate * longest, 1.0)
+        most = CARRIED * self.action_scale + LOADS * self.arm.torque_limit
+        return np.minimum(most, self.arm.torque_limit)
 
     def _known_damping(self, state: Any) -> Any:
         doubt = state[..., -self.arm.joints :].clip(0.0, 1.0)
         return like(self.arm.damping, state) - doubt * like(self._doubted, state)
 
     @cached_property
+    def _felt(self) -> Array:
+        """[n] kg·m², Λ."""
+        inverse = np.linalg.inv(self._mass_matrices)
+        return np.asarray(np.median(1.0 / np.diagonal(inverse, axis1=-2, axis2=-1), axis=0))
+
+    @cached_property
     def _doubted(self) -> Array:
         """[n] N·m·s/rad, what of a joint's damping may be given up."""
-        inverse = np.linalg.inv(self._mass_matrices)
-        felt = np.median(1.0 / np.diagonal(inverse, axis1=-2, axis2=-1), axis=0)
-        return np.maximum(self.arm.damping - LIGHT * felt, 0.0)
+        return np.maximum(self.arm.damping - LIGHT * self._felt, 0.0)
 
     @cached_property
     def _mass_matrices(self) -> Array:

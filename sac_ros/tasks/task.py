@@ -242,7 +242,7 @@ class Task(ABC):
         """
         xp = namespace(sine)
         offset = self.joint_offset(sine, cosine, frames, *errors, finely=True)
-        away = self._from_home(sine, cosine)
+        away = self._from_home(sine, cosine) * like(self._matters, sine)
         far = xp.amax(abs(away) / like(self._farthest, away), -1)[..., None]
         share = ((far - FAR) / (FARTHER - FAR)).clip(0.0, 1.0)
         share = share * share * (3.0 - 2.0 * share)
@@ -286,6 +286,17 @@ class Task(ABC):
         away = np.abs(position[reached] - self.arm.home)
         return np.maximum(np.percentile(away, 99.0, axis=0), 0.3)
 
+    @cached_property
+    def _matters(self) -> Array:
+        """[n] 1.0 of a joint that moves what the goal is about, 0.0 of one that only turns it."""
+        n = self.arm.joints
+        if self.angle_tolerance is not None:
+            return np.ones(n)
+        low, high = self.arm.position_limit.T
+        drawn = np.random.default_rng(0).uniform(low, high, (_GOALS, n))
+        jacobian = self.arm.chain.jacobian(self.arm.chain.frames_at(drawn))
+        return np.where(np.abs(jacobian[:, :3]).max(axis=(0, 1)) > 0.01, 1.0, 0.0)
+
     def aim_anew(self, observation: Float32) -> None:
         """Puts into observations [..., size] where they aim, after their goals have changed."""
         if self.aims:
@@ -312,7 +323,8 @@ class Task(ABC):
             frames: of them.
             errors: [..., 3] m of the position and, where it counts, [..., 3] rad.
             finely: λ = min(5 cm, |e|), so that near the goal home draws it aside no longer, and h
-                is 0.025 nearer to 0, so that a joint with friction comes to rest before home.
+                is 0.025 nearer to 0, so that a joint with friction comes to rest before home;
+                joints that do not matter stay where they are.
         """
         error = namespace(sine).concatenate(errors, -1)
         jacobian = self.arm.chain.jacobian(frames)[..., : error.shape[-1], :]
@@ -321,7 +333,7 @@ class Task(ABC):
         h = 0.5 * (like(np.sin(home), sine) * cosine - like(np.cos(home), sine) * sine)
         damping: Any = like(DAMPING**2 * np.eye(error.shape[-1]), sine)
         if finely:
-            h = h - h.clip(-AT_HOME, AT_HOME)
+            h = like(self._matters, h) * (h - h.clip(-AT_HOME, AT_HOME))
             near = (error**2).sum(-1).clip(1e-6, DAMPING**2) / DAMPING**2
             damping = near[..., None, None] * damping
         square = jacobian @ transposed + damping
