@@ -28,9 +28,23 @@ LAYERS = {
     "sim": {"utils", "robots", "tasks", "controllers"},
     "sac": {"utils"},
     "bags": GROUND | {"policy"},
+    "identification": {"utils", "robots", "bags", "sim"},
     "training": {"utils", "policy", "robots", "tasks", "controllers", "sim", "sac"},
-    "cli": GROUND | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags"},
-    "ros": GROUND | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags"},
+    "cli": GROUND
+    | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags"}
+    | {"identification"},
+    "ros": GROUND
+    | {
+        "policy",
+        "robots",
+        "tasks",
+        "controllers",
+        "sim",
+        "sac",
+        "training",
+        "bags",
+        "identification",
+    },
 }
 
 ROS = {
@@ -52,6 +66,7 @@ FORBIDDEN = {
     "sim": ROS | LEARNING,
     "sac": ROS | SIMULATION | {"onnx", "tensorboard"},
     "bags": ROS | SIMULATION | LEARNING,
+    "identification": ROS | SIMULATION | LEARNING,
     "training": ROS,
     "cli": ROS | SIMULATION,
     "ros": set(),
