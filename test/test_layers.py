@@ -28,23 +28,12 @@ LAYERS = {
     "sim": {"utils", "robots", "tasks", "controllers"},
     "sac": {"utils"},
     "bags": GROUND | {"policy"},
-    "identification": {"utils", "robots", "bags", "sim"},
+    "identification": GROUND | {"robots", "bags", "sim"},
     "training": {"utils", "policy", "robots", "tasks", "controllers", "sim", "sac"},
     "cli": GROUND
     | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags"}
     | {"identification"},
-    "ros": GROUND
-    | {
-        "policy",
-        "robots",
-        "tasks",
-        "controllers",
-        "sim",
-        "sac",
-        "training",
-        "bags",
-        "identification",
-    },
+    "ros": GROUND | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags"},
 }
 
 ROS = {

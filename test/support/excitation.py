@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bag_maker import COMMANDS, START_NS, STATES, Entry, joint_state, numbers, write_bag
 
 from sac_ros.robots.arm import Arm, load_arm
 from sac_ros.sim.backend import make_backend
@@ -86,6 +88,26 @@ def run(drive: Drive) -> Run:
         plant.hold(torque[k])
     plant.backend.close()
     return Run(arm, time, position, velocity, torque)
+
+
+def write(
+    made: Run,
+    path: Path,
+    *,
+    commands: bool = True,
+    effort: bool = False,
+    late_ns: int = 200_000,
+) -> Path:
+    """Write a run as a bag: joint states with header stamps, and commands that come after each."""
+    entries = []
+    for k, time in enumerate(made.time):
+        at = START_NS + round(time * 1e9)
+        torque = made.torque[max(k - 1, 0)] if effort else ()  # in force at that moment
+        state = joint_state(at, made.arm.joint_names, made.position[k], made.velocity[k], torque)
+        entries.append(Entry(STATES, "states", at, state))
+        if commands:
+            entries.append(Entry(COMMANDS, "numbers", at + late_ns, numbers(made.torque[k])))
+    return write_bag(path, entries)
 
 
 def _inertia(arm: Arm, position: Array) -> Array:
