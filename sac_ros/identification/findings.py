@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.identification.estimate import OVERALL, PER_JOINT, Fit
-from sac_ros.identification.model import Regressors
+from sac_ros.identification.model import EARLIEST_S, LATEST_S, Regressors
 from sac_ros.robots.arm import Arm
 
 Array = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 GAIN_WITHIN = 0.05
 """A gain that is told no better is taken as 1; without a recording one would draw ± 0.1."""
@@ -55,8 +56,10 @@ _USEFUL_BIAS = 0.2  # of it
 _USEFUL_INERTIA = 0.1  # of what the joint moves
 
 _EXPLAINED = 0.5  # of a torque's mean square: below it the model is not that of this joint
-_DOUBTFUL = 0.9
 _MOVED = 0.05  # rad: less is standing still
+_GAINS = 0.3, 3.0  # beyond them the torque is in another unit, or of another joint
+_EDGE_S = 0.004  # of the search
+_SHORT_S = 5.0  # of rows in use
 _GRAVITY = 0.5  # |γ − 1| from which somebody else holds the arm
 
 
@@ -164,32 +167,32 @@ def judge(
     overall_error = np.hypot(fit.overall_error, [_FLOOR[name] for name in OVERALL])
     if wider is not None:
         overall_error = np.hypot(overall_error, np.abs(wider.overall - fit.overall))
-    foreign = abs(fit.overall[1] - 1.0) > max(_GRAVITY, 2.0 * overall_error[1])
+    possible = fit.fitted & (fit.explained >= _EXPLAINED)
+    possible &= (joint[:, 0] > _GAINS[0]) & (joint[:, 0] < _GAINS[1])
+    possible &= ~(joint + joint_error < 0.0)[:, 2:].any(axis=1)
+    doubt = _doubt(fit, possible, overall_error, gravity_compensation)
     estimates = []
     for i, name in enumerate(arm.joint_names):
-        sound = bool(fit.fitted[i] and fit.explained[i] >= _EXPLAINED) and not foreign
         for j, what in enumerate(PER_JOINT):
             value, error = float(joint[i, j]), float(joint_error[i, j])
             useful = error <= _useful(arm, i, what, value, float(inertia[i]))
-            possible = value + error >= 0.0 or what == "torque_bias"
             assumed = what == "torque_gain" and bool(fit.fitted[i]) and not fit.free[i]
-            told = sound and useful and possible
+            told = bool(possible[i]) and useful and not doubt
             shown = _shown(value, error, bool(fit.fitted[i]))
             estimates.append(Estimate(what, name, *shown, float(described[i, j]), told, assumed))
-    sound = bool(fit.fitted.any()) and not foreign
-    if sound:
-        sound = float(np.median(fit.explained[fit.fitted])) >= _EXPLAINED
     for j, what in enumerate(OVERALL):
         value, error = float(fit.overall[j]), float(overall_error[j])
-        told = sound and error <= _USEFUL[what]
+        told = not doubt and error <= _USEFUL[what]
+        told &= what != "payload_kg" or value + error >= 0.0
         described_as = 1.0 if what == "gravity_scale" else 0.0
         shown = _shown(value, error, bool(fit.fitted.any()))
         estimates.append(Estimate(what, "", *shown, described_as, told))
     excitation = tuple(_excitation(found, fit, i, name) for i, name in enumerate(arm.joint_names))
     untold = [
-        *_general(fit, foreign, gravity_compensation),
-        *(_of_joint(each, estimates, foreign) for each in excitation),
-        *(_of_arm(each) for each in estimates if not each.joint and not foreign),
+        doubt,
+        _too_short(excitation),
+        *(_of_joint(each, estimates, doubt) for each in excitation),
+        *("" if doubt or each.joint else _of_arm(each) for each in estimates),
     ]
     return Findings(tuple(estimates), excitation, tuple(filter(None, untold)), measured, cutoff_hz)
 
@@ -254,49 +257,79 @@ def _excitation(found: Regressors, fit: Fit, i: int, name: str) -> Excitation:
     )
 
 
-def _general(fit: Fit, foreign: bool, gravity_compensation: str) -> list[str]:
-    if not foreign:
-        return []
-    scale = fit.overall[1]
-    words = {
-        "robot": "the recorded torque seems to hold the arm itself, for which there is "
-        "--gravity-compensation policy",
-        "policy": "the robot seems to add g(q) itself, for which there is "
-        "--gravity-compensation robot",
-    }[gravity_compensation]
-    return [f"Nothing is told: the gravity scale comes out as {scale:.2f}; {words}."]
+def _doubt(fit: Fit, possible: Bools, overall_error: Array, gravity_compensation: str) -> str:
+    """Why nothing is told; empty where the model is that of the arm."""
+    if not fit.fitted.any():
+        return "Nothing is told: no joint moves for long enough while its torque is recorded."
+    scale, delay = fit.overall[1:]
+    if abs(scale - 1.0) > max(_GRAVITY, 2.0 * overall_error[1]):
+        words = {
+            "robot": "the recorded torque seems to hold the arm itself, for which there is "
+            "--gravity-compensation policy",
+            "policy": "the robot seems to add g(q) itself, for which there is "
+            "--gravity-compensation robot",
+        }[gravity_compensation]
+        return f"Nothing is told: the gravity scale comes out as {scale:.2f}; {words}."
+    if not EARLIEST_S + _EDGE_S < delay < LATEST_S - _EDGE_S:
+        return (
+            f"Nothing is told: the best delay is at the end of what was searched, {delay:.3f} s; "
+            "the torques do not move this arm, or have a clock of their own."
+        )
+    if 2 * possible.sum() <= fit.fitted.sum():
+        return (
+            f"Nothing is told: the model is possible for {possible.sum()} of "
+            f"{fit.fitted.sum()} joints; the masses of the arm as described, or the torques, seem "
+            "to be of another one."
+        )
+    return ""
 
 
-def _of_joint(each: Excitation, estimates: Sequence[Estimate], foreign: bool) -> str:
+def _too_short(excitation: Sequence[Excitation]) -> str:
+    longest = max(each.seconds for each in excitation)
+    if longest >= _SHORT_S:
+        return ""
+    return (
+        f"Only {longest:.1f} s can be used, what the filter and the search of the delay need at "
+        "each end and gap left out: record 30 s or more, without a gap."
+    )
+
+
+def _of_joint(each: Excitation, estimates: Sequence[Estimate], doubt: str) -> str:
     """One sentence about a joint; empty where all of it is told."""
     own = [estimate for estimate in estimates if estimate.joint == each.joint]
     missing = [estimate for estimate in own if not estimate.told]
-    if not missing or foreign:
+    if not missing:
         return ""
     name, moved = f"Joint {each.joint}", f"moved {each.moved:.2g} rad"
     if own[0].value is None:
-        why = moved if each.moved < _MOVED else f"{moved}, and never fast for long enough,"
-        return f"{name} {why} and nothing of it can be told."
+        if each.moved < _MOVED:
+            return f"{name} {moved}: nothing of it can be told."
+        return (
+            f"{name} {moved}, but hardly ever faster than 0.02 rad/s while its torque was "
+            "recorded: nothing of it can be told."
+        )
     if each.explained < _EXPLAINED:
         return (
             f"{name}: the model explains {max(each.explained, 0.0):.0%} of its torque, and "
             "nothing of it can be told; look for a contact, a stop, a spring or a hose, another "
             "arm or torques that did not act."
         )
+    negative = [e for e in own[2:] if e.high is not None and e.high < 0.0]
+    if negative:
+        return (
+            f"{name}: its {_list(negative)} would be negative, so that its links are lighter "
+            "than described, or something else is not as the model has it; nothing of it is told."
+        )
+    if doubt:
+        return ""
     if [estimate.name for estimate in missing] == ["torque_gain"]:
         return (
             f"{name}: its own friction and rotor take nearly all of its torque, so that its gain "
             "cannot be told from them; they are given over the gain, as if it were 1."
         )
-    negative = [e for e in missing if e.high is not None and e.high < 0.0]
-    if negative:
-        return (
-            f"{name}: its {_list(negative)} would be negative, so that its links are lighter "
-            "than described, or something else is not as the model has it."
-        )
     return (
         f"{name}: its {_list(missing)} cannot be told; it {moved}, at {each.velocity:.2g} rad/s "
-        f"and {each.acceleration:.2g} rad/s² (RMS of {each.seconds:.0f} s)."
+        f"and {each.acceleration:.2g} rad/s² (RMS of {each.seconds:.1f} s)."
     )
 
 
@@ -304,6 +337,11 @@ def _of_arm(each: Estimate) -> str:
     """One sentence about a parameter of the whole arm; empty where it is told."""
     if each.told:
         return ""
+    if each.name == "payload_kg" and each.high is not None and each.high < 0.0:
+        return (
+            f"The payload would be {each.value:.2f} kg: what the end effector carries is lighter "
+            "than described."
+        )
     reason = {
         "payload_kg": "the joints that lift the end effector must move further and faster",
         "gravity_scale": "the arm must move through configurations of other gravity torques",

@@ -16,6 +16,8 @@ def findings_text(findings: Findings, source: Source) -> str:
     """Return a line for each estimate, and a sentence for each thing that was not told."""
     rows = [["parameter", "joint", "estimate", "95 % interval", "as described", "unit", "verdict"]]
     for each in findings.estimates:
+        if each.joint and each.value is None:
+            continue  # a sentence below says why
         interval = _OPEN
         if each.low is not None and each.high is not None:
             interval = f"{_number(each.low)} to {_number(each.high)}"
