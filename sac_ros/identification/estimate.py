@@ -18,6 +18,7 @@ OVERALL = ("payload_kg", "gravity_scale", "delay_s")
 """What is identified, per joint and of the whole arm."""
 
 _FEWEST_ROWS = 20  # of a joint: fewer make no fit
+_CARRIED = 0.15  # of the torque, both standard deviations: a gain is told from no less
 _GRID_S = 0.005  # first search of the delay
 _ROUNDS = 12  # of Gauss-Newton; it takes four
 _BLOCK_S = 1.0  # s, and longer in long recordings: residuals are alike for less
@@ -63,8 +64,9 @@ class _State:
 def fit(found: Regressors, gain_within: float) -> Fit:
     """Fit the model, first with every joint's gain, then with those that can be told.
 
-    A gain that is not told within ``gain_within`` at 95 % is 1 from then on: where a joint's own
-    inertia is most of what it moves, only the quotients of friction, inertia and gain are told.
+    A gain that is not told within ``gain_within`` at 95 %, or by a small part of the torque, is 1
+    from then on: where a joint's own inertia is most of what it moves, only the quotients of
+    friction, inertia and gain are told.
 
     The residuals of a recording are like their neighbours, so what each estimate is off by is
     that of a delete-one-block jackknife (Efron and Tibshirani 1993, ch. 11; Künsch, Ann. Statist.
@@ -82,8 +84,16 @@ def fit(found: Regressors, gain_within: float) -> Fit:
     state = replace(state, overall=np.array([0.0, 0.0, delay]))
     state = _converged(found, state, fitted, free)
     every = _result(found, _converged(found, state, fitted, fitted), fitted, fitted)
-    free = fitted & (every.joint_error[:, 0] <= gain_within)
+    free = fitted & (every.joint_error[:, 0] <= gain_within) & _carries(found, fitted)
     return _result(found, _converged(found, state, fitted, free), fitted, free)
+
+
+def _carries(found: Regressors, fitted: Bools) -> Bools:
+    """Tell of which joints a good part of the torque moves links whose masses are known, [n]."""
+    carries, size = np.zeros(len(fitted), dtype=bool), _torque_size(found, fitted)
+    for i in np.flatnonzero(fitted).tolist():
+        carries[i] = np.std(found.rigid[found.usable[:, i], i]) >= _CARRIED * size[i]
+    return carries
 
 
 def _torque_size(found: Regressors, fitted: Bools) -> Array:

@@ -16,7 +16,7 @@ from sac_ros.robots.arm import Arm
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-GAIN_WITHIN = 0.05
+GAIN_WITHIN = 0.03
 """A gain that is told no better is taken as 1; without a recording one would draw ± 0.1."""
 
 UNITS = {
@@ -58,6 +58,7 @@ _USEFUL_INERTIA = 0.1  # of what the joint moves
 _EXPLAINED = 0.5  # of a torque's mean square: below it the model is not that of this joint
 _MOVED = 0.05  # rad: less is standing still
 _GAINS = 0.3, 3.0  # beyond them the torque is in another unit, or of another joint
+_GAIN_OFF = 0.05  # what a gain may be off by that is taken as 1
 _EDGE_S = 0.004  # of the search
 _SHORT_S = 5.0  # of rows in use
 _GRAVITY = 0.5  # |γ − 1| from which somebody else holds the arm
@@ -163,7 +164,11 @@ def judge(
     described = np.stack(
         [np.ones(arm.joints), np.zeros(arm.joints), arm.armature, arm.damping, arm.friction], 1
     )
+    held = _held_gravity(found, fit) if gravity_compensation == "robot" else 0.0
     joint, joint_error = fit.joint, _floors(arm, fit, inertia, wider)
+    joint_error[:, 3] = np.hypot(joint_error[:, 3], held)
+    # A gain that is only taken as 1 makes the links seem lighter, or heavier, by as much.
+    joint_error[:, 2] = np.hypot(joint_error[:, 2], np.where(fit.free, 0.0, _GAIN_OFF * inertia))
     overall_error = np.hypot(fit.overall_error, [_FLOOR[name] for name in OVERALL])
     if wider is not None:
         overall_error = np.hypot(overall_error, np.abs(wider.overall - fit.overall))
@@ -222,6 +227,23 @@ def _floors(arm: Arm, fit: Fit, inertia: Array, wider: Fit | None) -> Array:
     alike = (wider.free == fit.free) & wider.fitted & fit.fitted
     apart = np.where(alike[:, None], np.abs(wider.joint - fit.joint), 0.0)
     return np.asarray(np.hypot(error, apart))
+
+
+def _held_gravity(found: Regressors, fit: Fit) -> Array:
+    """What a robot's own g(q) that is held for a period adds to the viscous friction, [n].
+
+    Half a period late on average, the gravity that it does not hold, h = m Y + e ĝ, looks like
+    damping: h(t − T/2) ≈ h − T/2 ḣ.
+    """
+    load = fit.overall[0] * found.payload + (1.0 - fit.overall[1]) * found.gravity
+    late = np.zeros(load.shape[1])
+    slope = np.gradient(load, found.time_s, axis=0) if len(load) > 1 else np.zeros(load.shape)
+    for i in np.flatnonzero(fit.fitted).tolist():
+        rows = found.usable[:, i]
+        speed = np.sqrt(np.mean(found.velocity[rows, i] ** 2))
+        change = np.sqrt(np.mean(slope[rows, i] ** 2))
+        late[i] = 0.5 * found.torque.period_s * change / max(float(speed), 1e-9)
+    return late
 
 
 def _useful(arm: Arm, i: int, what: str, value: float, inertia: float) -> float:

@@ -38,6 +38,9 @@ EFFORTS = ("commanded", "measured")
 GRAVITY_COMPENSATION = ("robot", "policy")
 """Who holds the arm: the robot adds g(q) to the recorded torque, or the torque itself does."""
 
+LONGEST_S = 3600.0
+"""s, of a recording: more says nothing new, and --start and --end choose another hour."""
+
 _STILL = 0.02  # rad: an arm that moves less stands still
 _LOWER = 0.7  # of the cutoff: that of the fit by which the intervals are widened
 _SAME_TIME = 1e-6  # s, between two torques
@@ -105,6 +108,7 @@ def identify_bags(
         states = recording.states.topic
     effort = options.effort or ("commanded" if len(aligned.commanded) else "measured")
     recorded = _recorded(aligned, effort, where, states, recording.command_topic is not None)
+    recorded = recorded.first(LONGEST_S)
     findings = identify(arm, recorded, options, where)
     source = Source(
         bags=tuple(map(str, paths)),
@@ -124,12 +128,13 @@ def identify(arm: Arm, recorded: Recorded, options: IdentificationOptions, where
     Raises:
         BagError: nothing moves, or nothing is long enough.
     """
-    moved = np.ptp(recorded.position, axis=0)
-    if len(recorded.time_s) < _FEWEST or len(recorded.torque_time_s) < _FEWEST:
+    recorded = recorded.first(LONGEST_S)
+    if min(len(recorded.time_s), len(recorded.torque_time_s)) < _FEWEST:
         raise BagError(
             f"{where} must have at least {_FEWEST} joint states and as many torques; it has "
             f"{len(recorded.time_s)} and {len(recorded.torque_time_s)}"
         )
+    moved = np.ptp(recorded.position, axis=0)
     if not moved.max() >= _STILL:
         raise BagError(
             f"{where} has no motion: no joint of {arm.name} moves by more than "

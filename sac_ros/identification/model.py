@@ -51,7 +51,6 @@ _AT_ONCE = 4096  # states whose dynamics are computed at a time
 _SLOWEST = 0.02  # rad/s, below which Coulomb friction may hold the joint, by any torque
 _NOISE = 6.0  # standard deviations of a velocity that may be noise
 _AT_STOP = 0.02  # rad from a joint stop, which may push
-_LONGEST_ROWS = 200_000  # of regressors: an hour at 50 Hz
 
 
 @dataclass(frozen=True)
@@ -102,8 +101,6 @@ def regressors(
     parts: list[dict[str, Any]] = []
     for number, stretch in enumerate(stretches(recorded, filters)):
         parts.append(_of_stretch(arm, stretch, filters, torque, noise, torque_has_gravity, number))
-        if sum(len(part["time_s"]) for part in parts) > _LONGEST_ROWS:
-            break
     if not parts:
         return None
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

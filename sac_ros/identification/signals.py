@@ -30,7 +30,8 @@ CUTOFFS_HZ = (5.0, 4.0, 3.0, 2.5, 2.0, 1.5, 1.0)
 """Those that are tried: motions of arms are below them, bending gears above."""
 
 REACH = 4.0  # σ to either side that a filter's window has
-_FINEST = 1e-3  # s, a step of the torque behind the filter
+_FINEST = 1e-3  # s, the least step of the torque behind the filter
+_FINE = 50.0  # such steps to a σ
 _FEWEST_SAMPLES = 1.5  # of the positions to a σ: fewer make no derivative
 _STEPS = 2.5  # of the regressors' grid to a σ of the second filter
 _MAD = 1.4826  # standard deviations to a median absolute value of a normal distribution
@@ -63,6 +64,22 @@ class Recorded:
     def period_s(self) -> float:
         """The median interval of the positions."""
         return float(np.median(np.diff(self.time_s))) if len(self.time_s) > 1 else 0.0
+
+    def first(self, seconds: float) -> Recorded:
+        """Return its first seconds."""
+        end = self.time_s[0] + seconds
+        states, torques = (
+            self.time_s <= end,
+            np.abs(self.torque_time_s - self.time_s[0]) <= seconds,
+        )
+        return Recorded(
+            self.time_s[states],
+            self.position[states],
+            self.segment[states],
+            self.torque_time_s[torques],
+            self.torque[torques],
+            self.held,
+        )
 
 
 @dataclass(frozen=True)
@@ -163,12 +180,14 @@ class FilteredTorque:
         start_s, step_s: the first time, and the step.
         values: [k, n] N·m.
         known: [k] whether it was recorded throughout the filter's window.
+        period_s: the median interval of what was recorded.
     """
 
     start_s: float
     step_s: float
     values: Array
     known: Bools
+    period_s: float
 
     def at(self, time_s: Array) -> Array:
         """Return the torque [w, n] at times [w]."""
@@ -203,25 +222,23 @@ def filtered_torque(recorded: Recorded, filters: Filters) -> FilteredTorque:
     finite = np.isfinite(torque).all(axis=1)
     time, torque = time[finite], torque[finite]
     usual = float(np.median(np.diff(time))) if len(time) > 1 else 0.0
-    step = min(_FINEST, usual) if usual > 0.0 else _FINEST
-    if not recorded.held:
-        step = max(usual, 1e-4)
+    step = max(_FINEST, filters.total / _FINE)
     edge = REACH * filters.total + 2.0 * step
     count = int((time[-1] - time[0] + 2.0 * edge) / step) + 2
     grid = time[0] - edge + step * np.arange(count)
     if recorded.held:
         lasting = np.append(np.diff(time), usual)
         area = np.vstack([np.zeros((1, torque.shape[1])), np.cumsum(torque * lasting[:, None], 0)])
-        ends = np.append(time, time[-1] + usual)
+        ends = np.append(time, time[-1] + max(usual, 1e-9))
         borders = np.append(grid - step / 2, grid[-1] + step / 2)
-        whole = _linear(borders, ends, area)
-        values = np.diff(whole, axis=0) / step
+        values = np.diff(_linear(borders, ends, area), axis=0) / step
     else:
         values = _linear(grid, time, torque)
     place = np.clip(np.searchsorted(time, grid, side="right") - 1, 0, len(time) - 1)
     unknown = (grid < time[0]) | (grid - time[place] > _HELD * usual)
     known = ~near(unknown[:, None], step, REACH * filters.total)[:, 0]
-    return FilteredTorque(float(grid[0]), step, both_filters(values, step, filters), known)
+    filtered = both_filters(values, step, filters)
+    return FilteredTorque(float(grid[0]), step, filtered, known, usual)
 
 
 def position_noise(recorded: Recorded) -> Array:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,37 @@ from typing import Any
 import numpy as np
 from bag_maker import COMMANDS, START_NS, STATES, Entry, joint_state, numbers, write_bag
 
+from sac_ros.identification.signals import Recorded
 from sac_ros.robots.arm import Arm, load_arm
 from sac_ros.sim.backend import make_backend
 from sac_ros.sim.plant import Plant
 from sac_ros.sim.randomization import Randomization
 
 Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """What a recording is of, and an identification must find; n joints, SI units."""
+
+    armature: Sequence[float] = (0.5, 0.5, 0.3, 0.3, 0.1, 0.05, 0.05)
+    joint_damping: Sequence[float] = (1.0, 2.0, 0.8, 0.5, 0.3, 0.3, 0.1)
+    coulomb_friction: Sequence[float] = (2.0, 1.5, 1.0, 1.0, 0.5, 0.5, 0.2)
+    torque_gain: Sequence[float] = (0.95, 1.05, 1.0, 1.0, 1.0, 1.0, 1.0)
+    payload_kg: float = 1.0
+    gravity_scale: float = 0.97
+    command_latency_ms: float = 12.0
+    position_noise: float = 1e-4
+
+    def world(self) -> dict[str, Any]:
+        """As ranges of the randomisation."""
+        return {
+            name: value if isinstance(value, float) else np.repeat(value, 2).tolist()
+            for name, value in vars(self).items()
+        }
+
+
+HIDDEN = Hidden()
 
 
 @dataclass
@@ -29,7 +55,7 @@ class Drive:
         seconds: how long.
         rate_hz: of states and commands.
         amplitude: rad, of each joint [n] or of all.
-        still: joints that hold their place.
+        still: joints that a brake holds.
         seed: of the motion's phases and the noise.
         gravity_compensation: robot, or policy: the commands hold g(q).
     """
@@ -54,6 +80,11 @@ class Run:
     velocity: Array
     torque: Array
 
+    def recorded(self, held: bool = True) -> Recorded:
+        """As `identify` takes it, without a bag."""
+        segment = np.zeros(len(self.time), dtype=int)
+        return Recorded(self.time, self.position, segment, self.time, self.torque, held)
+
 
 def run(drive: Drive) -> Run:
     """Simulate a computed-torque controller, of the arm as described, on sums of five sines."""
@@ -62,6 +93,9 @@ def run(drive: Drive) -> Run:
     plant = Plant(make_backend("mujoco", arm, gravity=gravity), round(500 / drive.rate_hz))
     rng = np.random.default_rng(drive.seed)
     world = Randomization(arm, drive.world or {}).draw(rng)
+    friction = world.joints.friction.copy()
+    friction[list(drive.still)] = 100.0
+    world.joints = dataclasses.replace(world.joints, friction=friction)
     n, m = arm.joints, round(drive.seconds * drive.rate_hz)
     frequency = np.array([0.1, 0.23, 0.37, 0.61, 0.83])  # Hz, no two alike for ten seconds
     share = rng.uniform(0.5, 1.0, (n, 5)) / frequency**0.5
