@@ -17,6 +17,9 @@ PER_JOINT = ("torque_gain", "torque_bias", "armature", "joint_damping", "coulomb
 OVERALL = ("payload_kg", "gravity_scale", "delay_s")
 """What is identified, per joint and of the whole arm."""
 
+TIMING_S = 0.002
+"""s, a step of the simulators: by so much one torque may act earlier than another."""
+
 _FEWEST_ROWS = 20  # of a joint: fewer make no fit
 _CARRIED = 0.15  # of the torque, both standard deviations: a gain is told from no less
 _GRID_S = 0.005  # first search of the delay
@@ -84,8 +87,24 @@ def fit(found: Regressors, gain_within: float) -> Fit:
     state = replace(state, overall=np.array([0.0, 0.0, delay]))
     state = _converged(found, state, fitted, free)
     every = _result(found, _converged(found, state, fitted, fitted), fitted, fitted)
-    free = fitted & (every.joint_error[:, 0] <= gain_within) & _carries(found, fitted)
+    within = np.hypot(every.joint_error[:, 0], timing_of_gain(found, every)) <= gain_within
+    free = fitted & within & _carries(found, fitted)
     return _result(found, _converged(found, state, fitted, free), fitted, free)
+
+
+def timing_of_gain(found: Regressors, fit: Fit) -> Array:
+    """What a gain may be off by, as friction may act some ms earlier or later than inertia, [n].
+
+    v q̇(t + δ) ≈ v q̇ + v δ q̈: in a joint that damps more than it carries, a drive's delay, or a
+    simulator's time step, looks like inertia.
+    """
+    off = np.zeros(len(fit.fitted))
+    for i in np.flatnonzero(fit.fitted).tolist():
+        rows = found.usable[:, i]
+        accelerated = float(np.sqrt(np.mean(found.acceleration[rows, i] ** 2)))
+        inertia = float(np.std(found.rigid[rows, i])) / max(accelerated, 1e-9)
+        off[i] = fit.joint[i, 0] * TIMING_S * abs(fit.joint[i, 3]) / max(inertia, 1e-9)
+    return off
 
 
 def _carries(found: Regressors, fitted: Bools) -> Bools:
@@ -179,7 +198,11 @@ def _residual_size(found: Regressors, state: _State, fitted: Bools) -> Array:
 
 @dataclass(frozen=True)
 class _Sums:
-    """Normal equations [b, p, p] and [b, p] of each block, p = 5 n + 3."""
+    """Normal equations [b, p, p] and [b, p] of each block, p = 5 n + 3.
+
+    A joint whose gain is only taken as 1 does not take part in those of payload and gravity, where
+    others do: what its gain is off by would be weight.
+    """
 
     matrix: Array
     right: Array
@@ -206,11 +229,14 @@ class _Sums:
             residual, columns = _columns(found, state, i)
             place = [*range(5 * i, 5 * i + 5), *range(5 * n, size)]
             residual, columns = residual / state.sigma[i], columns / state.sigma[i]
+            asking = columns
+            if free.any() and not free[i]:
+                asking = columns * _NO_LOAD
             block = blocks[found.usable[:, i]]
             for each in np.unique(block).tolist():
                 rows = block == each
-                matrix[each][np.ix_(place, place)] += columns[rows].T @ columns[rows]
-                right[each][place] += columns[rows].T @ residual[rows]
+                matrix[each][np.ix_(place, place)] += asking[rows].T @ columns[rows]
+                right[each][place] += asking[rows].T @ residual[rows]
         prior = np.append(np.tile(1.0 / _WIDEST[:5] ** 2, n), 1.0 / _WIDEST[5:] ** 2)
         return cls(matrix, right, prior, used)
 
@@ -230,9 +256,11 @@ class _Sums:
         scale = np.sqrt(np.diag(whole))
         found = np.full(len(matrix), np.inf)
         inverse = np.linalg.inv(whole / np.outer(scale, scale))
-        found[u] = np.maximum(np.diag(inverse), 0.0) / scale**2
+        found[u] = np.abs(np.diag(inverse)) / scale**2
         return found
 
+
+_NO_LOAD = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0])  # of a joint's columns
 
 _WIDEST = np.array([0.5, 100.0, 10.0, 100.0, 100.0, 50.0, 3.0, 0.5])
 """As far as anything may be from described: the prior's standard deviations, of `_State`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.identification.estimate import OVERALL, PER_JOINT, Fit
+from sac_ros.identification.estimate import OVERALL, PER_JOINT, TIMING_S, Fit, timing_of_gain
 from sac_ros.identification.model import EARLIEST_S, LATEST_S, Regressors
 from sac_ros.robots.arm import Arm
 
@@ -45,8 +45,8 @@ _WORDS = {
 # leave as much in recordings of MuJoCo, where all else is exact (docs/identification.md).
 _FLOOR_SHARE = 0.03  # of a friction or inertia
 _FLOOR_INERTIA = 0.005  # of what the joint moves, on its rotor inertia
-_FLOOR = {"torque_gain": 0.005, "payload_kg": 0.02, "gravity_scale": 0.005, "delay_s": 0.0015}
-_FLOOR_BIAS = 0.002  # of the torque at action 1
+_FLOOR = {"torque_gain": 0.005, "payload_kg": 0.03, "gravity_scale": 0.005, "delay_s": 0.0015}
+_FLOOR_BIAS = 0.005  # of the torque at action 1
 
 # Half an interval that is still of use; friction and inertia may have either.
 _USEFUL = {"payload_kg": 0.25, "gravity_scale": 0.05, "delay_s": 0.005}
@@ -165,7 +165,7 @@ def judge(
         [np.ones(arm.joints), np.zeros(arm.joints), arm.armature, arm.damping, arm.friction], 1
     )
     held = _held_gravity(found, fit) if gravity_compensation == "robot" else 0.0
-    joint, joint_error = fit.joint, _floors(arm, fit, inertia, wider)
+    joint, joint_error = fit.joint, _floors(arm, found, fit, inertia, wider)
     joint_error[:, 3] = np.hypot(joint_error[:, 3], held)
     # A gain that is only taken as 1 makes the links seem lighter, or heavier, by as much.
     joint_error[:, 2] = np.hypot(joint_error[:, 2], np.where(fit.free, 0.0, _GAIN_OFF * inertia))
@@ -213,13 +213,13 @@ def _shown(
     return value, value - error, value + error
 
 
-def _floors(arm: Arm, fit: Fit, inertia: Array, wider: Fit | None) -> Array:
+def _floors(arm: Arm, found: Regressors, fit: Fit, inertia: Array, wider: Fit | None) -> Array:
     """Half of the intervals [n, 5], never below what the method itself may be off by."""
     floor = np.zeros(fit.joint.shape)
-    floor[:, 0] = _FLOOR["torque_gain"]
+    floor[:, 0] = np.hypot(_FLOOR["torque_gain"], timing_of_gain(found, fit))
     floor[:, 1] = _FLOOR_BIAS * arm.action_scale
     floor[:, 2:] = _FLOOR_SHARE * np.abs(fit.joint[:, 2:])
-    floor[:, 2] += _FLOOR_INERTIA * inertia
+    floor[:, 2] += _FLOOR_INERTIA * inertia + TIMING_S * np.abs(fit.joint[:, 3])
     error = np.hypot(fit.joint_error, floor)
     if wider is None:
         return np.asarray(error)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.alignment import Aligned, align
+from sac_ros.bags.clock import GAP_PERIODS
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.discovery import AskedTopics, TopicFinder, last_part
 from sac_ros.bags.reader.bag import Bag
@@ -26,7 +27,7 @@ from sac_ros.cdr import JOINT_STATE, NUMBERS
 from sac_ros.identification.estimate import Fit, fit
 from sac_ros.identification.findings import GAIN_WITHIN, Findings, judge
 from sac_ros.identification.model import Regressors, regressors
-from sac_ros.identification.signals import Filters, Recorded, choose_cutoff
+from sac_ros.identification.signals import BRIDGED_S, Filters, Recorded, choose_cutoff
 from sac_ros.robots.arm import Arm
 from sac_ros.utils.errors import BagError
 
@@ -231,10 +232,11 @@ def _recorded(
     order = np.argsort(time, kind="stable")
     time, torque = time[order], torque[order]
     later = np.concatenate([[True], np.diff(time) > _SAME_TIME])[: len(time)]
+    apart = np.diff(aligned.time_s) > max(GAP_PERIODS * aligned.period_s, BRIDGED_S)
     return Recorded(
         time_s=np.asarray(aligned.time_s),
         position=np.asarray(aligned.position, dtype=np.float64),
-        segment=aligned.segment,
+        segment=np.concatenate([[0], np.cumsum(apart)]),
         torque_time_s=time[later],
         torque=torque[later],
         held=effort == "commanded",

@@ -30,6 +30,9 @@ CUTOFFS_HZ = (5.0, 4.0, 3.0, 2.5, 2.0, 1.5, 1.0)
 """Those that are tried: motions of arms are below them, bending gears above."""
 
 REACH = 4.0  # σ to either side that a filter's window has
+BRIDGED_S = 0.02
+"""s without a message that are no gap: motions behind these filters hardly change meanwhile."""
+
 _FINEST = 1e-3  # s, the least step of the torque behind the filter
 _FINE = 50.0  # such steps to a σ
 _FEWEST_SAMPLES = 1.5  # of the positions to a σ: fewer make no derivative
@@ -235,7 +238,8 @@ def filtered_torque(recorded: Recorded, filters: Filters) -> FilteredTorque:
     else:
         values = _linear(grid, time, torque)
     place = np.clip(np.searchsorted(time, grid, side="right") - 1, 0, len(time) - 1)
-    unknown = (grid < time[0]) | (grid - time[place] > _HELD * usual)
+    longest = max(_HELD * usual, BRIDGED_S)
+    unknown = (grid < time[0]) | (grid - time[place] > longest)
     known = ~near(unknown[:, None], step, REACH * filters.total)[:, 0]
     filtered = both_filters(values, step, filters)
     return FilteredTorque(float(grid[0]), step, filtered, known, usual)
