@@ -15,6 +15,15 @@ from sac_ros.identification.findings import Findings
 from sac_ros.identification.identify import IdentificationOptions, identify
 
 _SIZE = np.array([1.0, 1.0, 0.8, 0.8, 0.3, 0.3, 0.15])  # of a joint, from the base on
+BARS = {
+    "armature": 0.1,
+    "joint_damping": 0.1,
+    "coulomb_friction": 0.1,
+    "payload_kg": 0.1,
+    "delay_s": 0.002,
+}
+"""What an estimate may be off by: a share of friction and inertia, kg and s."""
+
 _RELATIVE = ("armature", "joint_damping", "coulomb_friction")
 
 
@@ -102,14 +111,18 @@ def compare(hidden: Hidden, found: Findings) -> Iterator[Case]:
 
 def text(cases: dict[str, list[Case]]) -> str:
     """A table: how many were told, how many intervals hold the truth, and the errors."""
-    lines = ["parameter         intervals  told   held   |error|: median     95 %       largest"]
+    lines = [
+        "parameter         intervals  told  held  in bar  |error|: median     95 %     largest"
+    ]
     every = 0
     for name, found in cases.items():
         held = sum(case.low <= case.true <= case.high for case in found)
         errors = [case.error for case in found if case.told]
         every += held
-        numbers = "".join(f"{q:12.4f}" for q in np.quantile(errors, [0.5, 0.95, 1.0]))
-        lines.append(f"{name:18s}{len(found):8d}{len(errors):7d}{held:7d}     {numbers}")
+        bar = BARS.get(name)
+        within = "" if bar is None else str(sum(error <= bar for error in errors))
+        numbers = "".join(f"{q:11.4f}" for q in np.quantile(errors, [0.5, 0.95, 1.0]))
+        lines.append(f"{name:18s}{len(found):8d}{len(errors):7d}{held:6d}{within:>8s}   {numbers}")
     whole = sum(map(len, cases.values()))
     return "\n".join([*lines, f"{every} of {whole} intervals of 95 % hold what is hidden"])
 

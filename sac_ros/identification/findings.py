@@ -50,6 +50,7 @@ _FLOOR_BIAS = 0.005  # of the torque at action 1
 
 # Half an interval that is still of use; friction and inertia may have either.
 _USEFUL = {"payload_kg": 0.25, "gravity_scale": 0.05, "delay_s": 0.005}
+_USEFUL_GAIN = 0.05  # of one that was fitted
 _USEFUL_SHARE = 0.25  # of the estimate
 _UNNOTICED = 0.1  # of the torque at action 1: a policy hardly notices less
 _USEFUL_BIAS = 0.2  # of it
@@ -250,7 +251,7 @@ def _useful(arm: Arm, i: int, what: str, value: float, inertia: float) -> float:
     """Half of an interval that is still of use, in the parameter's unit."""
     authority = float(arm.action_scale[i])
     if what == "torque_gain":
-        return GAIN_WITHIN
+        return _USEFUL_GAIN
     if what == "torque_bias":
         return _USEFUL_BIAS * authority
     share = _USEFUL_SHARE * abs(value)
@@ -346,8 +347,8 @@ def _of_joint(each: Excitation, estimates: Sequence[Estimate], doubt: str) -> st
         return ""
     if [estimate.name for estimate in missing] == ["torque_gain"]:
         return (
-            f"{name}: its own friction and rotor take nearly all of its torque, so that its gain "
-            "cannot be told from them; they are given over the gain, as if it were 1."
+            f"{name}: its own friction and rotor take so much of its torque that its gain cannot "
+            "be told from them; they are given over the gain, as if it were 1."
         )
     return (
         f"{name}: its {_list(missing)} cannot be told; it {moved}, at {each.velocity:.2g} rad/s "

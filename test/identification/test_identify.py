@@ -57,9 +57,7 @@ def test_a_wrist_of_which_only_the_quotients_are_known_says_so(findings: Finding
     last = findings.of("torque_gain")[-1]
     assert (last.value, last.told, last.assumed) == (1.0, False, True)
     sentence = findings.untold[-1]
-    assert sentence.startswith(
-        "Joint lbr_iiwa_joint_7: its own friction and rotor take nearly all"
-    )
+    assert sentence.startswith("Joint lbr_iiwa_joint_7: its own friction and rotor take so much")
     assert "as if it were 1" in sentence
 
 
