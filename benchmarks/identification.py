@@ -7,12 +7,17 @@ import argparse
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from benchmarks.hidden_arm import Drive, Hidden, run
+from benchmarks.hidden_arm import HIDDEN, Drive, Hidden, run
 from sac_ros.identification.findings import Findings
 from sac_ros.identification.identify import IdentificationOptions, identify
+from sac_ros.identification.world_file import world_ranges
+from sac_ros.policy.runtime import Policy
+from sac_ros.training.evaluation import evaluate
+from sac_ros.training.policy_in_loop import environment_of, policy_controller
 
 _SIZE = np.array([1.0, 1.0, 0.8, 0.8, 0.3, 0.3, 0.15])  # of a joint, from the base on
 BARS = {
@@ -52,7 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=30.0, help="(default: %(default)s)")
     parser.add_argument("--rate", type=float, default=100.0, help="Hz (default: %(default)s)")
     parser.add_argument("--gravity-compensation", choices=("robot", "policy"), default="robot")
+    parser.add_argument(
+        "--policy", type=Path, help="run it in HIDDEN and in the worlds found of it, instead"
+    )
+    parser.add_argument("--episodes", type=int, default=200, help="(default: %(default)s)")
     options = parser.parse_args(arguments)
+    if options.policy is not None:
+        print(closed_loop(Policy.load(options.policy), options))
+        return 0
     cases: dict[str, list[Case]] = defaultdict(list)
     for seed in range(options.seed, options.seed + options.worlds):
         hidden = draw(seed)
@@ -70,6 +82,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cases[case.name].append(case)
     print(text(cases))
     return 0
+
+
+def closed_loop(policy: Policy, options: argparse.Namespace) -> str:
+    """How a policy does in the world `HIDDEN` and in those that are identified of it."""
+    hidden = {name: value for name, value in HIDDEN.world().items() if name != "position_noise"}
+    made = run(Drive(world=HIDDEN.world(), seconds=options.seconds, seed=options.seed))
+    found = identify(made.arm, made.recorded(), IdentificationOptions(), "the hidden world")
+    lines = []
+    for name, ranges in (("hidden", hidden), ("identified", world_ranges(made.arm, found))):
+        env = environment_of(policy, 50, backend="mujoco", randomization=ranges)
+        result = evaluate(
+            env,
+            policy_controller(policy, env),
+            episodes=options.episodes,
+            seed=7,
+            hold_seconds=0.0,
+        )
+        assert result is not None, "nothing interrupts this evaluation"
+        rates = ", ".join(
+            f"{each.rate:.1%} within {100 * each.position_tolerance_m:g} cm"
+            for each in result.success
+        )
+        errors = f"{1e3 * result.median_error_m:.1f}, {1e3 * result.p95_error_m:.1f} mm"
+        lines.append(f"{name:12s}{rates}; median, 95 % {errors}")
+    return "\n".join(lines)
 
 
 def draw(seed: int) -> Hidden:
