@@ -116,10 +116,10 @@ def _carries(found: Regressors, fitted: Bools) -> Bools:
 
 
 def _torque_size(found: Regressors, fitted: Bools) -> Array:
-    torque = found.torque.at(found.time_s)
-    size = np.ones(torque.shape[1])
+    size = np.ones(len(fitted))
     for i in np.flatnonzero(fitted).tolist():
-        size[i] = max(float(np.std(torque[found.usable[:, i], i])), 1e-9)
+        torque = found.torque.of(i, found.time_s[found.usable[:, i]])
+        size[i] = max(float(np.std(torque)), 1e-9)
     return size
 
 
@@ -134,9 +134,9 @@ def _columns(found: Regressors, state: _State, i: int) -> tuple[Array, Array]:
     )
     carried = rigid + m * payload + e * gravity
     motion = [each[rows, i] for each in (found.acceleration, found.velocity, found.sign)]
-    torque = found.torque.at(time)[:, i]
+    torque = found.torque.of(i, time)
     residual = torque - k * carried - sum(a * b for a, b in zip(drag, motion, strict=True)) + bias
-    slope = found.torque.slope(time)[:, i]
+    slope = found.torque.slope(i, time)
     columns = [carried, -np.ones(len(time)), *motion, k * payload, k * gravity, slope]
     return residual, np.stack(columns, axis=1)
 
@@ -155,11 +155,11 @@ def _delay_on_grid(found: Regressors, state: _State, fitted: Bools) -> float:
     inverse = np.linalg.pinv(matrix / np.outer(scale, scale), rcond=1e-10, hermitian=True)
     costs = []
     for delay in delays:
-        torque = found.torque.at(found.time_s - delay)
         right, square = np.zeros(4 * n + 2), 0.0
         for i, place, columns in parts:
             rows = found.usable[:, i]
-            y = (torque[rows, i] - found.rigid[rows, i]) / state.sigma[i]
+            torque = found.torque.of(i, found.time_s[rows] - delay)
+            y = (torque - found.rigid[rows, i]) / state.sigma[i]
             right[place] += columns.T @ y
             square += float(y @ y)
         costs.append(square - float(right / scale @ inverse @ (right / scale)))
@@ -283,7 +283,7 @@ def _result(found: Regressors, state: _State, fitted: Bools, free: Bools) -> Fit
         error = _errors(found, state, fitted, free)
         for i in np.flatnonzero(fitted).tolist():
             left, _ = _columns(found, state, i)
-            torque = found.torque.at(found.time_s - overall[2])[found.usable[:, i], i]
+            torque = found.torque.of(i, found.time_s[found.usable[:, i]] - overall[2])
             residual[i] = np.sqrt(np.mean(left**2))
             explained[i] = 1.0 - np.mean(left**2) / max(float(np.var(torque)), 1e-18)
     return Fit(

@@ -39,8 +39,8 @@ EFFORTS = ("commanded", "measured")
 GRAVITY_COMPENSATION = ("robot", "policy")
 """Who holds the arm: the robot adds g(q) to the recorded torque, or the torque itself does."""
 
-LONGEST_S = 3600.0
-"""s, of a recording: more says nothing new, and --start and --end choose another hour."""
+LONGEST_S = 1200.0
+"""s, of a recording: more says nothing new, and --start and --end choose another part."""
 
 _STILL = 0.02  # rad: an arm that moves less stands still
 _LOWER = 0.7  # of the cutoff: that of the fit by which the intervals are widened
@@ -190,13 +190,11 @@ def _topics(bags: Sequence[Bag], reading: ReadingOptions, arm: Arm, where: str) 
     asked = reading.topics.commands
     if not asked and chosen is not None and last_part(chosen.name) == "policy_torque":
         # What the safety filter made of it is closer to what acted, and what was sent is that.
-        sent = [
-            topic.name
-            for name, kind in (("commands", NUMBERS), ("applied_torque", JOINT_STATE))
-            for topic in topics.values()
-            if topic.messages and topic.type == kind and last_part(topic.name) == name
-        ]
-        asked = sent[0] if sent else ""
+        for name, kind in (("commands", NUMBERS), ("applied_torque", JOINT_STATE)):
+            sent = [each for each in topics.values() if each.messages and each.type == kind]
+            sent = [each for each in sent if last_part(each.name) == name]
+            if len(sent) == 1:
+                return replace(reading.topics, commands=sent[0].name)
     return replace(reading.topics, commands=asked)
 
 

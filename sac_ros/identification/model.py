@@ -47,6 +47,7 @@ Bools = NDArray[np.bool_]
 LATEST_S = 0.5  # the longest delay that is looked for: as the term latency_ms of a world
 EARLIEST_S = -0.05  # stamps may have a clock of their own
 
+_EVERY = 2  # row of those that the filter needs: it leaves nothing between them
 _AT_ONCE = 4096  # states whose dynamics are computed at a time
 _SLOWEST = 0.02  # rad/s, below which Coulomb friction may hold the joint, by any torque
 _NOISE = 6.0  # standard deviations of a velocity that may be noise
@@ -139,7 +140,7 @@ def _of_stretch(
     }
     found["sign"] = both_filters(np.sign(velocity), step, filters)
     found |= {"time_s": time, "block": np.full(len(time), number), "usable": usable}
-    return found
+    return {name: values[::_EVERY] for name, values in found.items()}
 
 
 def _dynamics(arm: Arm, stretch: Stretch) -> tuple[Array, Array, Array]:

@@ -37,6 +37,7 @@ _FINEST = 1e-3  # s, the least step of the torque behind the filter
 _FINE = 50.0  # such steps to a σ
 _FEWEST_SAMPLES = 1.5  # of the positions to a σ: fewer make no derivative
 _STEPS = 2.5  # of the regressors' grid to a σ of the second filter
+_LOOKED_AT_S = 120.0  # of a recording, for its noise
 _MAD = 1.4826  # standard deviations to a median absolute value of a normal distribution
 _NOISE_SHARE = 0.005  # of the mean square of an acceleration
 _EVEN = 0.02  # of a period: times so near to an even grid are on it
@@ -194,12 +195,20 @@ class FilteredTorque:
 
     def at(self, time_s: Array) -> Array:
         """Return the torque [w, n] at times [w]."""
-        place, part = self._place(time_s)
-        return self.values[place] * (1.0 - part) + self.values[place + 1] * part
+        joints = range(self.values.shape[1])
+        return np.stack([self.of(joint, time_s) for joint in joints], axis=1)
 
-    def slope(self, time_s: Array) -> Array:
-        """Return its derivative [w, n], N·m/s."""
-        return (self.at(time_s + self.step_s) - self.at(time_s - self.step_s)) / (2 * self.step_s)
+    def of(self, joint: int, time_s: Array) -> Array:
+        """Return the torque [w] of one joint at times [w]."""
+        place = (time_s - self.start_s) / self.step_s
+        whole = np.clip(np.floor(place), 0, len(self.values) - 2).astype(np.intp)
+        part, values = np.clip(place - whole, 0.0, 1.0), self.values[:, joint]
+        return np.asarray(values[whole] * (1.0 - part) + values[whole + 1] * part)
+
+    def slope(self, joint: int, time_s: Array) -> Array:
+        """Return its derivative [w], N·m/s."""
+        step = self.step_s
+        return (self.of(joint, time_s + step) - self.of(joint, time_s - step)) / (2.0 * step)
 
     def known_between(self, first_s: Array, last_s: Array) -> Bools:
         """Tell whether the torque is known at all times from [w] to [w]."""
@@ -208,11 +217,6 @@ class FilteredTorque:
         inside = (low >= 0) & (high < len(self.known))
         low, high = (np.clip(each, 0, len(self.known) - 1).astype(int) for each in (low, high))
         return np.asarray(inside & (unknown[high + 1] == unknown[low]))
-
-    def _place(self, time_s: Array) -> tuple[NDArray[np.intp], Array]:
-        place = (time_s - self.start_s) / self.step_s
-        whole = np.clip(np.floor(place), 0, len(self.values) - 2).astype(np.intp)
-        return whole, np.clip(place - whole, 0.0, 1.0)[:, None]
 
 
 def filtered_torque(recorded: Recorded, filters: Filters) -> FilteredTorque:
@@ -273,6 +277,7 @@ def choose_cutoff(recorded: Recorded) -> float:
 
     What noise a regressor has, as a share of its mean square, an estimate loses.
     """
+    recorded = recorded.first(_LOOKED_AT_S)
     noise, period = position_noise(recorded), recorded.period_s
     for cutoff in CUTOFFS_HZ:
         width = Filters.of(cutoff, period).total
