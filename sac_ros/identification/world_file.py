@@ -117,7 +117,8 @@ def _term_lines(arm: Arm, findings: Findings, term: str, values: Sequence[float]
     if not TERMS[term].per_joint:
         yield f"{term}: [{values[0]!r}, {values[1]!r}]  # {_comment(estimates[0])}"
         return
-    yield f"{term}:  # {TERMS[term].unit or 'factor'}, low and high of each joint in turn"
+    unit = "of the torque limit" if term == "torque_bias_fraction" else TERMS[term].unit
+    yield f"{term}:  # {unit or 'factor'}, low and high of each joint in turn"
     pairs = list(zip(values[::2], values[1::2], strict=True))
     for i, (low, high) in enumerate(pairs):
         begin, end = "[" if i == 0 else " ", "]" if i == len(pairs) - 1 else ","
@@ -126,7 +127,7 @@ def _term_lines(arm: Arm, findings: Findings, term: str, values: Sequence[float]
 
 def _comment(each: Estimate) -> str:
     if not each.told:
-        return "not told: as described"
+        return "taken as 1" if each.assumed else "not told: as described"
     value, low, high = each.told_values
     interval = f"{value:.4g}, {low:.4g} to {high:.4g} {each.unit}".rstrip()
     return interval + (" (commands to motion)" if each.name == "delay_s" else "")
