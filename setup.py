@@ -118,6 +118,7 @@ setup(
             "convert_policy = sac_ros.cli.convert_policy:main",
             "evaluate_bag = sac_ros.cli.evaluate_bag:main",
             "evaluate_policy = sac_ros.cli.evaluate_policy:main",
+            "identify_robot = sac_ros.cli.identify_robot:main",
             "policy_node = sac_ros.ros.policy.node:main",
             "reach_demo = sac_ros.ros.reach_demo:main",
             "recorder_node = sac_ros.ros.recorder_node:main",

@@ -28,8 +28,11 @@ LAYERS = {
     "sim": {"utils", "robots", "tasks", "controllers"},
     "sac": {"utils"},
     "bags": GROUND | {"policy"},
+    "identification": GROUND | {"robots", "bags", "sim"},
     "training": {"utils", "policy", "robots", "tasks", "controllers", "sim", "sac"},
-    "cli": GROUND | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags"},
+    "cli": GROUND
+    | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags"}
+    | {"identification"},
     "ros": GROUND | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags"},
 }
 
@@ -52,6 +55,7 @@ FORBIDDEN = {
     "sim": ROS | LEARNING,
     "sac": ROS | SIMULATION | {"onnx", "tensorboard"},
     "bags": ROS | SIMULATION | LEARNING,
+    "identification": ROS | SIMULATION | LEARNING,
     "training": ROS,
     "cli": ROS | SIMULATION,
     "ros": set(),

@@ -221,7 +221,8 @@ RandomizationConfig = dataclasses.make_dataclass(
             setting(
                 (),
                 f"{term.description}: lowest and highest value, drawn per episode; empty: as "
-                "described",
+                "described"
+                + ("; or both of each joint in turn, 2 n numbers" if term.per_joint else ""),
                 minimum=term.minimum,
                 maximum=term.maximum,
                 unit=term.unit,
@@ -238,18 +239,21 @@ class Randomization:
     """Draws worlds.
 
     Attributes:
-        ranges: lowest and highest value by name, of what differs.
+        ranges: lowest and highest value by name, of what differs; where joints differ, those of
+            each joint in turn [2 n].
     """
 
     def __init__(self, arm: Arm, ranges: Mapping[str, Sequence[float]] | None) -> None:
         """Takes ranges by the names of `TERMS`: a number, or low and high; empty ones are off.
+
+        A term that is drawn per joint may have low and high of each joint in turn, [2 n].
 
         Raises:
             ConfigurationError: an unknown name, or a range that is not in the term's valid set.
         """
         self._arm = arm
         self.ranges = {
-            name: _checked(name, values)
+            name: _checked(name, values, arm.joints)
             for name, values in (ranges or {}).items()
             if np.size(values)
         }
@@ -263,8 +267,9 @@ class Randomization:
                 is not one number for all arms, such as their friction, is drawn whole.)
         """
         world = World.of(self._arm)
-        for name, (low, high) in self.ranges.items():
+        for name, values in self.ranges.items():
             term = TERMS[name]
+            low, high = values if len(values) == 2 else np.reshape(values, (-1, 2)).T
             value = np.asarray(
                 rng.uniform(low, high, self._arm.joints if term.per_joint else None)
             )
@@ -274,7 +279,7 @@ class Randomization:
         return world
 
 
-def parse_perturbations(texts: Sequence[str]) -> dict[str, tuple[float, float]]:
+def parse_perturbations(texts: Sequence[str]) -> dict[str, tuple[float, ...]]:
     """Ranges by name of texts such as `latency_ms=20`, `mass_scale=0.8:1.2`, `start_spread=wide`.
 
     Raises:
@@ -300,21 +305,28 @@ def parse_perturbations(texts: Sequence[str]) -> dict[str, tuple[float, float]]:
     return ranges
 
 
-def _checked(name: str, values: Sequence[float] | float) -> tuple[float, float]:
+def _checked(
+    name: str, values: Sequence[float] | float, joints: int | None = None
+) -> tuple[float, ...]:
+    """Low and high, [2], or those of each joint in turn, [2 n], where joints are given."""
     if name not in TERMS:
         raise ConfigurationError(
             f"randomization must have keys among {', '.join(TERMS)}; got {name!r}"
         )
-    term = TERMS[name]
+    term, each = TERMS[name], joints if TERMS[name].per_joint else None
     try:
-        low, *rest = np.atleast_1d(np.asarray(values, dtype=np.float64)).ravel().tolist()
+        found = np.atleast_1d(np.asarray(values, dtype=np.float64)).ravel()
     except (TypeError, ValueError):
-        low, rest = np.nan, []
-    high = rest[0] if rest else low
-    if len(rest) > 1 or not term.minimum <= low <= high <= term.maximum:
+        found = np.array([np.nan])
+    if len(found) == 1:
+        found = np.repeat(found, 2)
+    low, high = found[::2], found[1::2]
+    fits = len(found) == 2 or (each is not None and len(found) == 2 * each)
+    if not fits or not np.all((term.minimum <= low) & (low <= high) & (high <= term.maximum)):
         raise ConfigurationError(
             f"randomization {name} must be one number or two, low <= high, within "
             f"{term.minimum:g} to {term.maximum:g} {term.unit}".rstrip()
+            + (f", or two for each of the {each} joints in turn" if each else "")
             + f"; got {values!r}"
         )
-    return low, high
+    return tuple(found.tolist())

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -87,8 +87,14 @@ def _worlds(made: Mapping[str, Any]) -> str:
     ranges = made.get("randomization", {})
     if not ranges:
         return "the arm as described"
-    drawn = ", ".join(f"`{name}` {low:g} to {high:g}" for name, (low, high) in ranges.items())
+    drawn = ", ".join(f"`{name}` {_range(values)}" for name, values in ranges.items())
     return f"one for each episode, the held-out goals' too: {drawn}"
+
+
+def _range(values: Sequence[float]) -> str:
+    """Low to high, or those of each joint in turn [2 n]."""
+    pairs = [f"{low:g} to {high:g}" for low, high in zip(values[::2], values[1::2], strict=True)]
+    return ", ".join(pairs) + (" (joint by joint)" if len(pairs) > 1 else "")
 
 
 def _purpose(task: str) -> str:

@@ -190,6 +190,30 @@ def test_words_in_a_range_are_refused_by_name() -> None:
         Randomization(ARM, {"latency_ms": ["long"]})  # type: ignore[list-item]
 
 
+def test_a_term_that_is_drawn_per_joint_may_have_a_range_for_each_joint() -> None:
+    low = np.linspace(0.1, 0.7, ARM.joints)
+    ranges = np.stack([low, low + 0.05], axis=1).ravel().tolist()
+    for seed in range(20):
+        friction = draw({"coulomb_friction": ranges}, seed).joints.friction
+        assert np.all((low <= friction) & (friction <= low + 0.05))
+    biased = draw({"torque_bias_fraction": np.repeat(0.1 * low, 2).tolist()})
+    np.testing.assert_allclose(biased.torque_bias, 0.1 * low * ARM.torque_limit)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("latency_ms", [1.0] * 14),  # not drawn per joint
+        ("armature", [0.1] * 12),
+        ("armature", [0.1, 0.2] * 6 + [0.2, 0.1]),
+        ("armature", [0.1] * 13 + [11.0]),
+    ],
+)
+def test_ranges_of_other_joints_than_the_arms_are_refused(name: str, values: list[float]) -> None:
+    with pytest.raises(ConfigurationError, match=rf"randomization {name} must be one number"):
+        Randomization(ARM, {name: values})
+
+
 def test_an_unknown_term_is_refused_with_those_that_exist() -> None:
     with pytest.raises(
         ConfigurationError, match=r"^randomization must have keys among mass_scale, .*; got 'wind'"

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bags in, findings out: where reading, fitting and judging are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.bags.alignment import Aligned, align
+from sac_ros.bags.clock import GAP_PERIODS
+from sac_ros.bags.columns import Spool
+from sac_ros.bags.discovery import AskedTopics, TopicFinder, last_part
+from sac_ros.bags.reader.bag import Bag
+from sac_ros.bags.recording import (
+    Progress,
+    ReadingOptions,
+    names_in,
+    opened,
+    read_recording,
+    topics_of,
+)
+from sac_ros.cdr import JOINT_STATE, NUMBERS
+from sac_ros.identification.estimate import Fit, fit
+from sac_ros.identification.findings import GAIN_WITHIN, Findings, judge
+from sac_ros.identification.model import Regressors, regressors
+from sac_ros.identification.signals import BRIDGED_S, Filters, Recorded, choose_cutoff
+from sac_ros.robots.arm import Arm
+from sac_ros.utils.errors import BagError
+
+Array = NDArray[np.float64]
+
+EFFORTS = ("commanded", "measured")
+"""What ``--effort`` takes: the torques of the command's topic, or those of the joint states."""
+
+GRAVITY_COMPENSATION = ("robot", "policy")
+"""Who holds the arm: the robot adds g(q) to the recorded torque, or the torque itself does."""
+
+LONGEST_S = 1200.0
+"""s, of a recording: more says nothing new, and --start and --end choose another part."""
+
+_STILL = 0.02  # rad: an arm that moves less stands still
+_LOWER = 0.7  # of the cutoff: that of the fit by which the intervals are widened
+_SAME_TIME = 1e-6  # s, between two torques
+_FEWEST = 50  # states and torques
+
+
+@dataclass(frozen=True)
+class IdentificationOptions:
+    """What an identification is told.
+
+    Attributes:
+        reading: how the bags are read.
+        effort: one of `EFFORTS`; empty: commanded where commands were recorded.
+        gravity_compensation: one of `GRAVITY_COMPENSATION`.
+        cutoff_hz: of the filter; None: by the noise of the positions.
+    """
+
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
+    effort: str = ""
+    gravity_compensation: str = "robot"
+    cutoff_hz: float | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """What an identification is from.
+
+    Attributes:
+        bags: their paths.
+        torque_topic: where the torques are.
+        seconds: of the recording.
+        states, torques: how many were used.
+        rate_hz: of the states.
+        clock: why it is judged by which.
+    """
+
+    bags: tuple[str, ...]
+    torque_topic: str
+    seconds: float
+    states: int
+    torques: int
+    rate_hz: float
+    clock: str
+
+
+def identify_bags(
+    paths: Sequence[Path],
+    arm: Arm,
+    options: IdentificationOptions,
+    spool: Spool,
+    progress: Progress = lambda _done, _all: None,
+) -> tuple[Findings, Source]:
+    """Identify an arm from bags, which are joined into one recording.
+
+    Raises:
+        BagError: a bag cannot be used: it is of another arm, has no torques, or no motion.
+        ConfigurationError: an option does not fit.
+    """
+    where = " + ".join(f"bag {path}" for path in paths)
+    with opened(paths, sent=options.reading.clock == "sent") as bags:
+        reading = replace(options.reading, topics=_topics(bags, options.reading, arm, where))
+        recording = read_recording(bags, arm.joint_names, reading, spool, progress)
+        aligned = align(recording, reading)
+        commands = recording.commands.topic if recording.commands else ""
+        states = recording.states.topic
+    effort = options.effort or ("commanded" if len(aligned.commanded) else "measured")
+    recorded = _recorded(aligned, effort, where, states, recording.command_topic is not None)
+    recorded = recorded.first(LONGEST_S)
+    findings = identify(arm, recorded, options, where)
+    source = Source(
+        bags=tuple(map(str, paths)),
+        torque_topic=commands if effort == "commanded" else f"{states}, effort",
+        seconds=float(recorded.time_s[-1] - recorded.time_s[0]),
+        states=len(recorded.time_s),
+        torques=len(recorded.torque_time_s),
+        rate_hz=1.0 / recorded.period_s,
+        clock=aligned.facts.clock.why,
+    )
+    return findings, source
+
+
+def identify(arm: Arm, recorded: Recorded, options: IdentificationOptions, where: str) -> Findings:
+    """Identify an arm from what was recorded of it; ``where`` names the source, for errors.
+
+    Raises:
+        BagError: nothing moves, or nothing is long enough.
+    """
+    recorded = recorded.first(LONGEST_S)
+    if min(len(recorded.time_s), len(recorded.torque_time_s)) < _FEWEST:
+        raise BagError(
+            f"{where} must have at least {_FEWEST} joint states and as many torques; it has "
+            f"{len(recorded.time_s)} and {len(recorded.torque_time_s)}"
+        )
+    moved = np.ptp(recorded.position, axis=0)
+    if not moved.max() >= _STILL:
+        raise BagError(
+            f"{where} has no motion: no joint of {arm.name} moves by more than "
+            f"{moved.max():.2g} rad, and {_STILL:g} rad are the least"
+        )
+    cutoff = choose_cutoff(recorded) if options.cutoff_hz is None else options.cutoff_hz
+    filters = Filters.of(cutoff, recorded.period_s)
+    own = options.gravity_compensation == "policy"
+    found = regressors(arm, recorded, filters, torque_has_gravity=own)
+    if found is None:
+        raise BagError(
+            f"{where} has no part without a gap that is long enough to be filtered, "
+            f"{16.0 * filters.total:.1f} s at a cutoff of {filters.cutoff_hz:.2g} Hz"
+        )
+    first = fit(found, GAIN_WITHIN)
+    wider: Fit | None = None
+    lower = Filters.of(_LOWER * filters.cutoff_hz, recorded.period_s)
+    again: Regressors | None = regressors(arm, recorded, lower, torque_has_gravity=own)
+    if again is not None:
+        wider = fit(again, GAIN_WITHIN)
+        wider = wider if wider.fitted.any() else None
+    return judge(
+        arm,
+        found,
+        first,
+        wider,
+        gravity_compensation=options.gravity_compensation,
+        measured=not recorded.held,
+        cutoff_hz=filters.cutoff_hz,
+    )
+
+
+def _topics(bags: Sequence[Bag], reading: ReadingOptions, arm: Arm, where: str) -> AskedTopics:
+    """The topics to read: of several torques, those that the robot was sent.
+
+    Raises:
+        BagError: the states are of another arm.
+    """
+    topics = topics_of(bags)
+    finder = TopicFinder(topics, reading.topics, where)
+    states = finder.states()
+    names = names_in(bags, states)
+    missing = [name for name in arm.joint_names if reading.mapping.get(name, name) not in names]
+    if missing:
+        joint = reading.mapping.get(missing[0], missing[0])
+        raise BagError(
+            f"{where} is of another arm: {states.name} has no joint {joint} of {arm.name} "
+            f"({', '.join(arm.joint_names)}), but {', '.join(names) or 'no names'}; pair them "
+            "with --joints ARM=BAG,..."
+        )
+    chosen = finder.commands()
+    asked = reading.topics.commands
+    if not asked and chosen is not None and last_part(chosen.name) == "policy_torque":
+        # What the safety filter made of it is closer to what acted, and what was sent is that.
+        for name, kind in (("commands", NUMBERS), ("applied_torque", JOINT_STATE)):
+            sent = [each for each in topics.values() if each.messages and each.type == kind]
+            sent = [each for each in sent if last_part(each.name) == name]
+            if len(sent) == 1:
+                return replace(reading.topics, commands=sent[0].name)
+    return replace(reading.topics, commands=asked)
+
+
+def _recorded(
+    aligned: Aligned, effort: str, where: str, states: str, has_commands: bool
+) -> Recorded:
+    """What was aligned, with one of the torques.
+
+    Raises:
+        BagError: there is none.
+    """
+    if effort == "measured":
+        if aligned.effort is None:
+            others = "the recorded commands are no torques" if has_commands else "no commands"
+            raise BagError(
+                f"{where} has no torque to identify from: the effort of {states} is empty or "
+                f"never changes, and there are {others}"
+                if not len(aligned.commanded)
+                else f"{where} has no measured effort: that of {states} is empty or never changes"
+            )
+        time, torque = aligned.time_s, aligned.effort.astype(np.float64)
+    else:
+        if not len(aligned.commanded):
+            why = (
+                f"commands of kind {aligned.facts.command_kind}"
+                if has_commands and aligned.facts.command_kind != "effort"
+                else "no commands that answer a joint state"
+            )
+            raise BagError(f"{where} has no commanded torque: it has {why}")
+        time, torque = aligned.command_time_s, aligned.torque
+    usable = np.isfinite(torque).all(axis=1)
+    time, torque = time[usable], torque[usable]
+    order = np.argsort(time, kind="stable")
+    time, torque = time[order], torque[order]
+    later = np.concatenate([[True], np.diff(time) > _SAME_TIME])[: len(time)]
+    apart = np.diff(aligned.time_s) > max(GAP_PERIODS * aligned.period_s, BRIDGED_S)
+    return Recorded(
+        time_s=np.asarray(aligned.time_s),
+        position=np.asarray(aligned.position, dtype=np.float64),
+        segment=np.concatenate([[0], np.cumsum(apart)]),
+        torque_time_s=time[later],
+        torque=torque[later],
+        held=effort == "commanded",
+    )
