@@ -80,14 +80,23 @@ class ProgressLog(Callback):
 
 
 class PeriodicEvaluation(Callback):
-    """Evaluates every `evaluation_interval` steps, a fifth as often once the task is solved."""
+    """Evaluates every `evaluation_interval` steps, half as often once the task is solved.
+
+    An initial policy is evaluated, too: what is exported is no worse.
+    """
 
     def on_start(self, run: TrainingSession) -> None:
+        if run.state.began_with and not run.records.points:
+            self._evaluate(run)
         self._next = self._after(run)
 
     def on_block(self, run: TrainingSession) -> None:
-        if run.state.loop.env_steps < self._next:
-            return
+        if run.state.loop.env_steps >= self._next:
+            self._evaluate(run)
+            self._next = self._after(run)
+
+    @staticmethod
+    def _evaluate(run: TrainingSession) -> None:
         run.set_phase("evaluating")
         result = run.standing_still(run.evaluate)
         if result is not None:
@@ -99,7 +108,6 @@ class PeriodicEvaluation(Callback):
                 run.progress, held_out_success=result.success_rate(0.05)
             )
         run.set_phase("training")
-        self._next = self._after(run)
 
     @staticmethod
     def _after(run: TrainingSession) -> int:

@@ -74,6 +74,23 @@ class TrainConfig(ArmSettings):
     resume: bool = setting(
         False, "Go on from the checkpoint of the run called name; of the latest if name is empty"
     )
+    initial_policy: str = setting(
+        "",
+        "Policy file, or directory of a run, whose policy this new run begins with; empty: a new "
+        "policy",
+    )
+    critics_first_steps: int = setting(
+        8_000,
+        "Environment steps of an initial_policy, with noise on its actions, before the first "
+        "update",
+        minimum=1,
+    )
+    critics_first_updates: int = setting(
+        6_000,
+        "Updates that are then made of the critics alone, so that they judge the policy before "
+        "they change it",
+        minimum=0,
+    )
     worker: bool = setting(True, "Collect in a process beside the learner")
     device: str = setting(
         "cpu", "Where the learner computes; cuda needs torch's CUDA build", choices=("cpu", "cuda")

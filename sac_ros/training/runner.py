@@ -28,6 +28,7 @@ from sac_ros.training.checkpoint import keep_checkpoint, newest_whole
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.evaluation import HELD_OUT_SEED, ROWS, Evaluation, evaluate
 from sac_ros.training.final_report import FinalReport, Outcome
+from sac_ros.training.initial_policy import read_initial_policy
 from sac_ros.training.numpy_actor import NumpyActor
 from sac_ros.training.policy_file import write_policy
 from sac_ros.training.progress import Progress, Records, say
@@ -70,14 +71,20 @@ class TrainingSession:
         self._actor = NumpyActor(parts.actor_shape(config, self.env))
         if config.resume:
             self.state.restore(newest_whole(run.path, say), config)
+        elif config.initial_policy:
+            self.state.begin_with(read_initial_policy(config, self.env))
+        begun = bool(self.state.began_with)
+        first = (config.critics_first_steps, config.critics_first_updates)
         sampler = parts.make_sampler(config, self.state, relabel)
         run.make(config)
-        self._source = parts.start_source(config, self.env, self.shared)
+        self._source = parts.start_source(config, self.env, self.shared, begun=begun)
         self.loop = TrainingLoop(
             self.state.agent,
             sampler,
             self._source,
             total_steps=config.total_steps,
+            critics_first=first if begun else None,
+            first_progress=parts.BEGUN_PROGRESS if begun else 0.0,
             state=self.state.loop,
         )
         self.loop.publish_actor()
@@ -242,6 +249,7 @@ class TrainingSession:
             joint_velocities=self._velocities(rows),
             env_steps=loop.env_steps,
             actor_env_steps=best.env_steps,
+            began_with=self.state.began_with,
             learning_seconds=loop.learning_seconds,
             evaluation=evaluation or best.evaluation,
         )

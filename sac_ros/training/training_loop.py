@@ -38,6 +38,8 @@ class TrainingLoop:
         source: Source,
         *,
         total_steps: int,
+        critics_first: tuple[int, int] | None = None,
+        first_progress: float = 0.0,
         state: LoopState | None = None,
     ) -> None:
         """Connects the parts.
@@ -47,11 +49,17 @@ class TrainingLoop:
             replay: where batches are drawn.
             source: where transitions come from.
             total_steps: environment steps of the whole run, for the learning rate's schedule.
+            critics_first: steps before the first update, and the number of updates that are then
+                made on them, of the critics alone; None: `learning_starts` and none.
+            first_progress: 0..1, where the schedules begin.
             state: where a resumed run goes on.
         """
         self.agent = agent
         self.state = state or LoopState()
         self._total_steps = total_steps
+        starts = agent.config.learning_starts
+        self._first_steps, self._critics_updates = critics_first or (starts, 0)
+        self._first_progress = first_progress
         self._replay = replay
         self._source = source
 
@@ -71,12 +79,14 @@ class TrainingLoop:
 
     def _steps_needed(self) -> int:
         config = self.agent.config
-        done = self.state.updates + UPDATES_PER_BLOCK
-        return config.learning_starts + round(done / config.updates_per_step)
+        done = max(0, self.state.updates + UPDATES_PER_BLOCK - self._critics_updates)
+        return self._first_steps + round(done / config.updates_per_step)
 
     def _update(self) -> None:
-        progress = min(1.0, self.state.env_steps / self._total_steps)
-        self.agent.set_progress(progress)
+        done, first = min(1.0, self.state.env_steps / self._total_steps), self._first_progress
+        progress = first + done * (1.0 - first)
+        learns = self.state.updates >= self._critics_updates
+        self.agent.set_progress(progress, actor_learns=learns)
         self._replay.set_progress(progress)
         for batch in self._replay.batches(UPDATES_PER_BLOCK, self.agent.config.batch_size):
             self.state.metrics = self.agent.update(batch)
