@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sac_ros.training.evaluation import HOLD_SECONDS
 from sac_ros.training.progress import EvaluationPoint, ProgressBar, Records, say
 
 if TYPE_CHECKING:
@@ -113,6 +114,35 @@ class PeriodicEvaluation(Callback):
     def _after(run: TrainingSession) -> int:
         interval = run.config.evaluation_interval * (2 if run.records.solved else 1)
         return next_multiple(interval, run.state.loop.env_steps)
+
+
+class QualityStop(Callback):
+    """Ends the learning when evaluations and a hold reach the quality bar.
+
+    The hold takes as long as two evaluations, so it is tried once these reach theirs.
+    """
+
+    def on_start(self, run: TrainingSession) -> None:
+        self._seen = len(run.records.points)
+
+    def on_block(self, run: TrainingSession) -> None:
+        bar, seen = run.config.good, len(run.records.points)
+        if not run.config.stop_when_good or seen == self._seen:
+            return
+        self._seen = seen
+        if not run.records.is_good(bar):
+            return
+        run.set_phase("holding")
+        result = run.standing_still(lambda: run.evaluate_best(HOLD_SECONDS))
+        if result is not None and result.hold is not None:
+            held = 1.0 - result.hold.left_2cm_rate
+            if held >= bar.hold_rate:
+                run.finish(
+                    f"the quality bar held at step {run.state.loop.env_steps:,}: "
+                    f"{result.success_rate(0.02):.0%} within 2 cm and still, median "
+                    f"{1e3 * result.median_error_m:.1f} mm, {held:.0%} held for {HOLD_SECONDS:g} s"
+                )
+        run.set_phase("training")
 
 
 class Checkpoints(Callback):

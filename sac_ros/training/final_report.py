@@ -130,6 +130,7 @@ class FinalReport(Callback):
             **dataclasses.asdict(result),
             "seconds_to": {str(rate): run.records.seconds_to(rate) for rate in _THRESHOLDS},
             "learning_seconds": loop.learning_seconds,
+            "ended_by": run.ended,
             "env_steps": loop.env_steps,
             "updates": loop.updates,
         }
@@ -149,7 +150,7 @@ def _shortfall(result: Evaluation, minimum: float) -> str:
 
 
 def _time_rows(run: TrainingSession) -> list[tuple[str, str]]:
-    rows, loop = [], run.state.loop
+    rows, loop = [("ended by", run.ended)], run.state.loop
     for rate in _THRESHOLDS:
         seconds = run.records.seconds_to(rate)
         value = "not reached" if seconds is None else f"{seconds:.1f} s of learning"

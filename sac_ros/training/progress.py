@@ -14,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from sac_ros.sac.agent import Metrics
+from sac_ros.training.config import QualityBar
 from sac_ros.training.evaluation import Evaluation
 from sac_ros.utils.atomic_write import atomic_write
 
@@ -168,6 +169,14 @@ class Records:
         """Whether the last evaluations all reached 95 %."""
         latest = self.points[-SUSTAINED:]
         return len(latest) == SUSTAINED and all(point.success_5cm >= 0.95 for point in latest)
+
+    def is_good(self, bar: QualityBar) -> bool:
+        """Whether the last evaluations all reached precision and success of `bar`."""
+        latest = self.points[-SUSTAINED:]
+        return len(latest) == SUSTAINED and all(
+            point.success_2cm >= bar.success_rate and point.median_error_m <= bar.median_error_m
+            for point in latest
+        )
 
     def close(self) -> None:
         """Flushes what is still buffered."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from sac_ros.policy.runtime import Policy
 from sac_ros.training import parts
@@ -22,6 +23,7 @@ from sac_ros.training.callbacks import (
     Checkpoints,
     PeriodicEvaluation,
     ProgressLog,
+    QualityStop,
     save_if_possible,
 )
 from sac_ros.training.checkpoint import keep_checkpoint, newest_whole
@@ -60,6 +62,8 @@ class TrainingSession:
         self.directory = run
         self.progress = Progress(total_steps=config.total_steps)
         self.outcome: Outcome | None = None
+        self.ended = f"total_steps, {config.total_steps:,}"
+        self._good = False
         self._stopped = threading.Event()
         self._pause_wanted = threading.Event()
         self._requests = Requests()
@@ -90,7 +94,8 @@ class TrainingSession:
         self.loop.publish_actor()
         self.records = Records(run.path, self.state.points)
         self.callbacks: list[Callback] = [
-            *(ProgressLog(self.records), PeriodicEvaluation(), Checkpoints(), FinalReport())
+            *(ProgressLog(self.records), PeriodicEvaluation(), QualityStop()),
+            *(Checkpoints(), FinalReport()),
         ]
 
     # ---- for other threads -------------------------------------------------------------------
@@ -161,7 +166,7 @@ class TrainingSession:
         for each in self.callbacks:
             each.on_start(self)
         self.set_phase("training")
-        while self.state.loop.env_steps < self.config.total_steps:
+        while self.state.loop.env_steps < self.config.total_steps and not self._good:
             self._requests.serve(self.standing_still)
             self._wait_while_paused()
             if not self.loop.run_block(self.is_stopped) or self.is_stopped():
@@ -182,6 +187,10 @@ class TrainingSession:
         self._source.resume()
 
     # ---- for callbacks and requests ----------------------------------------------------------
+
+    def finish(self, reason: str) -> None:
+        """Ends the learning after this block, and reports; `reason` is what the report says."""
+        self._good, self.ended = True, reason
 
     def set_phase(self, phase: str) -> None:
         """What `progress` says of it."""
@@ -226,6 +235,19 @@ class TrainingSession:
         if result is not None:
             self.state.best.offer(agent.averaged_actor, result, self.state.loop.env_steps)
         return result
+
+    def evaluate_best(self, hold_seconds: float) -> Evaluation | None:
+        """Evaluates the best actor again, with a hold; None when stopped."""
+        best = nn.utils.parameters_to_vector(self.state.best.actor.parameters())
+        self._actor.load(best.detach().numpy())
+        return evaluate(
+            self.env,
+            lambda observations, _: (None, self._actor.deterministic(observations)),
+            episodes=self.config.evaluation_episodes,
+            seed=HELD_OUT_SEED,
+            hold_seconds=hold_seconds,
+            interrupted=self.is_stopped,
+        )
 
     def export_policy(self) -> Path:
         """Evaluates the averaged actor, writes the best so far as the run's policy file."""
