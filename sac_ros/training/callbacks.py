@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sac_ros.training.runner import TrainingSession
 
 _RECORD_INTERVAL = 1.0  # s, between TensorBoard scalars
+DETAIL_INTERVAL = 1.0  # s, between two lines on how far a phase is
 
 
 class Callback:
@@ -27,6 +28,9 @@ class Callback:
     def on_block(self, run: TrainingSession) -> None:
         """After every block of updates, while the collector may be going on."""
 
+    def on_phase(self, run: TrainingSession) -> None:
+        """When `run.progress` has got another phase, or another detail of it."""
+
     def on_end(self, run: TrainingSession, finished: bool) -> None:
         """After the last block, the collector standing still; not `finished` if it was stopped."""
 
@@ -35,11 +39,15 @@ class Callback:
 
 
 class ProgressLog(Callback):
-    """The line on stderr, `run.progress`, and scalars for TensorBoard."""
+    """The line on stderr, `run.progress`, and scalars for TensorBoard.
+
+    Where there is no bar, before the first block and after the last one, phases are lines.
+    """
 
     def __init__(self, records: Records) -> None:
         self._records = records
         self._bar: ProgressBar | None = None
+        self._last_detail = 0.0
 
     def on_start(self, run: TrainingSession) -> None:
         self._started, self._first_step = time.perf_counter(), run.state.loop.env_steps
@@ -61,12 +69,24 @@ class ProgressLog(Callback):
             seconds_left=left / rate if rate > 0 else 0.0,
             episode_return=float(episodes[:, 0].mean()) if len(episodes) else 0.0,
             episode_success=float(np.mean(episodes[:, 1] < 0.05)) if len(episodes) else 0.0,
+            phase=run.learning_phase,
+            detail="",
         )
         if self._bar is not None:
             self._bar.show(run.progress)
         if elapsed >= self._next_record:
             self._records.add_progress(run.progress, state.metrics)
             self._next_record = elapsed + _RECORD_INTERVAL
+
+    def on_phase(self, run: TrainingSession) -> None:
+        progress, now = run.progress, time.monotonic()
+        if progress.detail and now - self._last_detail < DETAIL_INTERVAL:
+            return
+        self._last_detail = now
+        if self._bar is not None:
+            self._bar.show(progress, at_once=True)
+        else:
+            say(f"{progress.phase} {progress.detail}".rstrip())
 
     def on_end(self, run: TrainingSession, finished: bool) -> None:
         self._close_bar()
@@ -78,6 +98,7 @@ class ProgressLog(Callback):
     def _close_bar(self) -> None:
         if self._bar is not None:
             self._bar.close()
+        self._bar = None
 
 
 class PeriodicEvaluation(Callback):
@@ -108,7 +129,7 @@ class PeriodicEvaluation(Callback):
             run.progress = dataclasses.replace(
                 run.progress, held_out_success=result.success_rate(0.05)
             )
-        run.set_phase("training")
+        run.set_phase(run.learning_phase)
 
     @staticmethod
     def _after(run: TrainingSession) -> int:
@@ -142,7 +163,7 @@ class QualityStop(Callback):
                     f"{result.success_rate(0.02):.0%} within 2 cm and still, median "
                     f"{1e3 * result.median_error_m:.1f} mm, {held:.0%} held for {HOLD_SECONDS:g} s"
                 )
-        run.set_phase("training")
+        run.set_phase(run.learning_phase)
 
 
 class Checkpoints(Callback):

@@ -68,6 +68,7 @@ class TrainingSession:
         self._pause_wanted = threading.Event()
         self._requests = Requests()
 
+        say(f"making the worlds of {config.arm}, in {config.backend}")
         self.env = parts.make_env(config, min(ROWS, config.evaluation_episodes))
         relabel = parts.make_relabeler(config, self.env)
         self.shared = parts.make_memory(config, self.env)
@@ -79,6 +80,7 @@ class TrainingSession:
             self.state.begin_with(read_initial_policy(config, self.env))
         begun = bool(self.state.began_with)
         first = (config.critics_first_steps, config.critics_first_updates)
+        say("starting the collector")
         sampler = parts.make_sampler(config, self.state, relabel)
         run.make(config)
         self._source = parts.start_source(config, self.env, self.shared, begun=begun)
@@ -165,7 +167,7 @@ class TrainingSession:
         """Whether it went to the end."""
         for each in self.callbacks:
             each.on_start(self)
-        self.set_phase("training")
+        self.set_phase(self.learning_phase)
         while self.state.loop.env_steps < self.config.total_steps and not self._good:
             self._requests.serve(self.standing_still)
             self._wait_while_paused()
@@ -183,7 +185,7 @@ class TrainingSession:
         while self._pause_wanted.is_set() and not self.is_stopped():
             self._requests.serve(self.standing_still)
             time.sleep(_PAUSE_POLL)
-        self.set_phase("training")
+        self.set_phase(self.learning_phase)
         self._source.resume()
 
     # ---- for callbacks and requests ----------------------------------------------------------
@@ -194,7 +196,21 @@ class TrainingSession:
 
     def set_phase(self, phase: str) -> None:
         """What `progress` says of it."""
-        self.progress = dataclasses.replace(self.progress, phase=phase)
+        self.set_detail("", phase)
+
+    def set_detail(self, detail: str, phase: str = "") -> None:
+        """How far the phase is, such as `20 of 50 goals`."""
+        phase = phase or self.progress.phase
+        self.progress = dataclasses.replace(self.progress, phase=phase, detail=detail)
+        for each in self.callbacks:
+            each.on_phase(self)
+
+    @property
+    def learning_phase(self) -> str:
+        """What kind of learning goes on: none yet, that of the critics alone, or all of it."""
+        if self.state.loop.updates == 0:
+            return "collecting"
+        return "training" if self.loop.actor_learns else "training critics"
 
     def standing_still(self, action: Callable[[], Any]) -> Any:
         """Calls `action` while the collector writes nothing and gains no head start."""
@@ -231,6 +247,7 @@ class TrainingSession:
             episodes=self.config.evaluation_episodes,
             seed=HELD_OUT_SEED,
             interrupted=interrupted or self.is_stopped,
+            progress=self.count_goals,
         )
         if result is not None:
             self.state.best.offer(agent.averaged_actor, result, self.state.loop.env_steps)
@@ -247,7 +264,12 @@ class TrainingSession:
             seed=HELD_OUT_SEED,
             hold_seconds=hold_seconds,
             interrupted=self.is_stopped,
+            progress=self.count_goals,
         )
+
+    def count_goals(self, done: int) -> None:
+        """Tells how far an evaluation is."""
+        self.set_detail(f"{done} of {self.config.evaluation_episodes} goals")
 
     def export_policy(self) -> Path:
         """Evaluates the averaged actor, writes the best so far as the run's policy file."""

@@ -13,6 +13,8 @@ from sac_ros.training.sources import Source
 
 UPDATES_PER_BLOCK = 16  # one gather from the replay and one new actor for the collector each
 
+STEPS_PER_BLOCK = 1000  # at most, so that who watches sees that something goes on
+
 
 @dataclass
 class LoopState:
@@ -64,14 +66,24 @@ class TrainingLoop:
         self._source = source
 
     def run_block(self, interrupted: Callable[[], bool]) -> bool:
-        """One block of updates, with the wait for its transitions; False when interrupted."""
+        """One block of updates, with the wait for its transitions; False when interrupted.
+
+        Where it needs more than `STEPS_PER_BLOCK` transitions it waits for so many and makes no
+        update.
+        """
         started = time.perf_counter()
-        finished = self._source.advance(self._steps_needed(), interrupted)
-        if finished:
+        needed, next_stop = self._steps_needed(), self.state.env_steps + STEPS_PER_BLOCK
+        finished = self._source.advance(min(needed, next_stop), interrupted)
+        if finished and needed <= next_stop:
             self._update()
         self.state.env_steps = self._source.shared.replay.env_steps
         self.state.learning_seconds += time.perf_counter() - started
         return finished
+
+    @property
+    def actor_learns(self) -> bool:
+        """Whether the next update is one of actor and temperature, too."""
+        return self.state.updates >= self._critics_updates
 
     def publish_actor(self) -> None:
         """Hands the present actor to the collector."""
@@ -85,8 +97,7 @@ class TrainingLoop:
     def _update(self) -> None:
         done, first = min(1.0, self.state.env_steps / self._total_steps), self._first_progress
         progress = first + done * (1.0 - first)
-        learns = self.state.updates >= self._critics_updates
-        self.agent.set_progress(progress, actor_learns=learns)
+        self.agent.set_progress(progress, actor_learns=self.actor_learns)
         self._replay.set_progress(progress)
         for batch in self._replay.batches(UPDATES_PER_BLOCK, self.agent.config.batch_size):
             self.state.metrics = self.agent.update(batch)
