@@ -55,6 +55,7 @@ class TrainNode(Node):
                 config, arm=str(keep_description(text, config.directory)), robot_description=""
             )
         run = find_run_directory(config)
+        self.get_logger().info("importing torch")
         # torch takes seconds to import: by now wrong parameters are refused, and a Ctrl-C finds
         # its handler.
         from sac_ros.training.runner import TrainingSession  # noqa: PLC0415

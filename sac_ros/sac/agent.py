@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -146,8 +147,23 @@ class SacAgent:
             q_loss_value, policy_loss_value, value_loss_value, alpha, -log_prob.mean(), q_mean
         )
 
-    def set_progress(self, progress: float) -> None:
+    def begin_with(self, actor: Tensor, learned: Mapping[str, Tensor]) -> None:
+        """Takes over an actor, and of critics and temperature what there is.
+
+        Args:
+            actor: [parameters] in torch's order; the averaged actor begins there too.
+            learned: `critic`, `target`, `value` and `log_alpha` of `state_dict`, or nothing.
+        """
+        with torch.no_grad():
+            for each in (self.actor_parameters, self.averaged_parameters):
+                each.values.copy_(actor)
+            for name, values in learned.items():
+                self.state_dict()[name].copy_(values)
+
+    def set_progress(self, progress: float, *, actor_learns: bool = True) -> None:
         """Moves step size and target entropy linearly towards their ends; `progress` is 0..1.
+
+        Without `actor_learns` the critics alone do: actor and temperature take steps of size 0.
 
         The target entropy does so in the last two thirds. Large steps and much exploration come
         first; small ones teach the last millimetres, and to rest there, which an arm that explores
@@ -155,8 +171,10 @@ class SacAgent:
         """
         config = self.config
         rate, last = config.learning_rate, config.learning_rate_end
-        for optimiser in self.optimisers.values():
-            optimiser.param_groups[0]["lr"].fill_(rate + progress * (last - rate))
+        for name, optimiser in self.optimisers.items():
+            rests = name in ("actor", "temperature") and not actor_learns
+            step = 0.0 if rests else rate + progress * (last - rate)
+            optimiser.param_groups[0]["lr"].fill_(step)
         entropy, lowest = config.target_entropy_per_joint, config.target_entropy_per_joint_end
         late = max(0.0, 1.5 * progress - 0.5)
         self.target_entropy.fill_(self.action_size * (entropy + late * (lowest - entropy)))

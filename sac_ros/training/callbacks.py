@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sac_ros.training.evaluation import HOLD_SECONDS
 from sac_ros.training.progress import EvaluationPoint, ProgressBar, Records, say
 
 if TYPE_CHECKING:
     from sac_ros.training.runner import TrainingSession
 
 _RECORD_INTERVAL = 1.0  # s, between TensorBoard scalars
+DETAIL_INTERVAL = 1.0  # s, between two lines on how far a phase is
 
 
 class Callback:
@@ -26,6 +28,9 @@ class Callback:
     def on_block(self, run: TrainingSession) -> None:
         """After every block of updates, while the collector may be going on."""
 
+    def on_phase(self, run: TrainingSession) -> None:
+        """When `run.progress` has got another phase, or another detail of it."""
+
     def on_end(self, run: TrainingSession, finished: bool) -> None:
         """After the last block, the collector standing still; not `finished` if it was stopped."""
 
@@ -34,11 +39,15 @@ class Callback:
 
 
 class ProgressLog(Callback):
-    """The line on stderr, `run.progress`, and scalars for TensorBoard."""
+    """The line on stderr, `run.progress`, and scalars for TensorBoard.
+
+    Where there is no bar, before the first block and after the last one, phases are lines.
+    """
 
     def __init__(self, records: Records) -> None:
         self._records = records
         self._bar: ProgressBar | None = None
+        self._last_detail = 0.0
 
     def on_start(self, run: TrainingSession) -> None:
         self._started, self._first_step = time.perf_counter(), run.state.loop.env_steps
@@ -60,12 +69,24 @@ class ProgressLog(Callback):
             seconds_left=left / rate if rate > 0 else 0.0,
             episode_return=float(episodes[:, 0].mean()) if len(episodes) else 0.0,
             episode_success=float(np.mean(episodes[:, 1] < 0.05)) if len(episodes) else 0.0,
+            phase=run.learning_phase,
+            detail="",
         )
         if self._bar is not None:
             self._bar.show(run.progress)
         if elapsed >= self._next_record:
             self._records.add_progress(run.progress, state.metrics)
             self._next_record = elapsed + _RECORD_INTERVAL
+
+    def on_phase(self, run: TrainingSession) -> None:
+        progress, now = run.progress, time.monotonic()
+        if progress.detail and now - self._last_detail < DETAIL_INTERVAL:
+            return
+        self._last_detail = now
+        if self._bar is not None:
+            self._bar.show(progress, at_once=True)
+        else:
+            say(f"{progress.phase} {progress.detail}".rstrip())
 
     def on_end(self, run: TrainingSession, finished: bool) -> None:
         self._close_bar()
@@ -77,17 +98,28 @@ class ProgressLog(Callback):
     def _close_bar(self) -> None:
         if self._bar is not None:
             self._bar.close()
+        self._bar = None
 
 
 class PeriodicEvaluation(Callback):
-    """Evaluates every `evaluation_interval` steps, a fifth as often once the task is solved."""
+    """Evaluates every `evaluation_interval` steps, half as often once the task is solved.
+
+    An initial policy, and what learning starts from with a prior, is evaluated, too: what is
+    exported is no worse.
+    """
 
     def on_start(self, run: TrainingSession) -> None:
+        if (run.state.began_with or run.env.task.aims) and not run.records.points:
+            self._evaluate(run)
         self._next = self._after(run)
 
     def on_block(self, run: TrainingSession) -> None:
-        if run.state.loop.env_steps < self._next:
-            return
+        if run.state.loop.env_steps >= self._next:
+            self._evaluate(run)
+            self._next = self._after(run)
+
+    @staticmethod
+    def _evaluate(run: TrainingSession) -> None:
         run.set_phase("evaluating")
         result = run.standing_still(run.evaluate)
         if result is not None:
@@ -98,13 +130,41 @@ class PeriodicEvaluation(Callback):
             run.progress = dataclasses.replace(
                 run.progress, held_out_success=result.success_rate(0.05)
             )
-        run.set_phase("training")
-        self._next = self._after(run)
+        run.set_phase(run.learning_phase)
 
     @staticmethod
     def _after(run: TrainingSession) -> int:
         interval = run.config.evaluation_interval * (2 if run.records.solved else 1)
         return next_multiple(interval, run.state.loop.env_steps)
+
+
+class QualityStop(Callback):
+    """Ends the learning when evaluations and a hold reach the quality bar.
+
+    The hold takes as long as two evaluations, so it is tried once these reach theirs.
+    """
+
+    def on_start(self, run: TrainingSession) -> None:
+        self._seen = len(run.records.points)
+
+    def on_block(self, run: TrainingSession) -> None:
+        bar, seen = run.config.good, len(run.records.points)
+        if not run.config.stop_when_good or seen == self._seen:
+            return
+        self._seen = seen
+        if not run.records.is_good(bar):
+            return
+        run.set_phase("holding")
+        result = run.standing_still(lambda: run.evaluate_best(HOLD_SECONDS))
+        if result is not None and result.hold is not None:
+            held = 1.0 - result.hold.left_2cm_rate
+            if held >= bar.hold_rate:
+                run.finish(
+                    f"the quality bar held at step {run.state.loop.env_steps:,}: "
+                    f"{result.success_rate(0.02):.0%} within 2 cm and still, median "
+                    f"{1e3 * result.median_error_m:.1f} mm, {held:.0%} held for {HOLD_SECONDS:g} s"
+                )
+        run.set_phase(run.learning_phase)
 
 
 class Checkpoints(Callback):

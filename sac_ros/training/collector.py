@@ -13,6 +13,8 @@ from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training.numpy_actor import ActorShape, NumpyActor
 from sac_ros.training.shared_memory import SharedMemory
 
+NOISE = 0.3  # standard deviation, on the actions of an actor whose critics know nothing yet
+
 
 @dataclass(frozen=True)
 class CollectorSetup:
@@ -25,6 +27,7 @@ class CollectorSetup:
         warm_up_steps: transitions at the start whose actions the environments'
             `warm_up_actions(rng)` gives; they need none where it is 0.
         random_steps: transitions at the start with uniformly drawn actions, but for those.
+        noisy_steps: transitions at the start with the actor's own actions and `NOISE`.
         early_steps: transitions at the start in which episodes are shorter, so that the arm is
             not left long where it has got stuck.
         early_episode_steps: length of these episodes, at most.
@@ -39,6 +42,7 @@ class CollectorSetup:
     actor_shape: ActorShape
     warm_up_steps: int
     random_steps: int
+    noisy_steps: int
     early_steps: int
     early_episode_steps: int
     widening_steps: int
@@ -135,6 +139,9 @@ class Collector:
             flat, self._actor_version = fresh
             self._actor.load(flat)
         noise = self._rng.standard_normal(size, dtype=np.float32)
+        if self._replay.env_steps < self._setup.noisy_steps:
+            action = self._actor.deterministic(self._observations[:, : self._told])
+            return np.clip(action + NOISE * noise, -1.0, 1.0)
         return self._actor.sample(self._observations[:, : self._told], noise)
 
     def _recorded(self, told: np.ndarray[Any, Any], infos: dict[str, Any]) -> np.ndarray[Any, Any]:

@@ -69,16 +69,58 @@ class EnvironmentConfig:
 
 
 @dataclass(frozen=True)
+class QualityBar:
+    """How good a policy is when its training may end before `total_steps`."""
+
+    success_rate: float = setting(
+        0.98, "Of held-out goals within 2 cm and still, at least", minimum=0.0, maximum=1.0
+    )
+    median_error_m: float = setting(0.006, "At most", above=0.0, unit="m")
+    hold_rate: float = setting(
+        0.98,
+        "Of held-out goals that an arm left there for 15 s stays within 2 cm of, at least",
+        minimum=0.0,
+        maximum=1.0,
+    )
+
+    def __post_init__(self) -> None:
+        """Checks every value."""
+        validate(self)
+
+
+@dataclass(frozen=True)
 class TrainConfig(ArmSettings):
     """Everything that decides a training run."""
 
     task: str = setting("reach", "What it is to learn", choices=TASKS)
     seed: int = setting(0, "Seed of every random draw", minimum=0, maximum=2**31 - 1)
     total_steps: int = setting(150_000, "Environment steps until the end", minimum=1)
+    stop_when_good: bool = setting(
+        True,
+        "End before total_steps when three evaluations in a row, and then a hold of 15 s, reach "
+        "the quality bar `good`",
+    )
     name: str = setting("", "Name of the run's directory; empty: arm, task and time")
     directory: str = setting("runs", "Where run directories are made")
     resume: bool = setting(
         False, "Go on from the checkpoint of the run called name; of the latest if name is empty"
+    )
+    initial_policy: str = setting(
+        "",
+        "Policy file, or directory of a run, whose policy this new run begins with; empty: a new "
+        "policy",
+    )
+    critics_first_steps: int = setting(
+        8_000,
+        "Environment steps of an initial_policy, with noise on its actions, before the first "
+        "update",
+        minimum=1,
+    )
+    critics_first_updates: int = setting(
+        6_000,
+        "Updates that are then made of the critics alone, so that they judge the policy before "
+        "they change it",
+        minimum=0,
     )
     worker: bool = setting(True, "Collect in a process beside the learner")
     device: str = setting(
@@ -144,6 +186,7 @@ class TrainConfig(ArmSettings):
         maximum=10_000,
     )
     record_video: bool = setting(True, "Draw a short GIF of the arm reaching at the end")
+    good: QualityBar = field(default_factory=QualityBar)
     env: EnvironmentConfig = field(default_factory=EnvironmentConfig)
     sac: SacConfig = field(default_factory=SacConfig)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from sac_ros.policy.runtime import Policy
 from sac_ros.training.callbacks import Callback
 from sac_ros.training.evaluation import HELD_OUT_SEED, HOLD_SECONDS, Evaluation, evaluate
 from sac_ros.training.model_card import model_card
@@ -54,10 +55,21 @@ class FinalReport(Callback):
     """
 
     def on_end(self, run: TrainingSession, finished: bool) -> None:
-        run.set_phase("reporting")
-        if not finished or run.evaluate() is None:
+        if not finished:
             return
-        policy, config, state = run.write_policy(), run.config, run.state
+        run.set_phase("reporting")
+        config, state = run.config, run.state
+        # Before anything that takes its time: whoever ends the report has the policy.
+        if state.best.evaluation is not None:
+            self._export(run)
+        if not state.points or state.points[-1].env_steps != state.loop.env_steps:
+            run.set_phase("evaluating the last actor")
+            if run.evaluate() is None:
+                return
+            if state.best.env_steps == state.loop.env_steps:
+                self._export(run)
+        policy = Policy.load(run.directory.policy)
+        run.set_phase(f"measuring the policy file, with a hold of {HOLD_SECONDS:g} s,")
         result = evaluate(
             run.env,
             policy_controller(policy, run.env),
@@ -65,6 +77,7 @@ class FinalReport(Callback):
             seed=HELD_OUT_SEED,
             hold_seconds=HOLD_SECONDS,
             interrupted=run.is_stopped,
+            progress=run.count_goals,
         )
         if result is None:
             return
@@ -73,10 +86,13 @@ class FinalReport(Callback):
         self._write_figures(run, result)
         with atomic_write(run.directory.model_card) as file:
             file.write_text(model_card(policy, policy.path.name, shortfall), encoding="utf-8")
+        if config.robustness_episodes:
+            run.set_phase("measuring what the policy survives; Ctrl-C skips that")
         robust = self._robustness(run)
         title = f"{run.env.arm.name}, seed {config.seed}"
         save_learning_curve(state.points, run.directory.learning_curve, title)
         if config.record_video:
+            run.set_phase("drawing the video")
             camera = make_env(config, 1, "rgb_array")
             save_reaching(camera, policy_controller(policy, camera), run.directory.video)
             camera.close()
@@ -96,6 +112,12 @@ class FinalReport(Callback):
         )
 
     @staticmethod
+    def _export(run: TrainingSession) -> None:
+        run.set_phase("exporting the policy")
+        policy = run.write_policy()
+        say(f"the policy after {run.state.best.env_steps:,} steps is in {policy.path}")
+
+    @staticmethod
     def _robustness(run: TrainingSession) -> list[str]:
         """The table of what the policy survives, printed, drawn and in the model card."""
         episodes, path = run.config.robustness_episodes, run.directory.path
@@ -103,7 +125,7 @@ class FinalReport(Callback):
             return []
         model = str(run.directory.policy)
         common = Conditions(run.config.backend, episodes, HELD_OUT_SEED)
-        with tqdm(desc="robustness", unit=" cells", disable=not sys.stderr.isatty()) as bar:
+        with tqdm(desc="robustness", unit=" cells") as bar:
 
             def show(done: int, total: int) -> None:
                 bar.total, bar.n = total, done
@@ -130,6 +152,7 @@ class FinalReport(Callback):
             **dataclasses.asdict(result),
             "seconds_to": {str(rate): run.records.seconds_to(rate) for rate in _THRESHOLDS},
             "learning_seconds": loop.learning_seconds,
+            "ended_by": run.ended,
             "env_steps": loop.env_steps,
             "updates": loop.updates,
         }
@@ -149,7 +172,7 @@ def _shortfall(result: Evaluation, minimum: float) -> str:
 
 
 def _time_rows(run: TrainingSession) -> list[tuple[str, str]]:
-    rows, loop = [], run.state.loop
+    rows, loop = [("ended by", run.ended)], run.state.loop
     for rate in _THRESHOLDS:
         seconds = run.records.seconds_to(rate)
         value = "not reached" if seconds is None else f"{seconds:.1f} s of learning"

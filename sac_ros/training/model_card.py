@@ -56,7 +56,7 @@ The file holds its spec and a self test; `evaluate_policy {file_name}` measures 
 | gravity compensation | {spec.gravity_compensation}: {gravity[spec.gravity_compensation]} |
 | goals | {goal} {spec.goal.unit}, in `{spec.goal.frame}` |
 | trained with | {made["algorithm"]}, seed {made["seed"]}, {made["env_steps"]:,} env steps, \
-{made["wall_seconds"]:.0f} s{_taken_after(made)} |
+{made["wall_seconds"]:.0f} s{_taken_after(made)}{_began_with(made)} |
 | worlds | {_worlds(made)} |
 | by | sac_ros {spec.package_version}, revision `{made["git_revision"]}`, {made["date"]} |
 {figures}
@@ -114,3 +114,12 @@ def _taken_after(made: Mapping[str, Any]) -> str:
     if "actor_env_steps" not in made:
         return ""
     return f"; its best actor on the held-out goals, that after {made['actor_env_steps']:,} steps"
+
+
+def _began_with(made: Mapping[str, Any]) -> str:
+    """The policy that the training went on from; empty where it began with a new one."""
+    if "began_with" not in made:
+        return ""
+    origin = made["began_with"]
+    digest = f", sha256 `{origin['sha256']}`" if "sha256" in origin else ""
+    return f"; went on from `{origin['file']}` ({origin['env_steps']:,} steps{digest})"

@@ -23,6 +23,8 @@ from sac_ros.training.shared_memory import MemoryShape, SharedMemory
 from sac_ros.training.sources import InProcessSource, Source, WorkerSource
 from sac_ros.training.training_loop import UPDATES_PER_BLOCK
 
+# Where the schedules of step size, entropy, goals and reward begin with an initial policy.
+BEGUN_PROGRESS = 0.5
 GOAL_POOL = 4096  # goals that replayed transitions are given in hindsight
 
 
@@ -79,17 +81,25 @@ def make_sampler(
     return ReplaySampler(state.replay, state.rng, relabel=relabel, n_step=n_step)
 
 
-def start_source(config: TrainConfig, env: ArmVectorEnv, shared: SharedMemory) -> Source:
-    """A collector like `env`, here or in a process of its own."""
+def start_source(
+    config: TrainConfig, env: ArmVectorEnv, shared: SharedMemory, *, begun: bool = False
+) -> Source:
+    """A collector like `env`, here or in a process of its own.
+
+    `begun`: with an initial policy, which acts from the first step on and in whole worlds: a noisy
+    controller, random actions, short episodes and narrow worlds are for an actor that knows
+    nothing.
+    """
     setup = CollectorSetup(
         environment_arguments=_env_arguments(config),
         environments=config.environments,
         actor_shape=actor_shape(config, env),
-        warm_up_steps=config.warm_up_steps,
-        early_steps=config.early_steps,
+        warm_up_steps=0 if begun else config.warm_up_steps,
+        early_steps=0 if begun else config.early_steps,
         early_episode_steps=round(config.early_episode_seconds * config.env.control_rate_hz),
-        widening_steps=config.widening_steps,
-        random_steps=config.sac.learning_starts,
+        widening_steps=0 if begun else config.widening_steps,
+        random_steps=0 if begun else config.sac.learning_starts,
+        noisy_steps=config.critics_first_steps if begun else 0,
         continue_probability=config.continue_probability,
         seed=collector_seed(config, shared.replay.env_steps),
     )

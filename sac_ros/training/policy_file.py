@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import subprocess
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def write_policy(
     joint_velocities: NDArray[np.float32],
     env_steps: int,
     actor_env_steps: int,
+    began_with: Mapping[str, Any],
     learning_seconds: float,
     evaluation: Evaluation,
 ) -> Policy:
@@ -63,6 +65,7 @@ def write_policy(
         joint_velocities: [m, n] rad/s, likewise.
         env_steps: length of the training.
         actor_env_steps: those after which `actor` was as it is.
+        began_with: the origin of its initial policy; empty without one.
         learning_seconds: s, its duration without evaluations.
         evaluation: how the actor did.
 
@@ -116,6 +119,7 @@ def write_policy(
             "randomization": env.randomization.ranges,
             "env_steps": env_steps,
             "actor_env_steps": actor_env_steps,
+            **({"began_with": dict(began_with)} if began_with else {}),
             "wall_seconds": learning_seconds,
             # So that the file can be simulated again where no arm of the package has its name.
             "arm_reference": arm.reference if len(arm.reference) < 1000 else "",

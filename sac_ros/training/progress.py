@@ -14,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from sac_ros.sac.agent import Metrics
+from sac_ros.training.config import QualityBar
 from sac_ros.training.evaluation import Evaluation
 from sac_ros.utils.atomic_write import atomic_write
 
@@ -35,6 +36,7 @@ class Progress:
     episode_success: float = 0.0  # fraction of them that ended within 5 cm
     held_out_success: float = 0.0  # of the latest evaluation, 5 cm
     phase: str = "starting"
+    detail: str = ""  # how far the phase is
 
 
 @dataclass(frozen=True)
@@ -71,26 +73,30 @@ class ProgressBar:
     """A line on stderr: steps, success, return and time left."""
 
     def __init__(self, total_steps: int, first_step: int = 0) -> None:
-        """Starts at `first_step`; in a log file it writes a line every ten seconds."""
+        """Starts at `first_step`; in a log file it writes a line every three seconds."""
         self._bar = tqdm(
             total=total_steps,
             initial=first_step,
             unit="step",
             unit_scale=True,
-            mininterval=0.2 if sys.stderr.isatty() else 10.0,
+            mininterval=0.2 if sys.stderr.isatty() else 3.0,
+            miniters=1,  # tqdm's own guess would keep quiet while the learning slows down
             dynamic_ncols=True,
             bar_format="{desc}{percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt} steps "
-            "[{elapsed}<{remaining}] {postfix}",
+            "[{elapsed}<{remaining}]{postfix}",
         )
 
-    def show(self, progress: Progress) -> None:
-        """Moves the bar to `progress`."""
+    def show(self, progress: Progress, *, at_once: bool = False) -> None:
+        """Moves the bar to `progress`; `at_once`: also where the last line is not old enough."""
         self._bar.set_postfix_str(
+            f"{progress.phase}{progress.detail and ' ' + progress.detail}, "
             f"held-out success {progress.held_out_success:4.0%}, "
             f"training {progress.episode_success:4.0%}, return {progress.episode_return:7.1f}",
             refresh=False,
         )
         self._bar.update(min(progress.env_steps, progress.total_steps) - self._bar.n)
+        if at_once:
+            self._bar.refresh()
 
     def close(self) -> None:
         """Leaves the bar as it stands."""
@@ -168,6 +174,14 @@ class Records:
         """Whether the last evaluations all reached 95 %."""
         latest = self.points[-SUSTAINED:]
         return len(latest) == SUSTAINED and all(point.success_5cm >= 0.95 for point in latest)
+
+    def is_good(self, bar: QualityBar) -> bool:
+        """Whether the last evaluations all reached precision and success of `bar`."""
+        latest = self.points[-SUSTAINED:]
+        return len(latest) == SUSTAINED and all(
+            point.success_2cm >= bar.success_rate and point.median_error_m <= bar.median_error_m
+            for point in latest
+        )
 
     def close(self) -> None:
         """Flushes what is still buffered."""

@@ -13,6 +13,7 @@ import torch
 from sac_ros.sac.agent import SacAgent
 from sac_ros.training.best_actor import BestActor
 from sac_ros.training.config import TrainConfig
+from sac_ros.training.initial_policy import InitialPolicy
 from sac_ros.training.progress import EvaluationPoint
 from sac_ros.training.replay_buffer import ReplayBuffer
 from sac_ros.training.training_loop import LoopState
@@ -22,7 +23,8 @@ from sac_ros.utils.errors import ConfigurationError
 _FREE = (
     "total_steps", "name", "directory", "resume", "worker", "device", "evaluation_interval",
     "evaluation_episodes", "checkpoint_interval", "keep_checkpoints", "record_video",
-    "minimum_success_rate",
+    "minimum_success_rate", "initial_policy", "stop_when_good", "good.success_rate",
+    "good.median_error_m", "good.hold_rate",
 )  # fmt: skip
 
 
@@ -37,6 +39,7 @@ class RunState:
         loop: how far the learning has come.
         best: the actor that is exported.
         points: the learning curve.
+        began_with: the origin of the initial policy; empty without one.
     """
 
     agent: SacAgent
@@ -45,6 +48,12 @@ class RunState:
     best: BestActor
     loop: LoopState = dataclasses.field(default_factory=LoopState)
     points: list[EvaluationPoint] = dataclasses.field(default_factory=list)
+    began_with: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def begin_with(self, initial: InitialPolicy) -> None:
+        """Goes on from an initial policy."""
+        self.agent.begin_with(initial.actor, initial.learned)
+        self.began_with.update(initial.origin)
 
     def pack(self, config: TrainConfig) -> dict[str, Any]:
         """The content of a checkpoint: tensors, numbers and texts only."""
@@ -64,6 +73,7 @@ class RunState:
             "numpy_rng": json.dumps(self.rng.bit_generator.state),
             "evaluations": [dataclasses.asdict(point) for point in self.points],
             "best": self.best.state_dict(),
+            "began_with": self.began_with,
         }
 
     def restore(self, saved: dict[str, Any], config: TrainConfig) -> None:
@@ -74,6 +84,12 @@ class RunState:
                 checkpoint's.
         """
         _refuse_other_config(json.loads(saved["config"]), config)
+        began_with = saved.get("began_with", {})  # older checkpoints do not have it
+        if config.initial_policy not in ("", file := began_with.get("file", "")):
+            raise ConfigurationError(
+                f"initial_policy must be {f'{file!r} or ' if file else ''}empty to resume this "
+                f"run; got {config.initial_policy!r}"
+            )
         replay, rows = self.replay, len(saved["replay"]["reward"])
         if rows != min(saved["env_steps"], replay.capacity):
             raise ConfigurationError(
@@ -91,6 +107,7 @@ class RunState:
         torch.set_rng_state(saved["torch_rng"])
         self.rng.bit_generator.state = json.loads(saved["numpy_rng"])
         self.best.load_state_dict(saved["best"])
+        self.began_with.update(began_with)
         self.points[:] = [EvaluationPoint(**point) for point in saved["evaluations"]]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from sac_ros.policy.runtime import Policy
 from sac_ros.training import parts
@@ -22,12 +23,14 @@ from sac_ros.training.callbacks import (
     Checkpoints,
     PeriodicEvaluation,
     ProgressLog,
+    QualityStop,
     save_if_possible,
 )
 from sac_ros.training.checkpoint import keep_checkpoint, newest_whole
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.evaluation import HELD_OUT_SEED, ROWS, Evaluation, evaluate
 from sac_ros.training.final_report import FinalReport, Outcome
+from sac_ros.training.initial_policy import read_initial_policy
 from sac_ros.training.numpy_actor import NumpyActor
 from sac_ros.training.policy_file import write_policy
 from sac_ros.training.progress import Progress, Records, say
@@ -59,10 +62,13 @@ class TrainingSession:
         self.directory = run
         self.progress = Progress(total_steps=config.total_steps)
         self.outcome: Outcome | None = None
+        self.ended = f"total_steps, {config.total_steps:,}"
+        self._good = False
         self._stopped = threading.Event()
         self._pause_wanted = threading.Event()
         self._requests = Requests()
 
+        say(f"making the worlds of {config.arm}, in {config.backend}")
         self.env = parts.make_env(config, min(ROWS, config.evaluation_episodes))
         relabel = parts.make_relabeler(config, self.env)
         self.shared = parts.make_memory(config, self.env)
@@ -70,20 +76,28 @@ class TrainingSession:
         self._actor = NumpyActor(parts.actor_shape(config, self.env))
         if config.resume:
             self.state.restore(newest_whole(run.path, say), config)
+        elif config.initial_policy:
+            self.state.begin_with(read_initial_policy(config, self.env))
+        begun = bool(self.state.began_with)
+        first = (config.critics_first_steps, config.critics_first_updates)
+        say("starting the collector")
         sampler = parts.make_sampler(config, self.state, relabel)
         run.make(config)
-        self._source = parts.start_source(config, self.env, self.shared)
+        self._source = parts.start_source(config, self.env, self.shared, begun=begun)
         self.loop = TrainingLoop(
             self.state.agent,
             sampler,
             self._source,
             total_steps=config.total_steps,
+            critics_first=first if begun else None,
+            first_progress=parts.BEGUN_PROGRESS if begun else 0.0,
             state=self.state.loop,
         )
         self.loop.publish_actor()
         self.records = Records(run.path, self.state.points)
         self.callbacks: list[Callback] = [
-            *(ProgressLog(self.records), PeriodicEvaluation(), Checkpoints(), FinalReport())
+            *(ProgressLog(self.records), PeriodicEvaluation(), QualityStop()),
+            *(Checkpoints(), FinalReport()),
         ]
 
     # ---- for other threads -------------------------------------------------------------------
@@ -153,8 +167,8 @@ class TrainingSession:
         """Whether it went to the end."""
         for each in self.callbacks:
             each.on_start(self)
-        self.set_phase("training")
-        while self.state.loop.env_steps < self.config.total_steps:
+        self.set_phase(self.learning_phase)
+        while self.state.loop.env_steps < self.config.total_steps and not self._good:
             self._requests.serve(self.standing_still)
             self._wait_while_paused()
             if not self.loop.run_block(self.is_stopped) or self.is_stopped():
@@ -171,14 +185,32 @@ class TrainingSession:
         while self._pause_wanted.is_set() and not self.is_stopped():
             self._requests.serve(self.standing_still)
             time.sleep(_PAUSE_POLL)
-        self.set_phase("training")
+        self.set_phase(self.learning_phase)
         self._source.resume()
 
     # ---- for callbacks and requests ----------------------------------------------------------
 
+    def finish(self, reason: str) -> None:
+        """Ends the learning after this block, and reports; `reason` is what the report says."""
+        self._good, self.ended = True, reason
+
     def set_phase(self, phase: str) -> None:
         """What `progress` says of it."""
-        self.progress = dataclasses.replace(self.progress, phase=phase)
+        self.set_detail("", phase)
+
+    def set_detail(self, detail: str, phase: str = "") -> None:
+        """How far the phase is, such as `20 of 50 goals`."""
+        phase = phase or self.progress.phase
+        self.progress = dataclasses.replace(self.progress, phase=phase, detail=detail)
+        for each in self.callbacks:
+            each.on_phase(self)
+
+    @property
+    def learning_phase(self) -> str:
+        """What kind of learning goes on: none yet, that of the critics alone, or all of it."""
+        if self.state.loop.updates == 0:
+            return "collecting"
+        return "training" if self.loop.actor_learns else "training critics"
 
     def standing_still(self, action: Callable[[], Any]) -> Any:
         """Calls `action` while the collector writes nothing and gains no head start."""
@@ -215,10 +247,29 @@ class TrainingSession:
             episodes=self.config.evaluation_episodes,
             seed=HELD_OUT_SEED,
             interrupted=interrupted or self.is_stopped,
+            progress=self.count_goals,
         )
         if result is not None:
             self.state.best.offer(agent.averaged_actor, result, self.state.loop.env_steps)
         return result
+
+    def evaluate_best(self, hold_seconds: float) -> Evaluation | None:
+        """Evaluates the best actor again, with a hold; None when stopped."""
+        best = nn.utils.parameters_to_vector(self.state.best.actor.parameters())
+        self._actor.load(best.detach().numpy())
+        return evaluate(
+            self.env,
+            lambda observations, _: (None, self._actor.deterministic(observations)),
+            episodes=self.config.evaluation_episodes,
+            seed=HELD_OUT_SEED,
+            hold_seconds=hold_seconds,
+            interrupted=self.is_stopped,
+            progress=self.count_goals,
+        )
+
+    def count_goals(self, done: int) -> None:
+        """Tells how far an evaluation is."""
+        self.set_detail(f"{done} of {self.config.evaluation_episodes} goals")
 
     def export_policy(self) -> Path:
         """Evaluates the averaged actor, writes the best so far as the run's policy file."""
@@ -242,6 +293,7 @@ class TrainingSession:
             joint_velocities=self._velocities(rows),
             env_steps=loop.env_steps,
             actor_env_steps=best.env_steps,
+            began_with=self.state.began_with,
             learning_seconds=loop.learning_seconds,
             evaluation=evaluation or best.evaluation,
         )

@@ -64,6 +64,7 @@ def export_call(gravity_compensation: str, **arguments: Any) -> ExportCall:
             joint_velocities=rng.normal(size=(500, env.arm.joints)).astype(np.float32),
             env_steps=500,
             actor_env_steps=400,
+            began_with={},
             learning_seconds=1.0,
             evaluation=sample_evaluation(),
         )

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from counting_env import ACTION, CountingEnv, together
 
-from sac_ros.training.collector import Collector, CollectorSetup
-from sac_ros.training.numpy_actor import ActorShape
+from sac_ros.training.collector import NOISE, Collector, CollectorSetup
+from sac_ros.training.numpy_actor import ActorShape, NumpyActor
 from sac_ros.training.replay_buffer import ReplayBuffer
 from sac_ros.training.shared_memory import MemoryShape, SharedMemory
 
@@ -25,6 +25,7 @@ def collector(envs: list[CountingEnv], shared: SharedMemory, **arguments: Any) -
     defaults: dict[str, Any] = {
         "warm_up_steps": 0,
         "random_steps": 0,
+        "noisy_steps": 0,
         "early_steps": 0,
         "early_episode_steps": 1,
         "widening_steps": 0,
@@ -230,3 +231,15 @@ def test_the_true_observation_is_recorded_behind_what_was_told_where_there_is_ro
         worker.step()
     for rows in (shared.replay.observation[:12], shared.replay.next_observation[:12]):
         np.testing.assert_array_equal(rows[:, 3:], 10 + rows[:, :3])
+
+
+def test_the_first_actions_of_an_initial_policy_are_its_own_with_noise() -> None:
+    memory = collected([CountingEnv(100)], 60, noisy_steps=30)
+    actor = NumpyActor(SHAPE)
+    actor.load(np.full(SHAPE.parameters, 0.1, dtype=np.float32))
+    action = memory.action[:60]
+    noise = action - actor.deterministic(memory.observation[:60])
+    clipped = np.abs(action) == 1.0
+    assert clipped[:30].any()
+    assert not clipped[30:].any()
+    np.testing.assert_allclose(noise[:30][~clipped[:30]].std(), NOISE, rtol=0.5)

@@ -42,6 +42,7 @@ def setup() -> CollectorSetup:
         actor_shape=ActorShape.of(size, n, (8,), (-3.0, 0.0)),
         warm_up_steps=8,
         random_steps=20,
+        noisy_steps=0,
         early_steps=0,
         early_episode_steps=1,
         widening_steps=0,

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a finished run does in which order, and what it says meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tiny_run import OpenSession
+
+from sac_ros.policy.runtime import Policy
+from sac_ros.training import final_report
+from sac_ros.training.runner import TrainingSession
+
+
+def test_the_best_policy_is_on_disk_before_anything_else_of_the_report(
+    session: OpenSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ahead of the last evaluation, the measurement, the table, the curve and the video."""
+    run = session(record_video=True, robustness_episodes=1, evaluation_interval=10_000)
+    order: list[str] = []
+
+    def note(name: str, owner: Any) -> None:
+        original = getattr(owner, name)
+
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            order.append(name)
+            assert name == "write_policy" or run.directory.policy.is_file(), name
+            return (
+                None
+                if name in ("run_table", "save_reaching")
+                else original(*arguments, **keywords)
+            )
+
+        monkeypatch.setattr(owner, name, call)
+
+    run.loop.run_block(lambda: False)
+    run.evaluate()
+    for name in ("write_policy", "evaluate"):
+        note(name, run)
+    for name in ("evaluate", "save_reaching", "run_table", "save_learning_curve", "model_card"):
+        note(name, final_report)
+    assert run.run() is not None
+    assert order[0] == "write_policy"
+    assert {"evaluate", "run_table", "save_reaching", "save_learning_curve"} <= set(order)
+
+
+def test_a_last_actor_that_no_evaluation_saw_is_evaluated_after_the_first_export(
+    session: OpenSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = session(evaluation_interval=250, total_steps=400)
+    phases: list[str] = []
+    set_phase = run.set_phase
+
+    def note(phase: str) -> None:
+        phases.append(phase)
+        set_phase(phase)
+
+    monkeypatch.setattr(run, "set_phase", note)
+    outcome = run.run()
+    assert outcome is not None
+    report = phases[phases.index("reporting") :]
+    assert report.index("exporting the policy") < report.index("evaluating the last actor")
+    assert Policy.load(outcome.policy).spec.training["env_steps"] == outcome.env_steps
+
+
+def test_every_phase_is_said_when_it_begins(
+    session: OpenSession, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run: TrainingSession = session(total_steps=400)
+    run.run()
+    seen = capfd.readouterr().err
+    phases = ["making the worlds of iiwa, in bullet", "starting the collector", "collecting"]
+    phases += ["training", "evaluating", "saving", "reporting", "exporting the policy"]
+    phases += ["is in ", "measuring the policy file, with a hold of"]
+    places = [seen.find(phase) for phase in phases]
+    assert -1 not in places, phases[places.index(-1)]
+    assert places == sorted(places)
