@@ -57,6 +57,7 @@ The file holds its spec and a self test; `evaluate_policy {file_name}` measures 
 | goals | {goal} {spec.goal.unit}, in `{spec.goal.frame}` |
 | trained with | {made["algorithm"]}, seed {made["seed"]}, {made["env_steps"]:,} env steps, \
 {made["wall_seconds"]:.0f} s{_taken_after(made)}{_began_with(made)} |
+| learned | {_learned(made)} |
 | worlds | {_worlds(made)} |
 | by | sac_ros {spec.package_version}, revision `{made["git_revision"]}`, {made["date"]} |
 {figures}
@@ -80,6 +81,14 @@ _AS_DESCRIBED = """no friction model beyond the URDF's, no latency, no sensor no
   payload, no obstacles. It does not see the table."""
 _LIKE_A_ROBOT = """worlds that differ as told above, no obstacles. It does not see the
   table."""
+
+
+def _learned(made: Mapping[str, Any]) -> str:
+    """What of its torque was learned."""
+    if made.get("prior", "none") == "none":
+        return "all of its action; the graph adds damping"
+    added = "what is added to the straight way to the goal; the graph makes torque of velocities"
+    return added if made["actor_env_steps"] else f"nothing yet of {added}"
 
 
 def _worlds(made: Mapping[str, Any]) -> str:

@@ -116,6 +116,7 @@ def write_policy(
             "near_probability": config.near_probability,
             "seed": config.seed,
             "backend": env.backend,
+            "prior": config.env.prior,
             "randomization": env.randomization.ranges,
             "env_steps": env_steps,
             "actor_env_steps": actor_env_steps,
