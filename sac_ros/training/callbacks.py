@@ -159,6 +159,7 @@ class QualityStop(Callback):
             return
         if not run.records.is_good(bar):
             return
+        run.write_policy()  # the last update may have been made, and a hold takes its time
         run.set_phase("holding")
         result = run.standing_still(lambda: run.evaluate_best(HOLD_SECONDS))
         if result is not None and result.hold is not None:
