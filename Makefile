@@ -45,6 +45,7 @@ $(STAMP): setup.py package.xml constraints.txt tools/setup.sh
 
 .PHONY: train
 train: setup ## train a policy with config/train.yaml; ARM=panda, TASK=pose, ARGS="-p seed:=1 -p name:=mine"
+	@echo "starting train_node" >&2
 	@$(VENV)/bin/train_node --ros-args --params-file config/train.yaml $(if $(ARM),-p arm:=$(ARM)) $(if $(TASK),-p task:=$(TASK)) $(ARGS)
 
 .PHONY: demo

@@ -102,10 +102,11 @@ class ProgressLog(Callback):
 
 
 class PeriodicEvaluation(Callback):
-    """Evaluates every `evaluation_interval` steps, half as often once the task is solved.
+    """Evaluates every `evaluation_interval` steps.
 
-    An initial policy, and what learning starts from with a prior, is evaluated, too: what is
-    exported is no worse.
+    Half as often once the task is solved, unless evaluations decide when the run ends. An initial
+    policy, and what learning starts from with a prior, is evaluated, too: what is exported is no
+    worse.
     """
 
     def on_start(self, run: TrainingSession) -> None:
@@ -134,14 +135,16 @@ class PeriodicEvaluation(Callback):
 
     @staticmethod
     def _after(run: TrainingSession) -> int:
-        interval = run.config.evaluation_interval * (2 if run.records.solved else 1)
+        seldom = run.records.solved and not run.config.stop_when_good
+        interval = run.config.evaluation_interval * (2 if seldom else 1)
         return next_multiple(interval, run.state.loop.env_steps)
 
 
 class QualityStop(Callback):
     """Ends the learning when evaluations and a hold reach the quality bar.
 
-    The hold takes as long as two evaluations, so it is tried once these reach theirs.
+    The hold takes as long as two evaluations, so it is tried once these reach theirs. A price of
+    changes that still rises is waited for: the bar does not ask how smooth the torques are.
     """
 
     def on_start(self, run: TrainingSession) -> None:
@@ -152,8 +155,12 @@ class QualityStop(Callback):
         if not run.config.stop_when_good or seen == self._seen:
             return
         self._seen = seen
+        rises = run.config.env.reward.action_change_end > 0.0
+        if rises and 2 * run.state.loop.env_steps < run.config.total_steps:
+            return
         if not run.records.is_good(bar):
             return
+        run.write_policy()  # the last update may have been made, and a hold takes its time
         run.set_phase("holding")
         result = run.standing_still(lambda: run.evaluate_best(HOLD_SECONDS))
         if result is not None and result.hold is not None:

@@ -165,7 +165,8 @@ class TrainConfig(ArmSettings):
     )
     evaluation_interval: int = setting(
         10_000,
-        "Environment steps between evaluations until the task is solved; then twice",
+        "Environment steps between evaluations; twice as many once the task is solved, without "
+        "stop_when_good",
         minimum=1,
     )
     evaluation_episodes: int = setting(50, "Held-out goals per evaluation", minimum=1)

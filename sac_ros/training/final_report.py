@@ -17,7 +17,7 @@ from sac_ros.training.evaluation import HELD_OUT_SEED, HOLD_SECONDS, Evaluation,
 from sac_ros.training.model_card import model_card
 from sac_ros.training.parts import make_env
 from sac_ros.training.policy_in_loop import policy_controller
-from sac_ros.training.progress import say
+from sac_ros.training.progress import EvaluationPoint, say
 from sac_ros.training.report import evaluation_table, save_learning_curve, save_reaching
 from sac_ros.training.robustness import (
     Conditions,
@@ -64,8 +64,13 @@ class FinalReport(Callback):
             self._export(run)
         if not state.points or state.points[-1].env_steps != state.loop.env_steps:
             run.set_phase("evaluating the last actor")
-            if run.evaluate() is None:
+            last = run.evaluate()
+            if last is None:
                 return
+            loop = state.loop
+            run.records.add_evaluation(
+                EvaluationPoint.of(loop.env_steps, loop.learning_seconds, last)
+            )
             if state.best.env_steps == state.loop.env_steps:
                 self._export(run)
         policy = Policy.load(run.directory.policy)
@@ -90,7 +95,8 @@ class FinalReport(Callback):
             run.set_phase("measuring what the policy survives; Ctrl-C skips that")
         robust = self._robustness(run)
         title = f"{run.env.arm.name}, seed {config.seed}"
-        save_learning_curve(state.points, run.directory.learning_curve, title)
+        curve = run.directory.learning_curve
+        save_learning_curve(state.points, curve, title, state.best.env_steps)
         if config.record_video:
             run.set_phase("drawing the video")
             camera = make_env(config, 1, "rgb_array")
@@ -172,7 +178,9 @@ def _shortfall(result: Evaluation, minimum: float) -> str:
 
 
 def _time_rows(run: TrainingSession) -> list[tuple[str, str]]:
-    rows, loop = [("ended by", run.ended)], run.state.loop
+    best, loop = run.state.best, run.state.loop
+    exported = f"the best on the held-out goals, that after {best.env_steps:,} steps"
+    rows = [("ended by", run.ended), ("exported actor", exported)]
     for rate in _THRESHOLDS:
         seconds = run.records.seconds_to(rate)
         value = "not reached" if seconds is None else f"{seconds:.1f} s of learning"

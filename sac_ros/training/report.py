@@ -68,8 +68,14 @@ def _within(success: Mapping[str, Any], tracked: bool) -> str:
     return near + (" RMS of the path" if tracked else ", still")
 
 
-def save_learning_curve(points: Sequence[EvaluationPoint], path: Path, title: str) -> None:
-    """Success and error over learning time, as a PNG."""
+def save_learning_curve(
+    points: Sequence[EvaluationPoint], path: Path, title: str, exported: int | None = None
+) -> None:
+    """Success and error over learning time, as a PNG.
+
+    `exported`: environment steps of the actor in the policy file, which is marked: later ones may
+    be worse.
+    """
     # Imported here: pyplot takes half a second that a run does not need before its end.
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -82,6 +88,11 @@ def save_learning_curve(points: Sequence[EvaluationPoint], path: Path, title: st
     success.plot(seconds, [100 * point.success_2cm for point in points], label="within 2 cm")
     success.axhline(95, color="grey", linewidth=0.8, linestyle=":")
     success.set(ylabel="held-out goals reached (%)", ylim=(-3, 103), title=title)
+    for point in points:
+        if point.env_steps == exported:
+            label = f"exported: the best, after {exported:,} steps"
+            success.axvline(point.learning_seconds, color="black", linestyle="--", label=label)
+            error.axvline(point.learning_seconds, color="black", linestyle="--")
     success.legend(loc="lower right")
     error.semilogy(seconds, [1e3 * point.median_error_m for point in points], label="median")
     error.semilogy(seconds, [1e3 * point.p95_error_m for point in points], label="95th percentile")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from tiny_run import OpenSession
 
 from sac_ros.policy.runtime import Policy
 from sac_ros.training import final_report
+from sac_ros.training.progress import EvaluationPoint
+from sac_ros.training.report import save_learning_curve
 from sac_ros.training.runner import TrainingSession
 
 
@@ -76,3 +79,27 @@ def test_every_phase_is_said_when_it_begins(
     places = [seen.find(phase) for phase in phases]
     assert -1 not in places, phases[places.index(-1)]
     assert places == sorted(places)
+
+
+def test_the_curve_ends_with_the_last_actor_and_marks_the_exported_one(
+    session: OpenSession, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    curves: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(final_report, "save_learning_curve", lambda *given: curves.append(given))
+    run = session(evaluation_interval=250, total_steps=400)
+    outcome = run.run()
+    assert outcome is not None
+    ((points, _, _, exported),) = curves
+    assert points[-1].env_steps == outcome.env_steps
+    assert exported == run.state.best.env_steps
+    assert exported in [point.env_steps for point in points]
+    assert f"that after {exported:,} steps" in capfd.readouterr().out
+
+
+def test_the_exported_actor_is_a_line_in_the_figure(tmp_path: Path) -> None:
+    points = [
+        EvaluationPoint(1000 * index, 10.0 * index, 0.9, 0.5, 0.01, 0.02, 3.0) for index in (1, 2)
+    ]
+    for name, exported in (("marked", 2000), ("plain", None)):
+        save_learning_curve(points, tmp_path / name, "title", exported)
+    assert (tmp_path / "marked").read_bytes() != (tmp_path / "plain").read_bytes()

@@ -127,6 +127,36 @@ def test_the_critics_learn_first_and_the_actor_and_temperature_later(
         assert not torch.equal(before[name], after[name]), name
 
 
+def test_a_shipped_policy_is_not_forgotten_where_a_new_one_has_learned_nothing_yet(
+    session: OpenSession,
+) -> None:
+    """After 200 updates of the actor, by critics that began with nothing."""
+    changes: dict[str, Any] = {
+        "total_steps": 3000,
+        "evaluation_interval": 10_000,
+        "evaluation_episodes": 10,
+        "environments": 4,
+        "env": {"episode_seconds": 4.0},
+        "sac": {"hidden_sizes": (64, 64), "batch_size": 256, "learning_starts": 1000},
+    }
+    rates = []
+    for initial in ("", str(SHIPPED / "iiwa_reach.onnx")):
+        run = session(
+            **copy.deepcopy(changes),
+            name=f"from {initial and 'a policy'}",
+            initial_policy=initial,
+            critics_first_steps=2000,
+            critics_first_updates=1500,
+        )
+        while run.state.loop.env_steps < 3000:
+            run.loop.run_block(lambda: False)
+        result = run.evaluate()
+        assert result is not None
+        rates.append(result.success_rate(0.05))
+    assert rates[0] <= 0.2
+    assert rates[1] >= 0.8
+
+
 def test_the_policy_file_and_its_card_say_what_the_run_began_with(
     tiny_run: TinyRun, tmp_path: Path
 ) -> None:

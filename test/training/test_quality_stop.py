@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tiny_run import OpenSession
 
+from sac_ros.tasks.task import RewardWeights
 from sac_ros.training import callbacks
 from sac_ros.training.config import QualityBar
 
@@ -38,9 +39,10 @@ def test_a_run_ends_after_the_third_good_evaluation_and_says_why(
     [
         {"stop_when_good": False, "good": NO_BAR},
         {"good": QualityBar(success_rate=0.0, median_error_m=1e-6, hold_rate=0.0)},
+        {"good": QualityBar(success_rate=0.98, median_error_m=100.0, hold_rate=0.0)},
         {"good": QualityBar(success_rate=0.0, median_error_m=100.0, hold_rate=1.0)},
     ],
-    ids=["not asked for", "not precise", "does not hold"],
+    ids=["not asked for", "not precise", "too few", "does not hold"],
 )
 def test_a_run_goes_on_to_total_steps_where_the_bar_is_not_reached(
     session: OpenSession, capfd: pytest.CaptureFixture[str], changes: dict[str, Any]
@@ -51,6 +53,14 @@ def test_a_run_goes_on_to_total_steps_where_the_bar_is_not_reached(
     assert outcome.env_steps >= 500
     assert run.ended == "total_steps, 500"
     assert "total_steps, 500" in capfd.readouterr().out
+
+
+def test_a_price_of_changes_that_still_rises_is_waited_for(session: OpenSession) -> None:
+    reward = RewardWeights(action_change_end=5.0)
+    run = session(total_steps=1200, evaluation_interval=120, good=NO_BAR, env={"reward": reward})
+    outcome = run.run()
+    assert outcome is not None
+    assert 600 <= outcome.env_steps < 1200
 
 
 def test_a_run_that_ended_because_it_was_good_can_go_on(session: OpenSession) -> None:

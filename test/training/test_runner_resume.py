@@ -135,7 +135,9 @@ def test_a_finished_run_can_go_on_with_more_steps(session: OpenSession) -> None:
     outcome = longer.run()
     assert outcome is not None
     assert outcome.env_steps >= 500
-    assert len(longer.records.points) == 2  # at 200 and at 400, the first from before
+    steps = [point.env_steps for point in longer.records.points]
+    assert len(steps) == 3  # at 200, from before, at 400, and of the last actor
+    assert steps[-1] == outcome.env_steps
 
 
 @pytest.mark.parametrize(
