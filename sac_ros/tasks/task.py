@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from importlib import import_module
+from inspect import signature
 from itertools import accumulate
 from typing import Any, ClassVar, NamedTuple
 
@@ -227,7 +228,7 @@ class Task(ABC):
 
         In observations [..., at least the task's own terms], numpy or torch; of those that aim.
         """
-        raise NotImplementedError(f"the task {self.name} does not say where its errors are")
+        raise NotImplementedError(f"the task {self.name} aims and does not say at what")
 
     def aim(self, sine: Any, cosine: Any, frames: Frames, *errors: Any) -> Any:
         """What leads a `Servo` straight to the goal, [..., n]: before the tanh of actions.
@@ -527,12 +528,17 @@ def make_task(
         aims: whether it observes `Task.aim`.
 
     Raises:
-        ConfigurationError: no such task, or no such weight.
+        ConfigurationError: no such task, or no such weight, or it does not aim.
     """
     if name not in TASKS:
         raise ConfigurationError(f"task must be one of {', '.join(TASKS)}; got {name!r}")
     module, _, kind = TASKS[name].partition(":")
-    # A task of a user's own need not know of it.
+    task = getattr(import_module(module), kind)
+    if aims and "aims" not in signature(task).parameters:  # one of a user's own need not
+        raise ConfigurationError(
+            f"prior must be none for the task {name}, which does not say where it aims "
+            "(`aims` and `errors`, docs/your_task.md); got 'computed_torque'"
+        )
     more = {"aims": True} if aims else {}
-    made: Task = getattr(import_module(module), kind)(arm, reward, memory, **more)
+    made: Task = task(arm, reward, memory, **more)
     return made

@@ -18,6 +18,7 @@ from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.tasks.task import TASKS
 from sac_ros.training.evaluation import evaluate
 from sac_ros.training.policy_in_loop import environment_of, policy_controller
+from sac_ros.utils.errors import ConfigurationError
 
 PAGE = Path(__file__).parents[2] / "docs" / "your_task.md"
 
@@ -34,6 +35,11 @@ def aim() -> Iterator[str]:
     TASKS[name] = target
     yield name
     del TASKS[name], sys.modules[module.__name__]
+
+
+def test_a_task_that_does_not_say_where_it_aims_has_no_prior(aim: str) -> None:
+    with pytest.raises(ConfigurationError, match="prior must be none for the task aim"):
+        ArmVectorEnv(1, task=aim, prior="computed_torque")
 
 
 def test_another_goal_in_hindsight_is_as_if_it_had_been_there(aim: str) -> None:
