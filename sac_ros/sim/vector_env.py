@@ -366,16 +366,18 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         state: Array,
         goals: Any,
         memory: Float32,
-        motion: Motion,
+        motion: Motion | None = None,
         goal_velocities: Any = None,
     ) -> Float32:
         """Observations [..., size] of states [..., 2n + 7], goals [..., k], memories [..., m].
 
-        And of the `motion` that the policy is told, and the velocities [..., k] of the goals,
-        where they move.
+        And of the `motion` that the policy is told, None for that of the states, and the
+        velocities [..., k] of the goals, where they move.
         """
         n = self.arm.joints
         position = state[..., :n].copy()
+        if motion is None:
+            motion = self.motion(position, state[..., n : 2 * n])
         observed = self.task.observe(
             State(
                 np.sin(position),

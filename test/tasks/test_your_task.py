@@ -47,7 +47,7 @@ def test_another_goal_in_hindsight_is_as_if_it_had_been_there(aim: str) -> None:
     observation, info = env.reset(seed=0)
     goals = np.roll(info["goal"], 1, axis=0)
     zero = np.zeros((4, 7), dtype=np.float32)
-    expected = env.observe(info["true_state"], goals, zero, env._motion)
+    expected = env.observe(info["true_state"], goals, zero)
     env.task.set_goal(observation, goals.astype(np.float32))
     np.testing.assert_allclose(observation, expected, atol=1e-6)
     env.close()
