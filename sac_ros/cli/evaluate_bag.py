@@ -30,6 +30,7 @@ from sac_ros.bags.recording import Progress, ReadingOptions, opened
 from sac_ros.bags.result import OPEN_LOOP, Evaluation
 from sac_ros.bags.table import each_has_states, save_table, table_text, unlike_names
 from sac_ros.bags.text_report import text_report
+from sac_ros.cli.arguments import seconds
 from sac_ros.policy.runtime import Policy
 from sac_ros.utils.errors import (
     EXIT_BAD_ANSWER,
@@ -300,8 +301,8 @@ def _parser() -> argparse.ArgumentParser:
         choices=CLOCKS,
         help="the clock of all figures (default: header stamps where there are any)",
     )
-    add("--start", type=_seconds, metavar="S", help="seconds since the first joint state")
-    add("--end", type=_seconds, metavar="S", help="seconds since the first joint state")
+    add("--start", type=seconds, metavar="S", help="seconds since the first joint state")
+    add("--end", type=seconds, metavar="S", help="seconds since the first joint state")
     figures = "; ".join(f"{name}: {what}" for name, what in FIGURES.items())
     add(
         "--thresholds",
@@ -332,16 +333,6 @@ def _formats(text: str) -> tuple[str, ...]:
     if wrong := [name for name in names if name not in EXPORTS]:
         raise argparse.ArgumentTypeError(f"must be of {', '.join(EXPORTS)}; got {wrong[0]!r}")
     return names
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be seconds, 0 or more; got {text!r}")
-    return value
 
 
 def _numbers(text: str) -> tuple[float, ...]:

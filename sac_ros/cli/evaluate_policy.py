@@ -14,6 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from sac_ros.cli.arguments import number
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
 from sac_ros.sim.backend import BACKENDS
@@ -238,7 +239,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--hold",
-        type=_seconds,
+        type=number(0.0, 3600.0, "seconds, 0 to 3600"),
         default=HOLD_SECONDS,
         metavar="SECONDS",
         help=f"for how long each goal is then held (default {HOLD_SECONDS:g})",
@@ -259,7 +260,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--speed",
-        type=_speed,
+        type=number(0.0, 5.0, "above 0 and at most 5 m/s", above=True),
         default=0.25,
         metavar="M/S",
         help="of the goal on a --path (default 0.25)",
@@ -319,23 +320,3 @@ def _natural(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more; got {text!r}")
     return number
-
-
-def _speed(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 < value <= 5.0:
-        raise argparse.ArgumentTypeError(f"must be above 0 and at most 5 m/s; got {text!r}")
-    return value
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= 3600.0:
-        raise argparse.ArgumentTypeError(f"must be seconds, 0 to 3600; got {text!r}")
-    return value

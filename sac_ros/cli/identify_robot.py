@@ -16,6 +16,7 @@ from sac_ros.bags.clock import CLOCKS
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.discovery import AskedTopics, parse_command_joints, parse_mapping
 from sac_ros.bags.recording import ReadingOptions
+from sac_ros.cli.arguments import number, seconds
 from sac_ros.cli.evaluate_bag import progress_bar
 from sac_ros.identification.identify import (
     EFFORTS,
@@ -125,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="print one JSON object, nothing else")
     add(
         "--cutoff",
-        type=_positive,
+        type=number(0.1, 100.0, "a frequency of 0.1 to 100 Hz"),
         metavar="HZ",
         help="of the low-pass filter on both sides (default: by the noise of the positions)",
     )
@@ -152,29 +153,9 @@ def _parser() -> argparse.ArgumentParser:
         help="take the commands as torques, where their name does not say so",
     )
     add("--time", choices=CLOCKS, help="the clock (default: header stamps where there are any)")
-    add("--start", type=_seconds, metavar="S", help="seconds since the first joint state")
-    add("--end", type=_seconds, metavar="S", help="seconds since the first joint state")
+    add("--start", type=seconds, metavar="S", help="seconds since the first joint state")
+    add("--end", type=seconds, metavar="S", help="seconds since the first joint state")
     return parser
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be seconds, 0 or more; got {text!r}")
-    return value
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.1 <= value <= 100.0:
-        raise argparse.ArgumentTypeError(f"must be a frequency of 0.1 to 100 Hz; got {text!r}")
-    return value
 
 
 if __name__ == "__main__":

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import setting, validate
 
+MOST_LEARNED = 0.8  # of an actor with an aim, before tanh
+NEAR_AIM = 0.5  # root mean square of an aim at which half of what was learned is added
+
 
 @dataclass(frozen=True)
 class SacConfig:

@@ -10,10 +10,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from sac_ros.sac.config import MOST_LEARNED, NEAR_AIM
 from sac_ros.sac.losses import squashed_gaussian_log_prob
-
-MOST_LEARNED = 0.8  # of an actor with an aim, before tanh
-NEAR_AIM = 0.5  # root mean square of an aim at which half of what was learned is added
 
 
 class SquashedGaussianActor(nn.Module):

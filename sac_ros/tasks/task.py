@@ -223,12 +223,14 @@ class Task(ABC):
     def goal_terms(self, state: State) -> list[Any]:
         """The arrays of the task's own terms, each [..., its size]."""
 
-    def errors(self, observation: Any) -> tuple[Any, ...]:
+    def errors(self, observation: Any) -> tuple[Any, ...]:  # noqa: ARG002
         """What leads the end effector to its goal, [..., 3] m and, where it counts, [..., 3] rad.
 
         In observations [..., at least the task's own terms], numpy or torch; of those that aim.
         """
-        raise NotImplementedError(f"the task {self.name} aims and does not say at what")
+        raise ConfigurationError(
+            f"the task {self.name} must say in `errors` what it aims at, docs/your_task.md"
+        )
 
     def aim(self, sine: Any, cosine: Any, frames: Frames, *errors: Any) -> Any:
         """What leads a `Servo` straight to the goal, [..., n]: before the tanh of actions.

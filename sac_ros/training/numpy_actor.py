@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_ros.sac.config import MOST_LEARNED, NEAR_AIM
+
 Float32 = NDArray[np.float32]
 
-# As in `sac_ros.sac.networks`, which needs torch.
-_MOST_LEARNED, _NEAR_AIM_FOURTH = np.float32(0.8), np.float32(0.5**4)
+_MOST_LEARNED, _NEAR_AIM_FOURTH = np.float32(MOST_LEARNED), np.float32(NEAR_AIM**4)
 
 
 @dataclass(frozen=True)

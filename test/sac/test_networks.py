@@ -63,7 +63,8 @@ def test_what_is_learned_never_turns_an_aim_back_and_vanishes_with_it(
     mean = net(observation)[0].detach()
     learned = (mean - length * aim).norm(dim=1).max()
     assert learned < 0.92 * length
-    assert learned < 0.801 * 3**0.5 * (length**2 / 3) ** 2 / 0.5**4
+    rounding = 1e-6 * length  # of single precision
+    assert learned < 0.801 * 3**0.5 * (length**2 / 3) ** 2 / 0.5**4 + rounding
     torch.testing.assert_close(net.deterministic(observation), torch.tanh(mean))
 
 

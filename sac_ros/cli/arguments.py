@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kinds of command-line arguments that several commands have."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+
+
+def number(low: float, high: float, words: str, *, above: bool = False) -> Callable[[str], float]:
+    """Reads a finite number from `low`, or `above` it, to `high`; `words` say so in the error."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high or math.isinf(value) or (above and value == low):
+            raise argparse.ArgumentTypeError(f"must be {words}; got {text!r}")
+        return value
+
+    return read
+
+
+seconds = number(0.0, math.inf, "seconds, 0 or more")
