@@ -35,7 +35,7 @@ GRAVITY_COMPENSATION = ("robot", "policy")
 PRIORS = ("none", "computed_torque")
 """What is beneath the policy: ``none``: the torque is the action's, with some damping;
 ``computed_torque``: actions are joint velocities that the arm's model makes torques of, see
-`Servo`, and what is learned is added to the straight way to the goal, see `Task.aim`."""
+`Servo`, and what is learned is added to the straight way to the goal, see `Approach.aim`."""
 
 INFO = (
     "distance", "angle", "is_success", "joint_position", "joint_velocity", "goal", "goal_velocity",

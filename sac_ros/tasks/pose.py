@@ -33,7 +33,7 @@ class PoseTask(Task):
     | `goal_rotation` | 6 | first two columns of its rotation matrix |
     | `goal_offset` | 3 | goal − end effector, m |
     | `rotation_offset` | 6 | `goal_rotation` − the end effector's |
-    | `joint_offset` | n | rad, where the joints would have to go, see `Task.joint_offset` |
+    | `joint_offset` | n | rad, where the joints would have to go, see `Approach.joint_offset` |
     | `rotation_error` | 3 | ½ Σ e_i × g_i over both's axes: sin θ times the axis to turn about |
 
     Six numbers are continuous in the rotation, a quaternion is not (Zhou et al. 2019).
@@ -77,7 +77,7 @@ class PoseTask(Task):
             offset,
             wanted - end_effector,
             turn,
-            self.joint_offset(state.sine, state.cosine, frames, offset, turn),
+            self.approach.joint_offset(state.sine, state.cosine, frames, offset, turn),
         ]
 
     def errors(self, observation: Any) -> tuple[Any, ...]:

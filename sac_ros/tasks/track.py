@@ -10,9 +10,9 @@ import numpy as np
 
 from sac_ros.robots.arm import Arm
 from sac_ros.robots.kinematics import like
+from sac_ros.tasks.approach import APPROACH_TIME
 from sac_ros.tasks.reach import ReachTask
 from sac_ros.tasks.task import (
-    APPROACH_TIME,
     Array,
     Float32,
     Path,
@@ -39,7 +39,7 @@ class TrackTask(ReachTask):
     | `goal_offset` | 3 | goal − end effector, m |
     | `goal_velocity` | 3 | m/s |
     | `velocity_offset` | 3 | goal's velocity − end effector's, m/s |
-    | `joint_offset` | n | rad, where the joints would have to go, see `Task.joint_offset` |
+    | `joint_offset` | n | rad, where the joints would have to go, see `Approach.joint_offset` |
 
     In hindsight a goal is moved, its velocity stays: a path beside the recorded one is as likely.
     """
@@ -69,7 +69,7 @@ class TrackTask(ReachTask):
         velocity = (jacobian @ speed[..., None])[..., 0]
         goal, offset = super().goal_terms(state)
         missing = state.goal_velocity - velocity
-        joint_offset = self.joint_offset(state.sine, state.cosine, frames, offset)
+        joint_offset = self.approach.joint_offset(state.sine, state.cosine, frames, offset)
         return [goal, offset, state.goal_velocity, missing, joint_offset]
 
     def errors(self, observation: Any) -> tuple[Any, ...]:
