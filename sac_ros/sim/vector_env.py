@@ -168,6 +168,8 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         self.task = make_task(task, self.arm, reward or {}, memory.terms, aims)
         factor = (1.0 if aims else self.task.action_scale_factor) * action_scale_factor
         self.action_scale = np.minimum(memory.action_scale * factor, self.arm.torque_limit)
+        if isinstance(memory, Servo):
+            memory = dataclasses.replace(memory, follows=self.task.moving)
         self.memory = dataclasses.replace(memory, action_scale=self.action_scale)
         self.randomization = Randomization(self.arm, randomization)
         self._warm_up = WarmUpController(self.arm, self.action_scale)

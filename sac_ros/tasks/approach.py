@@ -35,12 +35,14 @@ class Approach:
         goal_bounds: tells the lower and the upper corner [k] of goals.
         goal_spread: rad, goals are drawn from configurations so far from home; None: from all.
         oriented: whether the orientation counts.
+        moving: whether goals move.
     """
 
     arm: Arm
     goal_bounds: Callable[[], tuple[Array, Array]]
     goal_spread: float | None
     oriented: bool
+    moving: bool
 
     def joint_offset(
         self, sine: Any, cosine: Any, frames: Frames, *errors: Any, finely: bool = False
@@ -60,7 +62,8 @@ class Approach:
             errors: [..., 3] m of the position and, where it counts, [..., 3] rad.
             finely: λ = min(5 cm, |e|), so that near the goal home draws it aside no longer, and h
                 is 0.025 nearer to 0, so that a joint with friction comes to rest before home;
-                joints that do not matter stay where they are.
+                joints that do not matter stay where they are. Where goals move, a joint moves the
+                more the faster it may: J⁺ = W Jᵀ (J W Jᵀ + λ² I)⁻¹, W = diag q̇_max² / mean q̇_max².
         """
         error = namespace(sine).concatenate(errors, -1)
         jacobian = self.arm.chain.jacobian(frames)[..., : error.shape[-1], :]
@@ -72,6 +75,9 @@ class Approach:
             h = like(self._matters, h) * (h - h.clip(-AT_HOME, AT_HOME))
             near = (error**2).sum(-1).clip(1e-6, DAMPING**2) / DAMPING**2
             damping = near[..., None, None] * damping
+            if self.moving:
+                share = self.arm.velocity_limit**2
+                transposed = like((share / share.mean())[:, None], sine) * transposed
         square = jacobian @ transposed + damping
         missing = error - (jacobian @ h[..., None])[..., 0]
         return (transposed @ solve(square, missing)[..., None])[..., 0] + h

@@ -24,6 +24,8 @@ LEAST = 0.025  # of a torque limit: the least torque at action 1, so that fricti
 SOONEST = 150.0  # rad/s² at most, of a joint without damping by the torque against its damping
 LIGHT = 15.0  # rad/s, a joint of inertia Λ is stable with 15 Λ of damping that it does not have
 TURNED = 0.3  # of a velocity limit: a joint that turns round faster in one period chatters
+FORWARD = 0.9  # of what v changes by: with all of it arms shake when measurements are 60 ms late
+FOLLOWING = 0.2  # s, to a joint's velocity limit at the fastest, behind a goal that moves
 _FASTEST = 3.0  # times its velocity limit a joint is remembered to have moved
 LESS = 0.3  # of the damping that a joint was thought to have is left after it has
 
@@ -40,11 +42,14 @@ class Servo(Memory):
 
     With ω the `BANDWIDTH`, v the velocities that the actions ask for and D the joint's damping,
 
-        τ_a = M(q) ω (v − q̇) + c(q, q̇) + D v,   v = 0.95 q̇_max ∘ a
+        τ_a = M(q) (ω (v − q̇) + v̇) + c(q, q̇) + D v,   v = 0.95 q̇_max ∘ a
 
     (inverse dynamics control, Siciliano et al., Robotics, 2009, ch. 8.5.2), of which ω (v − q̇)
-    speeds no joint up by more than its velocity limit in 0.3 s, |D v| is at most 150 rad/s² Λ, and
-    all is within four times the torque at action 1. The state of the observer is z,
+    speeds no joint up by more than its velocity limit in 0.3 s, v̇ is 0.9 of what v changes by in
+    a control period, within the velocity limit in 0.2 s, where goals move, and 0 where they stand
+    (it would gain them a tenth of the time, and shake arms with late measurements), |D v| is at
+    most 150 rad/s² Λ, and all is within four times the torque at action 1. The state of the
+    observer is z,
 
         h = K (z + M(q) (q̇₋ − q̇)),   z ← h / K + t (τ_a − c(q, q̇) − D_j q̇)
 
@@ -62,7 +67,12 @@ class Servo(Memory):
 
     with Λ the inertia that the joint itself feels, 1 / (M⁻¹)_ii in the median configuration, and d
     the `damping_doubt`, 0 when the policy is activated.
+
+    Attributes:
+        follows: whether goals move.
     """
+
+    follows: bool = False
 
     @classmethod
     def of(cls, arm: Arm, period_s: float, actions: int, observer_rate: float) -> Servo:
@@ -98,6 +108,12 @@ class Servo(Memory):
         most = like(self.arm.velocity_limit / ACCELERATION_TIME, action)
         slow = BANDWIDTH * motion.velocity
         missing = missing.clip(-most - slow.clip(0.0), most + (-slow).clip(0.0))
+        if self.follows:
+            before = state[..., : self.arm.joints]
+            speed = like(PEAK_SPEED * self.arm.velocity_limit, action)
+            ahead = FORWARD * speed * (action - before) / self.period_s
+            most = like(self.arm.velocity_limit / FOLLOWING, action)
+            missing = missing + ahead.clip(-most, most)
         torque = (motion.mass_matrix @ missing[..., None])[..., 0] + motion.coriolis
         against = like(SOONEST * self._felt, action)
         torque = torque + (self._known_damping(state) * wanted).clip(-against, against)

@@ -190,7 +190,7 @@ class Task(ABC):
     def approach(self) -> Approach:
         """The way to its goals."""
         oriented = self.angle_tolerance is not None
-        return Approach(self.arm, self.goal_bounds, self.goal_spread, oriented)
+        return Approach(self.arm, self.goal_bounds, self.goal_spread, oriented, self.moving)
 
     def columns(self, name: str) -> slice:
         """Where the term `name` stands in the observation."""

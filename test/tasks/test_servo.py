@@ -10,6 +10,7 @@ import pytest
 
 from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.tasks.servo import PEAK_SPEED
+from sac_ros.tasks.track import TrackTask
 from sac_ros.utils.errors import ConfigurationError
 
 ARMS = 6
@@ -68,6 +69,22 @@ def test_the_way_it_aims_leads_to_the_goal_and_to_rest(backend: str, differs: An
         observations, _, _, _, infos = env.step(aimed(env, observations))
     assert (infos["distance"] < 0.003).all()
     assert infos["is_success"].all()
+
+
+@pytest.mark.parametrize("backend", ["bullet", "mujoco"])
+@pytest.mark.parametrize("arm", ["iiwa", "panda"])
+def test_a_goal_on_a_circle_is_followed_within_millimetres(arm: str, backend: str) -> None:
+    env = world(arm=arm, backend=backend, task="track")
+    assert isinstance(env.task, TrackTask)
+    env.task.follow("circle", 0.47)  # half a turn a second, of 15 cm of radius
+    observations, _ = env.reset(seed=5)
+    distances = []
+    for _ in range(200):
+        observations, _, _, _, infos = env.step(aimed(env, observations))
+        distances.append(infos["distance"])
+    errors = np.sqrt(np.mean(np.square(distances[50:]), axis=0))
+    assert np.median(errors) < 0.005
+    assert (errors < 0.015).all()
 
 
 def test_a_joint_that_lacks_its_damping_is_found_out_and_noise_hardly_passes_for_it() -> None:
