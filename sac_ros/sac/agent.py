@@ -187,7 +187,7 @@ class SacAgent:
             return value
         # ã′ comes from the current policy, not from the replay.
         next_action, next_log_prob = self.actor.sample(self._told(batch.next_observation))
-        next_q = torch.min(*self.target(self._true(batch.next_observation), next_action))
+        next_q = self.target(self._true(batch.next_observation), next_action).amin(dim=0)
         return next_q - alpha * next_log_prob
 
     def _told(self, observation: Tensor) -> Tensor:
@@ -210,7 +210,7 @@ class SacAgent:
         """Returns the loss, min Q(s, ã) [B] and log π(ã|s) [B] of the fresh sample."""
         action, log_prob = self.actor.sample(self._told(batch.observation))
         # The gradient passes through the critics to ã; their own is not even computed.
-        q = torch.min(*self.critic(self._true(batch.observation), action))
+        q = self.critic(self._true(batch.observation), action).amin(dim=0)
         loss = policy_loss(log_prob, q, alpha)
         self._descend("actor", loss, self.actor_parameters)
         return loss.detach(), q.detach(), log_prob.detach()

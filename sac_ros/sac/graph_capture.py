@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from operator import getitem
 from typing import Any
@@ -13,6 +14,13 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.jit._fuser import optimized_execution
 
 Tensors = tuple[Tensor, ...]
+
+aten = torch.ops.aten
+_LIKE = (aten.ones_like.default, aten.zeros_like.default)
+_WITH_A_NUMBER = (
+    *(aten.add.Tensor, aten.div.Tensor, aten.mul.Tensor, aten.sub.Tensor),
+    *(aten.add.Scalar, aten.div.Scalar, aten.mul.Scalar, aten.sub.Scalar),
+)
 
 
 class CapturedGraph:
@@ -84,27 +92,30 @@ class CapturedGraph:
 
 
 def _program(recording: fx.GraphModule) -> Callable[..., Tensors]:
-    """The recording as a TorchScript function; the state's tensors are its last arguments."""
+    """The recording as a TorchScript function; the tensors it holds are its last arguments."""
     inputs: list[str] = []
-    state: dict[str, Tensor] = {}
     lines: list[str] = []
     result, changed = "", ""
-    names: dict[fx.Node, str] = {}
+    held = _held(recording)
+    names = {node: str(node.name) for node in recording.graph.nodes}
+    tensors = {names[node]: tensor for node, tensor in held.items()}
     for node in recording.graph.nodes:
-        names[node] = name = node.name
+        name = names[node]
         if node.op == "placeholder":
             inputs.append(name)
-        elif node.op == "get_attr":
-            names[node] = attribute = str(node.target)
-            state[attribute] = getattr(recording, attribute).detach()
         elif node.op == "output":
             result = "".join(f"{names[each]}, " for each in node.args[0])
+        elif node in held:
+            continue
         elif node.target is getitem:
             lines.append(f"{name} = {names[node.args[0]]}[{node.args[1]}]")
-        elif node.target is torch.ops.aten.detach.default:
+        elif node.target is aten.detach.default:
             names[node] = names[node.args[0]]
         elif node.target.namespace != "profiler":
             arguments = [_literal(each, names) for each in node.args]
+            if (number := _number(node)) is not None:
+                arguments[1] = f"{name}_number"
+                tensors[arguments[1]] = number
             if not node.target._schema.returns:
                 # It changes the tensors of its first list. TorchScript sees no use in that, and
                 # drops the operation, unless the list is read in the end.
@@ -114,11 +125,66 @@ def _program(recording: fx.GraphModule) -> Callable[..., Tensors]:
             keywords = [f"{key}={_literal(each, names)}" for key, each in node.kwargs.items()]
             call = f"{_operation(node)}({', '.join(arguments + keywords)})"
             lines.append(f"{name} = {call}" if node.target._schema.returns else call)
-    parameters = ", ".join(f"{name}: Tensor" for name in [*inputs, *state])
     body = "\n    ".join([*lines, f"return ({result}), ({changed})"])
+    used = set(re.findall(r"\w+", body))
+    tensors = {name: tensor for name, tensor in tensors.items() if name in used}
+    parameters = ", ".join(f"{name}: Tensor" for name in [*inputs, *tensors])
     program = torch.jit.CompilationUnit(f"def program({parameters}):\n    {body}\n").program
-    tensors = tuple(state.values())
-    return lambda *arguments: program(*arguments, *tensors)[0]
+    return lambda *arguments: program(*arguments, *tensors.values())[0]
+
+
+@torch.no_grad()
+def _held(recording: fx.GraphModule) -> dict[fx.Node, Tensor]:
+    """What is the same tensor each time: the state, views of it, and what follows from constants.
+
+    A third of an update's operations are such, as transposed weights and the gradient of a mean.
+    """
+    nodes: list[Any] = list(recording.graph.nodes)
+    written: set[fx.Node] = set()
+    for node in reversed(nodes):
+        if _calls(node) and (node.target._schema.is_mutable or (node in written and _views(node))):
+            written.update(node.all_input_nodes)
+    held: dict[Any, Tensor] = {}
+    constants: set[fx.Node] = set()
+    for node in nodes:
+        if node.op == "get_attr":
+            held[node] = getattr(recording, str(node.target)).detach()
+        if not _calls(node) or node.target._schema.is_mutable or node.target.namespace != "aten":
+            continue
+        arguments, sources = node.args, node.all_input_nodes
+        if node.target in _LIKE:
+            shape, dtype = node.meta["tensor_meta"].shape, node.meta["tensor_meta"].dtype
+            arguments, sources = (torch.empty(shape, dtype=dtype),), []
+        constant = node not in written and all(each in constants for each in sources)
+        constant = constant and torch.Tag.nondeterministic_seeded not in node.target.tags
+        if constant or (_views(node) and all(each in held for each in sources)):
+            arguments = fx.node.map_arg(arguments, held.__getitem__)
+            value = node.target(*arguments, **fx.node.map_arg(node.kwargs, held.__getitem__))
+            if isinstance(value, Tensor):
+                held[node] = value
+                constants.update({node} if constant else ())
+    return held
+
+
+def _calls(node: Any) -> bool:
+    return node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)
+
+
+def _views(node: Any) -> bool:
+    """Whether the result is the memory of an argument, seen otherwise."""
+    found = [each.alias_info for each in node.target._schema.returns]
+    return all(each is not None and not each.is_write for each in found)
+
+
+def _number(node: fx.Node) -> Tensor | None:
+    """The number by which a tensor is multiplied or the like, as a tensor.
+
+    Else torch would make one each time, at the cost of the operation itself.
+    """
+    if node.target not in _WITH_A_NUMBER or not isinstance(node.args[1], (int, float)):
+        return None
+    dtype: torch.dtype = node.meta["tensor_meta"].dtype
+    return torch.tensor(node.args[1], dtype=dtype) if dtype.is_floating_point else None
 
 
 def _operation(node: fx.Node) -> str:

@@ -37,8 +37,8 @@ def soft_bellman_target(
 def q_loss(q1: Tensor, q2: Tensor, target: Tensor) -> Tensor:
     """½ mean (q1 − y)² + ½ mean (q2 − y)² (2018a, eq. 7); all [B], no gradient into `target`."""
     _check_shapes(q1=q1, q2=q2, target=target)
-    y = target.detach()
-    return 0.5 * (q1 - y).square().mean() + 0.5 * (q2 - y).square().mean()
+    # Of both at once: the mean of twice as many is the sum of their halved means.
+    return (torch.stack((q1, q2)) - target.detach()).square().mean()
 
 
 def policy_loss(log_prob: Tensor, q: Tensor, alpha: float | Tensor) -> Tensor:
@@ -98,9 +98,11 @@ def squashed_gaussian_log_prob(noise: Tensor, log_std: Tensor, pre_tanh: Tensor)
         log_std: [B, n] log σ.
         pre_tanh: [B, n] u.
     """
-    gaussian = -0.5 * noise.square() - log_std - _HALF_LOG_TWO_PI
-    correction = 2.0 * (_LOG_TWO - pre_tanh - torch.nn.functional.softplus(-2.0 * pre_tanh))
-    return (gaussian - correction).sum(dim=-1)
+    # Constants apart: fewer operations.
+    gaussian = -0.5 * noise.square() - log_std
+    half = pre_tanh + torch.nn.functional.softplus(-2.0 * pre_tanh)
+    constant = noise.shape[-1] * (_HALF_LOG_TWO_PI + 2.0 * _LOG_TWO)
+    return torch.add(gaussian, half, alpha=2.0).sum(dim=-1) - constant
 
 
 _LOG_TWO = 0.6931471805599453
