@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 
 from benchmarks.figure import Figure
+from sac_ros.training.process import prepare_process
 
 # CPU seconds of this process: on one core and without waiting they are what a clock on the wall
 # would show on an idle machine, whatever else wants that core meanwhile.
@@ -21,11 +22,11 @@ clock = time.process_time
 def one_core() -> Iterator[None]:
     """Keeps this process, and every thread pool that starts meanwhile, to one core and thread.
 
-    torch is told directly; libraries with thread pools of their own (JAX) see one core, where
-    the system can pin.
+    torch is told directly, as in training; libraries with thread pools of their own (JAX) see one
+    core, where the system can pin.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    prepare_process()
     pinned = hasattr(os, "sched_setaffinity")
     cores = os.sched_getaffinity(0) if pinned else set()
     if pinned:

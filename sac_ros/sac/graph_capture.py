@@ -109,8 +109,8 @@ def _program(recording: fx.GraphModule) -> Callable[..., Tensors]:
             continue
         elif node.target is getitem:
             lines.append(f"{name} = {names[node.args[0]]}[{node.args[1]}]")
-        elif node.target is aten.detach.default:
-            names[node] = names[node.args[0]]
+        elif (same := _same(node)) is not None:
+            names[node] = names[same]
         elif node.target.namespace != "profiler":
             arguments = [_literal(each, names) for each in node.args]
             if (number := _number(node)) is not None:
@@ -174,6 +174,17 @@ def _views(node: Any) -> bool:
     """Whether the result is the memory of an argument, seen otherwise."""
     found = [each.alias_info for each in node.target._schema.returns]
     return all(each is not None and not each.is_write for each in found)
+
+
+def _same(node: Any) -> fx.Node | None:
+    """What the result is the same as: that of x.detach(), of x.t().t() and of x¹ is x."""
+    of = node.args[0]
+    again = node.target is aten.t.default and of.target is aten.t.default
+    if again:
+        of = of.args[0]
+    first = node.target is aten.pow.Tensor_Scalar and node.args[1] == 1.0
+    found: fx.Node | None = of if again or first or node.target is aten.detach.default else None
+    return found
 
 
 def _number(node: fx.Node) -> Tensor | None:

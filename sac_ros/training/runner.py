@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -33,6 +32,7 @@ from sac_ros.training.final_report import FinalReport, Outcome
 from sac_ros.training.initial_policy import read_initial_policy
 from sac_ros.training.numpy_actor import NumpyActor
 from sac_ros.training.policy_file import write_policy
+from sac_ros.training.process import prepare_process
 from sac_ros.training.progress import Progress, Records, say
 from sac_ros.training.requests import Requests
 from sac_ros.training.run_directory import RunDirectory
@@ -56,8 +56,7 @@ class TrainingSession:
             ConfigurationError: the arm, its backend or its goals are refused, the directory cannot
                 be made, or the checkpoints to resume from are missing, torn or of another run.
         """
-        # The learner and the collector share the cores, a thread each.
-        torch.set_num_threads(1)
+        prepare_process()
         self.config = config
         self.directory = run
         self.progress = Progress(total_steps=config.total_steps)
