@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sac_ros.sac import graph_capture
 from sac_ros.sac.agent import Batch, SacAgent
 from sac_ros.sac.config import SacConfig
 from sac_ros.sac.graph_capture import CapturedGraph
@@ -165,3 +166,42 @@ def test_what_is_forgotten_is_recorded_anew() -> None:
     assert function(torch.ones(2))[0].tolist() == [1.0, 1.0]  # as recorded
     function.forget()
     assert [function(torch.ones(2))[0][0].item() for _ in range(4)] == [5.0] * 4
+
+
+def test_a_torch_that_records_otherwise_is_said_and_updates_go_on_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = agent(capture_updates=False)
+    monkeypatch.delattr("torch.fx.experimental.proxy_tensor.make_fx")
+    graph_capture.why_not.cache_clear()
+    try:
+        sac = agent()
+        torch.manual_seed(2)
+        first, *others = batches(UPDATES)
+        with pytest.warns(RuntimeWarning, match=r"torch .* does not replay recorded updates"):
+            sac.update(first)
+        for batch in others:
+            sac.update(batch)
+    finally:
+        graph_capture.why_not.cache_clear()
+    torch.manual_seed(2)
+    for batch in batches(UPDATES):
+        plain.update(batch)
+    assert not sac._recorded.recorded
+    assert_equal(plain, sac)
+
+
+def test_a_replay_of_other_numbers_is_found_by_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    replay = graph_capture._replay
+    monkeypatch.setattr(
+        graph_capture, "_replay", lambda *it: tuple(2.0 * each for each in replay(*it))
+    )
+    graph_capture.why_not.cache_clear()
+    try:
+        assert "other numbers" in graph_capture.why_not()
+    finally:
+        graph_capture.why_not.cache_clear()
+
+
+def test_this_torch_replays() -> None:
+    assert graph_capture.why_not() == ""
