@@ -27,7 +27,9 @@ def our_run(config: TrainConfig) -> LearningCurve:
     collector's process, without imports and evaluations.
     """
     with tempfile.TemporaryDirectory() as directory:
-        config = replace(config, directory=directory, name="run", record_video=False)
+        config = replace(
+            config, directory=directory, name="run", record_video=False, robustness_episodes=0
+        )
         session = TrainingSession(config, find_run_directory(config))
         ended = threading.Event()
 
