@@ -16,10 +16,10 @@ from sac_ros.bags.clock import CLOCKS
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.discovery import AskedTopics, parse_command_joints, parse_mapping
 from sac_ros.bags.recording import ReadingOptions
+from sac_ros.bags.torques import EFFORTS
 from sac_ros.cli.arguments import number, seconds
 from sac_ros.cli.evaluate_bag import progress_bar
 from sac_ros.identification.identify import (
-    EFFORTS,
     GRAVITY_COMPENSATION,
     IdentificationOptions,
     identify_bags,

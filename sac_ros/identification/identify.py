@@ -4,26 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.alignment import Aligned, align
 from sac_ros.bags.clock import GAP_PERIODS
 from sac_ros.bags.columns import Spool
-from sac_ros.bags.discovery import AskedTopics, TopicFinder, last_part
-from sac_ros.bags.reader.bag import Bag
-from sac_ros.bags.recording import (
-    Progress,
-    ReadingOptions,
-    names_in,
-    opened,
-    read_recording,
-    topics_of,
-)
-from sac_ros.cdr import JOINT_STATE, NUMBERS
+from sac_ros.bags.recording import Progress, ReadingOptions
+from sac_ros.bags.torques import Torques, read_torques
 from sac_ros.identification.estimate import Fit, fit
 from sac_ros.identification.findings import GAIN_WITHIN, Findings, judge
 from sac_ros.identification.model import Regressors, regressors
@@ -33,9 +23,6 @@ from sac_ros.utils.errors import BagError
 
 Array = NDArray[np.float64]
 
-EFFORTS = ("commanded", "measured")
-"""What ``--effort`` takes: the torques of the command's topic, or those of the joint states."""
-
 GRAVITY_COMPENSATION = ("robot", "policy")
 """Who holds the arm: the robot adds g(q) to the recorded torque, or the torque itself does."""
 
@@ -44,7 +31,6 @@ LONGEST_S = 1200.0
 
 _STILL = 0.02  # rad: an arm that moves less stands still
 _LOWER = 0.7  # of the cutoff: that of the fit by which the intervals are widened
-_SAME_TIME = 1e-6  # s, between two torques
 _FEWEST = 50  # states and torques
 
 
@@ -54,7 +40,7 @@ class IdentificationOptions:
 
     Attributes:
         reading: how the bags are read.
-        effort: one of `EFFORTS`; empty: commanded where commands were recorded.
+        effort: one of `torques.EFFORTS`; empty: commanded where commands were recorded.
         gravity_compensation: one of `GRAVITY_COMPENSATION`.
         cutoff_hz: of the filter; None: by the noise of the positions.
     """
@@ -101,24 +87,17 @@ def identify_bags(
         ConfigurationError: an option does not fit.
     """
     where = " + ".join(f"bag {path}" for path in paths)
-    with opened(paths, sent=options.reading.clock == "sent") as bags:
-        reading = replace(options.reading, topics=_topics(bags, options.reading, arm, where))
-        recording = read_recording(bags, arm.joint_names, reading, spool, progress)
-        aligned = align(recording, reading)
-        commands = recording.commands.topic if recording.commands else ""
-        states = recording.states.topic
-    effort = options.effort or ("commanded" if len(aligned.commanded) else "measured")
-    recorded = _recorded(aligned, effort, where, states, recording.command_topic is not None)
-    recorded = recorded.first(LONGEST_S)
+    found = read_torques(paths, arm, options.reading, options.effort, spool, progress)
+    recorded = _recorded(found).first(LONGEST_S)
     findings = identify(arm, recorded, options, where)
     source = Source(
         bags=tuple(map(str, paths)),
-        torque_topic=commands if effort == "commanded" else f"{states}, effort",
+        torque_topic=found.topic,
         seconds=float(recorded.time_s[-1] - recorded.time_s[0]),
         states=len(recorded.time_s),
         torques=len(recorded.torque_time_s),
         rate_hz=1.0 / recorded.period_s,
-        clock=aligned.facts.clock.why,
+        clock=found.states.facts.clock.why,
     )
     return findings, source
 
@@ -168,74 +147,15 @@ def identify(arm: Arm, recorded: Recorded, options: IdentificationOptions, where
     )
 
 
-def _topics(bags: Sequence[Bag], reading: ReadingOptions, arm: Arm, where: str) -> AskedTopics:
-    """The topics to read: of several torques, those that the robot was sent.
-
-    Raises:
-        BagError: the states are of another arm.
-    """
-    topics = topics_of(bags)
-    finder = TopicFinder(topics, reading.topics, where)
-    states = finder.states()
-    names = names_in(bags, states)
-    missing = [name for name in arm.joint_names if reading.mapping.get(name, name) not in names]
-    if missing:
-        joint = reading.mapping.get(missing[0], missing[0])
-        raise BagError(
-            f"{where} is of another arm: {states.name} has no joint {joint} of {arm.name} "
-            f"({', '.join(arm.joint_names)}), but {', '.join(names) or 'no names'}; pair them "
-            "with --joints ARM=BAG,..."
-        )
-    chosen = finder.commands()
-    asked = reading.topics.commands
-    if not asked and chosen is not None and last_part(chosen.name) == "policy_torque":
-        # What the safety filter made of it is closer to what acted, and what was sent is that.
-        for name, kind in (("commands", NUMBERS), ("applied_torque", JOINT_STATE)):
-            sent = [each for each in topics.values() if each.messages and each.type == kind]
-            sent = [each for each in sent if last_part(each.name) == name]
-            if len(sent) == 1:
-                return replace(reading.topics, commands=sent[0].name)
-    return replace(reading.topics, commands=asked)
-
-
-def _recorded(
-    aligned: Aligned, effort: str, where: str, states: str, has_commands: bool
-) -> Recorded:
-    """What was aligned, with one of the torques.
-
-    Raises:
-        BagError: there is none.
-    """
-    if effort == "measured":
-        if aligned.effort is None:
-            others = "the recorded commands are no torques" if has_commands else "no commands"
-            raise BagError(
-                f"{where} has no torque to identify from: the effort of {states} is empty or "
-                f"never changes, and there are {others}"
-                if not len(aligned.commanded)
-                else f"{where} has no measured effort: that of {states} is empty or never changes"
-            )
-        time, torque = aligned.time_s, aligned.effort.astype(np.float64)
-    else:
-        if not len(aligned.commanded):
-            why = (
-                f"commands of kind {aligned.facts.command_kind}"
-                if has_commands and aligned.facts.command_kind != "effort"
-                else "no commands that answer a joint state"
-            )
-            raise BagError(f"{where} has no commanded torque: it has {why}")
-        time, torque = aligned.command_time_s, aligned.torque
-    usable = np.isfinite(torque).all(axis=1)
-    time, torque = time[usable], torque[usable]
-    order = np.argsort(time, kind="stable")
-    time, torque = time[order], torque[order]
-    later = np.concatenate([[True], np.diff(time) > _SAME_TIME])[: len(time)]
-    apart = np.diff(aligned.time_s) > max(GAP_PERIODS * aligned.period_s, BRIDGED_S)
+def _recorded(found: Torques) -> Recorded:
+    """As the filters take it: what is a gap to them ends a segment."""
+    states = found.states
+    apart = np.diff(states.time_s) > max(GAP_PERIODS * states.period_s, BRIDGED_S)
     return Recorded(
-        time_s=np.asarray(aligned.time_s),
-        position=np.asarray(aligned.position, dtype=np.float64),
+        time_s=np.asarray(states.time_s),
+        position=np.asarray(states.position, dtype=np.float64),
         segment=np.concatenate([[0], np.cumsum(apart)]),
-        torque_time_s=time[later],
-        torque=torque[later],
-        held=effort == "commanded",
+        torque_time_s=found.time_s,
+        torque=found.torque,
+        held=found.held,
     )
