@@ -23,7 +23,6 @@ from sac_ros.bags.recording import (
     topics_of,
 )
 from sac_ros.cdr import JOINT_STATE, NUMBERS
-from sac_ros.robots.arm import Arm
 from sac_ros.utils.errors import BagError
 
 Array = NDArray[np.float64]
@@ -57,7 +56,8 @@ class Torques:
 
 def read_torques(
     paths: Sequence[Path],
-    arm: Arm,
+    arm: str,
+    joint_names: tuple[str, ...],
     options: ReadingOptions,
     effort: str,
     spool: Spool,
@@ -67,7 +67,8 @@ def read_torques(
 
     Args:
         paths: the bags.
-        arm: whose joints they must have.
+        arm: its name, for errors.
+        joint_names: [n] which the states must have.
         options: how they are read.
         effort: one of `EFFORTS`; empty: commanded where commands were recorded.
         spool: where large arrays go.
@@ -78,8 +79,8 @@ def read_torques(
     """
     where = " + ".join(f"bag {path}" for path in paths)
     with opened(paths, sent=options.clock == "sent") as bags:
-        reading = replace(options, topics=_topics(bags, options, arm, where))
-        recording = read_recording(bags, arm.joint_names, reading, spool, progress)
+        reading = replace(options, topics=_topics(bags, options, arm, joint_names, where))
+        recording = read_recording(bags, joint_names, reading, spool, progress)
         aligned = align(recording, reading)
         commands = recording.commands.topic if recording.commands else ""
         states = recording.states.topic
@@ -90,7 +91,13 @@ def read_torques(
     return Torques(aligned, time, torque, effort == "commanded", topic, states)
 
 
-def _topics(bags: Sequence[Bag], reading: ReadingOptions, arm: Arm, where: str) -> AskedTopics:
+def _topics(
+    bags: Sequence[Bag],
+    reading: ReadingOptions,
+    arm: str,
+    joint_names: tuple[str, ...],
+    where: str,
+) -> AskedTopics:
     """The topics to read: of several torques, those that the robot was sent.
 
     Raises:
@@ -100,12 +107,12 @@ def _topics(bags: Sequence[Bag], reading: ReadingOptions, arm: Arm, where: str) 
     finder = TopicFinder(topics, reading.topics, where)
     states = finder.states()
     names = names_in(bags, states)
-    missing = [name for name in arm.joint_names if reading.mapping.get(name, name) not in names]
+    missing = [name for name in joint_names if reading.mapping.get(name, name) not in names]
     if missing:
         joint = reading.mapping.get(missing[0], missing[0])
         raise BagError(
-            f"{where} is of another arm: {states.name} has no joint {joint} of {arm.name} "
-            f"({', '.join(arm.joint_names)}), but {', '.join(names) or 'no names'}; pair them "
+            f"{where} is of another arm: {states.name} has no joint {joint} of {arm} "
+            f"({', '.join(joint_names)}), but {', '.join(names) or 'no names'}; pair them "
             "with --joints ARM=BAG,..."
         )
     chosen = finder.commands()

@@ -87,7 +87,9 @@ def identify_bags(
         ConfigurationError: an option does not fit.
     """
     where = " + ".join(f"bag {path}" for path in paths)
-    found = read_torques(paths, arm, options.reading, options.effort, spool, progress)
+    found = read_torques(
+        paths, arm.name, arm.joint_names, options.reading, options.effort, spool, progress
+    )
     recorded = _recorded(found).first(LONGEST_S)
     findings = identify(arm, recorded, options, where)
     source = Source(
