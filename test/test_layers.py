@@ -29,7 +29,7 @@ LAYERS = {
     "sac": {"utils"},
     "bags": GROUND | {"policy"},
     "identification": GROUND | {"robots", "bags", "sim"},
-    "training": {"utils", "policy", "robots", "tasks", "controllers", "sim", "sac"},
+    "training": {"utils", "policy", "robots", "tasks", "controllers", "sim", "sac", "bags"},
     "cli": GROUND
     | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags"}
     | {"identification"},

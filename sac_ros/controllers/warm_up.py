@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sac_ros.controllers.inverse_kinematics import damped_inverse, twist
 from sac_ros.robots.arm import Arm
+from sac_ros.robots.dynamics import damped_action
 
 Array = NDArray[np.float64]
 
@@ -50,7 +51,7 @@ class WarmUpController:
             τ = M (w − v) / T_track + D w + F sign w,   w = v_d + noise
 
         with e what leads the end effector to its goal, see `twist`, and F the Coulomb friction.
-        The action is that of which `damped_torque` makes τ, without its envelope.
+        The action is the `damped_action` of τ.
 
         Args:
             goal: [k, 3] m, where the end effector is to be, or [k, 7] with a quaternion.
@@ -72,5 +73,7 @@ class WarmUpController:
         acceleration = ((wanted - velocity) / TRACKING_TIME)[..., None]
         torque = (mass_matrix @ acceleration)[..., 0] + arm.damping * wanted
         torque += arm.friction * np.sign(wanted)
-        action = (torque + arm.control_damping * velocity) / self.action_scale
-        return np.clip(action, -1.0, 1.0).astype(np.float32)
+        action: Array = damped_action(
+            torque, velocity, scale=self.action_scale, damping=arm.control_damping
+        )
+        return action.astype(np.float32)

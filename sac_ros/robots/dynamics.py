@@ -234,6 +234,15 @@ def damped_torque(
     return like(scale, velocity) * bounded
 
 
+def damped_action(torque: Any, velocity: Any, *, scale: Array, damping: Array) -> Any:
+    """The action [..., n] that stands for torques [..., n]: `damped_torque` without its envelope.
+
+    a = (τ + damping · q̇) / scale,   within −1..1
+    """
+    wanted = (torque + like(damping, velocity) * velocity) / like(scale, velocity)
+    return wanted.clip(-1.0, 1.0)
+
+
 def most_torque(scale: Array, limit: Array, terms: Container[str]) -> Array:
     """[n] N·m, the most that a policy asks for beside g(q).
 

@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.robots.arm import Arm
-from sac_ros.robots.dynamics import CARRIED, CARRIED_TORQUE, damped_torque, most_torque
+from sac_ros.robots.dynamics import (
+    CARRIED,
+    CARRIED_TORQUE,
+    damped_action,
+    damped_torque,
+    most_torque,
+)
 from sac_ros.robots.kinematics import Frames, like, namespace
 
 Array = NDArray[np.float64]
@@ -130,6 +136,12 @@ class Memory:
             scale=self.action_scale,
             damping=self.arm.control_damping,
             velocity_limit=self.arm.velocity_limit,
+        )
+
+    def action_of(self, torque: Any, motion: Motion, state: Any) -> Any:  # noqa: ARG002
+        """The action [..., n] in −1..1 of which `torque` makes τ_a [..., n] N·m, if any does."""
+        return damped_action(
+            torque, motion.velocity, scale=self.action_scale, damping=self.arm.control_damping
         )
 
     def carried(self, state: Any, motion: Motion) -> Any:

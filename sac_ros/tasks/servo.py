@@ -120,6 +120,18 @@ class Servo(Memory):
         limit = like(OWN * self.action_scale, action)
         return torque.clip(-limit, limit)
 
+    def action_of(self, torque: Any, motion: Motion, state: Any) -> Any:
+        """As in `Memory`, where nothing is bounded: v of the linear equation, of numpy arrays."""
+        speed = PEAK_SPEED * self.arm.velocity_limit
+        rate, known = BANDWIDTH, BANDWIDTH * motion.velocity
+        if self.follows:
+            rate = rate + FORWARD / self.period_s
+            known = known + FORWARD / self.period_s * speed * state[..., : self.arm.joints]
+        damping = self._known_damping(state)[..., None] * np.eye(self.arm.joints)
+        known = torque - motion.coriolis + (motion.mass_matrix @ known[..., None])[..., 0]
+        wanted = np.linalg.solve(rate * motion.mass_matrix + damping, known[..., None])[..., 0]
+        return (wanted / speed).clip(-1.0, 1.0)
+
     def carried(self, state: Any, motion: Motion) -> Any:  # noqa: D102
         if not self.observer_rate:
             return 0.0

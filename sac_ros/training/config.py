@@ -122,6 +122,11 @@ class TrainConfig(ArmSettings):
         "they change it",
         minimum=0,
     )
+    prior_data: str = setting(
+        "",
+        "Recordings of the arm, bags separated by commas, whose steps are half of every batch; "
+        "empty: none",
+    )
     worker: bool = setting(True, "Collect in a process beside the learner")
     device: str = setting(
         "cpu", "Where the learner computes; cuda needs torch's CUDA build", choices=("cpu", "cuda")

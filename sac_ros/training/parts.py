@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from sac_ros.training.config import TrainConfig
 from sac_ros.training.hindsight import HindsightRelabeler
 from sac_ros.training.n_step import NStep
 from sac_ros.training.numpy_actor import ActorShape
-from sac_ros.training.replay_sampler import ReplaySampler
+from sac_ros.training.progress import say
+from sac_ros.training.replay_sampler import MixedSampler, ReplaySampler
 from sac_ros.training.resume import RunState
 from sac_ros.training.shared_memory import MemoryShape, SharedMemory
 from sac_ros.training.sources import InProcessSource, Source, WorkerSource
@@ -74,11 +76,25 @@ def make_state(config: TrainConfig, env: ArmVectorEnv, shared: SharedMemory) -> 
 
 
 def make_sampler(
-    config: TrainConfig, state: RunState, relabel: HindsightRelabeler
-) -> ReplaySampler:
-    """What draws the batches."""
+    config: TrainConfig, env: ArmVectorEnv, state: RunState, relabel: HindsightRelabeler
+) -> ReplaySampler | MixedSampler:
+    """What draws the batches.
+
+    Raises:
+        BagError, ConfigurationError: `prior_data` cannot be used.
+    """
     n_step = NStep(config.sac.n_step, config.sac.gamma, stride=config.environments)
-    return ReplaySampler(state.replay, state.rng, relabel=relabel, n_step=n_step)
+    own = ReplaySampler(state.replay, state.rng, relabel=relabel, n_step=n_step)
+    if not config.prior_data:
+        return own
+    say(f"reading prior_data, {config.prior_data}")
+    # Only here: whoever has no recordings need not wait for what reads them.
+    from sac_ros.training.prior_data import read_prior_data  # noqa: PLC0415
+
+    paths = [Path(each.strip()).expanduser() for each in config.prior_data.split(",")]
+    given = read_prior_data(paths, env, say)
+    n_step = dataclasses.replace(n_step, stride=1)
+    return MixedSampler(own, ReplaySampler(given, state.rng, relabel=relabel, n_step=n_step))
 
 
 def start_source(

@@ -141,6 +141,32 @@ class ReplaySampler:
         return parts if observation.shape[1] > size else parts[:1]
 
 
+class MixedSampler:
+    """Half of every batch from a run's own transitions, half from those that it was given.
+
+    As in Ball et al. 2023, "Efficient Online Reinforcement Learning with Offline Data" (RLPD).
+    """
+
+    def __init__(self, own: ReplaySampler, given: ReplaySampler) -> None:
+        """Draws from both; batches must have an even number of rows."""
+        self._parts = (own, given)
+
+    def set_progress(self, progress: float) -> None:
+        """As `ReplaySampler.set_progress`."""
+        for each in self._parts:
+            each.set_progress(progress)
+
+    def batches(self, number: int, batch_size: int) -> Sequence[Batch]:
+        """As `ReplaySampler.batches`; the first half of a batch is the run's own."""
+        own, given = (each.batches(number, batch_size // 2) for each in self._parts)
+        return [_joined(*pair) for pair in zip(own, given, strict=True)]
+
+
+def _joined(own: Batch, given: Batch) -> Batch:
+    columns = zip(own, given, strict=True)
+    return Batch(*(torch.cat((a, b)) for a, b in columns if a is not None and b is not None))
+
+
 class _Block:
     """Memory of a few batches, one after the other, and the batches as views of it."""
 

@@ -80,7 +80,7 @@ class TrainingSession:
         begun = bool(self.state.began_with)
         first = (config.critics_first_steps, config.critics_first_updates)
         say("starting the collector")
-        sampler = parts.make_sampler(config, self.state, relabel)
+        sampler = parts.make_sampler(config, self.env, self.state, relabel)
         run.make(config)
         self._source = parts.start_source(config, self.env, self.shared, begun=begun)
         self.loop = TrainingLoop(

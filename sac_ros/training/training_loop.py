@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sac_ros.sac.agent import Metrics, SacAgent
-from sac_ros.training.replay_sampler import ReplaySampler
+from sac_ros.training.replay_sampler import MixedSampler, ReplaySampler
 from sac_ros.training.sources import Source
 
 UPDATES_PER_BLOCK = 16  # one gather from the replay and one new actor for the collector each
@@ -36,7 +36,7 @@ class TrainingLoop:
     def __init__(
         self,
         agent: SacAgent,
-        replay: ReplaySampler,
+        replay: ReplaySampler | MixedSampler,
         source: Source,
         *,
         total_steps: int,
