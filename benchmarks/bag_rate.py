@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
@@ -20,6 +22,8 @@ from benchmarks.result import describe
 from sac_ros.bags.columns import Spool
 from sac_ros.bags.evaluation import EvaluationOptions, evaluate_bags
 from sac_ros.policy.runtime import Policy
+
+Array = NDArray[np.float64]
 
 NAME = "bag_rate"
 RATE_HZ = 500.0
@@ -91,26 +95,38 @@ def _read(path: Path, messages: int) -> float:
 
 def write_bag(path: Path, storage: str, policy: Policy, states: int) -> int:
     """Write a bag of slow sines; returns how many messages it has."""
+    phases = (np.arange(policy.spec.joints) + i / RATE_HZ for i in range(states))
+    rows = ((np.sin(each), np.cos(each), np.sin(each + 1.0)) for each in phases)
+    write_rows(path, storage, policy.spec.joint_names, rows, RATE_HZ)
+    return 2 * states
+
+
+def write_rows(
+    path: Path,
+    storage: str,
+    joint_names: Sequence[str],
+    rows: Iterable[tuple[Array, Array, Array]],
+    rate_hz: float,
+) -> None:
+    """Write a bag of positions, velocities and commanded torques [n] of each step."""
     types = get_typestore(Stores.LATEST)
     make = types.types
-    names, n = list(policy.spec.joint_names), policy.spec.joints
     state_type, command_type = "sensor_msgs/msg/JointState", "std_msgs/msg/Float64MultiArray"
     layout = make["std_msgs/msg/MultiArrayLayout"](dim=[], data_offset=0)
     with Writer(path, version=9, storage_plugin=StoragePlugin[storage.upper()]) as writer:
         to_states = writer.add_connection("/joint_states", state_type, typestore=types)
         to_commands = writer.add_connection("/commands", command_type, typestore=types)
-        for i in range(states):
-            time_ns = _START_NS + round(i * 1e9 / RATE_HZ)
-            phase = np.arange(n) + i / RATE_HZ
+        for i, (position, velocity, torque) in enumerate(rows):
+            time_ns = _START_NS + round(i * 1e9 / rate_hz)
             stamp = make["builtin_interfaces/msg/Time"](*divmod(time_ns, 10**9))
             header = make["std_msgs/msg/Header"](stamp=stamp, frame_id="")
-            state = make[state_type](header, names, np.sin(phase), np.cos(phase), np.zeros(n))
-            command = make[command_type](layout, np.sin(phase + 1.0))
+            names = list(joint_names)
+            state = make[state_type](header, names, position, velocity, np.zeros(len(names)))
+            command = make[command_type](layout, torque)
             writer.write(to_states, time_ns, types.serialize_cdr(state, state_type))
             writer.write(
                 to_commands, time_ns + 500_000, types.serialize_cdr(command, command_type)
             )
-    return 2 * states
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -124,8 +124,8 @@ class TrainConfig(ArmSettings):
     )
     prior_data: str = setting(
         "",
-        "Recordings of the arm, bags separated by commas, whose steps are half of every batch; "
-        "empty: none",
+        "Recordings of the arm, bags separated by commas, whose steps are half of every batch at "
+        "first, and none after three tenths of the run; empty: none",
     )
     worker: bool = setting(True, "Collect in a process beside the learner")
     device: str = setting(

@@ -39,6 +39,10 @@ class Transitions(Protocol):
         """Number of valid rows."""
 
 
+GIVEN = 0.5  # of a batch, from what a run was given, when it begins
+GIVEN_UNTIL = 0.3  # of a training, from where on that is nothing
+
+
 class ReplaySampler:
     """Uniform draws of transitions, some of them under another goal."""
 
@@ -142,23 +146,32 @@ class ReplaySampler:
 
 
 class MixedSampler:
-    """Half of every batch from a run's own transitions, half from those that it was given.
+    """A part of every batch from what a run was given, the rest from its own transitions.
 
-    As in Ball et al. 2023, "Efficient Online Reinforcement Learning with Offline Data" (RLPD).
+    The part is half at first, as in Ball et al. 2023, "Efficient Online Reinforcement Learning
+    with Offline Data" (RLPD), and falls to nothing in the first three tenths of the training:
+    what was given shows where rewards are, and a bad teacher's half would be missing later.
     """
 
     def __init__(self, own: ReplaySampler, given: ReplaySampler) -> None:
-        """Draws from both; batches must have an even number of rows."""
-        self._parts = (own, given)
+        """Draws from both."""
+        self._own, self._given = own, given
+        self._share = GIVEN
 
     def set_progress(self, progress: float) -> None:
         """As `ReplaySampler.set_progress`."""
-        for each in self._parts:
+        self._share = GIVEN * max(0.0, 1.0 - progress / GIVEN_UNTIL)
+        for each in (self._own, self._given):
             each.set_progress(progress)
 
     def batches(self, number: int, batch_size: int) -> Sequence[Batch]:
-        """As `ReplaySampler.batches`; the first half of a batch is the run's own."""
-        own, given = (each.batches(number, batch_size // 2) for each in self._parts)
+        """As `ReplaySampler.batches`; what was given stands behind a run's own."""
+        # In sixteenths, so that the samplers seldom need memory of another size.
+        rows = round(16 * self._share) * batch_size // 16
+        own = self._own.batches(number, batch_size - rows)
+        if rows == 0:
+            return own
+        given = self._given.batches(number, rows)
         return [_joined(*pair) for pair in zip(own, given, strict=True)]
 
 

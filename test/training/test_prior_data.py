@@ -179,11 +179,13 @@ def test_a_bad_teacher_does_no_harm(teacher: Any) -> None:
     assert np.abs(state).mean(axis=0).max() < 0.1
 
 
-def test_half_of_a_batch_is_the_runs_own() -> None:
+def test_half_of_a_batch_is_given_at_first_and_less_and_less_later() -> None:
     rng = np.random.default_rng(0)
     own = transitions(100, lambda state: np.zeros((len(state), 1)), rng)
     given = transitions(100, lambda state: np.ones((len(state), 1)), rng)
     mixed = MixedSampler(ReplaySampler(own, rng), ReplaySampler(given, rng))
-    first, second = mixed.batches(2, 8)
-    for batch in (first, second):
-        np.testing.assert_array_equal(batch.action[:, 0], [0.0] * 4 + [1.0] * 4)
+    for progress, rows in ((0.0, 16), (0.15, 8), (0.3, 0), (1.0, 0)):
+        mixed.set_progress(progress)
+        for batch in mixed.batches(2, 32):
+            expected = [0.0] * (32 - rows) + [1.0] * rows
+            np.testing.assert_array_equal(batch.action[:, 0], expected)
