@@ -69,12 +69,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prints when each training solved the task."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.prior_data", description=__doc__)
     parser.add_argument("--seeds", type=int, default=5, help="trainings of each (default 5)")
+    parser.add_argument("--only", choices=["nothing", *TEACHERS], help="one of the three")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         bags = {"nothing": ""}
         for number, teacher in enumerate(TEACHERS):
             bags[teacher] = f"{folder}/{number}"
             record(teacher, Path(bags[teacher]))
+        bags = {name: bag for name, bag in bags.items() if options.only in (None, name)}
         solved: dict[str, list[int]] = {name: [] for name in bags}
         for seed in range(options.seeds):
             for name, bag in bags.items():

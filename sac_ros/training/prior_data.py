@@ -24,6 +24,7 @@ Float32 = NDArray[np.float32]
 
 EPISODE_S = 5.0  # s, of a recording, after which the next goal counts
 STANDS_FOR = 0.05  # of the torque at action 1: so near must an action come to what was recorded
+FASTEST = 1.1  # of a velocity limit: what is faster teaches nothing that an arm may do
 _SLOWER = 1.5  # times the control period, the longest between states
 
 
@@ -55,9 +56,11 @@ def read_prior_data(
 
     A recorded torque is that of the action which the policy would have needed for it: that of
     `Memory.action_of`, with what it would have remembered by then. Where no action comes near, it
-    asked for more than a policy can, and the step is left out. A recording says nothing of goals:
-    the goal is where the end effector is after every five seconds, and most are changed in
-    hindsight. Worlds are taken to be as described: the true state is that which was measured.
+    asked for more than a policy can, and the step is left out. So is one in which a joint is
+    faster than it may be: much of that costs a training more than it tells. A recording says
+    nothing of goals: the goal is where the end effector is after every five seconds, and most are
+    changed in hindsight. Worlds are taken to be as described: the true state is that which was
+    measured.
 
     Args:
         paths: the bags.
@@ -91,7 +94,8 @@ def read_prior_data(
         raise ConfigurationError(
             f"prior_data must hold steps that the policy's actions could make; of {lost:,} in "
             f"{', '.join(map(str, paths))} it has none: their torques are beyond those of "
-            f"action 1, {', '.join(f'{each:.3g}' for each in env.action_scale)} N·m"
+            f"action 1, {', '.join(f'{each:.3g}' for each in env.action_scale)} N·m, or their "
+            "velocities beyond the joints' limits"
         )
     joined = {
         name: np.concatenate([getattr(each, name) for each in found])
@@ -100,7 +104,7 @@ def read_prior_data(
     data = PriorData(**joined)
     say(
         f"prior_data: {data.size:,} steps, {data.size / env.control_rate_hz:.0f} s, of "
-        f"{len(paths)} bags; {lost:,} left out, for whose torques there is no action"
+        f"{len(paths)} bags; {lost:,} left out, beyond what a policy can ask for or joints may do"
     )
     return data
 
@@ -138,7 +142,8 @@ def _transitions(
     observation = env.observe(state[before], goals, memories[before], _part(motion, before))
     following = env.observe(state[after], goals, memories[after], _part(motion, after))
     reward = env.task.reward(observation, actions[before], following)
-    kept = fits[before]
+    slow = (np.abs(velocity) <= FASTEST * env.arm.velocity_limit).all(axis=-1)
+    kept = fits[before] & slow[before] & slow[after]
     if not kept.any():
         return None, len(kept)
     ended = end == np.arange(1, len(grid))
