@@ -62,6 +62,7 @@ def read_torques(
     effort: str,
     spool: Spool,
     progress: Progress = lambda _done, _all: None,
+    pairing: str = "--joints",
 ) -> Torques:
     """Read bags, which are joined into one recording.
 
@@ -73,13 +74,14 @@ def read_torques(
         effort: one of `EFFORTS`; empty: commanded where commands were recorded.
         spool: where large arrays go.
         progress: told how much is done.
+        pairing: the user's option for other names of joints, for errors.
 
     Raises:
         BagError: a bag cannot be used: it is of another arm, or has no torques.
     """
     where = " + ".join(f"bag {path}" for path in paths)
     with opened(paths, sent=options.clock == "sent") as bags:
-        reading = replace(options, topics=_topics(bags, options, arm, joint_names, where))
+        reading = replace(options, topics=_topics(bags, options, arm, joint_names, where, pairing))
         recording = read_recording(bags, joint_names, reading, spool, progress)
         aligned = align(recording, reading)
         commands = recording.commands.topic if recording.commands else ""
@@ -97,6 +99,7 @@ def _topics(
     arm: str,
     joint_names: tuple[str, ...],
     where: str,
+    pairing: str,
 ) -> AskedTopics:
     """The topics to read: of several torques, those that the robot was sent.
 
@@ -113,7 +116,7 @@ def _topics(
         raise BagError(
             f"{where} is of another arm: {states.name} has no joint {joint} of {arm} "
             f"({', '.join(joint_names)}), but {', '.join(names) or 'no names'}; pair them "
-            "with --joints ARM=BAG,..."
+            f"with {pairing} ARM=BAG,..."
         )
     chosen = finder.commands()
     asked = reading.topics.commands

@@ -127,6 +127,9 @@ class TrainConfig(ArmSettings):
         "Recordings of the arm, bags separated by commas, whose steps are half of every batch at "
         "first, and none after three tenths of the run; empty: none",
     )
+    prior_data_joints: str = setting(
+        "", "Their names of the arm's joints where they differ, ARM=BAG,..."
+    )
     worker: bool = setting(True, "Collect in a process beside the learner")
     device: str = setting(
         "cpu", "Where the learner computes; cuda needs torch's CUDA build", choices=("cpu", "cuda")

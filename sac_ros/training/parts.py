@@ -92,7 +92,7 @@ def make_sampler(
     from sac_ros.training.prior_data import read_prior_data  # noqa: PLC0415
 
     paths = [Path(each.strip()).expanduser() for each in config.prior_data.split(",")]
-    given = read_prior_data(paths, env, say)
+    given = read_prior_data(paths, env, say, config.prior_data_joints)
     n_step = dataclasses.replace(n_step, stride=1)
     return MixedSampler(own, ReplaySampler(given, state.rng, relabel=relabel, n_step=n_step))
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.columns import Spool
+from sac_ros.bags.discovery import parse_mapping
 from sac_ros.bags.recording import ReadingOptions
 from sac_ros.bags.torques import Torques, read_torques
 from sac_ros.robots.kinematics import quaternion_of
@@ -50,7 +51,10 @@ class PriorData:
 
 
 def read_prior_data(
-    paths: Sequence[Path], env: ArmVectorEnv, say: Callable[[str], object] = print
+    paths: Sequence[Path],
+    env: ArmVectorEnv,
+    say: Callable[[str], object] = print,
+    joints: str = "",
 ) -> PriorData:
     """What recordings of an arm tell a training of it, at its control rate.
 
@@ -66,6 +70,7 @@ def read_prior_data(
         paths: the bags.
         env: arm, task and memory.
         say: told what was found.
+        joints: `ARM=BAG,...` pairs of joint names where they differ.
 
     Raises:
         BagError: a bag is of another arm, has no torques, or its states come too seldom.
@@ -77,8 +82,17 @@ def read_prior_data(
             f"{', '.join(map(str, paths))}"
         )
     arm, found, lost = env.arm, [], 0
+    reading = ReadingOptions(mapping=parse_mapping([joints], "prior_data_joints"))
     for path in paths:
-        torques = read_torques([path], arm.name, arm.joint_names, ReadingOptions(), "", Spool())
+        torques = read_torques(
+            [path],
+            arm.name,
+            arm.joint_names,
+            reading,
+            "",
+            Spool(),
+            pairing="prior_data_joints",
+        )
         slowest = _SLOWER / env.control_rate_hz
         if torques.states.period_s > slowest:
             raise BagError(

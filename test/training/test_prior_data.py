@@ -36,7 +36,11 @@ class Episode:
 
 
 def recorded(
-    env: ArmVectorEnv, path: Path, torque_factor: float = 1.0, period_s: float = 0.02
+    env: ArmVectorEnv,
+    path: Path,
+    torque_factor: float = 1.0,
+    period_s: float = 0.02,
+    prefix: str = "",
 ) -> Episode:
     """Writes a bag of slow random actions, as a robot's recorder would."""
     rng, n = np.random.default_rng(3), env.arm.joints
@@ -45,9 +49,8 @@ def recorded(
     for step in range(STEPS):
         at = START_NS + round(step * period_s * 1e9)
         measured = (info["joint_position"][0], info["joint_velocity"][0])
-        entries.append(
-            Entry(STATES, "states", at, joint_state(at, env.arm.joint_names, *measured))
-        )
+        names = [prefix + name for name in env.arm.joint_names]
+        entries.append(Entry(STATES, "states", at, joint_state(at, names, *measured)))
         action = (0.8 * action + 0.1 * rng.standard_normal(action.shape)).astype(np.float32)
         seen.observation.append(observation[0])
         seen.action.append(action[0])
@@ -93,6 +96,16 @@ def test_a_recording_tells_the_actions_that_were_taken_and_what_was_observed(
     # The goal was reached in the end.
     assert task.distance(data.next_observation[-1:])[0] < 1e-3
     np.testing.assert_array_equal(np.flatnonzero(data.ended), [data.size - 1])
+
+
+def test_joints_with_other_names_are_paired(tmp_path: Path) -> None:
+    env = environment()
+    recorded(env, tmp_path / "bag", prefix="left_")
+    with pytest.raises(BagError, match=r"pair them with prior_data_joints ARM=BAG"):
+        read_prior_data([tmp_path / "bag"], env)
+    pairs = ",".join(f"{name}=left_{name}" for name in env.arm.joint_names)
+    data = read_prior_data([tmp_path / "bag"], env, lambda _: None, pairs)
+    assert data.size >= STEPS - 3
 
 
 def test_in_worlds_that_differ_the_truth_is_what_was_measured(tmp_path: Path) -> None:
