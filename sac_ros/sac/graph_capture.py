@@ -206,8 +206,9 @@ def _held(recording: fx.GraphModule) -> dict[fx.Node, Tensor]:
             continue
         arguments, sources = node.args, node.all_input_nodes
         if node.target in _LIKE:
-            shape, dtype = node.meta["tensor_meta"].shape, node.meta["tensor_meta"].dtype
-            arguments, sources = (torch.empty(shape, dtype=dtype),), []
+            like = node.meta["val"]
+            arguments = (torch.empty(like.shape, dtype=like.dtype, device=like.device),)
+            sources = []
         constant = node not in written and all(each in constants for each in sources)
         constant = constant and torch.Tag.nondeterministic_seeded not in node.target.tags
         if constant or (_views(node) and all(each in held for each in sources)):
@@ -231,7 +232,7 @@ def _views(node: Any) -> bool:
 
 def _same(node: Any) -> fx.Node | None:
     """What the result is the same as: that of x.detach(), of x.t().t() and of x¹ is x."""
-    of = node.args[0]
+    of: Any = node.args[0] if node.args else None
     again = node.target is aten.t.default and of.target is aten.t.default
     if again:
         of = of.args[0]

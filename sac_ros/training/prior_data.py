@@ -93,6 +93,10 @@ def read_prior_data(
             Spool(),
             pairing="prior_data_joints",
         )
+        if not len(torques.time_s):
+            raise BagError(
+                f"bag {path} must have torques for prior_data; {torques.topic} has none"
+            )
         slowest = _SLOWER / env.control_rate_hz
         if torques.states.period_s > slowest:
             raise BagError(

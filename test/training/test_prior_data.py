@@ -139,6 +139,9 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(tmp_path: Path) -> None:
         read_prior_data([tmp_path / "slow"], env)
     with pytest.raises(ConfigurationError, match="must be empty for the task track, whose goals"):
         read_prior_data([tmp_path / "slow"], environment(task="track"))
+    recorded(env, tmp_path / "no numbers", torque_factor=float("nan"))
+    with pytest.raises(BagError):
+        read_prior_data([tmp_path / "no numbers"], env)
     with pytest.raises(BagError, match="is of another arm"):
         read_prior_data([tmp_path / "slow"], environment(arm="panda"))
 
