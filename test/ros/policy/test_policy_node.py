@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import math
 import os
 import signal
@@ -478,6 +480,25 @@ def test_a_bad_policy_leaves_the_old_one_running(
     tracking.assert_always_true()
 
 
+@contextlib.contextmanager
+def eventually_read(fifo: Path, robot: Robot) -> Iterator[None]:
+    """Wait until somebody reads ``fifo``, and let them read on without ever getting a byte."""
+    opened: list[int] = []
+
+    def reads() -> bool:
+        try:  # refused as long as nobody has it open for reading
+            opened.append(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError as error:
+            assert error.errno == errno.ENXIO
+        return bool(opened)
+
+    robot.eventually(reads, f"{fifo} is read")
+    try:
+        yield
+    finally:
+        os.close(opened[0])
+
+
 def test_while_a_file_does_not_load_states_and_the_emergency_stop_are_answered(
     tracking: Robot, tmp_path: Path
 ) -> None:
@@ -486,12 +507,13 @@ def test_while_a_file_does_not_load_states_and_the_emergency_stop_are_answered(
     answers: list[tuple[bool, str]] = []
     swap = threading.Thread(target=lambda: answers.append(tracking.set_model(never)))
     swap.start()
-    tracking.set_goal(0.5)  # not read meanwhile: the swap has begun when it is not followed
-    tracking.commands_become(tracking.policy_torque(GOAL))
-    tracking.emergency_stop(True)
-    tracking.commands_become(tracking.damping_torque())
-    assert answers == []
-    swap.join()
+    with eventually_read(never, tracking):
+        tracking.set_goal(0.5)  # not read while the swap lasts
+        tracking.commands_become(tracking.policy_torque(GOAL))
+        tracking.emergency_stop(True)
+        tracking.commands_become(tracking.damping_torque())
+        assert answers == []
+        swap.join()
     ((successful, why),) = answers
     assert not successful
     assert why == f"policy file {never} must load within 3 s; it did not"
