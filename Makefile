@@ -18,6 +18,8 @@ TORCH_INDEX ?=
 ARM ?=
 # What is trained, or shown: reach, pose or track.
 TASK ?=
+# What train_node's parameters are: config/robust.yaml, or config/train.yaml to learn from nothing.
+CONFIG ?= config/robust.yaml
 # More arguments for the command that a target runs, e.g. make train ARGS="-p seed:=1".
 ARGS ?=
 
@@ -44,9 +46,9 @@ $(STAMP): setup.py package.xml constraints.txt tools/setup.sh
 	@touch $@
 
 .PHONY: train
-train: setup ## train a policy with config/train.yaml; ARM=panda, TASK=pose, ARGS="-p seed:=1 -p name:=mine"
+train: setup ## train a policy with config/robust.yaml; ARM=panda, TASK=pose, CONFIG=config/train.yaml, ARGS="-p seed:=1 -p name:=mine"
 	@echo "starting train_node" >&2
-	@$(VENV)/bin/train_node --ros-args --params-file config/train.yaml $(if $(ARM),-p arm:=$(ARM)) $(if $(TASK),-p task:=$(TASK)) $(ARGS)
+	@$(VENV)/bin/train_node --ros-args --params-file $(CONFIG) $(if $(ARM),-p arm:=$(ARM)) $(if $(TASK),-p task:=$(TASK)) $(ARGS)
 
 .PHONY: demo
 demo: setup ## drive a simulated arm to goals with a shipped policy; ARM=panda, TASK=pose, ARGS="--goals 20"

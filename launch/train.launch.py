@@ -59,8 +59,9 @@ def _arguments() -> list[DeclareLaunchArgument]:
     return [
         DeclareLaunchArgument(
             "params_file",
-            default_value=str(share_path("config", "train.yaml")),
-            description="Parameters of train_node; the arguments below override it.",
+            default_value=str(share_path("config", "robust.yaml")),
+            description="Parameters of train_node, which the arguments below override; "
+            "config/train.yaml beside it learns from nothing.",
         ),
         DeclareLaunchArgument(
             "arm",

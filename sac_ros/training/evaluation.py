@@ -25,7 +25,7 @@ ANGLE_TOLERANCES = tuple(np.deg2rad((10.0, 7.0, 5.0)).tolist())  # rad, of tasks
 APPROACH_SECONDS = 1.0  # of an episode, before its tracking error counts
 HOLD_TOLERANCE = 0.02  # m
 HOLD_SECONDS = 15.0
-ROWS = 10  # arms that are evaluated at once
+ROWS = 25  # arms that are evaluated at once
 NEAR_STOP = 0.03  # of a joint's range: closer than this to its end, it leans on its stop
 
 
@@ -152,14 +152,19 @@ def evaluate(
         seed: of the first.
         hold_seconds: s for which each arm is then left at its goal.
         interrupted: asked at every step.
-        progress: gets the number of episodes that are done.
+        progress: gets the number of episodes that are done, once a simulated second; of those
+            under way, what their steps make together.
     """
     started = time.perf_counter()
     found: list[Episode] = []
     for first in range(0, episodes, env.num_envs):
         seeds = [seed + first + row for row in range(env.num_envs)]
         rows = min(env.num_envs, episodes - first)
-        recorded = _run(env, controller, seeds, rows, hold_seconds, interrupted)
+
+        def advanced(share: float, first: int = first, rows: int = rows) -> None:
+            progress(first + int(share * rows))
+
+        recorded = _run(env, controller, seeds, rows, hold_seconds, interrupted, advanced)
         if recorded is None:
             return None
         found += recorded
@@ -244,6 +249,7 @@ def _run(
     rows: int,
     hold_seconds: float,
     interrupted: Callable[[], bool],
+    advanced: Callable[[float], None],
 ) -> list[Episode] | None:
     """The first `rows` of the episodes with `seeds`, run at once; None when interrupted."""
     n, rate, length = env.arm.joints, env.control_rate_hz, env.episode_steps
@@ -257,6 +263,8 @@ def _run(
     for step in range(length + hold):
         if interrupted():
             return None
+        if step % rate == 0:
+            advanced(step / (length + hold))
         torque, actions = controller(observations, infos)
         observations, rewards, _, _, infos = env.apply(actions, torque)
         errors[step], torques[step] = infos["distance"], infos["torque"]
