@@ -47,7 +47,7 @@ Every row trains with the default configuration but for the one change it names.
 - {settings["seeds"]} seeds of each, {settings["steps"]:,} env steps. They are the run's
   `total_steps`, so the learning rate has fallen to its end by then; a longer run falls later,
   and ends more precise.
-- One process and one thread a run (`worker: false`), {settings["jobs"]} runs at a time.
+- One process and one thread a run (`collector: in_process`), {settings["jobs"]} runs at a time.
   Repeatable bit for bit. Collecting and learning take turns, so that the CPU seconds are those of
   both together; evaluations do not count.
 - Solved: {settings["evaluation_episodes"]} held-out goals, 95 % of them within 5 cm in three

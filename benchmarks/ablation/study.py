@@ -46,7 +46,7 @@ class Study:
         """The parameters that all runs have, by name."""
         return {
             "total_steps": self.steps,
-            "worker": False,
+            "collector": "in_process",
             "record_video": False,
             "evaluation_interval": self.evaluation_interval,
             # None on the way: a checkpoint ends the episodes of a run in one process.

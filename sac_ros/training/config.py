@@ -130,7 +130,12 @@ class TrainConfig(ArmSettings):
     prior_data_joints: str = setting(
         "", "Their names of the arm's joints where they differ, ARM=BAG,..."
     )
-    worker: bool = setting(True, "Collect in a process beside the learner")
+    collector: str = setting(
+        "worker",
+        "Where the arms are stepped: by a worker process beside the learner, or in_process, which "
+        "is repeatable bit for bit",
+        choices=("worker", "in_process"),
+    )
     device: str = setting(
         "cpu", "Where the learner computes; cuda needs torch's CUDA build", choices=("cpu", "cuda")
     )

@@ -119,8 +119,8 @@ def start_source(
         continue_probability=config.continue_probability,
         seed=collector_seed(config, shared.replay.env_steps),
     )
-    source = WorkerSource if config.worker else InProcessSource
-    return source(setup, shared)
+    sources = {"worker": WorkerSource, "in_process": InProcessSource}
+    return sources[config.collector](setup, shared)
 
 
 def collector_seed(config: TrainConfig, env_steps: int) -> int:

@@ -114,7 +114,7 @@ def test_a_run_of_ours_that_was_not_solved_says_how_far_and_for_how_long_it_went
         "total_steps": 400,
         "evaluation_interval": 200,
         "evaluation_episodes": 2,
-        "worker": False,
+        "collector": "in_process",
     }
     curve = our_run(build(TrainConfig, tiny))
     assert curve.contestant == "sac_ros, value network"

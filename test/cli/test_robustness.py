@@ -16,7 +16,7 @@ from sac_ros.cli.evaluate_policy import main
 from sac_ros.training import robustness
 from sac_ros.training.robustness import CONDITIONS, Cell, Rate, below, parse_limits
 
-IIWA = Path(__file__).parents[2] / "models" / "iiwa_reach.onnx"
+IIWA = Path(__file__).parents[2] / "models" / "iiwa_reach_plain.onnx"
 
 
 @pytest.fixture
@@ -41,12 +41,12 @@ def test_the_table_has_a_cell_for_every_condition_and_controller_and_goes_on_whe
     assert set(cells) == {
         (condition, controller)
         for condition in ("nominal", "latency_60_ms")
-        for controller in ("iiwa_reach", "computed_torque")
+        for controller in ("iiwa_reach_plain", "computed_torque")
     }
-    for controller in ("iiwa_reach", "computed_torque"):
+    for controller in ("iiwa_reach_plain", "computed_torque"):
         assert cells["nominal", controller]["success"]["rate"] == 1.0
     assert cells["latency_60_ms", "computed_torque"]["success"]["rate"] == 1.0
-    assert cells["latency_60_ms", "iiwa_reach"]["success"]["rate"] < 0.5
+    assert cells["latency_60_ms", "iiwa_reach_plain"]["success"]["rate"] < 0.5
     assert (tmp_path / "robustness.png").read_bytes()[:4] == b"\x89PNG"
     text = (tmp_path / "robustness.md").read_text()
     assert "| nominal | 100 % (72 to 100)," in text

@@ -32,7 +32,7 @@ def tiny_config(directory: Path, **changes: Any) -> TrainConfig:
         "name": "tiny",
         "directory": str(directory),
         "total_steps": 400,
-        "worker": False,
+        "collector": "in_process",
         "environments": 2,
         "evaluation_interval": 200,
         "evaluation_episodes": 2,

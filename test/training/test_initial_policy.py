@@ -76,14 +76,14 @@ def test_a_directory_without_a_checkpoint_gives_its_policy_file(
     [
         ("panda_reach.onnx", {}, r"arm must be panda, as in initial_policy .*; got iiwa"),
         ("iiwa_pose.onnx", {}, r"task must be pose, as in initial_policy .*; got reach"),
-        ("iiwa_reach.onnx", {}, r"sac.hidden_sizes must be \[64, 64\], .*; got \[8, 8\]"),
+        ("iiwa_reach_plain.onnx", {}, r"sac.hidden_sizes must be \[64, 64\], .*; got \[8, 8\]"),
         (
-            "iiwa_reach.onnx",
+            "iiwa_reach_plain.onnx",
             {"env": {"action_history": 3}},
             r"env.action_history must be 1, .*; got 3",
         ),
         (
-            "iiwa_reach_robust.onnx",
+            "iiwa_reach.onnx",
             {"env": {"action_history": 3}},
             r"env.observer_rate must be above 0, .*; got 0",
         ),
@@ -140,7 +140,7 @@ def test_a_shipped_policy_is_not_forgotten_where_a_new_one_has_learned_nothing_y
         "sac": {"hidden_sizes": (64, 64), "batch_size": 256, "learning_starts": 1000},
     }
     rates = []
-    for initial in ("", str(SHIPPED / "iiwa_reach.onnx")):
+    for initial in ("", str(SHIPPED / "iiwa_reach_plain.onnx")):
         run = session(
             **copy.deepcopy(changes),
             name=f"from {initial and 'a policy'}",
@@ -188,7 +188,7 @@ def test_a_resumed_run_goes_on_from_its_own_checkpoint_and_not_from_another_poli
     with pytest.raises(
         ConfigurationError, match=r"initial_policy must be '.*' or empty to resume"
     ):
-        session(name="next", resume=True, initial_policy=str(SHIPPED / "iiwa_reach.onnx"))
+        session(name="next", resume=True, initial_policy=str(SHIPPED / "iiwa_reach_plain.onnx"))
     for again in (given, ""):
         resumed = session(name="next", resume=True, initial_policy=again)
         assert resumed.state.began_with == first.state.began_with

@@ -42,7 +42,7 @@ def test_a_training_that_is_killed_at_any_moment_goes_on_from_its_last_checkpoin
 
     # Saves after every block, so that many of the kills hit one.
     changes: dict[str, Any] = {
-        "worker": True,
+        "collector": "worker",
         "total_steps": 1_000_000,
         "checkpoint_interval": 1,
         "evaluation_interval": 1_000_000,
@@ -67,7 +67,7 @@ def test_a_training_that_is_killed_at_any_moment_goes_on_from_its_last_checkpoin
     assert not list(run.glob("*.torn"))
 
     known = newest()
-    last = open_session(tmp_path, **{**changes, "resume": True, "worker": False})
+    last = open_session(tmp_path, **{**changes, "resume": True, "collector": "in_process"})
     assert last.loop.state.env_steps == known
     last.close()
     assert not list(run.glob("*.partial*"))

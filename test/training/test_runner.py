@@ -83,7 +83,7 @@ def test_the_same_seed_learns_the_same_weights_in_one_process(
 def test_a_run_with_a_value_network_and_a_worker_goes_to_its_end_too(tmp_path: Path) -> None:
     run = finished_run(
         tmp_path,
-        worker=True,
+        collector="worker",
         sac={"value_function": True},
         env={"gravity_compensation": "policy"},
     )
@@ -139,7 +139,7 @@ def test_a_stop_ends_a_pause_an_evaluation_and_a_wait_for_experience(
 
 
 def test_a_failure_of_the_collector_ends_the_run_with_its_sentence(session: OpenSession) -> None:
-    run = session(worker=True, total_steps=1_000_000)
+    run = session(collector="worker", total_steps=1_000_000)
     process = run._source._process  # type: ignore[union-attr]
     run_block: Callable[..., bool] = TrainingLoop.run_block
 

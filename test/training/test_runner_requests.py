@@ -42,7 +42,7 @@ def running(session: OpenSession) -> Iterator[Callable[..., TrainingSession]]:
 def test_requests_are_served_while_the_collector_stands_still(
     running: Callable[..., TrainingSession],
 ) -> None:
-    run = running(worker=True)
+    run = running(collector="worker")
 
     def look() -> tuple[bool, int, int]:
         steps = run.state.replay.env_steps
@@ -71,7 +71,7 @@ def test_what_a_request_raises_reaches_its_caller_and_the_run_goes_on(
 def test_a_paused_run_stands_still_serves_requests_and_goes_on(
     running: Callable[..., TrainingSession], eventually: Callable[..., None]
 ) -> None:
-    run = running(worker=True)
+    run = running(collector="worker")
     eventually(lambda: run.progress.phase == "training", "the start")
     run.pause(True)
     eventually(lambda: run.progress.phase == "paused", "the pause")
@@ -83,7 +83,7 @@ def test_a_paused_run_stands_still_serves_requests_and_goes_on(
 
 
 def test_a_paused_run_can_be_stopped(running: Callable[..., TrainingSession]) -> None:
-    run = running(worker=True)
+    run = running(collector="worker")
     run.pause(True)
     run.stop()  # the fixture waits for the end
 

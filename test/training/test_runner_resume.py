@@ -40,7 +40,7 @@ def test_a_run_stopped_before_its_first_step_leaves_a_checkpoint_that_resumes(
 
 def test_a_run_stopped_while_its_worker_collects_can_be_resumed(session: OpenSession) -> None:
     for resume in (False, True, True):
-        run = session(worker=True, resume=resume, total_steps=100_000)
+        run = session(collector="worker", resume=resume, total_steps=100_000)
         before = run.loop.state.env_steps
         stopped_after(run, before + 150)
         saved = load_checkpoint(run.directory.checkpoints[0])
@@ -49,7 +49,7 @@ def test_a_run_stopped_while_its_worker_collects_can_be_resumed(session: OpenSes
 
 
 def test_a_stopped_run_is_saved_while_its_collector_stands_still(session: OpenSession) -> None:
-    run = session(worker=True, total_steps=100_000)
+    run = session(collector="worker", total_steps=100_000)
     standing: list[bool] = []
     save = run.save_checkpoint
 

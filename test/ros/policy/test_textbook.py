@@ -58,7 +58,7 @@ def test_its_torque_is_within_that_of_the_policy_in_any_state() -> None:
     goal = np.tile([0.5, 0.1, 0.5], (20, 1))
     state = np.zeros((20, textbook.state_size))
     answer = textbook.answer(position, rng.uniform(-3, 3, (20, 7)), goal, state=state)
-    assert np.all(np.abs(answer.torque) <= np.array(policy.spec.action_scale) * (1 + 1e-9))
+    assert np.all(np.abs(answer.torque) <= np.array(policy.spec.authority) * (1 + 1e-9))
     assert textbook.gravity(position[0]) is None
 
 
