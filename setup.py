@@ -107,6 +107,8 @@ setup(
             "stable-baselines3",  # for its check_env
             "types-PyYAML",
         ],
+        # Collectors and sweeps on clusters.
+        "ray": ["ray[tune]>=2.50", "optuna>=4.0"],
         "mujoco": ["mujoco>=3.2"],
         "mutation": ["mutmut>=3.8"],
         "benchmark": ["sbx-rl", "stable-baselines3"],

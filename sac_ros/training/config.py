@@ -132,10 +132,16 @@ class TrainConfig(ArmSettings):
     )
     collector: str = setting(
         "worker",
-        "Where the arms are stepped: by a worker process beside the learner, or in_process, which "
-        "is repeatable bit for bit",
-        choices=("worker", "in_process"),
+        "Where the arms are stepped: by a worker process beside the learner, in_process, which is "
+        "repeatable bit for bit, or by actors on ray",
+        choices=("worker", "in_process", "ray"),
     )
+    ray_address: str = setting(
+        "",
+        "Of the Ray cluster whose actors collect: auto, or HOST:PORT; empty: one on this machine "
+        "that ends with the run",
+    )
+    ray_collectors: int = setting(2, "Actors that collect, a core each", minimum=1, maximum=1000)
     device: str = setting(
         "cpu", "Where the learner computes; cuda needs torch's CUDA build", choices=("cpu", "cuda")
     )

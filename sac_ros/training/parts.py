@@ -119,8 +119,14 @@ def start_source(
         continue_probability=config.continue_probability,
         seed=collector_seed(config, shared.replay.env_steps),
     )
-    sources = {"worker": WorkerSource, "in_process": InProcessSource}
-    return sources[config.collector](setup, shared)
+    if config.collector == "worker":
+        return WorkerSource(setup, shared)
+    if config.collector == "in_process":
+        return InProcessSource(setup, shared)
+    # Only here: Ray is an extra.
+    from sac_ros.training.ray_source import RaySource  # noqa: PLC0415
+
+    return RaySource(setup, shared, address=config.ray_address, collectors=config.ray_collectors)
 
 
 def collector_seed(config: TrainConfig, env_steps: int) -> int:

@@ -22,7 +22,7 @@ from sac_ros.utils.errors import ConfigurationError
 # These may differ when a run goes on; what decides the learning may not.
 _FREE = (
     "total_steps", "name", "directory", "resume", "collector", "device", "evaluation_interval",
-    "worker",  # of older checkpoints
+    "ray_address", "ray_collectors", "worker",  # the last of older checkpoints
     "evaluation_episodes", "checkpoint_interval", "keep_checkpoints", "record_video",
     "minimum_success_rate", "initial_policy", "stop_when_good", "good.success_rate",
     "good.median_error_m", "good.hold_rate",

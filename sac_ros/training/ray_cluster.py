@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Ray cluster that a run or a sweep uses: one that it joins, or one of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import ModuleType
+
+from sac_ros.utils.errors import ConfigurationError
+
+_STORE_BYTES = 2**28  # of a cluster of our own: chunks and weights are a few megabytes
+
+
+def import_ray() -> ModuleType:
+    """The module `ray`.
+
+    Raises:
+        ConfigurationError: it is not installed.
+    """
+    try:
+        import ray  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigurationError(
+            "Ray is not installed, which collector:=ray and sweep need: "
+            f"pip install 'sac_ros[ray]' ({error})"
+        ) from error
+    return ray
+
+
+def connect(address: str, cpus: int) -> ModuleType:
+    """Joins the cluster at `address`, or starts one on this machine where that is empty.
+
+    `ray.shutdown()` ends what was started here, and only leaves a cluster that was joined.
+
+    Args:
+        address: `auto` (the one that runs here), HOST:PORT, or empty.
+        cpus: how many tasks of one core a cluster of our own runs at once, whatever this machine
+            has: who asks for four collectors gets four.
+
+    Raises:
+        ConfigurationError: Ray is not installed, or nothing answers at `address`.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    # A later Ray will not do so by itself either; it hides GPUs from tasks that ask for none.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    ray = import_ray()
+    main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
+    handlers = {each: signal.getsignal(each) for each in numbers}
+    try:
+        if address:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        else:
+            ray.init(
+                num_cpus=cpus,
+                object_store_memory=_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ConfigurationError(
+            "ray_address must be auto or HOST:PORT of a Ray cluster that answers, or empty; "
+            f"got {address!r}: {reason}"
+        ) from error
+    finally:
+        # Ray takes SIGTERM for itself; who ends this process has its own handlers.
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return ray

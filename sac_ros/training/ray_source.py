@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transitions from actors of a Ray cluster."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.training.collector import CollectorSetup
+from sac_ros.training.progress import say
+from sac_ros.training.ray_cluster import connect
+from sac_ros.training.ray_collector import CHUNK, RemoteCollector
+from sac_ros.training.shared_memory import SharedMemory
+from sac_ros.training.sources import CollectorError, Source
+
+IN_FLIGHT = 2  # chunks that an actor is asked for: one that it makes, one that waits
+MAX_FAILURES = 5  # ends of one actor in a row, without a chunk between
+_POLL = 0.1  # s
+_PATIENCE = 15.0  # s without a chunk until that is said
+_MAX_PATIENCE = 600.0  # s, until the run ends
+
+
+@dataclass(eq=False)
+class _Slot:
+    """The place of one actor; who dies in it is replaced."""
+
+    number: int
+    actor: Any = None
+    started: int = 0  # actors so far
+    failures: int = 0  # of them, since the last chunk
+    pending: set[Any] = field(default_factory=set)
+
+
+class RaySource(Source):
+    """Collects by actors of Ray, and replaces those that die.
+
+    A chunk is written when it has come as a whole, and by this process: while `advance` does not
+    run nothing is written, so that a pause is kept by itself. Every actor is asked for
+    `IN_FLIGHT` chunks at once and for no more before the learner has taken one of them, so that
+    the weights that it uses are at most so old.
+    """
+
+    def __init__(
+        self, setup: CollectorSetup, shared: SharedMemory, *, address: str, collectors: int
+    ) -> None:
+        """Joins the cluster and starts the actors, each with a seed of its own.
+
+        Args:
+            setup: of every actor.
+            shared: where chunks are written.
+            address: of the cluster; empty: one of our own, which ends with `close`.
+            collectors: the number of actors.
+
+        Raises:
+            ConfigurationError: there is no Ray, or no cluster at `address`.
+        """
+        super().__init__(shared)
+        self._ray = connect(address, collectors)
+        self._setup = setup
+        # Steps of all environments at once may end past the chunk.
+        capacity = CHUNK + setup.environments
+        self._shape = dataclasses.replace(shared.shape, capacity=capacity)
+        self._put: tuple[int, Any] | None = None  # version of the weights, and where they are
+        self._slots = [_Slot(number) for number in range(collectors)]
+        self._owners: dict[Any, _Slot] = {}
+        self._quiet_since = time.monotonic()
+        self._said = self._quiet_since
+        for slot in self._slots:
+            self._start(slot)
+
+    def advance(self, step: int, interrupted: Callable[[], bool]) -> bool:
+        replay = self.shared.replay
+        self._ask()
+        self._quiet_since = self._said = time.monotonic()
+        while replay.env_steps < step:
+            if interrupted():
+                return False
+            ready, _ = self._ray.wait([*self._owners], num_returns=1, timeout=_POLL)
+            for chunk in ready:
+                self._take(chunk)
+            self._ask()
+            self._watch_patience()
+        return True
+
+    def close(self) -> None:
+        if not self._slots:
+            return
+        for slot in self._slots:
+            with suppress(Exception):  # a cluster that is gone has no actors either
+                self._ray.kill(slot.actor)
+        self._slots = []
+        self._owners.clear()
+        self._ray.shutdown()
+
+    def _start(self, slot: _Slot) -> None:
+        seed = np.random.SeedSequence([self._setup.seed, slot.number, slot.started])
+        setup = dataclasses.replace(self._setup, seed=int(seed.generate_state(1)[0]))
+        remote = self._ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(RemoteCollector)
+        slot.actor = remote.remote(self._shape, setup)
+        slot.started += 1
+
+    def _ask(self) -> None:
+        """Has every actor work on `IN_FLIGHT` chunks, with the newest weights."""
+        asked = self.shared.replay.env_steps + CHUNK * len(self._owners)
+        for slot in self._slots:
+            while len(slot.pending) < IN_FLIGHT:
+                chunk = slot.actor.collect.remote(asked, self._weights())
+                slot.pending.add(chunk)
+                self._owners[chunk] = slot
+                asked += CHUNK
+
+    def _weights(self) -> Any:
+        """Where the weights are in Ray's object store; they are put there once a version."""
+        weights = self.shared.weights
+        if self._put is None or self._put[0] != weights.version:
+            self._put = (weights.version, self._ray.put(weights.parameters.copy()))
+        return self._put[1]
+
+    def _take(self, chunk: Any) -> None:
+        slot = self._owners.pop(chunk, None)
+        if slot is None:  # of an actor that was replaced since
+            return
+        slot.pending.discard(chunk)
+        try:
+            columns, episodes = self._ray.get(chunk, timeout=_PATIENCE)
+        except self._ray.exceptions.RayTaskError as error:
+            reason = str(error.cause).strip() or type(error.cause).__name__
+            raise CollectorError(f"a collector on Ray ended with an error: {reason}") from error
+        except self._ray.exceptions.RayError as error:
+            self._replace(slot, error)
+            return
+        slot.failures = 0
+        self._quiet_since = self._said = time.monotonic()
+        self._write(columns, episodes)
+
+    def _write(
+        self, columns: dict[str, NDArray[np.float32]], episodes: NDArray[np.float32]
+    ) -> None:
+        replay = self.shared.replay
+        rows = (replay.env_steps + np.arange(len(columns["reward"]))) % replay.capacity
+        for name, values in columns.items():
+            getattr(replay, name)[rows] = values
+        for each in episodes:
+            replay.add_episode(*each)
+        replay.env_steps += len(rows)
+
+    def _replace(self, slot: _Slot, error: Exception) -> None:
+        """Drops all that the slot's actor was asked for, and starts another in its place."""
+        lost = 1 + len(slot.pending)
+        for chunk in slot.pending:
+            del self._owners[chunk]
+        slot.pending.clear()
+        slot.failures += 1
+        reason = type(error).__name__
+        if slot.failures > MAX_FAILURES:
+            raise CollectorError(
+                f"collector {slot.number} on Ray ended {slot.failures} times in a row before its "
+                f"first chunk, at last with {reason}"
+            ) from error
+        say(
+            f"collector {slot.number} on Ray is gone ({reason}), with {lost} chunks under way; "
+            "another takes its place"
+        )
+        with suppress(Exception):  # it may live on where it cannot be reached
+            self._ray.kill(slot.actor)
+        self._start(slot)
+
+    def _watch_patience(self) -> None:
+        now = time.monotonic()
+        quiet = now - self._quiet_since
+        if now - self._said < _PATIENCE:
+            return
+        self._said = now
+        try:
+            cpus = self._ray.cluster_resources().get("CPU", 0.0)
+        except Exception as error:
+            raise CollectorError(f"the Ray cluster is gone: {error}") from error
+        wants = f"{len(self._slots)} collectors on a Ray cluster of {cpus:g} CPUs"
+        if quiet > _MAX_PATIENCE:
+            raise CollectorError(f"no transitions for {quiet:.0f} s from {wants}")
+        say(f"no transitions for {quiet:.0f} s from {wants}")
