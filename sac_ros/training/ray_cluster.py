@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from types import ModuleType
 
 from sac_ros.utils.errors import ConfigurationError
 
+_ANSWERS = 5.0  # s
 _STORE_BYTES = 2**28  # of a cluster of our own: chunks and weights are a few megabytes
 
 
@@ -46,6 +48,8 @@ def connect(address: str, cpus: int) -> ModuleType:
     # A later Ray will not do so by itself either; it hides GPUs from tasks that ask for none.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     ray = import_ray()
+    if address not in ("", "auto"):
+        _refuse_unanswered(address)
     main = threading.current_thread() is threading.main_thread()
     numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
     handlers = {each: signal.getsignal(each) for each in numbers}
@@ -54,20 +58,33 @@ def connect(address: str, cpus: int) -> ModuleType:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         else:
             ray.init(
+                address="local",  # whatever RAY_ADDRESS says
                 num_cpus=cpus,
                 object_store_memory=_STORE_BYTES,
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level="ERROR",
             )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ConfigurationError(
-            "ray_address must be auto or HOST:PORT of a Ray cluster that answers, or empty; "
-            f"got {address!r}: {reason}"
-        ) from error
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        raise _unusable(address, str(error).strip().partition("\n")[0]) from error
     finally:
         # Ray takes SIGTERM for itself; who ends this process has its own handlers.
         for number, handler in handlers.items():
             signal.signal(number, handler)
     return ray
+
+
+def _refuse_unanswered(address: str) -> None:
+    """Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWERS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise _unusable(address, str(error)) from error
+
+
+def _unusable(address: str, reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        "ray_address must be auto or HOST:PORT of a Ray cluster that answers, or empty for one "
+        f"of its own; got {address!r}: {reason}"
+    )
