@@ -26,6 +26,7 @@ ARGS ?=
 # A stamp for each kind of environment: sourcing a ROS 2 (or no longer) makes a new one.
 STAMP := $(VENV)/.setup-$(or $(ROS_DISTRO),no-ros)
 BENCH_STAMP := $(VENV)/.bench-$(or $(ROS_DISTRO),no-ros)
+RAY_STAMP := $(VENV)/.ray-$(or $(ROS_DISTRO),no-ros)
 MUTATION_STAMP := $(VENV)/.mutation-$(or $(ROS_DISTRO),no-ros)
 
 # One machine unless told otherwise, and the package findable where ROS looks things up.
@@ -42,7 +43,7 @@ setup: $(STAMP) ## make .venv with everything in it (does nothing when nothing c
 
 $(STAMP): setup.py package.xml constraints.txt tools/setup.sh
 	@PYTHON='$(PYTHON)' PIP_ARGS='$(PIP_ARGS)' TORCH_INDEX='$(TORCH_INDEX)' tools/setup.sh $(VENV)
-	@rm -f $(VENV)/.setup-*
+	@rm -f $(VENV)/.setup-* $(VENV)/.ray-*
 	@touch $@
 
 .PHONY: train
@@ -50,12 +51,19 @@ train: setup ## train a policy with config/robust.yaml; ARM=panda, TASK=pose, CO
 	@echo "starting train_node" >&2
 	@$(VENV)/bin/train_node --ros-args --params-file $(CONFIG) $(if $(ARM),-p arm:=$(ARM)) $(if $(TASK),-p task:=$(TASK)) $(ARGS)
 
+.PHONY: ray
+ray: $(RAY_STAMP) ## add Ray to .venv: collector:=ray and sweep, see docs/scale.md
+
+$(RAY_STAMP): $(STAMP)
+	@EXTRA=ray PYTHON='$(PYTHON)' PIP_ARGS='$(PIP_ARGS)' TORCH_INDEX='$(TORCH_INDEX)' tools/setup.sh $(VENV)
+	@touch $@
+
 .PHONY: demo
 demo: setup ## drive a simulated arm to goals with a shipped policy; ARM=panda, TASK=pose, ARGS="--goals 20"
 	@$(VENV)/bin/reach_demo $(if $(ARM)$(TASK),--model models/$(or $(ARM),iiwa)_$(or $(TASK),reach).onnx) $(ARGS)
 
 .PHONY: test
-test: setup ## run the tests; ARGS="-k safety" selects some, ARGS="-n0" runs them one by one
+test: ray ## run the tests; ARGS="-k safety" selects some, ARGS="-n0" runs them one by one
 	@$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 .PHONY: test-long

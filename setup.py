@@ -126,6 +126,7 @@ setup(
             "recorder_node = sac_ros.ros.recorder_node:main",
             "replay_node = sac_ros.ros.replay_node:main",
             "sim_node = sac_ros.ros.sim_node:main",
+            "sweep = sac_ros.cli.sweep:main",
             "train_node = sac_ros.ros.train_node:main",
         ],
     },

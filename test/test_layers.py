@@ -32,7 +32,8 @@ LAYERS = {
     "training": {"utils", "policy", "robots", "tasks", "controllers", "sim", "sac", "bags"},
     "cli": GROUND
     | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags"}
-    | {"identification"},
+    | {"identification", "sweeps"},
+    "sweeps": {"utils", "training"},
     "ros": GROUND | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags"},
 }
 
@@ -57,6 +58,7 @@ FORBIDDEN = {
     "bags": ROS | SIMULATION | LEARNING,
     "identification": ROS | SIMULATION | LEARNING,
     "training": ROS,
+    "sweeps": ROS,
     "cli": ROS | SIMULATION,
     "ros": set(),
 }

@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from collecting import collector_setup, memory_for, never
+from ray_nodes import two_nodes
 from tiny_run import open_session
 
 from sac_ros.training import ray_source
@@ -33,15 +34,8 @@ E = SETUP.environments
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """The address of a cluster of two nodes on this machine, each with a core and its own port."""
-    from ray.cluster_utils import Cluster
-
-    node = {"num_cpus": 2, "object_store_memory": 100 * 2**20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
-    del node["include_dashboard"]
-    cluster.add_node(**node)
-    yield cluster.address
-    cluster.shutdown()
+    with two_nodes() as address:
+        yield address
 
 
 @pytest.fixture
