@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from ray_nodes import two_nodes
 
+from benchmarks.ray_nodes import two_nodes
 from sac_ros.cli.sweep import main
 from sac_ros.policy.runtime import Policy
 from sac_ros.sweeps.search import Trial, best_of

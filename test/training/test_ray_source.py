@@ -16,9 +16,9 @@ import numpy as np
 import psutil
 import pytest
 from collecting import collector_setup, memory_for, never
-from ray_nodes import two_nodes
 from tiny_run import open_session
 
+from benchmarks.ray_nodes import two_nodes
 from sac_ros.training import ray_source
 from sac_ros.training.collector import CollectorSetup
 from sac_ros.training.ray_cluster import connect
