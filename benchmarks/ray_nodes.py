@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ray.cluster_utils import Cluster
+
 
 @contextmanager
 def two_nodes(cores: int = 2) -> Iterator[str]:
     """The address of two nodes with ports of their own, `cores` each."""
-    from ray.cluster_utils import Cluster
-
     before = os.environ.get("RAY_ADDRESS")
     node = {"num_cpus": cores, "object_store_memory": 100 * 2**20}
     cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})

@@ -61,10 +61,10 @@ def main() -> int:
         _wait(driver, options.output, 8)
         driver.kill()
         driver.wait()
-        print(f"{time.monotonic() - begun:5.0f} s: the driver is killed", flush=True)
+        _say(begun, "the driver is killed")
         code = subprocess.call(command)
     trials = len([*options.output.glob("trial_*")])
-    print(f"{time.monotonic() - begun:5.0f} s: exit code {code}, {trials} trials", flush=True)
+    _say(begun, f"exit code {code}, {trials} trials")
     space = read_space(SPACE, ["seeds:=[0]", *options.change])[0]
     settings = {"default": {}, "best": read_parameters(options.output / "best.yaml")}
     orders = [({**space.settings, **settings[n]}, seed) for n in settings for seed in UNSEEN]
@@ -75,6 +75,10 @@ def main() -> int:
         each = ", ".join(f"{value:.3f}" for value in found)
         print(f"{name}: {statistics.fmean(found):.3f} on seeds {UNSEEN}: {each}")
     return code
+
+
+def _say(begun: float, what: str) -> None:
+    print(f"{time.monotonic() - begun:5.0f} s: {what}", flush=True)
 
 
 def _wait(driver: subprocess.Popen[bytes], output: Path, trials: int) -> None:

@@ -190,6 +190,11 @@ class TrainConfig(ArmSettings):
     )
     evaluation_episodes: int = setting(50, "Held-out goals per evaluation", minimum=1)
     checkpoint_interval: int = setting(25_000, "Environment steps between checkpoints", minimum=1)
+    checkpoint_copy: str = setting(
+        "",
+        "Where every checkpoint is copied: a path, or a URI that pyarrow.fs knows, such as "
+        "s3://BUCKET/DIRECTORY; resume brings it back where this machine has none; empty: nowhere",
+    )
     keep_checkpoints: int = setting(
         2, "Checkpoints that are kept; resume takes the newest whole one", minimum=1
     )

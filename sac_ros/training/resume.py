@@ -23,7 +23,8 @@ from sac_ros.utils.errors import ConfigurationError
 _FREE = (
     "total_steps", "name", "directory", "resume", "collector", "device", "evaluation_interval",
     "ray_address", "ray_collectors", "worker",  # the last of older checkpoints
-    "evaluation_episodes", "checkpoint_interval", "keep_checkpoints", "record_video",
+    "evaluation_episodes", "checkpoint_interval", "checkpoint_copy", "keep_checkpoints",
+    "record_video",
     "minimum_success_rate", "initial_policy", "stop_when_good", "good.success_rate",
     "good.median_error_m", "good.hold_rate",
 )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from sac_ros.training.checkpoint import PATTERN, checkpoints_in
+from sac_ros.training.checkpoint_copy import fetch_if_missing
 from sac_ros.training.config import TrainConfig
 from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import ConfigurationError
@@ -74,6 +75,8 @@ def find_run_directory(config: TrainConfig) -> RunDirectory:
     """
     root = Path(config.directory)
     if config.resume:
+        if config.checkpoint_copy and config.name:
+            fetch_if_missing(config.checkpoint_copy, root / config.name)
         path = _existing(root, config.name)
         for half_written in path.glob(".*.partial.*"):  # by a run that was killed meanwhile
             half_written.unlink(missing_ok=True)

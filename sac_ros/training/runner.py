@@ -26,6 +26,7 @@ from sac_ros.training.callbacks import (
     save_if_possible,
 )
 from sac_ros.training.checkpoint import keep_checkpoint, newest_whole
+from sac_ros.training.checkpoint_copy import CheckpointCopies
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.evaluation import HELD_OUT_SEED, ROWS, Evaluation, evaluate
 from sac_ros.training.final_report import FinalReport, Outcome
@@ -72,6 +73,11 @@ class TrainingSession:
         relabel = parts.make_relabeler(config, self.env)
         self.shared = parts.make_memory(config, self.env)
         self.state = parts.make_state(config, self.env, self.shared)
+        self._copies = (
+            CheckpointCopies(config.checkpoint_copy, run.path, config.keep_checkpoints)
+            if config.checkpoint_copy
+            else None
+        )
         self._actor = NumpyActor(parts.actor_shape(config, self.env))
         if config.resume:
             self.state.restore(newest_whole(run.path, say), config)
@@ -233,6 +239,11 @@ class TrainingSession:
         """
         content = self.state.pack(self.config)
         path = keep_checkpoint(self.directory.path, content, self.config.keep_checkpoints)
+        if self._copies is not None:
+            try:
+                self._copies.save(path)
+            except OSError as error:  # the run has it still
+                say(f"{path.name} could not be copied: {' '.join(str(error).split())}")
         self._source.reset_episodes(parts.collector_seed(self.config, self.state.replay.env_steps))
         return path
 
