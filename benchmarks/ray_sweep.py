@@ -3,7 +3,7 @@
 
     python -m benchmarks.ray_sweep [--output D] [NAME:=VALUE ...]
 
-`config/sweep.yaml` with one seed: twenty settings of 20,000 steps. When five trials have told how
+`config/sweeps/settings.yaml` with one seed: twenty settings of 20,000 steps. When five trials have told how
 they are doing, one trial's process is killed, and at eight the driver; the same command goes on.
 Then the setting that was found, and the default, are trained with seeds that the sweep has not
 seen, and both are printed.
@@ -34,7 +34,7 @@ from sac_ros.training.run_directory import find_run_directory
 from sac_ros.training.runner import TrainingSession
 from sac_ros.utils.settings import build
 
-SPACE = Path(__file__).parents[1] / "config" / "sweep.yaml"
+SPACE = Path(__file__).parents[1] / "config" / "sweeps" / "settings.yaml"
 UNSEEN = (100, 101, 102)
 
 

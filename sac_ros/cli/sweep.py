@@ -40,7 +40,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog="exit code: 0 done, 1 a trial ended with an error, 2 it could not run",
     )
     add = parser.add_argument
-    add("space", type=Path, metavar="SPACE.yaml", help="what is tried, see config/sweep.yaml")
+    add(
+        "space",
+        type=Path,
+        metavar="SPACE.yaml",
+        help="what is tried, see config/sweeps/settings.yaml",
+    )
     add(
         "change",
         nargs="*",

@@ -16,7 +16,7 @@ from sac_ros.training.config import TrainConfig
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import build
 
-CONFIG = Path(__file__).parents[2] / "config"
+CONFIG = Path(__file__).parents[2] / "config" / "sweeps"
 
 
 def written(path: Path, **document: object) -> Path:
@@ -25,11 +25,11 @@ def written(path: Path, **document: object) -> Path:
     return file
 
 
-@pytest.mark.parametrize("name", ["sweep.yaml", "sweep_models.yaml"])
+@pytest.mark.parametrize("name", ["settings.yaml", "models.yaml"])
 def test_the_shipped_spaces_are_read_and_their_defaults_are_trainings(name: str) -> None:
     space, address = read_space(CONFIG / name)
     assert address == ""
-    assert space.grid is (name == "sweep_models.yaml")
+    assert space.grid is (name == "models.yaml")
     assert space.default is not None
     assert space.config(space.default, 3).seed == 3
 

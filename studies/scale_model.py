@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many collectors on how many machines pay, computed from what one machine measured.
+
+    python -m benchmarks.ray_collectors table && python -m studies.scale_model [--json]
+
+A simulation of the learner and of N actors on Ray: an actor makes a chunk of 256 transitions
+(CPU of its own node, and in a slow world a wait), two are asked for at once; the learner takes
+chunks as they come, at some microseconds of its core a transition, and makes 16 updates for every
+80 transitions. Processes that are busy on a node share its cores. Its inputs are measured here,
+apart from the rows that it must then reproduce: the CPU time of a transition in a collector and of
+an update, each alone. It predicts nothing before it has printed how far it is from those rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.ray_collectors import RESULT, SLOW, session
+from sac_ros.training.ray_collector import CHUNK, RemoteCollector
+from sac_ros.training.ray_source import IN_FLIGHT
+from sac_ros.training.sources import InProcessSource
+
+CORES = 2  # of the machine that was measured
+ENVIRONMENTS = 4
+UPDATES_PER_STEP = 0.2
+BLOCK = 16
+NODES = (1, 3, 10, 30, 100)
+NODE_CORES = 16
+NETWORK = 125e6  # bytes/s of one gigabit a second
+WORLDS = {"PyBullet, as here": 0.0, "20 ms a step": 0.02, "200 ms a step": 0.2}
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What was measured.
+
+    Attributes:
+        transition: s of a collector's core.
+        update: s of the learner's core.
+        taking: s of the learner's core a transition: asking, waiting, writing.
+        transition_bytes: of one transition.
+        weight_bytes: of the actor's weights.
+    """
+
+    transition: float
+    update: float
+    taking: float
+    transition_bytes: float
+    weight_bytes: float
+
+
+@dataclass
+class Load:
+    """What a system of collectors and one learner comes to."""
+
+    steps_per_second: float
+    learner: float  # fraction of its core that is busy
+    age: float  # updates that weights were behind when their chunk came
+
+
+def simulate(costs: Costs, actors: int, wait: float, *, shared: bool, seconds: float) -> Load:
+    """Runs the model.
+
+    Args:
+        costs: of its parts.
+        actors: their number.
+        wait: s that a step of an actor's `ENVIRONMENTS` arms waits.
+        shared: whether all share `CORES` with the learner, as where it was measured; else each
+            has a core of its own.
+        seconds: simulated.
+    """
+    work = CHUNK * costs.transition
+    asleep = CHUNK / ENVIRONMENTS * wait
+    cpu = [work] * actors  # what is left of the chunk that each makes
+    rest = [asleep] * actors
+    queued = [IN_FLIGHT - 1] * actors  # chunks asked for beyond that one
+    asked = [[0] * IN_FLIGHT for _ in range(actors)]  # updates made when each was asked for
+    ready: list[int] = []
+    learner, taking = 0.0, False  # work that is left, and what kind it is
+    now = steps = updates = busy = 0.0
+    ages: list[float] = []
+    idle = [False] * actors
+    while now < seconds:
+        if learner <= 0.0:
+            if steps * UPDATES_PER_STEP >= updates + BLOCK:
+                learner, taking = BLOCK * costs.update, False
+            elif ready:
+                learner, taking = CHUNK * costs.taking, True
+        runs = [i for i in range(actors) if not idle[i] and cpu[i] > 0.0]
+        rate = min(1.0, CORES / max(1, len(runs) + (learner > 0.0))) if shared else 1.0
+        sleeps = [i for i in range(actors) if not idle[i] and cpu[i] <= 0.0]
+        ends = [cpu[i] / rate for i in runs] + [rest[i] for i in sleeps]
+        ends += [learner / rate] if learner > 0.0 else []
+        span = max(min(ends), 1e-9)
+        now += span
+        for i in runs:
+            cpu[i] -= span * rate
+        for i in sleeps:
+            rest[i] -= span
+        if learner > 0.0:
+            busy += span * rate
+            learner -= span * rate
+            if learner <= 1e-12:
+                learner = 0.0
+                if taking:
+                    source = ready.pop(0)
+                    steps += CHUNK
+                    ages.append(updates - asked[source].pop(0))
+                    asked[source].append(int(updates))
+                    queued[source] += 1
+                else:
+                    updates += BLOCK
+        for i in range(actors):
+            if not idle[i] and cpu[i] <= 1e-12 and rest[i] <= 1e-12:
+                ready.append(i)
+                idle[i] = True
+            if idle[i] and queued[i] > 0:
+                queued[i] -= 1
+                cpu[i], rest[i], idle[i] = work, asleep, False
+    late = ages[len(ages) // 2 :]
+    return Load(steps / now, busy / now, statistics.fmean(late) if late else 0.0)
+
+
+def measured_costs(rows: list[dict[str, float]]) -> Costs:
+    """Times a collector's chunk and an update, each alone in this process."""
+    with session(collector="in_process", total_steps=200_000) as run:
+        loop, source = run.loop, run._source
+        assert isinstance(source, InProcessSource)
+        while run.state.loop.updates < 160:
+            loop.run_block(run.is_stopped)
+        shape = dataclasses.replace(run.shared.shape, capacity=CHUNK + ENVIRONMENTS)
+        collector = RemoteCollector(shape, source._setup)
+        weights = run.shared.weights.parameters.copy()
+        chunks = []
+        for each in range(8):
+            begun = time.process_time()
+            collector.collect(10_000 + each * CHUNK, weights)
+            chunks.append(time.process_time() - begun)
+        blocks = []
+        for _ in range(40):
+            begun = time.process_time()
+            loop._update()
+            blocks.append(time.process_time() - begun)
+        return Costs(
+            transition=statistics.median(chunks[1:]) / CHUNK,
+            update=statistics.median(blocks) / BLOCK,
+            taking=statistics.median(row["driver_cpu_us"] for row in rows if row["slow"]) * 1e-6,
+            transition_bytes=rows[0]["bytes"],
+            weight_bytes=float(weights.nbytes),
+        )
+
+
+def main() -> int:
+    """Prints the measured rows beside the model's, then what it predicts."""
+    parser = argparse.ArgumentParser(description="Where collectors on many machines saturate.")
+    parser.add_argument("--json", type=Path, help="a file for the predictions")
+    options = parser.parse_args()
+    rows = json.loads(RESULT.read_text(encoding="utf-8"))["table"]
+    costs = measured_costs(rows)
+    print(
+        f"alone: a transition {1e6 * costs.transition:.0f} µs, "
+        f"an update {1e6 * costs.update:.0f} µs; "
+        f"taking a transition {1e6 * costs.taking:.1f} µs; {costs.transition_bytes:.0f} bytes each"
+    )
+    print("| world | collectors | steps/s measured | model | updates old, measured | model |")
+    print("|---|---|---|---|---|---|")
+    for row in rows:
+        wait = SLOW if row["slow"] else 0.0
+        found = simulate(costs, int(row["collectors"]), wait, shared=True, seconds=30.0)
+        print(
+            f"| {'slow' if row['slow'] else 'fast'} | {row['collectors']:.0f} "
+            f"| {row['steps_per_second']:.0f} | {found.steps_per_second:.0f} "
+            f"| {row['age_updates']:.0f} | {found.age:.0f} |"
+        )
+    learner = 1.0 / (costs.taking + UPDATES_PER_STEP * costs.update)
+    print(f"\nthe learner's core takes at most {learner:.0f} transitions/s with their updates")
+    print(
+        "| world | nodes | collectors | steps/s | learner busy | weights old | MB/s in | MB kept |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    predictions = []
+    for world, wait in WORLDS.items():
+        for nodes in NODES:
+            actors = nodes * NODE_CORES
+            span = max(20.0, 12 * CHUNK / ENVIRONMENTS * (wait + ENVIRONMENTS * costs.transition))
+            found = simulate(costs, actors, wait, shared=False, seconds=span)
+            rate = found.steps_per_second
+            weights = nodes * costs.weight_bytes * rate * UPDATES_PER_STEP / BLOCK
+            inwards = rate * costs.transition_bytes / 1e6
+            kept = actors * IN_FLIGHT * CHUNK * costs.transition_bytes / 1e6
+            predictions.append(
+                {"world": world, "nodes": nodes, "actors": actors, **dataclasses.asdict(found)}
+            )
+            full = " (network full)" if inwards * 1e6 + weights > NETWORK else ""
+            print(
+                f"| {world} | {nodes} | {actors} | {rate:.0f} | {found.learner:.0%} "
+                f"| {found.age:.0f} updates | {inwards:.1f}{full} | {kept:.0f} |"
+            )
+    if options.json:
+        options.json.write_text(json.dumps(predictions, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
