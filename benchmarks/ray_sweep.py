@@ -28,7 +28,7 @@ import psutil
 from benchmarks.ray_nodes import two_nodes
 from sac_ros.sweeps.space import read_parameters, read_space
 from sac_ros.sweeps.trial import score
-from sac_ros.training.callbacks import PeriodicEvaluation
+from sac_ros.training.callbacks import Callback, PeriodicEvaluation
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.run_directory import find_run_directory
 from sac_ros.training.runner import TrainingSession
@@ -65,8 +65,14 @@ def main() -> int:
         code = subprocess.call(command)
     trials = len([*options.output.glob("trial_*")])
     _say(begun, f"exit code {code}, {trials} trials")
-    space = read_space(SPACE, ["seeds:=[0]", *options.change])[0]
-    settings = {"default": {}, "best": read_parameters(options.output / "best.yaml")}
+    compare(options.output / "best.yaml", options.change)
+    return code
+
+
+def compare(best: Path, changes: list[str]) -> None:
+    """Trains the default and the setting in `best` with seeds that the sweep has not seen."""
+    space = read_space(SPACE, changes)[0]
+    settings = {"default": {}, "best": read_parameters(best)}
     orders = [({**space.settings, **settings[n]}, seed) for n in settings for seed in UNSEEN]
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         scores = [*pool.map(_train, orders)]
@@ -74,7 +80,6 @@ def main() -> int:
         found = scores[index * len(UNSEEN) : (index + 1) * len(UNSEEN)]
         each = ", ".join(f"{value:.3f}" for value in found)
         print(f"{name}: {statistics.fmean(found):.3f} on seeds {UNSEEN}: {each}")
-    return code
 
 
 def _say(begun: float, what: str) -> None:
@@ -86,15 +91,21 @@ def _wait(driver: subprocess.Popen[bytes], output: Path, trials: int) -> None:
         time.sleep(0.5)
 
 
+class _Last(Callback):
+    """Evaluates the last actor, too."""
+
+    def on_end(self, run: TrainingSession, finished: bool) -> None:
+        run.evaluate()
+
+
 def _train(order: tuple[dict[str, object], int]) -> float:
     settings, seed = order
     with tempfile.TemporaryDirectory() as directory:
         own = {"seed": seed, "directory": directory, "name": "run", "collector": "in_process"}
         config: TrainConfig = build(TrainConfig, {**settings, **own})
         session = TrainingSession(config, find_run_directory(config))
-        session.callbacks = [PeriodicEvaluation()]
+        session.callbacks = [PeriodicEvaluation(), _Last()]
         session.run()
-        session.evaluate()
         best = session.state.best.evaluation
         assert best is not None
         return score(best)

@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         "space",
         type=Path,
         metavar="SPACE.yaml",
-        help="what is tried, see config/sweeps/settings.yaml",
+        help="what is tried, see docs/scale.md",
     )
     add(
         "change",

@@ -44,7 +44,7 @@ def _search(space: Space, trials: list[Trial], directory: Path) -> str:
     lines = [
         f"# {directory.name}",
         "",
-        f"{len(trials)} settings, {ended} of them trained to the end with seeds {seeds}; others",
+        f"{len(trials)} settings, {ended} of them trained to the end; seeds {seeds}. The others",
         f"were ended when they lagged behind. {_SCORE}; ± is its standard deviation over seeds.",
         "",
         "![Scores over each setting](report.png)",
@@ -168,6 +168,7 @@ def _draw(
         share = f", importance {matter[name]:.0%}" if name in matter else ""
         ax.set_title(f"{name}{share}", fontsize=10)
         ax.set_ylabel("score")
+        ax.tick_params(axis="x", which="both", labelsize=8, rotation=30)
         ax.grid(alpha=0.3)
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=110)

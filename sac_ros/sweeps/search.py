@@ -18,7 +18,8 @@ from sac_ros.training.ray_cluster import connect
 from sac_ros.utils.errors import ConfigurationError
 
 _RETRIES = 10  # of a trial whose process or node has died
-_RUNGS = 4  # a trial is compared with others after a quarter, and a half, of its steps
+# A trial is compared with others after this part of its steps, and twice that; not at its end.
+_FIRST_RUNG = 0.3
 _KEPT = "space.json"  # in the sweep's directory
 
 
@@ -130,8 +131,8 @@ def _tune_config(space: Space, tune: Any) -> Any:
         ),
         scheduler=ASHAScheduler(
             time_attr="env_steps",
-            max_t=steps,
-            grace_period=math.ceil(steps / _RUNGS),
+            max_t=2 * steps,  # never: what goes past the end must be told, too
+            grace_period=math.ceil(_FIRST_RUNG * steps),
             reduction_factor=2,
         ),
     )
@@ -142,9 +143,8 @@ def _directory(trial: Any) -> str:
 
 
 def _steps(space: Space) -> int:
-    """Environment steps of a trial, all seeds together; far more than what goes past the end."""
-    total = space.settings.get("total_steps", TrainConfig.total_steps)
-    return int(total) * len(space.seeds) * 2
+    """Environment steps of a trial, all seeds together."""
+    return int(space.settings.get("total_steps", TrainConfig.total_steps)) * len(space.seeds)
 
 
 def _parameters(space: Space, tune: Any) -> dict[str, Any]:
