@@ -3,7 +3,7 @@
 
     python -m benchmarks.ray_collectors table && python -m studies.scale_model [--json]
 
-A simulation of the learner and of N actors on Ray: an actor makes a chunk of 256 transitions
+A simulation of the learner and of N actors on Ray: an actor makes a chunk of 640 transitions
 (CPU of its own node, and in a slow world a wait), two are asked for at once; the learner takes
 chunks as they come, at some microseconds of its core a transition, and makes 16 updates for every
 80 transitions. Processes that are busy on a node share its cores. Its inputs are measured here,
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.ray_collectors import RESULT, SLOW, session
-from sac_ros.training.ray_collector import CHUNK, RemoteCollector
+from sac_ros.training.ray_collector import CHUNK, LONGEST, RemoteCollector
 from sac_ros.training.ray_source import IN_FLIGHT
 from sac_ros.training.sources import InProcessSource
 
@@ -76,8 +76,11 @@ def simulate(costs: Costs, actors: int, wait: float, *, shared: bool, seconds: f
             has a core of its own.
         seconds: simulated.
     """
-    work = CHUNK * costs.transition
-    asleep = CHUNK / ENVIRONMENTS * wait
+    # A chunk of a slow world ends after a second.
+    alone = costs.transition + wait / ENVIRONMENTS
+    chunk = min(CHUNK, ENVIRONMENTS * max(1, round(LONGEST / (ENVIRONMENTS * alone))))
+    work = chunk * costs.transition
+    asleep = chunk / ENVIRONMENTS * wait
     cpu = [work] * actors  # what is left of the chunk that each makes
     rest = [asleep] * actors
     queued = [IN_FLIGHT - 1] * actors  # chunks asked for beyond that one
@@ -92,7 +95,7 @@ def simulate(costs: Costs, actors: int, wait: float, *, shared: bool, seconds: f
             if steps * UPDATES_PER_STEP >= updates + BLOCK:
                 learner, taking = BLOCK * costs.update, False
             elif ready:
-                learner, taking = CHUNK * costs.taking, True
+                learner, taking = chunk * costs.taking, True
         runs = [i for i in range(actors) if not idle[i] and cpu[i] > 0.0]
         rate = min(1.0, CORES / max(1, len(runs) + (learner > 0.0))) if shared else 1.0
         sleeps = [i for i in range(actors) if not idle[i] and cpu[i] <= 0.0]
@@ -111,7 +114,7 @@ def simulate(costs: Costs, actors: int, wait: float, *, shared: bool, seconds: f
                 learner = 0.0
                 if taking:
                     source = ready.pop(0)
-                    steps += CHUNK
+                    steps += chunk
                     ages.append(updates - asked[source].pop(0))
                     asked[source].append(int(updates))
                     queued[source] += 1
@@ -141,17 +144,18 @@ def measured_costs(rows: list[dict[str, float]]) -> Costs:
         chunks = []
         for each in range(8):
             begun = time.process_time()
-            collector.collect(10_000 + each * CHUNK, weights)
-            chunks.append(time.process_time() - begun)
+            columns, _ = collector.collect(10_000 + each * CHUNK, weights)
+            chunks.append((time.process_time() - begun) / len(columns["reward"]))
         blocks = []
         for _ in range(40):
             begun = time.process_time()
             loop._update()
             blocks.append(time.process_time() - begun)
         return Costs(
-            transition=statistics.median(chunks[1:]) / CHUNK,
+            transition=statistics.median(chunks[1:]),
             update=statistics.median(blocks) / BLOCK,
-            taking=statistics.median(row["driver_cpu_us"] for row in rows if row["slow"]) * 1e-6,
+            taking=statistics.median(row["driver_cpu_us"] for row in rows if not row["slow"])
+            * 1e-6,
             transition_bytes=rows[0]["bytes"],
             weight_bytes=float(weights.nbytes),
         )
@@ -189,8 +193,7 @@ def main() -> int:
     for world, wait in WORLDS.items():
         for nodes in NODES:
             actors = nodes * NODE_CORES
-            span = max(20.0, 12 * CHUNK / ENVIRONMENTS * (wait + ENVIRONMENTS * costs.transition))
-            found = simulate(costs, actors, wait, shared=False, seconds=span)
+            found = simulate(costs, actors, wait, shared=False, seconds=20.0)
             rate = found.steps_per_second
             weights = nodes * costs.weight_bytes * rate * UPDATES_PER_STEP / BLOCK
             inwards = rate * costs.transition_bytes / 1e6

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.training.collector import Collector, CollectorSetup
 from sac_ros.training.shared_memory import MemoryShape, SharedMemory
 
-CHUNK = 256  # transitions that cross at once; fewer cost the learner's core more
+CHUNK = 640  # transitions that cross at once; fewer cost the learner's core more
+LONGEST = 1.0  # s that a chunk may take; then it is shorter
 
 Chunk = tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]
 """Columns of the replay buffer, and the episodes that ended."""
@@ -18,7 +21,7 @@ Chunk = tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]
 class RemoteCollector:
     """What an actor runs: a `Collector` over a small memory of its own.
 
-    Given the seed and the weights of each call it collects the same, wherever it runs.
+    Given the seed, and the weights at every step, it collects the same wherever it runs.
     """
 
     def __init__(self, shape: MemoryShape, setup: CollectorSetup) -> None:
@@ -34,7 +37,10 @@ class RemoteCollector:
         self._shared.weights.publish(weights)
         if self._collector is None:
             self._collector = self._setup.make(self._shared)
-        while replay.env_steps < env_steps + CHUNK:
+        ends = time.monotonic() + LONGEST
+        while replay.env_steps == env_steps or (
+            replay.env_steps < env_steps + CHUNK and time.monotonic() < ends
+        ):
             self._collector.step()
         rows = np.arange(env_steps, replay.env_steps) % replay.capacity
         columns = {name: getattr(replay, name)[rows] for name in replay.COLUMNS}

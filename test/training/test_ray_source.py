@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import signal
 import sys
 import time
@@ -19,7 +20,7 @@ from collecting import collector_setup, memory_for, never
 from tiny_run import open_session
 
 from benchmarks.ray_nodes import two_nodes
-from sac_ros.training import ray_source
+from sac_ros.training import ray_collector, ray_source
 from sac_ros.training.collector import CollectorSetup
 from sac_ros.training.ray_cluster import connect
 from sac_ros.training.ray_collector import CHUNK, RemoteCollector
@@ -78,7 +79,10 @@ def assert_each_once(shared: SharedMemory) -> None:
 # ---- without a cluster -------------------------------------------------------------------------
 
 
-def test_a_collector_gives_the_same_chunks_for_the_same_seed_and_weights() -> None:
+def test_a_collector_gives_the_same_chunks_for_the_same_seed_and_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray_collector, "LONGEST", math.inf)
     shared = memory_for(SETUP)
     shape = dataclasses.replace(shared.shape, capacity=CHUNK + E)
 
@@ -95,6 +99,14 @@ def test_a_collector_gives_the_same_chunks_for_the_same_seed_and_weights() -> No
     assert first == chunks(1)
     assert all(ours != others for ours, others in zip(first, chunks(2), strict=True))
     assert all(before != after for before, after in pairwise(first))
+
+
+def test_a_chunk_of_a_slow_world_is_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_collector, "LONGEST", 0.0)
+    shared = memory_for(SETUP)
+    shape = dataclasses.replace(shared.shape, capacity=CHUNK + E)
+    columns, _ = RemoteCollector(shape, SETUP).collect(0, shared.weights.parameters)
+    assert len(columns["reward"]) == E
 
 
 def test_without_ray_one_sentence_names_the_extra(
@@ -122,7 +134,7 @@ def test_every_transition_of_every_actor_arrives_once(
 ) -> None:
     shared = memory_for(SETUP)
     source = open_source(shared)
-    for step in range(50, 1500, 50):
+    for step in range(50, 2500, 50):
         assert source.advance(step, never)
         assert step <= shared.replay.env_steps < step + CHUNK + E
         shared.weights.publish(shared.weights.parameters + 0.01)
@@ -140,9 +152,9 @@ def test_chunks_of_killed_actors_are_dropped_whole_and_others_take_their_places(
     shared = memory_for(SETUP)
     source = open_source(shared)
     kills = 0
-    for step in range(200, 1601, 200):
+    for step in range(400, 3201, 400):
         assert source.advance(step, never)
-        if step % 400 == 0 and kills < 3:
+        if step % 800 == 0 and kills < 3:
             eventually(lambda: len(collectors()) == 2, "two actors run")
             collectors()[kills % 2].send_signal(signal.SIGKILL)
             kills += 1
@@ -175,7 +187,7 @@ def test_actors_that_die_again_and_again_end_the_run(
 
 def test_waiting_for_actors_can_be_interrupted(open_source: Callable[..., RaySource]) -> None:
     source = open_source(memory_for(SETUP))
-    assert not source.advance(10**6, lambda: source.shared.replay.env_steps > 300)
+    assert not source.advance(10**6, lambda: source.shared.replay.env_steps > 800)
 
 
 def test_a_cluster_that_was_joined_stays_and_our_actors_leave_it(
