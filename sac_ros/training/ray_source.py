@@ -23,7 +23,7 @@ from sac_ros.training.sources import CollectorError, Source
 IN_FLIGHT = 2  # chunks that an actor is asked for: one that it makes, one that waits
 MAX_FAILURES = 5  # ends of one actor in a row, without a chunk between
 _SENT_ALONG = 100_000  # bytes of an argument that Ray sends with the request
-_POLL = 0.1  # s
+_POLL = 0.2  # s
 _PATIENCE = 15.0  # s without a chunk until that is said
 _MAX_PATIENCE = 600.0  # s, until the run ends
 

@@ -37,10 +37,10 @@ def collector_setup() -> CollectorSetup:
 
 
 def memory_for(setup: CollectorSetup) -> SharedMemory:
-    """Memory of 4000 transitions, with weights."""
+    """Memory of 6000 transitions, with weights."""
     sizes = setup.actor_shape.sizes
     shared = SharedMemory(
-        MemoryShape(4000, sizes[0], sizes[-1] // 2, setup.actor_shape.parameters)
+        MemoryShape(6000, sizes[0], sizes[-1] // 2, setup.actor_shape.parameters)
     )
     rng = np.random.default_rng(0)
     weights = 0.1 * rng.normal(size=setup.actor_shape.parameters)
