@@ -3,7 +3,7 @@
 
     python -m benchmarks.ray_collectors table && python -m studies.scale_model [--json]
 
-A simulation of the learner and of N actors on Ray: an actor makes a chunk of 1,024 transitions
+A simulation of the learner and of N actors on Ray: an actor makes a chunk of 640 transitions
 (CPU of its own node, and in a slow world a wait), two are asked for at once; the learner takes
 chunks as they come, at some microseconds of its core a transition, and makes 16 updates for every
 80 transitions. Processes that are busy on a node share its cores. Its inputs are measured here,

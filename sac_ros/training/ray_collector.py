@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sac_ros.training.collector import Collector, CollectorSetup
 from sac_ros.training.shared_memory import MemoryShape, SharedMemory
 
-CHUNK = 1024  # transitions that cross at once; fewer cost the learner's core more
+CHUNK = 640  # transitions that cross at once; fewer cost the learner's core more
 LONGEST = 1.0  # s that a chunk may take; then it is shorter
 
 Chunk = tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]

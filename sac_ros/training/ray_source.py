@@ -35,6 +35,7 @@ class _Slot:
     number: int
     actor: Any = None
     started: int = 0  # actors so far
+    asked: int = 0  # chunks so far
     failures: int = 0  # of them, since the last chunk
     pending: set[Any] = field(default_factory=set)
 
@@ -43,9 +44,12 @@ class RaySource(Source):
     """Collects by actors of Ray, and replaces those that die.
 
     A chunk is written when it has come as a whole, and by this process: while `advance` does not
-    run nothing is written, so that a pause is kept by itself. Every actor is asked for
-    `IN_FLIGHT` chunks at once and for no more before the learner has taken one of them, so that
-    the weights that it uses are at most so old.
+    run nothing is written, so that a pause is kept by itself.
+
+    An actor is asked for at most `IN_FLIGHT` chunks at once. Where the learner is the slower side,
+    all are asked for fewer: what lies ready makes the weights older by which it was collected. So
+    the number of chunks under way rises by one when the learner has to wait, and falls by one when
+    it finds more than one ready.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class RaySource(Source):
         # Steps of all environments at once may end past the chunk.
         capacity = CHUNK + setup.environments
         self._shape = dataclasses.replace(shared.shape, capacity=capacity)
+        self._allowed = collectors  # chunks under way
         self._usual = CHUNK  # transitions of a chunk, as the latest had them
         self._sent: tuple[int, Any] | None = None  # version of the weights, and what is sent
         self._slots = [_Slot(number) for number in range(collectors)]
@@ -84,12 +89,23 @@ class RaySource(Source):
         while replay.env_steps < step:
             if interrupted():
                 return False
-            ready, _ = self._ray.wait([*self._owners], num_returns=1, timeout=_POLL)
-            for chunk in ready:
+            for chunk in self._ready():
                 self._take(chunk)
             self._ask()
             self._watch_patience()
         return True
+
+    def _ready(self) -> list[Any]:
+        """A chunk that has come, at most; and what its coming tells of the pace of both sides."""
+        under_way = [*self._owners]
+        ready, _ = self._ray.wait(under_way, num_returns=len(under_way), timeout=0)
+        if ready:
+            self._allowed = max(1, self._allowed - (len(ready) > 1))
+        else:
+            self._allowed = min(IN_FLIGHT * len(self._slots), self._allowed + 1)
+            self._ask()
+            ready, _ = self._ray.wait([*self._owners], num_returns=1, timeout=_POLL)
+        return ready[:1]
 
     def close(self) -> None:
         if not self._slots:
@@ -109,14 +125,16 @@ class RaySource(Source):
         slot.started += 1
 
     def _ask(self) -> None:
-        """Has every actor work on `IN_FLIGHT` chunks, with the newest weights."""
-        asked = self.shared.replay.env_steps + self._usual * len(self._owners)
-        for slot in self._slots:
-            while len(slot.pending) < IN_FLIGHT:
-                chunk = slot.actor.collect.remote(asked, self._weights())
-                slot.pending.add(chunk)
-                self._owners[chunk] = slot
-                asked += self._usual
+        """Has the least busy actors work on as many chunks as are allowed, by new weights."""
+        while len(self._owners) < self._allowed:
+            slot = min(self._slots, key=lambda each: (len(each.pending), each.asked))
+            if len(slot.pending) == IN_FLIGHT:
+                return
+            steps = self.shared.replay.env_steps + self._usual * len(self._owners)
+            chunk = slot.actor.collect.remote(steps, self._weights())
+            slot.pending.add(chunk)
+            slot.asked += 1
+            self._owners[chunk] = slot
 
     def _weights(self) -> Any:
         """The weights as an argument, made once a version.
