@@ -19,14 +19,19 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+
+import numpy as np
 
 from benchmarks.ray_collectors import RESULT, SLOW, session
 from sac_ros.training.ray_collector import CHUNK, LONGEST, RemoteCollector
 from sac_ros.training.ray_source import IN_FLIGHT
 from sac_ros.training.sources import InProcessSource
 
+POLL = 0.2  # s, as of RaySource
 CORES = 2  # of the machine that was measured
 ENVIRONMENTS = 4
 UPDATES_PER_STEP = 0.2
@@ -45,6 +50,7 @@ class Costs:
         transition: s of a collector's core.
         update: s of the learner's core.
         taking: s of the learner's core a transition: asking, waiting, writing.
+        beside: pace of an update, as a fraction, while the machine's other core is busy, too.
         transition_bytes: of one transition.
         weight_bytes: of the actor's weights.
     """
@@ -52,6 +58,7 @@ class Costs:
     transition: float
     update: float
     taking: float
+    beside: float
     transition_bytes: float
     weight_bytes: float
 
@@ -79,54 +86,63 @@ def simulate(costs: Costs, actors: int, wait: float, *, shared: bool, seconds: f
     # A chunk of a slow world ends after a second.
     alone = costs.transition + wait / ENVIRONMENTS
     chunk = min(CHUNK, ENVIRONMENTS * max(1, round(LONGEST / (ENVIRONMENTS * alone))))
-    work = chunk * costs.transition
-    asleep = chunk / ENVIRONMENTS * wait
-    cpu = [work] * actors  # what is left of the chunk that each makes
-    rest = [asleep] * actors
-    queued = [IN_FLIGHT - 1] * actors  # chunks asked for beyond that one
-    asked = [[0] * IN_FLIGHT for _ in range(actors)]  # updates made when each was asked for
+    work, asleep = chunk * costs.transition, chunk / ENVIRONMENTS * wait
+    makes: list[list[float] | None] = [None] * actors  # CPU and wait that are left of a chunk
+    asked: list[list[float]] = [[] for _ in range(actors)]  # updates made when each was asked for
+    turns = [0] * actors
     ready: list[int] = []
-    learner, taking = 0.0, False  # work that is left, and what kind it is
+    allowed, under_way = actors, 0
+    learner, taking, waits, told = 0.0, False, False, 0.0
     now = steps = updates = busy = 0.0
     ages: list[float] = []
-    idle = [False] * actors
     while now < seconds:
         if learner <= 0.0:
             if steps * UPDATES_PER_STEP >= updates + BLOCK:
-                learner, taking = BLOCK * costs.update, False
+                learner, taking, waits = BLOCK * costs.update, False, False
             elif ready:
-                learner, taking = chunk * costs.taking, True
-        runs = [i for i in range(actors) if not idle[i] and cpu[i] > 0.0]
-        rate = min(1.0, CORES / max(1, len(runs) + (learner > 0.0))) if shared else 1.0
-        sleeps = [i for i in range(actors) if not idle[i] and cpu[i] <= 0.0]
-        ends = [cpu[i] / rate for i in runs] + [rest[i] for i in sleeps]
-        ends += [learner / rate] if learner > 0.0 else []
+                allowed = max(1, allowed - (len(ready) > 1))
+                learner, taking, waits = chunk * costs.taking, True, False
+            elif not waits or now - told >= POLL:
+                allowed, waits, told = min(IN_FLIGHT * actors, allowed + 1), True, now
+        while under_way < allowed:
+            i = min(range(actors), key=lambda each: (len(asked[each]), turns[each]))
+            if len(asked[i]) == IN_FLIGHT:
+                break
+            asked[i].append(updates)
+            turns[i] += 1
+            under_way += 1
+            if makes[i] is None:
+                makes[i] = [work, asleep]
+        active = [each for each in makes if each is not None]
+        running = [each for each in active if each[0] > 0.0]
+        together = len(running) + (learner > 0.0)
+        rate = 1.0
+        if shared and together > 1:
+            rate = costs.beside * min(1.0, CORES / together)
+        ends = [each[0] / rate if each[0] > 0.0 else each[1] for each in active]
+        ends += [learner / rate] if learner > 0.0 else [POLL]
         span = max(min(ends), 1e-9)
         now += span
-        for i in runs:
-            cpu[i] -= span * rate
-        for i in sleeps:
-            rest[i] -= span
+        for each in active:
+            each[each[0] <= 0.0] -= span * (rate if each[0] > 0.0 else 1.0)
         if learner > 0.0:
-            busy += span * rate
+            busy += span
             learner -= span * rate
             if learner <= 1e-12:
                 learner = 0.0
                 if taking:
-                    source = ready.pop(0)
+                    i = ready.pop(0)
                     steps += chunk
-                    ages.append(updates - asked[source].pop(0))
-                    asked[source].append(int(updates))
-                    queued[source] += 1
+                    under_way -= 1
+                    ages.append(updates - asked[i].pop(0))
                 else:
                     updates += BLOCK
-        for i in range(actors):
-            if not idle[i] and cpu[i] <= 1e-12 and rest[i] <= 1e-12:
+        for i, made in enumerate(makes):
+            if made is not None and made[0] <= 1e-12 and made[1] <= 1e-12:
                 ready.append(i)
-                idle[i] = True
-            if idle[i] and queued[i] > 0:
-                queued[i] -= 1
-                cpu[i], rest[i], idle[i] = work, asleep, False
+                # The next that it was asked for begins at once.
+                more = len(asked[i]) > ready.count(i)
+                makes[i] = [work, asleep] if more else None
     late = ages[len(ages) // 2 :]
     return Load(steps / now, busy / now, statistics.fmean(late) if late else 0.0)
 
@@ -146,19 +162,35 @@ def measured_costs(rows: list[dict[str, float]]) -> Costs:
             begun = time.process_time()
             columns, _ = collector.collect(10_000 + each * CHUNK, weights)
             chunks.append((time.process_time() - begun) / len(columns["reward"]))
-        blocks = []
-        for _ in range(40):
-            begun = time.process_time()
-            loop._update()
-            blocks.append(time.process_time() - begun)
+        blocks = [_seconds(loop._update) for _ in range(40)]
+        other = get_context("spawn").Process(target=_keep_busy, daemon=True)
+        other.start()
+        time.sleep(2.0)
+        beside = [_seconds(loop._update) for _ in range(40)]
+        other.kill()
         return Costs(
             transition=statistics.median(chunks[1:]),
             update=statistics.median(blocks) / BLOCK,
             taking=statistics.median(row["driver_cpu_us"] for row in rows if not row["slow"])
             * 1e-6,
+            beside=min(1.0, statistics.median(blocks) / statistics.median(beside)),
             transition_bytes=rows[0]["bytes"],
             weight_bytes=float(weights.nbytes),
         )
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    """The CPU time of an action of this process."""
+    begun = time.process_time()
+    action()
+    return time.process_time() - begun
+
+
+def _keep_busy() -> None:
+    """What a collector does all the time: small arrays."""
+    values = np.random.default_rng(0).normal(size=(64, 64))
+    while True:
+        values = np.tanh(values @ values.T * 0.01)
 
 
 def main() -> int:
@@ -171,7 +203,8 @@ def main() -> int:
     print(
         f"alone: a transition {1e6 * costs.transition:.0f} µs, "
         f"an update {1e6 * costs.update:.0f} µs; "
-        f"taking a transition {1e6 * costs.taking:.1f} µs; {costs.transition_bytes:.0f} bytes each"
+        f"taking a transition {1e6 * costs.taking:.1f} µs; {costs.transition_bytes:.0f} bytes; "
+        f"with both cores busy each has {costs.beside:.0%} of its pace"
     )
     print("| world | collectors | steps/s measured | model | updates old, measured | model |")
     print("|---|---|---|---|---|---|")
@@ -195,7 +228,7 @@ def main() -> int:
             actors = nodes * NODE_CORES
             found = simulate(costs, actors, wait, shared=False, seconds=20.0)
             rate = found.steps_per_second
-            weights = nodes * costs.weight_bytes * rate * UPDATES_PER_STEP / BLOCK
+            weights = costs.weight_bytes * rate / CHUNK  # go along with every request
             inwards = rate * costs.transition_bytes / 1e6
             kept = actors * IN_FLIGHT * CHUNK * costs.transition_bytes / 1e6
             predictions.append(
