@@ -91,7 +91,7 @@ def simulate(costs: Costs, actors: int, wait: float, *, shared: bool, seconds: f
     asked: list[list[float]] = [[] for _ in range(actors)]  # updates made when each was asked for
     turns = [0] * actors
     ready: list[int] = []
-    allowed, under_way = actors, 0
+    allowed, under_way, plenty = IN_FLIGHT * actors, 0, 0
     learner, taking, waits, told = 0.0, False, False, 0.0
     now = steps = updates = busy = 0.0
     ages: list[float] = []
@@ -100,10 +100,13 @@ def simulate(costs: Costs, actors: int, wait: float, *, shared: bool, seconds: f
             if steps * UPDATES_PER_STEP >= updates + BLOCK:
                 learner, taking, waits = BLOCK * costs.update, False, False
             elif ready:
-                allowed = max(1, allowed - (len(ready) > 1))
+                plenty = plenty + 1 if len(ready) > 1 else 0
+                if plenty >= allowed:
+                    allowed, plenty = max(1, allowed // 2), 0
                 learner, taking, waits = chunk * costs.taking, True, False
             elif not waits or now - told >= POLL:
                 allowed, waits, told = min(IN_FLIGHT * actors, allowed + 1), True, now
+                plenty = 0
         while under_way < allowed:
             i = min(range(actors), key=lambda each: (len(asked[each]), turns[each]))
             if len(asked[i]) == IN_FLIGHT:
@@ -210,7 +213,7 @@ def main() -> int:
     print("|---|---|---|---|---|---|")
     for row in rows:
         wait = SLOW if row["slow"] else 0.0
-        found = simulate(costs, int(row["collectors"]), wait, shared=True, seconds=30.0)
+        found = simulate(costs, int(row["collectors"]), wait, shared=True, seconds=60.0)
         print(
             f"| {'slow' if row['slow'] else 'fast'} | {row['collectors']:.0f} "
             f"| {row['steps_per_second']:.0f} | {found.steps_per_second:.0f} "
@@ -226,7 +229,7 @@ def main() -> int:
     for world, wait in WORLDS.items():
         for nodes in NODES:
             actors = nodes * NODE_CORES
-            found = simulate(costs, actors, wait, shared=False, seconds=20.0)
+            found = simulate(costs, actors, wait, shared=False, seconds=60.0)
             rate = found.steps_per_second
             weights = costs.weight_bytes * rate / CHUNK  # go along with every request
             inwards = rate * costs.transition_bytes / 1e6

@@ -48,8 +48,8 @@ class RaySource(Source):
 
     An actor is asked for at most `IN_FLIGHT` chunks at once. Where the learner is the slower side,
     all are asked for fewer: what lies ready makes the weights older by which it was collected. So
-    the number of chunks under way rises by one when the learner has to wait, and falls by one when
-    it finds more than one ready.
+    the number of chunks under way rises by one when the learner has to wait, and is halved when
+    for as many takes in a row it found more than one ready.
     """
 
     def __init__(
@@ -72,7 +72,8 @@ class RaySource(Source):
         # Steps of all environments at once may end past the chunk.
         capacity = CHUNK + setup.environments
         self._shape = dataclasses.replace(shared.shape, capacity=capacity)
-        self._allowed = collectors  # chunks under way
+        self._allowed = IN_FLIGHT * collectors  # chunks under way
+        self._plenty = 0  # takes in a row that found more than one ready
         self._usual = CHUNK  # transitions of a chunk, as the latest had them
         self._sent: tuple[int, Any] | None = None  # version of the weights, and what is sent
         self._slots = [_Slot(number) for number in range(collectors)]
@@ -99,9 +100,10 @@ class RaySource(Source):
         """A chunk that has come, at most; and what its coming tells of the pace of both sides."""
         under_way = [*self._owners]
         ready, _ = self._ray.wait(under_way, num_returns=len(under_way), timeout=0)
-        if ready:
-            self._allowed = max(1, self._allowed - (len(ready) > 1))
-        else:
+        self._plenty = self._plenty + 1 if len(ready) > 1 else 0
+        if self._plenty >= self._allowed:
+            self._allowed, self._plenty = max(1, self._allowed // 2), 0
+        if not ready:
             self._allowed = min(IN_FLIGHT * len(self._slots), self._allowed + 1)
             self._ask()
             ready, _ = self._ray.wait([*self._owners], num_returns=1, timeout=_POLL)
