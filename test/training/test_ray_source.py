@@ -24,7 +24,7 @@ from sac_ros.training import ray_collector, ray_source
 from sac_ros.training.collector import CollectorSetup
 from sac_ros.training.ray_cluster import connect
 from sac_ros.training.ray_collector import CHUNK, RemoteCollector
-from sac_ros.training.ray_source import MAX_FAILURES, RaySource
+from sac_ros.training.ray_source import IN_FLIGHT, MAX_FAILURES, RaySource
 from sac_ros.training.shared_memory import SharedMemory
 from sac_ros.training.sources import CollectorError
 from sac_ros.utils.errors import ConfigurationError
@@ -140,6 +140,25 @@ def test_every_transition_of_every_actor_arrives_once(
         shared.weights.publish(shared.weights.parameters + 0.01)
     assert_each_once(shared)
     assert shared.replay.episodes_done > 0
+
+
+def test_a_slow_learner_asks_for_fewer_chunks_and_one_that_waits_for_more(
+    open_source: Callable[..., RaySource], eventually: Callable[..., None]
+) -> None:
+    source = open_source(memory_for(SETUP))
+    owners, ray = source._owners, source._ray
+
+    def all_ready() -> bool:
+        return len(ray.wait([*owners], num_returns=len(owners), timeout=0)[0]) == len(owners)
+
+    assert source.advance(1, never)
+    most = len(owners)
+    for _ in range(10):
+        eventually(all_ready, "every chunk that was asked for")
+        assert source.advance(source.shared.replay.env_steps + 1, never)
+    assert len(owners) == 1 < most <= 2 * IN_FLIGHT
+    while len(owners) < most:  # by a learner that takes all at once
+        assert source.advance(source.shared.replay.env_steps + 1, never)
 
 
 def test_chunks_of_killed_actors_are_dropped_whole_and_others_take_their_places(
