@@ -100,6 +100,7 @@ setup(
             "hypothesis",
             "jsonschema",
             "mypy",
+            "psutil",
             "pytest",
             "pytest-timeout",
             "pytest-xdist",
