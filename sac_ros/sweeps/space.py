@@ -14,7 +14,7 @@ import yaml
 
 from sac_ros.training.config import TrainConfig
 from sac_ros.utils.errors import ConfigurationError
-from sac_ros.utils.settings import Leaf, build, leaves
+from sac_ros.utils.settings import Leaf, build, flat, leaves
 
 KINDS = ("uniform", "loguniform", "int", "choice", "grid")
 _KEYS = ("params_file", "settings", "seeds", "trials", "space")
@@ -102,7 +102,7 @@ def read_space(path: Path, changes: Sequence[str] = ()) -> tuple[Space, str]:
         given = str(document["params_file"])
         beside = path.parent / given
         settings |= read_parameters(beside if beside.exists() else Path(given))
-    settings |= _flat(_mapping(document.get("settings") or {}, f"settings in {path}"))
+    settings |= flat(_mapping(document.get("settings") or {}, f"settings in {path}"))
     for change in changes:
         name, assigned, text = change.partition(":=")
         if not assigned:
@@ -137,7 +137,7 @@ def read_parameters(path: Path) -> dict[str, Any]:
     for name in ("/**/train_node", "/train_node", "train_node", "/**"):
         if name in document:
             inside = _mapping(document[name], f"{name} in {path}").get("ros__parameters")
-            return _flat(_mapping(inside, f"ros__parameters of {name} in {path}"))
+            return flat(_mapping(inside, f"ros__parameters of {name} in {path}"))
     raise ConfigurationError(
         f"params_file must hold parameters of train_node; {path} has {', '.join(document)}"
     )
@@ -257,14 +257,6 @@ def _refuse_unknown(given: Mapping[str, Any], known: Sequence[str], what: str) -
     for key in given:
         if key not in known:
             raise ConfigurationError(f"{key!r} is no {what}; it takes {', '.join(known)}")
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        found |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return found
 
 
 def _plain(value: Any) -> Any:

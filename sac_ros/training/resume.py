@@ -18,6 +18,7 @@ from sac_ros.training.progress import EvaluationPoint
 from sac_ros.training.replay_buffer import ReplayBuffer
 from sac_ros.training.training_loop import LoopState
 from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.settings import flat
 
 # These may differ when a run goes on; what decides the learning may not.
 _FREE = (
@@ -114,20 +115,10 @@ class RunState:
 
 
 def _refuse_other_config(saved: dict[str, Any], config: TrainConfig) -> None:
-    before, now = _flat(saved), _flat(json.loads(json.dumps(dataclasses.asdict(config))))
+    before, now = flat(saved), flat(json.loads(json.dumps(dataclasses.asdict(config))))
     for name in sorted(before.keys() | now.keys()):
         if name not in _FREE and before.get(name) != now.get(name):
             raise ConfigurationError(
                 f"{name} must stay {before.get(name)!r}, as in the checkpoint to resume; "
                 f"got {now.get(name)!r}"
             )
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            leaves |= _flat(value, f"{prefix}{key}.")
-        else:
-            leaves[prefix + key] = value
-    return leaves

@@ -220,6 +220,15 @@ def build(config_class: type, values: Mapping[str, Any]) -> Any:
     return config_class(**arguments)
 
 
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The leaves of nested mappings by dotted name: what `build` takes."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        leaves |= flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return leaves
+
+
 def _shape_of(annotation: Any) -> tuple[Any, int | None]:
     """Split ``tuple[float, ...]`` into (float, -1), ``tuple[float, float]`` into (float, 2)."""
     if typing.get_origin(annotation) is not tuple:
