@@ -27,8 +27,8 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-import psutil
 
+from benchmarks.ray_nodes import ray_processes
 from sac_ros.training import parts
 from sac_ros.training.callbacks import PeriodicEvaluation
 from sac_ros.training.collector import Collector, CollectorSetup
@@ -204,7 +204,7 @@ def _killed(seed: int, number: int) -> dict[str, float]:
             for moment in moments:
                 while run.state.replay.env_steps < moment and not ended.wait(0.01):
                     pass
-                actors = _actors()
+                actors = ray_processes("ray::RemoteCollector")
                 if actors:
                     rng.choice(actors).send_signal(signal.SIGKILL)
 
@@ -236,14 +236,6 @@ def _killed(seed: int, number: int) -> dict[str, float]:
             "longest_wait_s": longest,
             "twice": float(len(seen) - len(np.unique(seen, axis=0))),
         }
-
-
-def _actors() -> list[psutil.Process]:
-    return [
-        each
-        for each in psutil.process_iter(["cmdline"])
-        if "ray::RemoteCollector" in " ".join(each.info["cmdline"] or [])
-    ]
 
 
 def _print(row: dict[str, float]) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 from ray.cluster_utils import Cluster
 
 
@@ -25,3 +26,12 @@ def two_nodes(cores: int = 2) -> Iterator[str]:
         os.environ.pop("RAY_ADDRESS", None)
         if before is not None:
             os.environ["RAY_ADDRESS"] = before
+
+
+def ray_processes(title: str) -> list[psutil.Process]:
+    """The processes of Ray whose title, such as `ray::RemoteCollector`, begins so."""
+    return [
+        each
+        for each in psutil.process_iter(["cmdline"])
+        if title in " ".join(each.info["cmdline"] or [])
+    ]

@@ -12,8 +12,6 @@ seen, and both are printed.
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -23,9 +21,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-import psutil
-
-from benchmarks.ray_nodes import two_nodes
+from benchmarks.ray_nodes import ray_processes, two_nodes
 from sac_ros.sweeps.space import read_parameters, read_space
 from sac_ros.sweeps.trial import score
 from sac_ros.training.callbacks import Callback, PeriodicEvaluation
@@ -51,13 +47,9 @@ def main() -> int:
         command += ["--output", str(options.output)]
         driver = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         _wait(driver, options.output, 5)
-        for each in psutil.process_iter(["cmdline"]):
-            if "ray::ImplicitFunc" in " ".join(each.info["cmdline"] or []):
-                os.kill(each.pid, signal.SIGKILL)
-                print(
-                    f"{time.monotonic() - begun:5.0f} s: a trial's process is killed", flush=True
-                )
-                break
+        for each in ray_processes("ray::ImplicitFunc")[:1]:
+            each.kill()
+            _say(begun, "a trial's process is killed")
         _wait(driver, options.output, 8)
         driver.kill()
         driver.wait()

@@ -15,6 +15,7 @@ from typing import Any
 from sac_ros.sweeps.space import Range, Space
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.ray_cluster import connect
+from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import ConfigurationError
 
 _RETRIES = 10  # of a trial whose process or node has died
@@ -59,20 +60,21 @@ def run_sweep(space: Space, directory: Path, address: str) -> list[Trial]:
         address: of a Ray cluster; empty: one on this machine, of its cores.
 
     Returns:
-        Every trial, unfinished ones of an interrupted sweep as well.
+        Every trial.
 
     Raises:
+        KeyboardInterrupt: it was interrupted; the same call goes on.
         ConfigurationError: `directory` holds a sweep of another space, or there is no Ray.
     """
+    path = directory.resolve()
+    _refuse_other(space, path)
     ray = connect(address, os.cpu_count() or 1)
     # Only here: without Ray the sentence of `connect` comes first.
     from ray import tune  # noqa: PLC0415
 
     from sac_ros.sweeps.trial import train_setting  # noqa: PLC0415
 
-    path = directory.resolve()
     try:
-        _refuse_other(space, path)
         trainable = tune.with_resources(partial(train_setting, space=space), {"cpu": 1})
         if tune.Tuner.can_restore(str(path)):
             tuner = tune.Tuner.restore(str(path), trainable, restart_errored=True)
@@ -90,8 +92,13 @@ def run_sweep(space: Space, directory: Path, address: str) -> list[Trial]:
                 ),
             )
         path.mkdir(parents=True, exist_ok=True)
-        (path / _KEPT).write_text(_text(space), encoding="utf-8")
-        return [_trial(each, space) for each in tuner.fit()]
+        with atomic_write(path / _KEPT) as file:
+            file.write_text(_text(space), encoding="utf-8")
+        results = list(tuner.fit())
+        # Tune takes Ctrl-C for itself, and returns what there is.
+        if not all(each.error or (each.metrics or {}).get("done") for each in results):
+            raise KeyboardInterrupt
+        return [_trial(each, space) for each in results]
     finally:
         ray.shutdown()
 

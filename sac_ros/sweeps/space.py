@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from sac_ros.training.config import TrainConfig
+from sac_ros.training.ray_cluster import absolute
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import Leaf, build, flat, leaves
 
@@ -113,7 +114,7 @@ def read_space(path: Path, changes: Sequence[str] = ()) -> tuple[Space, str]:
     for name, value in settings.items():
         _leaf(name, f"settings of {path}").check(value)
     space = Space(
-        settings={name: value for name, value in settings.items() if name not in _OWN},
+        settings={name: absolute(value) for name, value in settings.items() if name not in _OWN},
         ranges=dict(_ranges(_mapping(document.get("space") or {}, f"space in {path}"), path)),
         seeds=_seeds(document.get("seeds", [0]), path),
         trials=_trials(document.get("trials", 20), path),
@@ -169,7 +170,7 @@ def _ranges(given: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Range]]
         if kind in ("choice", "grid"):
             for value in values:
                 leaf.check(value)
-            yield name, Range(kind, tuple(values))
+            yield name, Range(kind, tuple(map(absolute, values)))
             continue
         _refuse_no_interval(name, leaf, kind, values, where)
         for value in values:

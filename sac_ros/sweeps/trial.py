@@ -13,7 +13,7 @@ from typing import Any
 from ray import tune
 
 from sac_ros.sweeps.space import Space
-from sac_ros.training.callbacks import Callback, Checkpoints, PeriodicEvaluation
+from sac_ros.training.callbacks import Callback, Checkpoints, PeriodicEvaluation, QualityStop
 from sac_ros.training.evaluation import Evaluation
 from sac_ros.training.final_report import FinalReport
 from sac_ros.training.run_directory import RunDirectory
@@ -61,8 +61,9 @@ def train_setting(values: dict[str, Any], space: Space) -> None:
         config = space.config(values, seed, str(work))
         resumed = dataclasses.replace(config, resume=bool(run.checkpoints))
         session = TrainingSession(resumed, run)
-        report = FinalReport() if space.grid else Callback()
-        session.callbacks = [PeriodicEvaluation(), Checkpoints(), report, _Telling(results, work)]
+        # What is trained to be used ends when it is good, and has its report.
+        used = [QualityStop(), FinalReport()] if space.grid else []
+        session.callbacks = [PeriodicEvaluation(), Checkpoints(), *used, _Telling(results, work)]
         session.run()
 
 
@@ -84,8 +85,9 @@ class _Telling(Callback):
             self._tell([*self._results, _result(run)])
 
     def on_end(self, run: TrainingSession, finished: bool) -> None:
-        if run.outcome is None and run.evaluate() is None:
-            return
+        points = run.records.points
+        if not points or points[-1].env_steps != run.state.loop.env_steps:
+            run.evaluate()
         result = _result(run)
         self._results.append(result)
         for checkpoint in run.directory.checkpoints:  # what follows needs it no more

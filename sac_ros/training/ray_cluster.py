@@ -7,7 +7,9 @@ import os
 import signal
 import socket
 import threading
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from sac_ros.utils.errors import ConfigurationError
 
@@ -72,6 +74,20 @@ def connect(address: str, cpus: int) -> ModuleType:
         for number, handler in handlers.items():
             signal.signal(number, handler)
     return ray
+
+
+def absolute(value: Any) -> Any:
+    """A setting as another process finds it: paths that exist here, alone or with commas between.
+
+    What is no path of a file with an ending, such as the name of an arm, stays as it is.
+    """
+    if not isinstance(value, str):
+        return value
+    parts = value.split(",")
+    paths = [Path(part.strip()).expanduser() for part in parts]
+    if not all(("/" in str(path) or path.suffix) and path.exists() for path in paths):
+        return value
+    return ",".join(str(path.resolve()) for path in paths)
 
 
 def _refuse_unanswered(address: str) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sac_ros.training.collector import CollectorSetup
 from sac_ros.training.progress import say
-from sac_ros.training.ray_cluster import connect
+from sac_ros.training.ray_cluster import absolute, connect
 from sac_ros.training.ray_collector import CHUNK, RemoteCollector
 from sac_ros.training.shared_memory import SharedMemory
 from sac_ros.training.sources import CollectorError, Source
@@ -68,7 +68,8 @@ class RaySource(Source):
         """
         super().__init__(shared)
         self._ray = connect(address, collectors)
-        self._setup = setup
+        arguments = {name: absolute(each) for name, each in setup.environment_arguments.items()}
+        self._setup = dataclasses.replace(setup, environment_arguments=arguments)
         # Steps of all environments at once may end past the chunk.
         capacity = CHUNK + setup.environments
         self._shape = dataclasses.replace(shared.shape, capacity=capacity)

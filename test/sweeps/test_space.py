@@ -61,6 +61,20 @@ def test_the_default_is_no_trial_where_it_is_outside_a_range(tmp_path: Path) -> 
     assert read_space(written(tmp_path, space=narrow))[0].default is None
 
 
+def test_files_are_found_by_processes_that_are_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("own.urdf", "a.mcap", "b.mcap"):
+        (tmp_path / name).touch()
+    (tmp_path / "iiwa").mkdir()  # the name of an arm, and no path of one
+    settings = {"prior_data": "a.mcap, b.mcap"}
+    arms = {"arm": {"grid": ["own.urdf", "iiwa", "none.urdf"]}}
+    space, _ = read_space(written(tmp_path, settings=settings, space=arms))
+    assert space.ranges["arm"].values == (str(tmp_path / "own.urdf"), "iiwa", "none.urdf")
+    assert space.settings["prior_data"] == f"{tmp_path / 'a.mcap'},{tmp_path / 'b.mcap'}"
+
+
 @pytest.mark.parametrize(
     ("document", "sentence"),
     [

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import yaml
 
-from benchmarks.ray_nodes import two_nodes
+from benchmarks.ray_nodes import ray_processes, two_nodes
 from sac_ros.cli.sweep import main
 from sac_ros.policy.runtime import Policy
 from sac_ros.sweeps.search import Trial, best_of
@@ -65,11 +65,7 @@ def trials_told(output: Path) -> list[Path]:
 
 
 def of_ray() -> list[psutil.Process]:
-    return [
-        each
-        for each in psutil.process_iter(["name", "cmdline"])
-        if "ray::ImplicitFunc" in " ".join(each.info["cmdline"] or [])
-    ]
+    return ray_processes("ray::ImplicitFunc")
 
 
 def log(directory: Path) -> str:
@@ -80,19 +76,21 @@ def report(output: Path) -> str:
     return (output / "report.md").read_text()
 
 
-def test_a_sweep_whose_driver_is_killed_goes_on_and_loses_no_trial(
-    tmp_path: Path, eventually: Callable[..., None]
+@pytest.mark.parametrize(
+    ("how", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_a_sweep_whose_driver_is_ended_goes_on_and_loses_no_trial(
+    how: signal.Signals, code: int, tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
     space, output = space_file(tmp_path), tmp_path / "tiny"
     driver = started(space, output)
     eventually(lambda: trials_told(output) or driver.poll() is not None, "a checkpoint", 120.0)
-    driver.kill()
-    driver.wait()
+    driver.send_signal(how)
+    assert driver.wait(timeout=60) == code, log(tmp_path)
+    assert "Traceback" not in log(tmp_path)
     eventually(lambda: not of_ray(), "its processes end with it", 60.0)
     assert not (output / "report.md").exists()
-    assert started(space, output).wait(timeout=300) == 0, (tmp_path / "log.txt").read_text()[
-        -2000:
-    ]
+    assert started(space, output).wait(timeout=300) == 0, log(tmp_path)
     assert report(output).startswith("# tiny\n\n3 settings, ")
     assert len([*output.glob("trial_*")]) == 3
     assert (output / "report.png").read_bytes().startswith(b"\x89PNG")

@@ -19,7 +19,7 @@ import pytest
 from collecting import collector_setup, memory_for, never
 from tiny_run import open_session
 
-from benchmarks.ray_nodes import two_nodes
+from benchmarks.ray_nodes import ray_processes, two_nodes
 from sac_ros.training import ray_collector, ray_source
 from sac_ros.training.collector import CollectorSetup
 from sac_ros.training.ray_cluster import connect
@@ -56,11 +56,7 @@ def open_source(cluster: str) -> Iterator[Callable[..., RaySource]]:
 
 def collectors() -> list[psutil.Process]:
     """The processes of the actors, as Ray names them."""
-    found = []
-    for process in psutil.process_iter(["name", "cmdline"]):
-        if "ray::RemoteCollector" in " ".join([*(process.info["cmdline"] or [])]):
-            found.append(process)
-    return found
+    return ray_processes("ray::RemoteCollector")
 
 
 def assert_each_once(shared: SharedMemory) -> None:
