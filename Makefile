@@ -29,7 +29,7 @@ BENCH_STAMP := $(VENV)/.bench-$(or $(ROS_DISTRO),no-ros)
 RAY_STAMP := $(VENV)/.ray-$(or $(ROS_DISTRO),no-ros)
 MUTATION_STAMP := $(VENV)/.mutation-$(or $(ROS_DISTRO),no-ros)
 
-# One machine unless told otherwise, and the package findable where ROS looks things up.
+# One machine unless set otherwise, and the package findable where ROS looks things up.
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 export AMENT_PREFIX_PATH := $(CURDIR)/$(VENV)$(if $(AMENT_PREFIX_PATH),:$(AMENT_PREFIX_PATH))
 
@@ -94,11 +94,11 @@ swap: export SAC_ROS_MINUTES ?= 1
 swap: export SAC_ROS_RATE ?= 500
 
 .PHONY: soak
-soak: setup ## hurt a policy_node once a second, judge every command; SAC_ROS_MINUTES=1
+soak: setup ## soak test: inject one fault per second into a policy_node, audit every command; SAC_ROS_MINUTES=1
 	@$(VENV)/bin/python -m pytest -m long -s test/soak/test_soak.py -k breaks_no_rule $(ARGS)
 
 .PHONY: swap
-swap: setup ## change the policy of a policy_node once a second, judge every command; SAC_ROS_MINUTES=1
+swap: setup ## change the policy of a policy_node once per second, audit every command; SAC_ROS_MINUTES=1
 	@$(VENV)/bin/python -m pytest -m long -s test/soak/test_swap.py -k break_no_rule $(ARGS)
 
 .PHONY: tries

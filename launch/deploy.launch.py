@@ -30,7 +30,7 @@ from sac_ros.ros.policy.config import PolicyNodeConfig
 from sac_ros.ros.sim_config import SimNodeConfig
 from sac_ros.utils.package_share import share_path
 
-STEP_TIMEOUT = 30.0  # s, for the node to start, the robot to be heard, a transition to end
+STEP_TIMEOUT = 30.0  # s, for the node to start, a joint state to arrive, a transition to end
 
 # The model has an argument of its own, and this file brings the node up.
 PARAMETERS = ParameterArguments(
@@ -41,13 +41,13 @@ PARAMETERS = ParameterArguments(
 SIM_PARAMETERS = ParameterArguments("sim_node", SimNodeConfig, leave_out={"arm"})
 
 # A desktop that simulates the robot is no real-time machine: it may hold up the joint states,
-# which here does no harm. A real robot gets what the parameter file says.
+# which here does no harm. A real robot gets what is in the parameter file.
 SIM_OVERRIDES = {"watchdog_s": 0.3}  # s
 SIM_GUARD_OVERRIDES = {"watchdog_s": 0.3, "command_timeout_s": 0.3}  # s
 
 GUARDED = "policy_commands"  # what policy_node commands where the guard is between
 
-# What the guard must be told as policy_node is.
+# What the guard must get as policy_node does.
 SHARED = ("command_joints", "gravity_compensation", "safe_torque", "torque_limit", "brake_limit")
 
 

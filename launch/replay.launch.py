@@ -22,13 +22,13 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "model",
                 default_value="",
-                description="Policy file (.onnx); empty: the one that the bag says was running.",
+                description="Policy file (.onnx); empty: the one that the bag names.",
             ),
             DeclareLaunchArgument(
                 "params_file",
                 default_value="",
-                description="Parameters of the policy_node; empty: those that the bag says it "
-                "had, else its defaults.",
+                description="Parameters of the policy_node; empty: those of the bag, "
+                "else its defaults.",
             ),
             DeclareLaunchArgument(
                 "namespace", default_value="", description="Namespace of replay_node."
@@ -40,7 +40,7 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _replay_node(context: LaunchContext) -> list[Action]:
-    """It starts the policy_node itself, below its own name: no live node hears of either."""
+    """It starts the policy_node itself, below its own name: no other node receives either."""
     texts = {"model_path": "model", "policy_params_file": "params_file"}
     apart = {name: LaunchConfiguration(each).perform(context) for name, each in texts.items()}
     given = {name: text for name, text in apart.items() if text}
