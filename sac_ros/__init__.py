@@ -3,6 +3,12 @@
 
 from __future__ import annotations
 
+import sys
+
+if sys.argv[:1] == ["-m"]:  # `python -m sac_ros.…` is looking for its module just now
+    from sac_ros.entry import end_module_on_signals
+
+    end_module_on_signals()
 
 def __getattr__(name: str) -> str:
     """`sac_ros.__version__`, read from the installed metadata when it is first asked for.

@@ -13,7 +13,7 @@ from pathlib import Path
 _GRACE = 5.0  # s for a node to end by itself after a signal
 
 # What pip's console scripts do. Not the scripts themselves: colcon installs them elsewhere.
-_SCRIPT = "import sys; from {module} import main; sys.argv[0] = {name!r}; sys.exit(main())"
+_SCRIPT = "import sys; sys.argv[0] = {name!r}; from {module} import {name}; sys.exit({name}())"
 
 
 class ChildProcesses(ExitStack):
@@ -32,33 +32,33 @@ class ChildProcesses(ExitStack):
         name: str,
         namespace: str,
         files: Iterable[Path] = (),
-        *,
-        module: str = "",
         **parameters: object,
     ) -> None:
-        """Runs a node of this package with parameter files and, above them, parameters.
-
-        `module` is that of the node in `sac_ros.ros`; empty: the one with its name.
-        """
+        """Runs a node of this package with parameter files and, above them, parameters."""
         arguments = ["--ros-args", "--log-level", "warn", "-r", f"__ns:={namespace}"]
         for file in files:
             arguments += ["--params-file", str(file)]
         for key, value in parameters.items():
             arguments += ["-p", f"{key}:={value}"]
-        self.start(name, f"sac_ros.ros.{module or name}", arguments)
+        self.start(name, arguments)
 
-    def start(self, name: str, module: str, arguments: Sequence[str]) -> None:
-        """Runs `main()` of `module` with `arguments`, called `name` in messages.
+    def start(self, name: str, arguments: Sequence[str], module: str = "sac_ros.entry") -> None:
+        """Runs the console script `name`, which is a function of `module`.
 
         Its stderr is ours; its stdout is dropped, since a command answers on that.
         """
-        child = self._children[name] = subprocess.Popen(
-            [sys.executable, "-c", _SCRIPT.format(module=module, name=name), *arguments],
-            stdout=subprocess.DEVNULL,
-            # Ctrl-C reaches a whole group: the children get their one signal from `_end`.
-            start_new_session=True,
-        )
-        self.callback(_end, child)
+        # Held back until that module takes it: it would end the interpreter with a traceback.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+        try:
+            child = self._children[name] = subprocess.Popen(
+                [sys.executable, "-c", _SCRIPT.format(module=module, name=name), *arguments],
+                stdout=subprocess.DEVNULL,
+                # Ctrl-C reaches a whole group: the children get their one signal from `_end`.
+                start_new_session=True,
+            )
+            self.callback(_end, child)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def ended(self) -> str:
         """Says which child has ended, such as `sim_node ended with exit code 2`; else empty."""

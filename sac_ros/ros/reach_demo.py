@@ -8,13 +8,11 @@ import contextlib
 import dataclasses
 import math
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
@@ -38,7 +36,6 @@ from sac_ros.utils.errors import (
     EXIT_BAD_ANSWER,
     EXIT_DONE,
     ConfigurationError,
-    SacRosError,
     run_command,
 )
 from sac_ros.utils.package_share import share_path
@@ -52,10 +49,6 @@ CLOSE = 0.05  # m, a goal within this distance counts as reached
 HEADER = "goal       x       y       z   distance   reached after"
 _HOLD = 1.0  # s that the end effector must stay close before the next goal is sent
 _STEP_TIMEOUT = 30.0  # s, for each step of bringing the policy node up, and for its services
-
-
-class DemoEndedError(SacRosError):
-    """A signal ended the demo early; the sentence names it."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +200,6 @@ def start_nodes(
         "policy_node",
         NAMESPACE,
         [share_path("config", "policy.yaml")],
-        module="policy.node",
         model_path=model.resolve(),
         watchdog_s=WATCHDOG,
         gravity_compensation=gravity,
@@ -270,14 +262,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _interrupt(number: int, _: FrameType | None) -> None:
-    raise DemoEndedError(f"ended by {signal.Signals(number).name} before the last goal")
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Console script `reach_demo`; returns the exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
     return run_command(lambda: demo(parse(arguments)))
 
 

@@ -229,8 +229,7 @@ class ReplayNode(Node):
     def _paced(self, children: ChildProcesses, files: list[Path]) -> PacedReplay:
         config = self._config
         if config.start_policy_node:
-            module = "policy.node"
-            children.start_node("policy_node", self._own, files, module=module, shadow="true")
+            children.start_node("policy_node", self._own, files, shadow="true")
         clock = self.create_publisher(ClockMessage, "/clock", 10) if config.publish_clock else None
 
         def given_up() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,10 +18,12 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
-from sac_ros.utils.errors import EXIT_DONE, ConfigurationError, run_command
+from sac_ros.utils.errors import EXIT_DONE, EXIT_INTERRUPTED, ConfigurationError, exit_code_of
+from sac_ros.utils.interrupts import GRACE, NextSignal, end_process, signal_thread
 
 T = TypeVar("T")
 _POLL_S = 0.001
+_AGAIN_S = 0.5  # a second Ctrl-C comes later than one that a launch and a terminal both send
 # A closed terminal sends SIGHUP, Ctrl-\\ SIGQUIT.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
@@ -63,6 +65,10 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
     rclpy installs none, a signal only ends the spinning, and ``node.stop()`` (where the node has
     one) can send a last command or write a checkpoint, after an exception in a callback too.
 
+    Where the class has a text ``stopping``, stopping takes long: the text is on stderr at once,
+    and a second Ctrl-C ends the process then and there. A node that has not started 1.5 s after a
+    signal is ended, too.
+
     This is the last thing that a process does: the signals stay ignored afterwards.
 
     Args:
@@ -74,25 +80,36 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
         stderr). Any other exception is a bug and passes through, after ``stop()``.
     """
 
+    signals = _Signals(words=getattr(make_node, "stopping", ""))
+
     def run() -> int:
-        with _stop_on_signal() as stop, _initialised(args):
-            node = make_node()
-            executor = SingleThreadedExecutor()
-            executor.add_node(node)
-            try:
-                executor.spin_until_future_complete(stop)
-            except NodeDone as done:
-                return done.exit_code
-            except ExternalShutdownException:
-                pass  # someone else shut the context down: nothing can be published any more
-            finally:
-                if stop_node := getattr(node, "stop", None):
-                    stop_node()
-                executor.shutdown()
-                node.destroy_node()
+        try:
+            with signals.handled(), _initialised(args):
+                _run(make_node, signals)
+        except NodeDone as done:
+            return done.exit_code
+        except BaseException:
+            if not signals.gave_up:  # whatever a library has made of the KeyboardInterrupt
+                raise
         return EXIT_DONE
 
-    return run_command(run)
+    return exit_code_of(run)
+
+
+def _run(make_node: Callable[[], Node], signals: _Signals) -> None:
+    node = make_node()
+    signals.started.set()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        executor.spin_until_future_complete(signals.stop)
+    except ExternalShutdownException:
+        pass  # someone else shut the context down: nothing can be published any more
+    finally:
+        if stop_node := getattr(node, "stop", None):
+            stop_node()
+        executor.shutdown()
+        node.destroy_node()
 
 
 @contextlib.contextmanager
@@ -109,42 +126,48 @@ def _initialised(args: list[str] | None) -> Iterator[None]:
         rclpy.try_shutdown()
 
 
-@contextlib.contextmanager
-def _stop_on_signal() -> Iterator[Future[int]]:
-    """Yield a future that one of `_SIGNALS` completes with the signal's number.
+class _Signals:
+    """What a signal does to a node: it ends the spinning, or the start where that takes long."""
 
-    The executor waits in C++, where a Python signal handler cannot run. But the interpreter's C
-    handler writes the number to the wake-up socket at once, where a thread reads it.
+    def __init__(self, words: str) -> None:
+        self.stop: Future[int] = Future()  # completed with the number of the first one
+        self.started = threading.Event()  # or failed to
+        self.gave_up = False
+        self._words = words
 
-    Afterwards the kernel ignores these signals: the interpreter takes Python handlers down before
-    it has ended.
-    """
-    stop: Future[int] = Future()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread may handle signals; a test may run a node elsewhere
-        return
-    reader, writer = socket.socketpair()
-    writer.setblocking(False)
+    @contextlib.contextmanager
+    def handled(self) -> Iterator[None]:
+        """Handle them, and have the kernel ignore them afterwards.
 
-    def wait_for_signal() -> None:
-        while number := reader.recv(1):
-            if number[0] in _SIGNALS and not stop.done():
-                stop.set_result(number[0])
+        The interpreter takes Python handlers down before it has ended.
+        """
+        with signal_thread(_SIGNALS, self._raise, self._act, afterwards=signal.SIG_IGN):
+            try:
+                yield
+            finally:
+                self.started.set()
 
-    thread = threading.Thread(target=wait_for_signal, name="signals", daemon=True)
-    previous_fd = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    for number in _SIGNALS:
-        signal.signal(number, lambda *_: None)
-    thread.start()
-    try:
-        yield stop
-    finally:
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        signal.set_wakeup_fd(previous_fd)
-        writer.close()
-        thread.join()
-        reader.close()
+    def _raise(self, *_: object) -> None:
+        if self.gave_up and not self.started.is_set():
+            raise KeyboardInterrupt
+
+    def _act(self, next_signal: NextSignal) -> None:
+        """Run in a thread of its own, since the executor waits in C++."""
+        if not (number := next_signal(None)):
+            return
+        if self._words:
+            sys.stderr.write(f"{self._words if self.started.is_set() else 'stopping'}\n")
+        self.stop.set_result(number)
+        # Most nodes start and stop as ever; what takes long, as torch's import does, is given up.
+        if not self.started.wait(GRACE / 3):
+            self.gave_up = True
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            if not self.started.wait(GRACE * 2 / 3):
+                end_process(EXIT_DONE)
+        since = time.monotonic()
+        while self._words and (again := next_signal(None)):
+            if again == signal.SIGINT and time.monotonic() - since > _AGAIN_S:
+                end_process(EXIT_INTERRUPTED)
 
 
 @contextlib.contextmanager

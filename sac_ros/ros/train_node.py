@@ -40,6 +40,8 @@ class TrainNode(Node):
     Services: `~/pause`, `~/save_checkpoint`, `~/export_policy`, `~/evaluate`.
     """
 
+    stopping = "stopping: writing a checkpoint; Ctrl-C again ends it without one"
+
     def __init__(self) -> None:
         """Makes the run and starts to train.
 

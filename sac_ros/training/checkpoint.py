@@ -8,8 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import ConfigurationError
 
@@ -24,6 +22,8 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     Raises:
         OSError: it could not be written; nothing of it is left.
     """
+    import torch  # noqa: PLC0415 - takes seconds, and a run's directory is looked at without it
+
     try:
         with atomic_write(path) as partial, partial.open("wb") as file:
             torch.save({"format": FORMAT, **content}, file)
@@ -40,6 +40,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         ConfigurationError: no such file, or not a checkpoint of this format.
     """
+    import torch  # noqa: PLC0415 - see above
+
     if not path.is_file():
         raise ConfigurationError(f"no checkpoint at {path}, so there is nothing to resume")
     try:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from sac_ros.utils.interrupts import GRACE, interruptible
+
 EXIT_DONE = 0
 EXIT_BAD_ANSWER = 1
 EXIT_COULD_NOT_RUN = 2
@@ -47,30 +49,47 @@ class NonFiniteGoalError(GoalError):
     """A goal holds NaN or Inf, which is a fault of its sender and not a wish."""
 
 
-def run_command(main: Callable[[], int]) -> int:
+def run_command(main: Callable[[], int], *, grace: float = GRACE) -> int:
     """Run the body of a console script and return its exit code.
 
-    This is the only place that catches `SacRosError`: it becomes ``<prog>: error: <sentence>`` on
-    stderr and exit code 2, without a traceback.
+    A `SacRosError` becomes ``<prog>: error: <sentence>`` on stderr and exit code 2, without a
+    traceback.
 
     Args:
         main: the command; returns 0 (done) or 1 (it ran, and the answer is bad).
+        grace: s to unwind after Ctrl-C; then the process and all that it started are ended.
 
     Returns:
-        What ``main`` returned, 2 when it could not run, 130 after Ctrl-C, or 141 when who read its
-        output has gone, as in ``| head``: then there is no answer.
+        What ``main`` returned, 2 when it could not run, 130 after Ctrl-C, 143 after SIGTERM, or
+        141 when who read its output has gone, as in ``| head``: then there is no answer.
+    """
+    try:
+        with interruptible(grace) as interrupted:
+            return exit_code_of(main, interrupted)
+    except KeyboardInterrupt:  # just before or after it
+        return EXIT_INTERRUPTED
+
+
+def exit_code_of(
+    main: Callable[[], int], interrupted: Callable[[], int | None] = lambda: None
+) -> int:
+    """Run `main` and report what it raises, as `run_command` does.
+
+    ``interrupted`` gives the number of the signal that has come, if any.
     """
     try:
         code = main()
         sys.stdout.flush()  # here, and not when the interpreter ends
         return code
-    except BrokenPipeError:
-        # What is left in the buffer would fail once more at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_UNREAD
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return EXIT_INTERRUPTED
-    except SacRosError as error:
-        sys.stderr.write(f"{Path(sys.argv[0]).name}: error: {error}\n")
-        return EXIT_COULD_NOT_RUN
+    except BaseException as error:
+        if number := interrupted():  # a library may have turned that into an error of its own
+            sys.stderr.write("interrupted\n")
+            return 128 + number
+        if isinstance(error, BrokenPipeError):
+            # What is left in the buffer would fail once more at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return EXIT_UNREAD
+        if isinstance(error, SacRosError):
+            sys.stderr.write(f"{Path(sys.argv[0]).name}: error: {error}\n")
+            return EXIT_COULD_NOT_RUN
+        raise

@@ -16,7 +16,7 @@ Eventually = Callable[..., None]
 SCRIPT = """
 import pathlib, signal, sys, threading, time
 
-def main():
+def robot():
     log, name, deaf = pathlib.Path(sys.argv[1]), sys.argv[0], sys.argv[2] == "deaf"
     done = threading.Event()
     def on_signal(number, _):
@@ -25,19 +25,22 @@ def main():
         if not deaf:
             done.set()
     signal.signal(signal.SIGINT, on_signal)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     signal.signal(signal.SIGTERM, on_signal)
     with log.open("a") as file:
         file.write(f"{name} started\\n")
     while not done.wait(0.02):
         pass
     return 0
+
+policy = robot
 """
 
 
 @pytest.fixture(autouse=True)
 def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "child_script.py").write_text(SCRIPT)
-    (tmp_path / "failing_script.py").write_text("def main():\n    return 3\n")
+    (tmp_path / "failing_script.py").write_text("def robot():\n    return 3\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
 
@@ -49,7 +52,7 @@ def test_leaving_ends_the_last_one_first(tmp_path: Path, eventually: Eventually)
     log = tmp_path / "log"
     with ChildProcesses() as children:
         for name in ("robot", "policy"):
-            children.start(name, "child_script", [str(log), "hears"])
+            children.start(name, [str(log), "hears"], "child_script")
             eventually(lambda name=name: f"{name} started" in lines(log), "started")
         assert children.ended() == ""
     assert lines(log)[2:] == ["policy SIGINT", "robot SIGINT"]
@@ -60,7 +63,7 @@ def test_leaving_by_an_error_ends_them_too(tmp_path: Path, eventually: Eventuall
 
     def fail_midway() -> None:
         with ChildProcesses() as children:
-            children.start("robot", "child_script", [str(log), "hears"])
+            children.start("robot", [str(log), "hears"], "child_script")
             eventually(lambda: lines(log), "started")
             raise RuntimeError("mid-way")
 
@@ -77,7 +80,7 @@ def test_one_that_does_not_listen_is_killed(
     monkeypatch.setattr(child_processes, "_GRACE", 0.2)
     log = tmp_path / "log"
     with ChildProcesses() as children:
-        children.start("robot", "child_script", [str(log), "deaf"])
+        children.start("robot", [str(log), "deaf"], "child_script")
         eventually(lambda: lines(log), "started")
     assert lines(log) == ["robot started", "robot SIGINT", "robot SIGTERM"]
     assert "robot ended" in children.ended()
@@ -85,6 +88,6 @@ def test_one_that_does_not_listen_is_killed(
 
 def test_one_that_ended_is_named_with_its_exit_code(eventually: Eventually) -> None:
     with ChildProcesses() as children:
-        children.start("robot", "failing_script", [])
+        children.start("robot", [], "failing_script")
         eventually(children.ended, "the end")
         assert children.ended() == "robot ended with exit code 3"
