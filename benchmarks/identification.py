@@ -41,7 +41,7 @@ class Case:
     value: float
     low: float
     high: float
-    told: bool
+    estimated: bool
 
     @property
     def error(self) -> float:
@@ -143,18 +143,18 @@ def compare(hidden: Hidden, found: Findings) -> Iterator[Case]:
             if estimate.value is None or estimate.low is None or estimate.high is None:
                 continue
             numbers = estimate.value, estimate.low, estimate.high
-            yield Case(name, true, *numbers, estimate.told)
+            yield Case(name, true, *numbers, estimate.estimated)
 
 
 def text(cases: dict[str, list[Case]]) -> str:
-    """A table: how many were told, how many intervals hold the truth, and the errors."""
+    """A table: how many were estimated, how many intervals hold the truth, and the errors."""
     lines = [
-        "parameter         intervals  told  held  in bar  |error|: median     95 %     largest"
+        "parameter         intervals  est.  held  in bar  |error|: median     95 %     largest"
     ]
     every = 0
     for name, found in cases.items():
         held = sum(case.low <= case.true <= case.high for case in found)
-        errors = [case.error for case in found if case.told]
+        errors = [case.error for case in found if case.estimated]
         every += held
         bar = BARS.get(name)
         within = "" if bar is None else str(sum(error <= bar for error in errors))

@@ -26,7 +26,7 @@ _PADDING = 7  # bytes that a serialiser may leave at the end of a message
 
 
 class CdrError(ValueError):
-    """A message is not what its type says."""
+    """A message does not have the form of its type."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,12 @@ class Layout:
     points: int = 1
 
     def matches(self, block: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Tell which rows of [k, size] bytes have this shape."""
+        """Return which rows of [k, size] bytes have this shape."""
         same = np.ones(len(block), dtype=bool)
         for (start, end), expected in zip(self.fixed, self.shape, strict=True):
             wanted = np.frombuffer(expected, dtype=np.uint8)
             equal = block[:, start:end] == wanted
-            if not equal.all():  # nearly always it is, and this is the quick way to know
+            if not equal.all():  # nearly always it is, and this is the quick check
                 same &= equal.all(axis=1)
         return same
 
@@ -142,7 +142,7 @@ class _Cursor:
 
 
 def read_layout(raw: bytes, kind: str) -> Layout:
-    """Read one message of a type that this module knows.
+    """Read one message of a type that this module has.
 
     Raises:
         CdrError: the bytes are no such message.
@@ -179,7 +179,7 @@ def read_layout(raw: bytes, kind: str) -> Layout:
 def without_padding(raw: bytes, kind: str) -> bytes:
     """Return a message with zeros between its values: a serialiser leaves there what was there.
 
-    Not for trajectories, of which a `Layout` knows the first point only.
+    Not for trajectories, of which a `Layout` has the first point only.
 
     Raises:
         CdrError: as `read_layout`.

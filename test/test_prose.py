@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words of test/prose.yaml stay out of pages, docstrings, comments, messages and help texts."""
+"""The words of test/prose.yaml stay out of pages, docstrings, comments, messages, help texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
-import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +58,8 @@ LIST = yaml.safe_load((ROOT / "test" / "prose.yaml").read_text(encoding="utf-8")
 NAMES = [Rule(**{**each, "word": f"(?:{each['word']})"}) for each in LIST["names"]]
 PROSE = [Rule(**{**each, "word": f"(?i:{each['word']})"}) for each in LIST["prose"]]
 ANY_NAME, ANY_PROSE = (
-    re.compile("|".join(rf"(?<!\w){rule.word}(?!\w)" for rule in rules)) for rules in (NAMES, PROSE)
+    re.compile("|".join(rf"(?<!\w){rule.word}(?!\w)" for rule in rules))
+    for rules in (NAMES, PROSE)
 )
 
 

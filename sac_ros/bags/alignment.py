@@ -40,7 +40,7 @@ class Aligned:
         command_time_s: [c] when they came: with a stamp the state's time, else of arrival.
         command_jitter_s: what those times are uncertain by.
         steps: one sentence for each way in which the clock was set.
-        facts: what was dropped on the way, and the rest that is worth telling.
+        facts: what was dropped on the way, and what else is worth a line.
         spool: where large arrays go.
     """
 
@@ -237,7 +237,7 @@ def _command_facts(
             return None
         return StreamFacts(topic.name, topic.type, (), topic.messages, 0, {}, None, 0, 0.0)
     received, states = commands.columns["received_ns"], recording.states.columns["received_ns"]
-    # Commands have the recorder's times only; the states tell how fast the chosen clock runs.
+    # Commands have the recorder's times only; the states have the rate of the chosen clock.
     span = float(states[-1] - states[0])
     scale = float(line.time_s[-1]) / span if span > 0.0 else 1e-9
     period = float(np.median(np.diff(received))) * scale if len(received) > 1 else 0.0
@@ -245,7 +245,7 @@ def _command_facts(
 
 
 def _varies(column: Array) -> NDArray[np.bool_]:
-    """Tell of each joint whether its values ever change: a constant is no measurement."""
+    """Return of each joint whether its values ever change: a constant is no measurement."""
     varies = np.zeros(column.shape[1], dtype=bool)
     for part in blocks(len(column)):
         varies |= (column[part] != column[0]).any(axis=0) & np.isfinite(column[part]).any(axis=0)

@@ -10,7 +10,7 @@ from sac_ros.bags.columns import Array
 
 _BLOCK = 64  # states over which both clocks are compared: their median is free of jitter
 _OFF = 0.95  # quantile of the deviations that counts as the jitter
-_FEWEST = 16  # times without which no jitter is told
+_FEWEST = 16  # times without which no jitter is known
 
 
 def arrival_times(
@@ -19,9 +19,9 @@ def arrival_times(
     """Return times of arrival on the clock of the states, s, and their jitter, s.
 
     The clock of the states is the recorder's, times the ratio of their rates, plus what the median
-    of each 64 states tells: it follows a clock that drifts, and has none of their jitter. The
-    jitter is the 95th percentile of how far a state is off by this; where the states' own times
-    are those of arrival, how far they are off an even rate.
+    of each 64 states is the path: it follows a clock that drifts, and has none of their jitter.
+    The jitter is the 95th percentile of how far a state is off by this; where the states' own
+    times are those of arrival, how far they are off an even rate.
 
     Args:
         arrived_ns: [c] when the commands were recorded.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which clock a recording is judged by, and the times of its states on that clock.
+"""Which clock a recording is read by, and the times of its states on that clock.
 
 Header stamps are what the driver measured by, and simulated time where there is a simulator; the
 recorder's times carry the jitter of the network, and run at another rate than simulated time.
@@ -94,7 +94,7 @@ def _rate(stamp: NDArray[np.int64], received: NDArray[np.int64]) -> float | None
 
 
 def _is_ahead(passed: Any, arrived: Any) -> Any:
-    """Tell of ns that passed by the stamps, and by the recorder, whether the former were set."""
+    """Return of ns that passed by the stamps, and by the recorder, whether the former were set."""
     return passed > _AHEAD_NS + _AHEAD_FACTOR * np.maximum(arrived, 0)
 
 
@@ -143,7 +143,7 @@ class StateClock:
         )
 
     def take(self, ns: int, received_ns: int) -> bool:
-        """Take the time of the next state, ns, and when it was received; tell if it advances."""
+        """Take the time of the next state, ns, and its receipt; return whether it advances."""
         if self._in_a_row >= 0:
             passed, arrived = ns - self._newest, received_ns - self._last_received
             if wrong := _wrong(passed, arrived):
@@ -162,7 +162,7 @@ class StateClock:
 
 
 def _wrong(passed: int, arrived: int) -> str:
-    """Say why a state is dropped whose stamp came so many ns after the last; empty where not."""
+    """Return why a state is dropped whose stamp came so many ns after the last, or ""."""
     if passed < -_A_DAY_NS or passed > _AHEAD_NS + _AHEAD_FACTOR * max(arrived, 0):
         return "absurd stamp"
     return "" if passed > 0 else "stamp runs backwards" if passed else "stamp repeats"

@@ -133,7 +133,7 @@ def take_rows(spool: Spool, array: NDArray[Any], index: NDArray[np.intp]) -> NDA
 
 
 def finite_rows(array: NDArray[np.floating], largest: float = np.inf) -> NDArray[np.bool_]:
-    """Tell which rows of [m, n] are finite throughout, and in absolute value below ``largest``."""
+    """Return which rows of [m, n] are finite, and in absolute value below ``largest``."""
     finite = np.ones(len(array), dtype=bool)
     for part in blocks(len(array)):
         each = np.abs(array[part]) < largest

@@ -37,7 +37,7 @@ class JointStates:
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything that ``evaluate_bag`` tells of bags without a policy."""
+    """Everything that ``evaluate_bag`` reports of bags without a policy."""
 
     bags: Annotated[tuple[BagFacts, ...], "in the order of their beginning."]
     joint_states: Annotated[tuple[JointStates, ...], "every topic of that type, of all bags."]
@@ -50,7 +50,7 @@ def read_contents(bags: Sequence[Bag], spool: Spool) -> Contents:
         if topic.type == JOINT_STATE and topic.messages:
             try:
                 names = names_in(bags, topic)
-            except BagError:  # no message of it can be read, as its facts will say
+            except BagError:  # no message of it can be read, as its facts will show
                 names = []
             streams.append(JointStream(topic, spool, names, ()))
     read_streams(bags, streams)

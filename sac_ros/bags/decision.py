@@ -72,7 +72,7 @@ def _section(path: Path, section: str, values: Any) -> dict[str, float]:
 def decide(evaluation: Evaluation, model: ModelResult, bounds: Bounds) -> Decision:
     """Return whether a policy may go on the robot, with the reasons against it, worst first.
 
-    A figure that cannot be told is no reason, but that nothing was recorded to compare with is one
+    A figure that is unknown is no reason, but that nothing was recorded to compare with is one
     for shadow: nobody has seen what the policy does.
     """
     figures = figures_of(evaluation, model)

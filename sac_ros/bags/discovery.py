@@ -2,7 +2,8 @@
 """Which topics are states, commands and goals, and which of their joints are the policy's.
 
 Topics are found by type, then by name; joints by name, or by a mapping that the user gives.
-What commands are, torques or not, is told by their topic's name and by the fields that they fill.
+What commands are, torques or not, follows from their topic's name and by the fields that they
+fill.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class TopicFinder:
     """The topics of a recording by what they are used for.
 
     A topic is found by its type and the last part of its name, and must have messages. A BagError
-    says where several fit, so that the user has to choose, or what was asked for is not there.
+    names where several fit, so that the user has to choose, or what was asked for is not there.
     """
 
     def __init__(self, topics: Mapping[str, StoredTopic], asked: AskedTopics, where: str) -> None:
@@ -108,7 +109,7 @@ class TopicFinder:
         are not always zero; an array of numbers has none.
 
         Raises:
-            BagError: neither name nor fields tell.
+            BagError: neither name nor fields decide.
         """
         named, filled = self._named_kind(topic), moving or given
         if self._asked.command_kind:
@@ -123,7 +124,7 @@ class TopicFinder:
         if len(filled) == 1:
             return filled[0]
         raise BagError(
-            f"the name of {topic.name} in {self._where} does not tell what it commands: give "
+            f"the name of {topic.name} in {self._where} leaves open what it commands: give "
             f"--command-kind {', '.join(COMMAND_KINDS[:-1])} or {COMMAND_KINDS[-1]}; only effort "
             f"is compared"
         )
@@ -138,7 +139,7 @@ class TopicFinder:
         return _only(self._of_type(TEXT, "events") or self._of_type(TEXT, "decisions"))
 
     def replayed(self) -> ReplayTopics:
-        """Return the topics that tell what happened to a policy_node."""
+        """Return the topics that record what happened to a policy_node."""
         found = self.states(), self.goals(), self.events(), self.applied_torque()
         return ReplayTopics(*(topic.name if topic else "" for topic in found))
 
@@ -147,9 +148,9 @@ class TopicFinder:
         return _only(self._of_type(JOINT_STATE, "applied_torque"))
 
     def _named_kind(self, topic: StoredTopic) -> str:
-        """Return the kind that a topic's name tells; empty where it tells none, or two.
+        """Return the kind that a topic's name has; empty where it has none, or two.
 
-        The last part of the name that tells any decides. ``commands`` is what policy_node calls
+        The last part of the name that has any decides. ``commands`` is what policy_node calls
         its torques, an array: where no controller is before it, or policy_node is in the bag.
         """
         parts = topic.name.lower().split("/")

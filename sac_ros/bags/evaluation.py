@@ -29,7 +29,7 @@ from sac_ros.utils.errors import BagError
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What an evaluation is told.
+    """What an evaluation takes.
 
     Attributes:
         reading: how the bags are read.
@@ -37,14 +37,14 @@ class EvaluationOptions:
             there are none the middle of the policy's trained box.
         bounds: what decides whether a policy may go on the robot; None: the package's.
         thresholds: name to the largest value allowed, see `sac_ros.bags.figures`.
-        told: the command line, for the summary.
+        arguments: the command line, for the summary.
     """
 
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     goal: tuple[float, ...] | None = None
     bounds: Bounds | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
-    told: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 def evaluate_bags(
@@ -108,20 +108,20 @@ def _evaluate(
             series.setdefault(name if name in shared else f"{name}_{i}", array)
     evaluation = Evaluation(
         tool_version=sac_ros.__version__,
-        options=dict(options.told),
+        options=dict(options.arguments),
         bags=recording.bags,
         recording=aligned.facts,
         models=tuple(models),
         warnings=tuple(warnings),
     )
     bounds = options.bounds or read_bounds()
-    judged = (replace(m, verdict=decide(evaluation, m, bounds)) for m in evaluation.models)
-    evaluation = replace(evaluation, models=tuple(judged))
+    decided = (replace(m, verdict=decide(evaluation, m, bounds)) for m in evaluation.models)
+    evaluation = replace(evaluation, models=tuple(decided))
     return replace(evaluation, thresholds=judge(evaluation, options.thresholds)), series
 
 
 def _has_goals(recording: Recording) -> bool:
-    """Tell whether goals were recorded, as messages or in the log of policy_node."""
+    """Return whether goals were recorded, as messages or in the log of policy_node."""
     return bool(recording.activation) or (recording.goals is not None and recording.goals.read > 0)
 
 
@@ -147,7 +147,7 @@ def _labels(policies: Sequence[Policy]) -> list[str]:
 
 
 def _nothing_to_evaluate(policy: Policy, aligned: Aligned, answers: Answers) -> str:
-    """Say why a policy answers no state at all."""
+    """Return why a policy answers no state at all."""
     if answers.refused_goals:
         refused = "; ".join(f"{n} refused: {why}" for why, n in answers.refused_goals.items())
         why = f"it has no goal that the policy takes ({refused}); --goal gives one"
@@ -189,7 +189,7 @@ def _recorded_series(aligned: Aligned) -> dict[str, NDArray[Any]]:
 
 
 def _warnings(recording: Recording, aligned: Aligned) -> list[str]:
-    """Say what somebody who reads the figures has to know."""
+    """Warn of what somebody who reads the figures needs."""
     facts = aligned.facts
     found = [warning for bag in recording.bags for warning in bag.warnings]
     for stream in (facts.states, facts.commands, facts.goals):

@@ -2,8 +2,8 @@
 """What happened to a policy_node, read from bags in the order in which it happened.
 
 Its own log, ``~/events``, gives the exact order: a goal and a state that come at nearly the same
-time are recorded in either, and only the node knows which it saw first. Without a log the states
-and goals are taken by time. See `sac_ros.policy.event_log` for the events.
+time are recorded in either, and which the node saw first is in its log alone. Without a log the
+states and goals are taken by time. See `sac_ros.policy.event_log` for the events.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ _IF_THERE: dict[str, Any] = {
     "refused": str,
     "model_path": str,
 }
-_LARGEST = 1e12  # s: no clock tells more; and numbers that are no float's are damage
+_LARGEST = 1e12  # s: no clock has more; and numbers that are no float's are damage
 
 
 def read_event(cdr: bytes) -> dict[str, Any]:
     """Return a message of ``~/events`` as `EventLog` wrote it.
 
     Raises:
-        ValueError: it is none; the sentence's end says why, such as ``it is no JSON``.
+        ValueError: it is none; the sentence's end is the reason, such as ``it is no JSON``.
     """
     try:
         record = json.loads(read_layout(cdr, TEXT).texts["data"])
@@ -418,7 +418,7 @@ def without_beginning(events: Iterable[ReplayEvent], begin_ns: int) -> Iterator[
 
 
 def with_goal(events: Iterable[ReplayEvent], goal: RecordedGoal) -> Iterator[ReplayEvent]:
-    """Yield the events with one goal, given anew after each activation, in the place of theirs."""
+    """Yield the events with one goal, given after each activation, in the place of theirs."""
     for event in events:
         if event.kind != "goal":
             yield event

@@ -128,7 +128,7 @@ def _values(series: Series, name: str) -> Callable[[int], NDArray[Any]]:
 
 
 def _table(evaluation: Evaluation, series: Series) -> Iterator[list[Any]]:
-    """Yield the rows of the table, its header first; what cannot be told is empty."""
+    """Yield the rows of the table, its header first; what is unknown is empty."""
     joints = evaluation.recording.joint_names
     recorded = ("position", "velocity", "recorded_effort", "recorded_torque")
     names = [name for name in recorded if name in series]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The figures that ``--fail-on`` judges and ``--compare`` sets side by side, by name."""
+"""The figures that ``--fail-on`` bounds and ``--compare`` sets side by side, by name."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _OF_ERROR = (
 
 
 def figures_of(evaluation: Evaluation, model: ModelResult) -> dict[str, float | None]:
-    """Return the value of each of `FIGURES`; None where it cannot be told."""
+    """Return the value of each of `FIGURES`; None where it is unknown."""
     row = model.errors[0].overall if model.errors else None
     lag = model.lag.overall_s if model.lag else None
     alike = row.motion_correlation if row else None
@@ -75,7 +75,7 @@ def figures_of(evaluation: Evaluation, model: ModelResult) -> dict[str, float | 
 
 
 def parse_thresholds(text: str) -> dict[str, float]:
-    """Read ``name=value,...``; a ConfigurationError says what is not of that form.
+    """Read ``name=value,...``; a ConfigurationError names what is not of that form.
 
     The names of `AS_VERDICT` need no value.
     """
@@ -86,7 +86,7 @@ def parse_thresholds(text: str) -> dict[str, float]:
             continue
         name, equals, number = part.partition("=")
         if name not in FIGURES:
-            raise ConfigurationError(f"--fail-on knows {', '.join(FIGURES)}; got {name!r}")
+            raise ConfigurationError(f"--fail-on takes {', '.join(FIGURES)}; got {name!r}")
         if name in found:
             raise ConfigurationError(f"--fail-on must name each figure once; got {name} twice")
         try:
@@ -101,7 +101,7 @@ def parse_thresholds(text: str) -> dict[str, float]:
 
 
 def judge(evaluation: Evaluation, thresholds: Mapping[str, float]) -> tuple[Threshold, ...]:
-    """Compare every model with every threshold; a figure that cannot be told is missed."""
+    """Compare every model with every threshold; a figure that is unknown is missed."""
     found = []
     for model in evaluation.models:
         figures = figures_of(evaluation, model)
@@ -117,8 +117,8 @@ def judge(evaluation: Evaluation, thresholds: Mapping[str, float]) -> tuple[Thre
 def compare(before: Evaluation, after: Evaluation) -> dict[str, Any]:
     """Return the figures of every pair of models, in their order.
 
-    ``options`` are those that change figures and differ: ``--fail-on`` only judges them. A figure
-    that cannot be told, or an option that was not given, is None.
+    ``options`` are those that change figures and differ: ``--fail-on`` only bounds them. A figure
+    that is unknown, or an option that was not given, is None.
     """
     models = []
     for old, new in zip(before.models, after.models, strict=False):

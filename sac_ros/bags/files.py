@@ -3,7 +3,7 @@
 
 ``summary.json`` is an `Evaluation`, ``series.npz`` the arrays that the report draws. They have
 m rows, one for each joint state that carries figures, and n columns in the joint order of the
-first model, unless said otherwise.
+first model, unless another is named.
 
 | name | shape | what |
 |---|---|---|
@@ -53,7 +53,7 @@ SUMMARY_FILE, SERIES_FILE = "summary.json", "series.npz"
 def save_series(arrays: Mapping[str, NDArray[Any]], folder: Path) -> None:
     """Write ``series.npz`` into an existing folder; memory-mapped arrays are copied in blocks."""
     with atomic_write(folder / SERIES_FILE) as partial, partial.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub knows no mapping
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub has no mapping
 
 
 def save_summary(evaluation: Evaluation, folder: Path) -> None:

@@ -82,7 +82,7 @@ def answer(
 ) -> Answers:
     """Run a policy, which drives the recording's joints in any order, over a recording.
 
-    Where policy_node's own log tells what happened to it, that is repeated, with the parameters
+    Where policy_node's own log has what happened to it, that is repeated, with the parameters
     and the runs of the policy that were recorded if it is the same policy. Otherwise the node is
     active from the first state on, with its parameters' defaults, and each fault is cleared as
     soon as its cause is gone.
@@ -188,13 +188,13 @@ class _Collected:
     def _gravity(self, policy: Policy, ran: NDArray[np.intp]) -> Float32:
         """Return g(q) [m, n] where the policy ran last before each state, or else next."""
         aligned, own = self._aligned, np.argsort(self._order)
-        told: Float32 = aligned.spool.empty((len(ran), len(own)), np.float32)
+        given: Float32 = aligned.spool.empty((len(ran), len(own)), np.float32)
         for part in blocks(len(ran)):
             weight = policy.gravity(aligned.position[ran[part]][:, own])
             assert weight is not None
-            told[part] = weight[:, self._order]
+            given[part] = weight[:, self._order]
         held = np.searchsorted(ran, np.arange(len(aligned.number)), side="right") - 1
-        return take_rows(aligned.spool, told, np.maximum(held, 0))
+        return take_rows(aligned.spool, given, np.maximum(held, 0))
 
     def answers(self, policy: Policy, lock_step: LockStep) -> Answers:
         """Return everything that was collected."""

@@ -106,7 +106,7 @@ class LockStep:
             config: of the safety filter.
             joints: the recording's names of the policy's joints [n]; empty: the same.
             publish: takes every command; see `ControlLoop`.
-            log: takes what the loop tells.
+            log: takes what the loop reports.
             answering: what answers in the place of a policy that is swapped in.
             follow: whether the policy is the recorded one, and runs on the states on which that
                 ran, by the node's own count.
@@ -187,7 +187,7 @@ class LockStep:
         return None
 
     def _lost(self, event: ReplayEvent) -> None:
-        """Know no more what the policy remembers, if it may have run meanwhile."""
+        """Mark the policy's memory as unknown, if it may have run meanwhile."""
         before = self._runs
         of_state = event.record.get("event") == "state"
         self._runs = event.record.get("inferences") if of_state else None
@@ -229,7 +229,7 @@ class LockStep:
         else:
             command = loop.state(event.time, position, velocity, self._reader.stamp_ns)
         if runs is not None:
-            if self._restarted:  # both begin anew with the next state that has a goal
+            if self._restarted:  # both restart with the next state that has a goal
                 self._astray = self._restarted = False
                 self._ahead = runs - loop.inference.count
             self._astray |= runs != loop.inference.count + self._ahead

@@ -64,8 +64,8 @@ class Recording:
         command_topic: where commands are, whatever their kind; None without.
         command_kind: one of `COMMAND_KINDS`; empty without.
         goals: None where there are none.
-        topics: those that tell what happened to a policy_node.
-        activation: what its own log says of its activation; empty without such a log.
+        topics: those that record what happened to a policy_node.
+        activation: what its own log has of its activation; empty without such a log.
         spool: where large arrays go.
     """
 
@@ -115,8 +115,8 @@ def read_recording(
     found = TopicFinder(topics_of(bags), options.topics, where)
     states, commands, goals = found.states(), found.commands(), found.goals()
     log = found.events()
-    told = (topic.name if topic else "" for topic in (states, goals, log))
-    topics = ReplayTopics(*told)
+    names = (topic.name if topic else "" for topic in (states, goals, log))
+    topics = ReplayTopics(*names)
     names = names_in(bags, states)
     joints = bag_joints(joint_names, names, options.mapping, states.name)
     torques: JointStream | NumberStream | None = None

@@ -5,7 +5,7 @@ The figures themselves are in `sac_ros.bags.metrics`, the arrays in `sac_ros.bag
 
 Per-joint tuples are [n], in the joint order of the first model. Times are seconds since the first
 joint state of the recording, on the clock that `ClockFacts` names. Torques are N·m. A value that
-cannot be told is None, never NaN.
+is unknown is None, never NaN.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class TopicFacts:
 
     name: Annotated[str, "such as ``/joint_states``."]
     type: Annotated[str, "such as ``sensor_msgs/msg/JointState``."]
-    messages: Annotated[int, "how many the bag says that it has."]
+    messages: Annotated[int, "how many the bag claims."]
     role: Annotated[str, "``states``, ``commands``, ``goals``, ``events``; empty: unused."] = ""
 
 
@@ -173,7 +173,7 @@ class Threshold:
     name: Annotated[str, "of the figure."]
     model: Annotated[str, "label of the model."]
     limit: Annotated[float, "the largest value allowed."]
-    value: Annotated[float | None, "what was found; None, which misses, where it cannot be told."]
+    value: Annotated[float | None, "what was found; None, which misses, where it is unknown."]
     met: Annotated[bool, "whether value ≤ limit."]
 
 

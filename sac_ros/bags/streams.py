@@ -107,14 +107,14 @@ class Stream(ABC):
     def facts(
         self, used: int, dropped: Counter[str], period_s: float, gaps: int = 0, gap_s: float = 0.0
     ) -> StreamFacts:
-        """Return the facts of the stream; a period of 0 s cannot be told."""
+        """Return the facts of the stream; a period of 0 s is unknown."""
         why, rate = dict(sorted((+dropped).items())), 1.0 / period_s if period_s > 0.0 else None
         about = self.topic, self.kind, self.joints, self.read
         return StreamFacts(*about, used, why, rate, gaps, gap_s)
 
     @abstractmethod
     def _refusal(self, layout: Layout) -> str:
-        """Say why messages of this shape cannot be used; empty when they can."""
+        """Return why messages of this shape cannot be used; empty when they can."""
 
     @abstractmethod
     def _values(self, layout: Layout, block: NDArray[np.uint8]) -> dict[str, Array]:
@@ -157,7 +157,7 @@ class Stream(ABC):
 class JointStream(Stream):
     """Joint states in the policy's joint order: position, velocity, effort, each [m, n].
 
-    Trajectories of one point, too; one of several does not tell which torque answers a state.
+    Trajectories of one point, too; with several it is open which torque answers a state.
     """
 
     def __init__(
@@ -233,7 +233,7 @@ class NumberStream(Stream):
 
 
 class PoseStream(Stream):
-    """Goal poses, of which only the times are kept: the control loop is told the goals itself."""
+    """Goal poses, of which only the times are kept: the control loop gets the goals itself."""
 
     def __init__(self, topic: StoredTopic, spool: Spool) -> None:
         super().__init__(topic, spool, {})

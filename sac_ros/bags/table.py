@@ -26,7 +26,7 @@ _SHOWN = (
 
 
 def each_has_states(paths: Sequence[Path]) -> bool:
-    """Tell whether several bags are several recordings: all that can be read have joint states."""
+    """Return whether bags are several recordings: all that can be read have joint states."""
     found = []
     for path in paths:
         try:
@@ -60,7 +60,7 @@ def _rows(evaluations: Mapping[str, Evaluation]) -> Iterator[dict[str, str | flo
 
 
 def save_table(evaluations: Mapping[str, Evaluation], folder: Path) -> None:
-    """Write every figure of every bag and policy as CSV; what cannot be told is empty."""
+    """Write every figure of every bag and policy as CSV; what is unknown is empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, ["bag", "policy", *FIGURES])
     writer.writeheader()

@@ -73,7 +73,7 @@ def read_torques(
         options: how they are read.
         effort: one of `EFFORTS`; empty: commanded where commands were recorded.
         spool: where large arrays go.
-        progress: told how much is done.
+        progress: is called with how much is done.
         pairing: the user's option for other names of joints, for errors.
 
     Raises:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def number(low: float, high: float, words: str, *, above: bool = False) -> Callable[[str], float]:
-    """Reads a finite number from `low`, or `above` it, to `high`; `words` say so in the error."""
+    """Reads a finite number from `low`, or `above` it, to `high`; `words` name the range."""
 
     def read(text: str) -> float:
         try:

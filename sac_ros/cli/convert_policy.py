@@ -63,7 +63,7 @@ def convert(old: Path, new: Path) -> Policy:
 def converted_spec(text: str, source: str) -> PolicySpec:
     """Return the spec of schema 2 for one of schema 1, given as JSON.
 
-    The brake's damping and limit follow from the action scale, as schema 1 knows no mass matrix.
+    The brake's damping and limit follow from the action scale, as schema 1 has no mass matrix.
 
     Raises:
         PolicyFileError: it is no valid spec of schema 1.

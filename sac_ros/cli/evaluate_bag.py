@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.compare:
         if others := _given_beside_compare(options):
             raise ConfigurationError(
-                f"--compare takes two saved evaluations and, if wanted, --json; got {others[0]}"
+                f"--compare takes two saved evaluations and, optionally, --json; got {others[0]}"
             )
         found = compare(*(load_summary(path) for path in options.compare))
         print(json.dumps(found) if options.json else comparison_text(found))
@@ -119,8 +119,8 @@ def _evaluate_each(options: argparse.Namespace, policies: Sequence[Policy]) -> i
 
 
 def _list(options: argparse.Namespace) -> int:
-    """Say what is in the bags: without a policy there is nothing to evaluate."""
-    if given := [f"--{name.replace('_', '-')}" for name in _told(options)]:
+    """Print what is in the bags: without a policy there is nothing to evaluate."""
+    if given := [f"--{name.replace('_', '-')}" for name in _arguments(options)]:
         raise ConfigurationError(f"{given[0]} is for an evaluation, which needs --model")
     with opened(options.bag) as bags:
         contents = read_contents(bags, Spool(options.output))
@@ -130,7 +130,7 @@ def _list(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def progress_bar(hidden: bool) -> Iterator[Progress]:
-    """Yield what is to be told the progress; it shows nothing unless stderr is a terminal."""
+    """Yield what takes the progress; it shows nothing unless stderr is a terminal."""
     with contextlib.ExitStack() as shown:
         bar: Any = None
 
@@ -172,11 +172,11 @@ def _options(options: argparse.Namespace) -> EvaluationOptions:
         goal=options.goal,
         bounds=read_bounds(options.thresholds),
         thresholds=parse_thresholds(",".join(options.fail_on)),
-        told=_told(options),
+        arguments=_arguments(options),
     )
 
 
-def _told(options: argparse.Namespace) -> dict[str, Any]:
+def _arguments(options: argparse.Namespace) -> dict[str, Any]:
     """What was asked for, for the summary: without where it is written, so that runs compare."""
     left_out = ("bag", "model", "output", "export", "json", "compare")
     values = {**vars(options), "join": options.join or ""}
@@ -198,7 +198,7 @@ def _given_beside_compare(options: argparse.Namespace) -> list[str]:
     """Name what a comparison has no use for: passed over, it would seem to have been heeded."""
     given = ["a bag"] if options.bag else []
     given += [f"--{name}" for name in ("model", "output", "export") if getattr(options, name)]
-    return given + [f"--{name.replace('_', '-')}" for name in _told(options)]
+    return given + [f"--{name.replace('_', '-')}" for name in _arguments(options)]
 
 
 def _make_folder(folder: Path) -> None:
@@ -248,7 +248,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         action="extend",
         metavar="MODEL",
-        help="policy files (ONNX); without one, say what is in the bags: topics, joints, rates",
+        help="policy files (ONNX); without one, list what is in the bags: topics, joints, rates",
     )
     add(
         "--output",

@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.robustness:
         return _run_robustness(options)
     if options.fail_on:
-        raise ConfigurationError("--fail-on judges the table of --robustness: give both")
+        raise ConfigurationError("--fail-on is for the table of --robustness: give both")
     if len(options.model) > 1:
         raise ConfigurationError(
             f"models must be one, or several with --robustness; got {len(options.model)}"
@@ -155,7 +155,7 @@ def _run_robustness(options: argparse.Namespace) -> int:
             f"--card needs a model card; there is no {options.model[0].with_suffix('.md')}"
         )
     for model in models:
-        Policy.load(model)  # so that a bad file is told at once, and in one sentence
+        Policy.load(model)  # so that a bad file is refused at once, in one sentence
     textbook = Contestant(models[0], "computed_torque", options.authority)
     own = ("arm", "task", "base_link", "tip_link")
     common = Conditions(

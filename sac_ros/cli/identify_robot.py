@@ -36,7 +36,7 @@ from sac_ros.utils.errors import (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The console script; returns 0, 1 when nothing could be told, or 2 when it could not run."""
+    """The console script; returns 0, 1 without any estimate, or 2 when it could not run."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     return run_command(lambda: _run(_parser().parse_args(given), given))
 
@@ -69,17 +69,21 @@ def _run(options: argparse.Namespace, given: Sequence[str]) -> int:
     )
     with progress_bar(hidden=options.json) as progress:
         findings, source = identify_bags(options.bag, arm, asked, Spool(), progress)
-    told = bool(world_ranges(arm, findings))
-    if told:
+    estimated = bool(world_ranges(arm, findings))
+    if estimated:
         when = f"{shlex.join(['identify_robot', *given])}   # {time.strftime('%d %B %Y')}"
         text = world_text(arm, findings, source, options.gravity_compensation, when)
         save_world(text, path, force=options.force)
     if options.json:
-        print(json.dumps(findings_json(findings, source, str(path) if told else None)))
+        print(json.dumps(findings_json(findings, source, str(path) if estimated else None)))
     else:
         print(findings_text(findings, source))
-        print(f"\nwritten to {path}" if told else "\nnothing could be told: no file is written")
-    return EXIT_DONE if told else EXIT_BAD_ANSWER
+        print(
+            f"\nwritten to {path}"
+            if estimated
+            else "\nnothing could be estimated: no file is written"
+        )
+    return EXIT_DONE if estimated else EXIT_BAD_ANSWER
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="identify_robot",
         description="Estimate friction, rotor inertia, torque gain and bias, gravity-model error, "
         "payload and delay of an arm from a recording, and write the world to train in.",
-        epilog="exit code: 0 done, 1 nothing could be told, 2 it could not run",
+        epilog="exit code: 0 done, 1 nothing could be estimated, 2 it could not run",
     )
     add = parser.add_argument
     add(
@@ -150,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
         "--command-kind",
         choices=("effort",),
         default="",
-        help="take the commands as torques, where their name does not say so",
+        help="take the commands as torques, where their name leaves it open",
     )
     add("--time", choices=CLOCKS, help="the clock (default: header stamps where there are any)")
     add("--start", type=seconds, metavar="S", help="seconds since the first joint state")

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     space, address = read_space(options.space, options.change)
     output = options.output or Path("sweeps", options.space.stem)
-    # Only here: whoever mistyped need not wait for Ray and torch.
+    # Only here: a mistyped argument is refused before Ray and torch are imported.
     from sac_ros.sweeps.report import write_report  # noqa: PLC0415
     from sac_ros.sweeps.search import run_sweep  # noqa: PLC0415
 
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         "change",
         nargs="*",
         metavar="NAME:=VALUE",
-        help="over what the file says: total_steps:=20000, trials:=5; ray_address:=auto or "
+        help="in place of those of the file: total_steps:=20000, trials:=5; ray_address:=auto or "
         "HOST:PORT for a cluster (default: the cores of this machine)",
     )
     add("--output", type=Path, metavar="D", help="directory of the sweep (default: sweeps/SPACE)")

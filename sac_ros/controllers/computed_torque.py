@@ -44,7 +44,7 @@ class ComputedTorque:
     inertia needs the second ω e, see Slotine and Li 1987), plus g(q) where the robot adds none.
 
     Attributes:
-        arm: the arm as described: it knows of no payload, latency or other friction.
+        arm: the arm as described: no payload, latency or other friction.
         rate: Hz, at which it is called.
         limit: [n] N·m, its torque is within; g(q) comes on top.
         moving: whether goals move.
@@ -106,7 +106,7 @@ class ComputedTorque:
         return np.clip(bounded, -arm.torque_limit, arm.torque_limit), state
 
     def _way(self, position: Array, goal: Array, state: Array) -> tuple[Array, Array, Array]:
-        """q_d, q̇_d and q̈_d [k, n] on the way to goals that stand; plans anew for other ones.
+        """q_d, q̇_d and q̈_d [k, n] on the way to goals that stand; plans again for other ones.
 
         A plan is made in several calls: none takes long, and the same memory gives the same plan.
         Until it is there the arm goes on as before.

@@ -21,7 +21,7 @@ TIMING_S = 0.002
 """s, a step of the simulators: by so much one torque may act earlier than another."""
 
 _FEWEST_ROWS = 20  # of a joint: fewer make no fit
-_CARRIED = 0.15  # of the torque, both standard deviations: a gain is told from no less
+_CARRIED = 0.15  # of the torque, both standard deviations: a gain is estimated from no less
 _GRID_S = 0.005  # first search of the delay
 _ROUNDS = 12  # of Gauss-Newton; it takes four
 _BLOCK_S = 1.0  # s, and longer in long recordings: residuals are alike for less
@@ -65,11 +65,11 @@ class _State:
 
 
 def fit(found: Regressors, gain_within: float) -> Fit:
-    """Fit the model, first with every joint's gain, then with those that can be told.
+    """Fit the model, first with every joint's gain, then with those that can be estimated.
 
-    A gain that is not told within ``gain_within`` at 95 %, or by a small part of the torque, is 1
-    from then on: where a joint's own inertia is most of what it moves, only the quotients of
-    friction, inertia and gain are told.
+    A gain that is not estimated within ``gain_within`` at 95 %, or by a small part of the torque,
+    is 1 from then on: where a joint's own inertia is most of what it moves, only the quotients of
+    friction, inertia and gain are estimated.
 
     The residuals of a recording are like their neighbours, so what each estimate is off by is
     that of a delete-one-block jackknife (Efron and Tibshirani 1993, ch. 11; Künsch, Ann. Statist.
@@ -108,7 +108,7 @@ def timing_of_gain(found: Regressors, fit: Fit) -> Array:
 
 
 def _carries(found: Regressors, fitted: Bools) -> Bools:
-    """Tell of which joints a good part of the torque moves links whose masses are known, [n]."""
+    """Return of which joints a good part of the torque moves links whose masses are known, [n]."""
     carries, size = np.zeros(len(fitted), dtype=bool), _torque_size(found, fitted)
     for i in np.flatnonzero(fitted).tolist():
         carries[i] = np.std(found.rigid[found.usable[:, i], i]) >= _CARRIED * size[i]
@@ -270,7 +270,7 @@ def _blocks(found: Regressors) -> NDArray[np.intp]:
     used = found.usable.any(axis=1)
     step = float(np.median(np.diff(found.time_s))) if len(found.time_s) > 1 else 1.0
     length = max(_BLOCK_S, used.sum() * step / _BLOCKS)
-    # By the rows that are in use: blocks of about as much to say.
+    # By the rows that are in use: blocks of about as much information.
     return np.asarray(np.cumsum(used) * step // length, dtype=np.intp)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an identification found: estimates with intervals, and what could not be told and why."""
+"""What an identification found: estimates with intervals, and what is missing and why."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 GAIN_WITHIN = 0.03
-"""A gain that is told no better is taken as 1; without a recording one would draw ± 0.1."""
+"""A gain that is estimated no better is taken as 1; without a recording one would draw ± 0.1."""
 
 UNITS = {
     "torque_gain": "",
@@ -52,7 +52,7 @@ _FLOOR_BIAS = 0.005  # of the torque at action 1
 _USEFUL = {"payload_kg": 0.25, "gravity_scale": 0.05, "delay_s": 0.005}
 _USEFUL_GAIN = 0.05  # of one that was fitted
 _USEFUL_SHARE = 0.25  # of the estimate
-_UNNOTICED = 0.1  # of the torque at action 1: a policy hardly notices less
+_UNNOTICED = 0.1  # of the torque at action 1: less has hardly an effect on a policy
 _USEFUL_BIAS = 0.2  # of it
 _USEFUL_INERTIA = 0.1  # of what the joint moves
 
@@ -74,8 +74,9 @@ class Estimate:
         joint: which; empty: of the whole arm.
         value, low, high: the estimate and its 95 % interval; None: nothing was to be fitted.
         described: as the arm's description has it.
-        told: whether the interval is narrow enough to be of use.
-        assumed: whether it is not told but taken as described, as the other estimates then are.
+        estimated: whether the interval is narrow enough to be of use.
+        assumed: whether it is not estimated but taken as described, as the other estimates then
+        are.
     """
 
     name: str
@@ -84,7 +85,7 @@ class Estimate:
     low: float | None
     high: float | None
     described: float
-    told: bool
+    estimated: bool
     assumed: bool = False
 
     @property
@@ -94,8 +95,8 @@ class Estimate:
 
     @property
     def told_values(self) -> tuple[float, float, float]:
-        """The estimate and its interval, of one that was told."""
-        assert self.value is not None, "what was told has a value"
+        """The estimate and its interval, of one that was estimated."""
+        assert self.value is not None, "what was estimated has a value"
         assert self.low is not None, "and an interval"
         assert self.high is not None, "of two sides"
         return self.value, self.low, self.high
@@ -130,14 +131,14 @@ class Findings:
     Attributes:
         estimates: all of them, joint by joint, then those of the whole arm.
         excitation: of each joint.
-        untold: a sentence for each thing that could not be told, and why.
+        not_estimated: a sentence for each thing that could not be estimated, and why.
         measured: whether the torque was measured; then the delay is not that of commands.
         cutoff_hz: of the filter.
     """
 
     estimates: tuple[Estimate, ...]
     excitation: tuple[Excitation, ...]
-    untold: tuple[str, ...]
+    not_estimated: tuple[str, ...]
     measured: bool
     cutoff_hz: float
 
@@ -156,7 +157,7 @@ def judge(
     measured: bool,
     cutoff_hz: float,
 ) -> Findings:
-    """Return what a fit says in words; n joints.
+    """Return what a fit found, in words; n joints.
 
     ``wider`` is a fit behind a lower cutoff: what the two disagree by is added to the intervals,
     since an error of the model looks different at other frequencies.
@@ -183,24 +184,28 @@ def judge(
             value, error = float(joint[i, j]), float(joint_error[i, j])
             useful = error <= _useful(arm, i, what, value, float(inertia[i]))
             assumed = what == "torque_gain" and bool(fit.fitted[i]) and not fit.free[i]
-            told = bool(possible[i]) and useful and not doubt
+            estimated = bool(possible[i]) and useful and not doubt
             shown = _shown(value, error, bool(fit.fitted[i]))
-            estimates.append(Estimate(what, name, *shown, float(described[i, j]), told, assumed))
+            estimates.append(
+                Estimate(what, name, *shown, float(described[i, j]), estimated, assumed)
+            )
     for j, what in enumerate(OVERALL):
         value, error = float(fit.overall[j]), float(overall_error[j])
-        told = not doubt and error <= _USEFUL[what]
-        told &= what != "payload_kg" or value + error >= 0.0
+        estimated = not doubt and error <= _USEFUL[what]
+        estimated &= what != "payload_kg" or value + error >= 0.0
         described_as = 1.0 if what == "gravity_scale" else 0.0
         shown = _shown(value, error, bool(fit.fitted.any()))
-        estimates.append(Estimate(what, "", *shown, described_as, told))
+        estimates.append(Estimate(what, "", *shown, described_as, estimated))
     excitation = tuple(_excitation(found, fit, i, name) for i, name in enumerate(arm.joint_names))
-    untold = [
+    not_estimated = [
         doubt,
         _too_short(excitation),
         *(_of_joint(each, estimates, doubt) for each in excitation),
         *("" if doubt or each.joint else _of_arm(each) for each in estimates),
     ]
-    return Findings(tuple(estimates), excitation, tuple(filter(None, untold)), measured, cutoff_hz)
+    return Findings(
+        tuple(estimates), excitation, tuple(filter(None, not_estimated)), measured, cutoff_hz
+    )
 
 
 def _shown(
@@ -281,9 +286,9 @@ def _excitation(found: Regressors, fit: Fit, i: int, name: str) -> Excitation:
 
 
 def _doubt(fit: Fit, possible: Bools, overall_error: Array, gravity_compensation: str) -> str:
-    """Why nothing is told; empty where the model is that of the arm."""
+    """Why nothing is estimated; empty where the model is that of the arm."""
     if not fit.fitted.any():
-        return "Nothing is told: no joint moves for long enough while its torque is recorded."
+        return "Nothing is estimated: no joint moves for long enough while its torque is recorded."
     scale, delay = fit.overall[1:]
     if abs(scale - 1.0) > max(_GRAVITY, 2.0 * overall_error[1]):
         words = {
@@ -292,15 +297,15 @@ def _doubt(fit: Fit, possible: Bools, overall_error: Array, gravity_compensation
             "policy": "the robot seems to add g(q) itself, for which there is "
             "--gravity-compensation robot",
         }[gravity_compensation]
-        return f"Nothing is told: the gravity scale comes out as {scale:.2f}; {words}."
+        return f"Nothing is estimated: the gravity scale comes out as {scale:.2f}; {words}."
     if not EARLIEST_S + _EDGE_S < delay < LATEST_S - _EDGE_S:
         return (
-            f"Nothing is told: the best delay is at the end of what was searched, {delay:.3f} s; "
+            f"Nothing is estimated: the best delay is at the end of the search, {delay:.3f} s; "
             "the torques do not move this arm, or have a clock of their own."
         )
     if 2 * possible.sum() <= fit.fitted.sum():
         return (
-            f"Nothing is told: the model is possible for {possible.sum()} of "
+            f"Nothing is estimated: the model is possible for {possible.sum()} of "
             f"{fit.fitted.sum()} joints; the masses of the arm as described, or the torques, seem "
             "to be of another one."
         )
@@ -318,47 +323,48 @@ def _too_short(excitation: Sequence[Excitation]) -> str:
 
 
 def _of_joint(each: Excitation, estimates: Sequence[Estimate], doubt: str) -> str:
-    """One sentence about a joint; empty where all of it is told."""
+    """One sentence about a joint; empty where all of it is estimated."""
     own = [estimate for estimate in estimates if estimate.joint == each.joint]
-    missing = [estimate for estimate in own if not estimate.told]
+    missing = [estimate for estimate in own if not estimate.estimated]
     if not missing:
         return ""
     name, moved = f"Joint {each.joint}", f"moved {each.moved:.2g} rad"
     if own[0].value is None:
         if each.moved < _MOVED:
-            return f"{name} {moved}: nothing of it can be told."
+            return f"{name} {moved}: nothing of it can be estimated."
         return (
             f"{name} {moved}, but hardly ever faster than 0.02 rad/s while its torque was "
-            "recorded: nothing of it can be told."
+            "recorded: nothing of it can be estimated."
         )
     if each.explained < _EXPLAINED:
         return (
             f"{name}: the model explains {max(each.explained, 0.0):.0%} of its torque, and "
-            "nothing of it can be told; look for a contact, a stop, a spring or a hose, another "
+            "nothing of it can be estimated; look for a contact, a stop, a hose, another "
             "arm or torques that did not act."
         )
     negative = [e for e in own[2:] if e.high is not None and e.high < 0.0]
     if negative:
         return (
             f"{name}: its {_list(negative)} would be negative, so that its links are lighter "
-            "than described, or something else is not as the model has it; nothing of it is told."
+            "than described, or something differs from the model; nothing of it is estimated."
         )
     if doubt:
         return ""
     if [estimate.name for estimate in missing] == ["torque_gain"]:
         return (
             f"{name}: its own friction and rotor take so much of its torque that its gain cannot "
-            "be told from them; they are given over the gain, as if it were 1."
+            "be estimated from them; they are given over the gain, as if it were 1."
         )
     return (
-        f"{name}: its {_list(missing)} cannot be told; it {moved}, at {each.velocity:.2g} rad/s "
+        f"{name}: its {_list(missing)} cannot be estimated; "
+        f"it {moved}, at {each.velocity:.2g} rad/s "
         f"and {each.acceleration:.2g} rad/s² (RMS of {each.seconds:.1f} s)."
     )
 
 
 def _of_arm(each: Estimate) -> str:
-    """One sentence about a parameter of the whole arm; empty where it is told."""
-    if each.told:
+    """One sentence about a parameter of the whole arm; empty where it is estimated."""
+    if each.estimated:
         return ""
     if each.name == "payload_kg" and each.high is not None and each.high < 0.0:
         return (
@@ -372,7 +378,7 @@ def _of_arm(each: Estimate) -> str:
     }[each.name]
     half = "" if each.low is None or each.high is None else f" (± {(each.high - each.low) / 2:.2g}"
     half += f" {each.unit}".rstrip() + ")" if half else ""
-    return f"The {_WORDS[each.name]} cannot be told{half}: {reason}."
+    return f"The {_WORDS[each.name]} cannot be estimated{half}: {reason}."
 
 
 def _list(estimates: Sequence[Estimate]) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bags in, findings out: where reading, fitting and judging are put together."""
+"""Bags in, findings out: where reading, fitting and checking are put together."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GRAVITY_COMPENSATION = ("robot", "policy")
 """Who holds the arm: the robot adds g(q) to the recorded torque, or the torque itself does."""
 
 LONGEST_S = 1200.0
-"""s, of a recording: more says nothing new, and --start and --end choose another part."""
+"""s, of a recording: more adds nothing, and --start and --end choose another part."""
 
 _STILL = 0.02  # rad: an arm that moves less stands still
 _LOWER = 0.7  # of the cutoff: that of the fit by which the intervals are widened
@@ -36,7 +36,7 @@ _FEWEST = 50  # states and torques
 
 @dataclass(frozen=True)
 class IdentificationOptions:
-    """What an identification is told.
+    """What an identification takes.
 
     Attributes:
         reading: how the bags are read.
@@ -61,7 +61,7 @@ class Source:
         seconds: of the recording.
         states, torques: how many were used.
         rate_hz: of the states.
-        clock: why it is judged by which.
+        clock: by which clock, and why.
     """
 
     bags: tuple[str, ...]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Positions and torques of a recording behind the same zero-phase low-pass filter.
 
-The model of the arm is linear in what is wanted, so both of its sides may be filtered alike: the
+The model of the arm is linear in the parameters, so both of its sides may be filtered alike: the
 derivatives of the positions then have little noise, and the filter leaves no phase between them
 and the torque ("parallel filtering": Gautier, Proc. IEEE CDC 1997; Swevers, Verdonck and De
 Schutter, IEEE Control Systems Magazine 27(5), 2007). The filter is a Gaussian, which has no phase
@@ -41,7 +41,7 @@ _LOOKED_AT_S = 120.0  # of a recording, for its noise
 _MAD = 1.4826  # standard deviations to a median absolute value of a normal distribution
 _NOISE_SHARE = 0.005  # of the mean square of an acceleration
 _EVEN = 0.02  # of a period: times so near to an even grid are on it
-_HELD = 3.0  # periods of the commands after which nobody says what a robot does with the last
+_HELD = 3.0  # periods of the commands after which it is open what a robot does with the last
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def both_filters(values: Array, step_s: float, filters: Filters) -> Array:
 
 
 def near(mask: Bools, step_s: float, width_s: float) -> Bools:
-    """Tell which places of [k, n], on an even grid, are within a time of one that is marked."""
+    """Return which places of [k, n], on an even grid, are within a time of one that is marked."""
     reach = int(np.ceil(width_s / step_s))
     window = np.ones(2 * reach + 1)
     counts = _convolved(mask.astype(np.float64), window, padded=0.0)
@@ -211,7 +211,7 @@ class FilteredTorque:
         return (self.of(joint, time_s + step) - self.of(joint, time_s - step)) / (2.0 * step)
 
     def known_between(self, first_s: Array, last_s: Array) -> Bools:
-        """Tell whether the torque is known at all times from [w] to [w]."""
+        """Return whether the torque is known at all times from [w] to [w]."""
         unknown = np.concatenate([[0], np.cumsum(~self.known)])
         low, high = (np.rint((t - self.start_s) / self.step_s) for t in (first_s, last_s))
         inside = (low >= 0) & (high < len(self.known))
@@ -223,7 +223,7 @@ def filtered_torque(recorded: Recorded, filters: Filters) -> FilteredTorque:
     """Return the torque of a recording behind both filters.
 
     A command is held until the next: its mean over each fine step is exact. After three of its
-    periods without another nobody knows.
+    periods without another it is unknown.
     """
     time, torque = recorded.torque_time_s, recorded.torque
     finite = np.isfinite(torque).all(axis=1)

@@ -13,11 +13,11 @@ _OPEN = "-"
 
 
 def findings_text(findings: Findings, source: Source) -> str:
-    """Return a line for each estimate, and a sentence for each thing that was not told."""
+    """Return a line for each estimate, and a sentence for each thing that was not estimated."""
     rows = [["parameter", "joint", "estimate", "95 % interval", "as described", "unit", "verdict"]]
     for each in findings.estimates:
         if each.joint and each.value is None:
-            continue  # a sentence below says why
+            continue  # a sentence below has the reason
         interval = _OPEN
         if each.low is not None and each.high is not None:
             interval = f"{_number(each.low)} to {_number(each.high)}"
@@ -39,7 +39,7 @@ def findings_text(findings: Findings, source: Source) -> str:
     lines = [head, "", *table]
     if explained:
         lines += ["", f"share of the torque's variance that the model explains: {explained}"]
-    return "\n".join([*lines, *([""] if findings.untold else []), *findings.untold])
+    return "\n".join([*lines, *([""] if findings.not_estimated else []), *findings.not_estimated])
 
 
 def findings_json(findings: Findings, source: Source, written: str | None) -> dict[str, Any]:
@@ -51,15 +51,15 @@ def findings_json(findings: Findings, source: Source, written: str | None) -> di
             {**dataclasses.asdict(each), "unit": each.unit} for each in findings.estimates
         ],
         "excitation": [dataclasses.asdict(each) for each in findings.excitation],
-        "untold": list(findings.untold),
+        "not_estimated": list(findings.not_estimated),
         "output": written,
     }
 
 
 def _verdict(each: Estimate, findings: Findings) -> str:
-    if each.told:
-        return "of the effort" if each.name == "delay_s" and findings.measured else "told"
-    return "taken as 1" if each.assumed else "not told"
+    if each.estimated:
+        return "of the effort" if each.name == "delay_s" and findings.measured else "estimated"
+    return "taken as 1" if each.assumed else "not estimated"
 
 
 def _number(value: float) -> str:

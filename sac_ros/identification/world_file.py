@@ -16,7 +16,7 @@ from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import ConfigurationError
 
 # Half of a range is never less: a robot warms up, and a policy that was trained in one world
-# only trusts it.
+# only relies on it.
 _LEAST_SHARE = 0.05  # of a friction or inertia
 _LEAST = {
     "torque_gain": 0.01,
@@ -37,15 +37,18 @@ _PLACES = 5  # significant ones
 
 
 def world_ranges(arm: Arm, findings: Findings) -> dict[str, tuple[float, ...]]:
-    """Return the ranges of `sac_ros.sim.randomization` by name, of all that was told.
+    """Return the ranges of `sac_ros.sim.randomization` by name, of all that was estimated.
 
     A range is the 95 % interval, or wider where that is narrower than what differs from day to
-    day. Of a term that is drawn per joint, [2 n], a joint that was not told stays as described.
+    day. Of a term that is drawn per joint, [2 n], a joint that was not estimated stays as
+    described.
     """
     ranges: dict[str, tuple[float, ...]] = {}
     for name in dict.fromkeys(each.name for each in findings.estimates):
         term, estimates = _TERM_OF.get(name, name), findings.of(name)
-        if not any(each.told for each in estimates) or (name == "delay_s" and findings.measured):
+        if not any(each.estimated for each in estimates) or (
+            name == "delay_s" and findings.measured
+        ):
             continue
         scales = _scales(arm, name)
         pairs = [_pair(term, each, scale) for each, scale in zip(estimates, scales, strict=False)]
@@ -73,7 +76,7 @@ def world_text(
         f"#   {_one_line(written)}",
         f"# {source.seconds:.0f} s, torques of {source.torque_topic}.",
         *(f"# {line}" for line in _HEAD.splitlines()),
-        *(f"# {sentence}" for sentence in findings.untold),
+        *(f"# {sentence}" for sentence in findings.not_estimated),
         "/**/train_node:",
         "  ros__parameters:",
         f"    arm: {_quoted(arm.reference)}",
@@ -126,8 +129,8 @@ def _term_lines(arm: Arm, findings: Findings, term: str, values: Sequence[float]
 
 
 def _comment(each: Estimate) -> str:
-    if not each.told:
-        return "taken as 1" if each.assumed else "not told: as described"
+    if not each.estimated:
+        return "taken as 1" if each.assumed else "not estimated: as described"
     value, low, high = each.told_values
     interval = f"{value:.4g}, {low:.4g} to {high:.4g} {each.unit}".rstrip()
     return interval + (" (commands to motion)" if each.name == "delay_s" else "")
@@ -143,7 +146,7 @@ def _scales(arm: Arm, name: str) -> list[float]:
 def _pair(term: str, each: Estimate, scale: float) -> tuple[float, float]:
     """Low and high of a range, within what can be simulated."""
     bounds = TERMS[term].minimum, TERMS[term].maximum
-    if not each.told:
+    if not each.estimated:
         value = float(np.clip(each.described * scale, *bounds))
         return value, value
     value, low, high = (number * scale for number in each.told_values)

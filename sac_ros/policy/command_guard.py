@@ -72,7 +72,7 @@ class CommandGuard:
     def command(self, now: float, torque: Array) -> Command | None:
         """Return what to forward for a command [n] N·m, in the arm's joint order.
 
-        None where no joint state has come that the command could be judged by.
+        None where no joint state has come that the command could be checked by.
         """
         safety = self.safety
         if self._stop:
@@ -142,7 +142,7 @@ class CommandGuard:
                 return ""
             if self.safety.mode is not Mode.STOPPED:
                 return "the arm has not come to rest"
-            self.safety.deactivate()  # the next command begins anew
+            self.safety.deactivate()  # the next command is a new start
             return ""
         return self.safety.clear_fault(now)
 

@@ -170,7 +170,7 @@ class ControlLoop:
         return command
 
     def refuse_state(self, now: float, sentence: str, stamp_ns: int = 0) -> Command | None:
-        """Take a joint state message that cannot be read, and ``sentence`` says why."""
+        """Take a joint state message that cannot be read, and ``sentence`` is the reason."""
         self.safety.refuse_state(now, sentence)
         command = self._on_time(now)
         if command is not None:
@@ -179,7 +179,7 @@ class ControlLoop:
         return command
 
     def tick(self, now: float) -> Command | None:
-        """Take the passing of time, as often as `next_tick` says; return what was published."""
+        """Take the passing of time, at each `next_tick`; return what was published."""
         command = self._on_time(now)
         if command is not None:
             self._publish(command, None, 0)
@@ -226,7 +226,7 @@ class ControlLoop:
         return self.policy.takes_goal_velocity
 
     def goal_streams(self, now: float) -> bool:
-        """Whether such a goal has been told lately."""
+        """Whether such a goal has come lately."""
         return self.goal_moves and self._moving.streams(now)
 
     def _drop_goal(self) -> None:
@@ -254,8 +254,8 @@ class ControlLoop:
             raise
         self._moving.take(now, self.goal, stamp_ns)
         self.safety.goal_accepted(now)
-        told: dict[str, Any] = {"stamp": stamp_ns} if self.goal_moves else {}
-        self._log.note("goal", now, goal=values.tolist(), frame=frame, refused="", **told)
+        stamped: dict[str, Any] = {"stamp": stamp_ns} if self.goal_moves else {}
+        self._log.note("goal", now, goal=values.tolist(), frame=frame, refused="", **stamped)
 
     def refuse_goal(
         self, now: float, frame: str, reason: str, values: Array | None = None
@@ -287,8 +287,8 @@ class ControlLoop:
     def set_parameter(self, now: float, name: str, value: float | bool) -> None:
         """Change a parameter of those that may be changed while active.
 
-        ``torque_scale`` and ``max_tip_speed`` act as `SafetyFilter` says; another one is noted
-        for the record of the next activation.
+        ``torque_scale`` and ``max_tip_speed`` act as described in `SafetyFilter`; another one is
+        noted for the record of the next activation.
 
         Raises:
             ConfigurationError: the filter refuses it; nothing is changed.
@@ -363,7 +363,7 @@ class ControlLoop:
             self.inference.warm_up(self.goal)
 
     def _ask(self, now: float, position: Array, velocity: Array, stamp_ns: int) -> Array | None:
-        """Return the policy's torque for a state; the filter gets g(q), and hears of lateness."""
+        """Return the policy's torque for a state; the filter gets g(q) and any lateness."""
         goal = self.goal if self.safety.mode is Mode.TRACKING else None
         goal_velocity: Array | None = None
         if goal is not None and self.goal_moves:

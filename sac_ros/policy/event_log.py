@@ -2,7 +2,7 @@
 """policy_node's ``~/events``: everything that led to a torque, exact enough to repeat it.
 
 One JSON object a message. A torque follows from the order of the events and from when the node
-saw each of them, which neither a state's stamp nor the time in a bag tells; both stand here, so
+saw each of them, which neither a state's stamp nor the time in a bag has; both stand here, so
 that a recording can be replayed to the same bits (see `sac_ros.ros.replay_node`).
 
 - Every event: ``n`` counts from 1 for each process, so that a gap is a lost message; ``event``;
@@ -16,7 +16,7 @@ that a recording can be replayed to the same bits (see `sac_ros.ros.replay_node`
   ``applied``, whether there is a torque for ``~/policy_torque`` and for ``~/applied_torque``;
   ``faults`` that stand; and, where there was a command, its ``mode`` and its ``interventions``:
   each kind that acted with the indices of the joints that it acted on.
-- ``goal``: its values in the policy's frame (null where they could not be told), the ``frame``,
+- ``goal``: its values in the policy's frame (null where they are unknown), the ``frame``,
   and why it was ``refused`` (empty when it was not); for a policy whose goals move also the
   ``stamp`` of its header in ns, from which the goal's velocity follows.
 - ``activate``: the policy file's ``sha256`` and all ``parameters``; ``deactivate``: whether it
@@ -39,7 +39,7 @@ from sac_ros.policy.safety_events import Command
 class EventLog:
     """Hands out events in the order in which they were taken, as one JSON text each.
 
-    States and ticks, 500 a second, are handed out only while someone wants them.
+    States and ticks, 500 a second, are handed out only while there is a subscriber.
     """
 
     def __init__(

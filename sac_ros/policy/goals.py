@@ -10,7 +10,7 @@ from sac_ros.policy.spec import QUATERNION, GoalSpec, OrientationSpec
 from sac_ros.utils.errors import GoalError, NonFiniteGoalError
 
 STREAM_TIMEOUT = 0.25
-"""s without another goal, after which a moving one has come to rest where it was told last."""
+"""s without another goal, after which a moving one has come to rest at its last place."""
 
 FASTEST = 1.0
 """Units a second: two goals that are further apart are another goal, and not a moving one."""
@@ -69,11 +69,11 @@ def _check_orientation(spec: OrientationSpec, values: Array) -> Array:
 
 
 class MovingGoal:
-    """A goal that is told again and again, for a policy that takes its velocity.
+    """A goal that is sent again and again, for a policy that takes its velocity.
 
     Its velocity is the difference of the last two over that of their stamps. Between two it moves
     on with that velocity, within the trained range, so that the policy sees no stairs; after
-    `STREAM_TIMEOUT` it rests where it was told last.
+    `STREAM_TIMEOUT` it rests at its last place.
     """
 
     def __init__(self, spec: GoalSpec) -> None:
@@ -81,14 +81,14 @@ class MovingGoal:
         self.forget()
 
     def forget(self) -> None:
-        """Start anew: the next goal stands until another one follows."""
+        """Restart: the next goal stands until another one follows."""
         self._came = -np.inf
         self._stamp_ns = 0
         self._place: Array | None = None
         self._velocity = np.zeros(len(self._low))
 
     def streams(self, now: float) -> bool:
-        """Whether the goal has been told within `STREAM_TIMEOUT`."""
+        """Whether the goal has been sent within `STREAM_TIMEOUT`."""
         return now - self._came <= STREAM_TIMEOUT
 
     def take(self, now: float, place: Array, stamp_ns: int) -> None:

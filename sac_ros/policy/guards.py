@@ -3,7 +3,7 @@
 
 All arrays are [n], or [m, n] for m states: N·m, rad, rad/s. None of them changes its arguments.
 Where the command must hold the arm up, `fade_at_position_limits` and `brake_at_velocity_limits`
-are told the torque without g(q): what is left to move the arm. A guard that has nothing to do
+take the torque without g(q): what is left to move the arm. A guard that has nothing to do
 returns the torque itself. Nearly always none has, and `guarded` finds that out first: at 1000
 states a second its time counts.
 """
@@ -81,7 +81,7 @@ def guarded(
 
 
 def all_finite(values: Array) -> bool:
-    """Tell whether every one of [n] values is finite.
+    """Return whether every one of [n] values is finite.
 
     A finite sum proves it, and is quick; an infinite one may be that of great values.
     """
@@ -95,7 +95,7 @@ def braking_torque(position: Array, velocity: Array, limits: JointLimits) -> Arr
 
     Alone it takes the speed of every joint to 1/e in T, and no joint disturbs another. A diagonal
     damping that stops an iiwa or a Panda as soon shakes it where the axes of joints 1 and 3 align:
-    a joint there feels a fiftieth of M_ii. Without a mass matrix τ = −`stop_damping` · q̇, which
+    a joint there has a fiftieth of M_ii. Without a mass matrix τ = −`stop_damping` · q̇, which
     stops it later.
     """
     if limits.mass_matrix is None:
@@ -236,7 +236,7 @@ def _speed_before(ahead: Array, speed: Array, limits: JointLimits) -> Array:
 def _nothing_to_do(
     torque: Array, position: Array, velocity: Array, limits: JointLimits, margin: float
 ) -> bool:
-    """Tell whether every guard of the joints would return the torque, for one state.
+    """Return whether every guard of the joints would return the torque, for one state.
 
     Plain numbers: over seven joints they take a third of numpy's time.
     """

@@ -41,7 +41,7 @@ class Inference:
     Attributes:
         policy: the policy that runs.
         torque: [n] N·m, the policy's own for the state asked about last; None where there is none.
-        gravity: [n] N·m, g(q) that the graph told for the state asked about last; None if not.
+        gravity: [n] N·m, g(q) that the graph gave for the state asked about last; None if not.
         seen: of the state asked about last, for its record: whether its answer was ``late``, and
             the stamp of the state that the policy ``ran_on``, where that is another.
         count: how often the policy ran for a goal.
@@ -66,7 +66,7 @@ class Inference:
         self.forget()
 
     def forget(self) -> None:
-        """Start anew: a torque or a state from before must not act again."""
+        """Restart: a torque or a state from before must not act again."""
         self._decimator.reset()
         self._answered: tuple[float, Array, Array] | None = None
         self._asked: _Asked | None = None
@@ -86,7 +86,7 @@ class Inference:
 
     @property
     def carries(self) -> bool:
-        """Whether the graph tells g(q), which then holds the arm in every mode."""
+        """Whether the graph has the output g(q), which then holds the arm in every mode."""
         return self.policy.spec.gravity_compensation == "policy"
 
     @property
@@ -126,7 +126,7 @@ class Inference:
         self._answered = (now, position, velocity)
         interval, period = rate.interval_s, 1.0 / self.policy.spec.control_rate_hz
         due = self._decimator.due(now, interval)
-        # One look a state, so that a log of the looks in vain tells all (`EventLog`).
+        # One look a state, so that a log of the looks in vain is complete (`EventLog`).
         if looked := self._asked is not None:
             self._take(now, 0.0)
         if due and self._asked is None:

@@ -57,7 +57,7 @@ class JointStateReader:
         return self._state[0], self._state[1]
 
     def _look(self, raw: bytes) -> None:
-        """Read what a serialised message says about itself: its stamp and names."""
+        """Read the head of a serialised message: its stamp and names."""
         layout = self._layout
         if layout is None or not (
             len(raw) == layout.size and all(raw[place] == same for place, same in self._shape)

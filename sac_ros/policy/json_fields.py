@@ -131,7 +131,7 @@ class JsonFields:
         return value
 
     def is_null(self, key: str) -> bool:
-        """Tell whether a field that may be left out is missing or null."""
+        """Return whether a field that may be left out is missing or null."""
         return self._get(key) is None
 
     def nested(self, key: str) -> JsonFields:
@@ -157,7 +157,7 @@ class JsonFields:
 
 
 def _is_number(value: object) -> bool:
-    """Tell whether a JSON value is a number that fits a float64."""
+    """Return whether a JSON value is a number that fits a float64."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     try:

@@ -36,7 +36,7 @@ FloatArray = NDArray[np.float32]
 
 
 class Answer(NamedTuple):
-    """What a policy says to a state, or to a batch of states.
+    """The answer of a policy to a state, or to a batch of states.
 
     Attributes:
         torque: float32 [n] or [batch, n] N·m.
@@ -57,7 +57,7 @@ class Policy:
     """One policy file, verified, in an onnxruntime session of one thread.
 
     Attributes:
-        spec: what the file says about itself.
+        spec: the file's description of itself.
         path: where it was loaded from.
         sha256: of the whole file, in hex.
         state_size: m, the width of the graph's ``state``; 0 where it has none.

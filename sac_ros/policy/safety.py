@@ -56,7 +56,7 @@ class SafetyFilter(FilterState):
     steady clock.
 
     Attributes:
-        active: whether commands are wanted; while not, states are taken but nothing is a fault.
+        active: whether commands are published; while not, states are taken but nothing is a fault.
         stopping: whether the controlled stop before the end of the activation has begun.
         problem: why the last joint state was refused; empty where it was not.
         rate: the rate at which states arrive.
@@ -77,7 +77,7 @@ class SafetyFilter(FilterState):
         self._in_a_row = in_a_row = messages.InARow()
         self._plausible, self._bad = PlausibleStates(limits), messages.BadMessages()
         self._for_long = long = over.ForLong(config)
-        # In the order in which they judge a message and a state, and `clear_fault` asks them.
+        # In the order in which they check a message and a state, and `clear_fault` asks them.
         self._detectors: tuple[Detector, ...] = (
             *(self._emergency, self._others, self._watchdog, in_a_row, self._goal),
             *(messages.NotFinite(), stamps.Stamps(in_a_row), stamps.StampRate(in_a_row)),
@@ -113,7 +113,7 @@ class SafetyFilter(FilterState):
         return bool(np.array_equal(self._last, self.limits.safe_torque))
 
     def is_fresh(self, now: float) -> bool:
-        """Tell whether the last accepted state is no older than the watchdog."""
+        """Return whether the last accepted state is no older than the watchdog."""
         return not self._watchdog.check(now, self)
 
     # ---- activation, settings ----------------------------------------------------------------
@@ -268,7 +268,7 @@ class SafetyFilter(FilterState):
         self.fault(Fault.JOINT_STATE, sentence)
 
     def goal_accepted(self, now: float) -> None:
-        """Note a usable goal: refused ones are in no row, and ``goal_timeout_s`` begins anew."""
+        """Note a usable goal: refused ones are in no row, and ``goal_timeout_s`` begins again."""
         self._in_a_row.counts[Fault.NON_FINITE_GOAL] = 0
         self._goal.time = now
 
@@ -281,7 +281,7 @@ class SafetyFilter(FilterState):
             self.faults.setdefault(kind, sentence)
 
     def emergency_stop(self, engaged: bool) -> None:
-        """Engage or release the emergency stop; released, its fault still wants clearing."""
+        """Engage or release the emergency stop; released, its fault still needs clearing."""
         self._emergency.cause = "the emergency stop is engaged" if engaged else ""
         if engaged:
             self.fault(Fault.EMERGENCY_STOP, "the emergency stop was engaged")
@@ -308,7 +308,7 @@ class SafetyFilter(FilterState):
         return ""
 
     def _check_watchdog(self, now: float) -> bool:
-        """Tell whether the last state is fresh; a fault where it is not."""
+        """Return whether the last state is fresh; a fault where it is not."""
         stale = self._watchdog.check(now, self)
         self.blind = (
             bool(stale) or self._in_a_row.counts[Fault.IMPLAUSIBLE_STATE] >= messages.IN_A_ROW
@@ -344,7 +344,7 @@ class SafetyFilter(FilterState):
             torque = None  # even where nothing latches, it must go no further
         if torque is not None and (sentence := self._goal.check(now, self)):
             self.fault(Fault.GOAL_TIMEOUT, sentence)
-        # What gave one torque that is not finite is not trusted with the arm's weight either.
+        # What gave one torque that is not finite does not carry the arm's weight either.
         gravity = None if Fault.POLICY_OUTPUT in self.faults else self._gravity
         request = Request(now, torque, gravity, {})
         strategy = self._strategies[self.mode]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the safety filter may be told, and the per-joint limits that follow from a policy."""
+"""The parameters of the safety filter, and the per-joint limits that follow from a policy."""
 
 from __future__ import annotations
 

@@ -38,12 +38,12 @@ class ArrivalRate:
         self._last = now
 
     def reset(self) -> None:
-        """Forget everything, after a pause that says nothing about the rate."""
+        """Forget everything, after a pause, which is no measurement of the rate."""
         self._last, self._count, self.interval_s = None, 0, 0.0
 
     @property
     def settled(self) -> bool:
-        """Whether enough has arrived to judge the rate."""
+        """Whether enough has arrived to measure the rate."""
         return self._count >= self.SETTLED
 
     @property
@@ -74,7 +74,7 @@ class Decimator:
         self._forced = True
 
     def next_is_due(self, time_s: float, state_interval_s: float) -> bool:
-        """Tell whether the state after the one at ``time_s`` will be `due`, if it comes on time.
+        """Return whether the state after the one at ``time_s`` will be `due`, if it comes on time.
 
         False too where states come so slowly that each one is.
         """
@@ -83,7 +83,7 @@ class Decimator:
         return time_s + 1.5 * state_interval_s >= self._next
 
     def due(self, time_s: float, state_interval_s: float) -> bool:
-        """Tell whether the policy answers the state at ``time_s`` (its stamp, or its arrival)."""
+        """Return whether the policy answers the state at ``time_s`` (its stamp or arrival)."""
         if self._forced and self._next is not None:
             self._next += self._period_s * round((time_s - self._next) / self._period_s)
             time_s = self._next

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy spec: what a policy file says about itself, as JSON in the ONNX metadata."""
+"""The policy spec: a policy file's description of itself, as JSON in the ONNX metadata."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class ArmModel:
 
 @dataclass(frozen=True)
 class PolicySpec:
-    """Everything that a robot, a bag or a person must know about a policy file.
+    """Everything that a robot, a bag or a person needs of a policy file.
 
     Attributes:
         name: the policy's own name.

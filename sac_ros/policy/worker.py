@@ -11,7 +11,7 @@ from typing import Any
 
 Work = Callable[[], Any]
 
-_NOBODYS = 0  # the number of work whose result nobody wants
+_NOBODYS = 0  # the number of work whose result is unused
 
 
 class Inline:
@@ -113,7 +113,7 @@ class Worker:
         self._running += 1
 
     def _idle(self) -> bool:
-        """Throw away results that nobody wants; return whether nothing runs."""
+        """Throw away results that are no longer used; return whether nothing runs."""
         while self._running:
             try:
                 self._results.get(timeout=0.0)

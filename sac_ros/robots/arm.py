@@ -25,7 +25,7 @@ from sac_ros.utils.package_share import share_path
 
 Array = NDArray[np.float64]
 
-FASTEST = math.pi  # rad/s, used where a URDF says more: many hold 10 or 100 as placeholders
+FASTEST = math.pi  # rad/s, used where a URDF has more: many hold 10 or 100 as placeholders
 _KEYS = (
     "urdf", "base_link", "tip_link", "position_limit", "velocity_limit", "torque_limit", "damping",
     "friction", "armature", "action_scale", "control_damping", "home", "goal_low", "goal_high",

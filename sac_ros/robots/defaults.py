@@ -84,7 +84,7 @@ class Defaults:
         """[n] N·m·s/rad that a policy's torque adds: half the stop damping.
 
         At most Λ / 2T, with T = 20 ms and Λ = 1 / (M⁻¹)_ii, the inertia that the joint itself
-        feels, in all but one of 100 configurations: in a control period it then takes at most
+        has, in all but one of 100 configurations: in a control period it then takes at most
         half of the velocity. Λ is far below M_ii where two axes align, and a torque that is held
         so long shakes the joint there.
         """

@@ -249,7 +249,7 @@ def most_torque(scale: Array, limit: Array, terms: Container[str]) -> Array:
     Args:
         scale: [n] N·m at action 1.
         limit: [n] N·m, of the torque.
-        terms: the names of its observation's terms, which tell what is beneath its actions.
+        terms: the names of its observation's terms, which decide what is beneath its actions.
     """
     most = OWN * scale if DAMPING_DOUBT in terms else scale
     if CARRIED_TORQUE in terms:

@@ -317,7 +317,7 @@ class ReplayNode(Node):
         return EXIT_DONE
 
     def _judge(self, answers: Answers) -> int:
-        """Say how many states got no torque, and whether those are too many."""
+        """Return how many states got no torque, and whether those are too many."""
         log, most = self.get_logger(), self._config.max_unanswered
         words = (
             f"{answers.unanswered} of {answers.sent} joint states sent after the first goal got "

@@ -26,7 +26,7 @@ from sac_ros.sac.networks import SquashedGaussianActor, TwinCritic, ValueFunctio
 class Batch(NamedTuple):
     """B transitions.
 
-    Where the policy is told less than is true, observations are twice as long, [told, true].
+    Where the policy observes less than is true, observations are twice as long, [observed, true].
     """
 
     observation: Tensor  # [B, size]
@@ -55,7 +55,7 @@ class SacAgent:
     2018a) or target critics (2018b). The order of `update` is Q, π, V where there is one, α,
     targets.
 
-    The actor sees what a policy is told, critics and value see what is true: they are needed in
+    The actor takes what a policy observes, critics and value take what is true: they are needed in
     simulation only, where that is known (Pinto et al., Asymmetric Actor Critic, RSS 2018).
     """
 

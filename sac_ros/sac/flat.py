@@ -34,7 +34,7 @@ class FlatParameters:
         return parameter
 
     def to_numpy(self) -> NDArray[np.float32]:
-        """The values in plain memory, for who knows no torch; on the CPU a view, not a copy."""
+        """The values in plain memory, for a process without torch; on the CPU a view."""
         return self.values.cpu().numpy()
 
     def differentiate(self, loss: Tensor) -> None:

@@ -34,7 +34,7 @@ class CapturedGraph:
     the rate. Nothing is compiled to machine code, and no gradient is derived by hand.
 
     torch promises none of this: where its version does otherwise, as a trial with a small function
-    tells, a warning says so and the function itself is called each time.
+    shows, a warning names it and the function itself is called each time.
 
     The function must
 
@@ -57,7 +57,7 @@ class CapturedGraph:
         self.forget()
 
     def forget(self) -> None:
-        """Drops the recording: the next calls run the function and record it anew."""
+        """Drops the recording: the next calls run the function and record it again."""
         self._shapes: tuple[torch.Size, ...] | None = None
         self._program: Callable[..., Tensors] | None = None
 

@@ -60,8 +60,8 @@ class ArmSettings:
     robot_description: str = setting(
         "", "a URDF's text, for arm:=robot_description; empty: of the topic robot_description"
     )
-    base_link: str = setting("", "where the arm starts; empty: as its YAML or URDF says")
-    tip_link: str = setting("", "the end effector; empty: as its YAML or URDF says")
+    base_link: str = setting("", "where the arm starts; empty: as in its YAML or URDF")
+    tip_link: str = setting("", "the end effector; empty: as in its YAML or URDF")
     backend: str = setting("bullet", "the physics engine", choices=tuple(BACKENDS))
 
 

@@ -101,9 +101,9 @@ class BulletBackend(Backend):
         v⁺ = (I v + τ dt) / (I + c dt) = v + s (τ − c v) dt / I,   s = I / (I + c dt)
 
     so damping, friction and torque of each joint are scaled by s, with I = 1 / (M⁻¹)_ii at home,
-    the inertia that the joint feels. s is 1 for a shoulder and matters for a wrist.
+    the inertia that the joint has. s is 1 for a shoulder and matters for a wrist.
 
-    Bullet knows no rotor inertia A. Where there is one, each step's torque is replaced by the one
+    Bullet has no rotor inertia A. Where there is one, each step's torque is replaced by the one
     that makes Bullet's own M move as M + A, damping implicit as in MuJoCo:
 
         τ_b = M q̈ + h,   q̈ = (M + A + c dt)⁻¹ (τ − c q̇ − h),   h(q, q̇) = Coriolis and gravity

@@ -54,7 +54,7 @@ class LossyChannel(Generic[Item]):
 
 
 class CommandRefusedError(SacRosError):
-    """A command that cannot be applied; the sentence says what is wrong with it."""
+    """A command that cannot be applied; the sentence names what is wrong with it."""
 
 
 class CommandInbox:

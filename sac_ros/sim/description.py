@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An arm's URDF as ROS tools want it, and as a physics engine wants it."""
+"""An arm's URDF in the form of ROS tools, and in that of a physics engine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 def ros_description(arm: Arm) -> str:
     """The URDF's text with mesh paths made absolute, for the topic `robot_description`.
 
-    Bullet resolves a mesh beside the URDF; RViz wants `file://` or `package://`.
+    Bullet resolves a mesh beside the URDF; RViz needs `file://` or `package://`.
     """
     root = copy.deepcopy(arm.urdf.root)
     for mesh in root.iter("mesh"):

@@ -24,7 +24,7 @@ Observation = NDArray[np.float32]
 
 
 class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
-    """One row of an `ArmVectorEnv`, which says what actions, observations and infos are."""
+    """One row of an `ArmVectorEnv`, which describes actions, observations and infos."""
 
     metadata: dict[str, Any] = ArmVectorEnv.metadata
 

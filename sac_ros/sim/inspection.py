@@ -42,7 +42,7 @@ class Inspection:
         collision_fraction: of random configurations, those in which links collide.
         collisions: the same for each pair, the most frequent first.
         without_shape: links without a shape that collides.
-        inertia: [n] kg·m² that each joint feels at home, 1 / (M⁻¹)_ii.
+        inertia: [n] kg·m² that each joint has at home, 1 / (M⁻¹)_ii.
         damping_number: [n] c·dt / I at home; an explicit step is unstable above 2.
         explicit_timestep: s, the longest stable explicit step, min 2 I / c; None undamped.
         agreement: per engine the largest difference to the closed formulas: m of the end

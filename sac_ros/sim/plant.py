@@ -18,7 +18,7 @@ class Plant:
     """A backend in a `World`, as a controller meets it: torques in, measurements out.
 
     With gravity compensation by the robot, the robot adds g(q) to the torque, as the drivers of
-    Franka, iiwa and UR do, so that zero torque stands still. Where it knows the masses exactly,
+    Franka, iiwa and UR do, so that zero torque stands still. Where it has the exact masses,
     that is simulated by switching gravity off: the same motion without an inverse-dynamics call.
     Where it does not, what is left of both is added to the torque of each control period:
 
@@ -84,7 +84,7 @@ class Plant:
             self.true_state = self.backend.read()
 
     def measure(self) -> list[float]:
-        """What the policy is told: a row as `Backend.read`, late and noisy as the world has it."""
+        """What the policy observes: a row as `Backend.read`, late and noisy by the world."""
         if self._state_delay:
             due = self._time - self._state_delay
             while len(self._snapshots) > 1 and self._snapshots[1][0] <= due:

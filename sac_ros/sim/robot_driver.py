@@ -30,7 +30,7 @@ _WORLD, _ORDER, _COMMANDS, _STATES = range(4)
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What the robot's sensors say, n joints.
+    """The readings of the robot's sensors, n joints.
 
     Attributes:
         joint_names: the joints, in the order of the arrays.
@@ -48,7 +48,7 @@ class Measurement:
 
 
 class SimDriver:
-    """A simulated arm that runs in real time and obeys torque commands.
+    """A simulated arm that runs in real time and follows torque commands.
 
     Where the robot adds no g(q), brakes hold the arm until 0.2 s after the first command, as on a
     real one: without them it would lie on its stops before a policy is there.
@@ -98,7 +98,7 @@ class SimDriver:
         return self._clock.lost
 
     def state_line(self) -> LossyChannel[Any]:
-        """A new line from the sensors to whoever listens, with this robot's latency and loss."""
+        """A new channel from the sensors to a subscriber, with this robot's latency and loss."""
         config = self._config
         return LossyChannel(
             latency=config.state_latency, loss=config.state_loss, seed=(config.seed, _STATES)
@@ -115,7 +115,7 @@ class SimDriver:
             self._release = now + _RELEASE_S
 
     def advance(self, now: float) -> bool:
-        """Simulates up to `now`; says whether there is a new measurement."""
+        """Simulates up to `now`; returns whether there is a new measurement."""
         periods = self._clock.steps_due(now)
         limit = self._arm.torque_limit
         for remaining in range(periods, 0, -1):
@@ -129,7 +129,7 @@ class SimDriver:
         return periods > 0
 
     def measure(self) -> Measurement:
-        """Reads the sensors; noise, and an order of the joints, are drawn afresh at each call."""
+        """Reads the sensors; noise, and an order of the joints, are drawn at each call."""
         config, n = self._config, self._arm.joints
         names, effort = self._arm.joint_names, self._effort
         measured = np.array(self._plant.measure())
@@ -167,7 +167,7 @@ class SimDriver:
 
 
 class FixedRateClock:
-    """Says how many steps are due, so that step k happens at start + k · period.
+    """Returns how many steps are due, so that step k happens at start + k · period.
 
     It starts with the first question. Counting from one start means that rounding and late calls
     do not add up to a drift. A caller that was held up catches up by at most `max_catch_up` steps

@@ -64,13 +64,13 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
 
     `info` holds, with the arms as the first axis, `distance` (the task's error, m), `angle` (that
     of the orientation, rad; 0 where the goal has none), `is_success` (within 5 cm and 10° and
-    slower than 0.1 rad/s for the last half second), what the policy is told: `joint_position` [n]
+    slower than 0.1 rad/s for the last half second), what the policy observes: `joint_position` [n]
     rad, `joint_velocity` [n] rad/s, `goal` and `goal_velocity` [k], `time`, s since the episode's
     begin, `torque` [n] N·m, the one that was held, `true_state` [2n + 7], see `Backend.read`, and
-    `true_observation`, the one of perfect sensors, by which the reward judges; and as a `_name`
-    for each name which of the arms it is about, as Gymnasium has it.
+    `true_observation`, the one of perfect sensors, from which the reward is computed; and as a
+    `_name` for each name which of the arms it is about, as Gymnasium has it.
 
-    Nothing starts an episode but `reset` (`AutoresetMode.DISABLED`), as the collector wants to say
+    Nothing starts an episode but `reset` (`AutoresetMode.DISABLED`), as the collector decides
     where the next one begins. An arm that is stepped on after its time goes on, still truncated.
     """
 
@@ -105,7 +105,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         Args:
             num_envs: the number of arms.
             arm: a name in `config/arms/`, a path, or a URDF's text, see `load_arm`.
-            base_link: where the arm starts; empty: as its YAML or its URDF says.
+            base_link: where the arm starts; empty: as in its YAML or its URDF.
             tip_link: the end effector; likewise.
             task: one of `TASKS`.
             backend: one of `BACKENDS`.
@@ -195,7 +195,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         self._rngs = [np.random.default_rng() for _ in range(num_envs)]
         self._observations = np.zeros((num_envs, self.task.size), dtype=np.float32)
         self._truths = self._observations  # the same where the sensors are perfect
-        self._state = np.zeros((num_envs, 2 * n + 7))  # what the policy is told
+        self._state = np.zeros((num_envs, 2 * n + 7))  # what the policy observes
         self._true = np.zeros((num_envs, 2 * n + 7))
         self._goals, self._goal_velocities = np.zeros((2, num_envs, k))
         self._paths: list[Path | None] = [None] * num_envs
@@ -204,7 +204,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._held = np.zeros(num_envs, dtype=np.int64)  # steps in a row at the goal, slow
         self._success_steps = max(1, round(SUCCESS_SECONDS * control_rate_hz))
-        # Not every step makes them anew; so that nobody changes them, they are read-only.
+        # Not every step makes new ones; so that nobody changes them, they are read-only.
         everyone = np.ones(num_envs, dtype=bool)
         everyone.flags.writeable = False
         self._about = {f"_{name}": everyone for name in INFO}
@@ -309,7 +309,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         Args:
             action: [..., n] in −1..1.
             position: [..., n] rad, as measured.
-            motion: as `motion` tells for it.
+            motion: as `motion` has it.
             memory: [..., m], the present one.
         """
         own: Array = self.memory.torque(action, motion, memory)
@@ -373,7 +373,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
     ) -> Float32:
         """Observations [..., size] of states [..., 2n + 7], goals [..., k], memories [..., m].
 
-        And of the `motion` that the policy is told, None for that of the states, and the
+        And of the `motion` that the policy observes, None for that of the states, and the
         velocities [..., k] of the goals, where they move.
         """
         n = self.arm.joints

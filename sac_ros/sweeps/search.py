@@ -138,7 +138,7 @@ def _tune_config(space: Space, tune: Any) -> Any:
         ),
         scheduler=ASHAScheduler(
             time_attr="env_steps",
-            max_t=2 * steps,  # never: what goes past the end must be told, too
+            max_t=2 * steps,  # never: what goes past the end must be reported, too
             grace_period=math.ceil(_FIRST_RUNG * steps),
             reduction_factor=2,
         ),
@@ -192,7 +192,7 @@ def importances(space: Space, trials: list[Trial]) -> dict[str, float]:
     """How much of what separates good trials from others each range explains: 0..1, in all 1.
 
     PED-ANOVA, Watanabe, Bansal and Hutter 2023, as Optuna computes it. Empty where there is too
-    little to tell by.
+    little to compare by.
     """
     import optuna  # noqa: PLC0415
 

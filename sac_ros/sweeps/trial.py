@@ -33,7 +33,7 @@ def score(evaluation: Evaluation) -> float:
 
 
 def train_setting(values: dict[str, Any], space: Space) -> None:
-    """Trains a setting with every seed, and tells Tune after every evaluation.
+    """Trains a setting with every seed, and reports to Tune after every evaluation.
 
     It goes on where Tune's last checkpoint of it was made, wherever that was.
 
@@ -68,7 +68,7 @@ def train_setting(values: dict[str, Any], space: Space) -> None:
 
 
 class _Telling(Callback):
-    """Tells Tune how good the best actor so far is, with a checkpoint to go on from."""
+    """Reports to Tune how good the best actor so far is, with a checkpoint to go on from."""
 
     def __init__(self, results: list[dict[str, Any]], work: Path) -> None:
         self._results = results

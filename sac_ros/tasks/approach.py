@@ -32,7 +32,7 @@ class Approach:
 
     Attributes:
         arm: the arm.
-        goal_bounds: tells the lower and the upper corner [k] of goals.
+        goal_bounds: returns the lower and the upper corner [k] of goals.
         goal_spread: rad, goals are drawn from configurations so far from home; None: from all.
         oriented: whether the orientation counts.
         moving: whether goals move.

@@ -49,16 +49,16 @@ class Memory:
     | `carried_torque` | n | −1..1 of the most that is carried, with an `observer_rate` |
 
     The torque is the `damped_torque` of the action, and what is carried. With late measurements
-    the actions tell what the arm has been told since. The carried torque
-    h holds against what the arm's model does not know of: a load, an error of g(q), friction. It
+    the actions are what the arm has been commanded since. The carried torque
+    h holds against what the arm's model lacks: a load, an error of g(q), friction. It
     is that of a generalised momentum observer (De Luca and Mattone, ICRA 2005), without the
     Coriolis terms, which vanish at rest:
 
         h = K (ξ − M(q) q̇),   dξ/dt = τ_a − D_j q̇,   within 3 times the torque at action 1
 
     with τ_a the torque of the actions, D_j the joints' damping and K the `observer_rate`: where
-    the arm moves as its model says, ξ is its momentum and h vanishes; else −h follows the torque
-    that disturbs it, with the time constant 1 / K. No measurement is differentiated. It knows no
+    the arm moves as its model does, ξ is its momentum and h vanishes; else −h follows the torque
+    that disturbs it, with the time constant 1 / K. No measurement is differentiated. It has no
     goal: hindsight stays exact.
 
     The state [m] that a policy hands on holds the actions and, in −1..1, ξ.
@@ -169,7 +169,7 @@ class Memory:
             action: [..., n] in −1..1.
             torque: [..., n] N·m, τ_a of that action.
             motion: before it.
-            carried: as `carried` told.
+            carried: as `carried` returned it.
         """
         parts = [action, state[..., : (self.actions - 1) * self.arm.joints]]
         if self.observer_rate:

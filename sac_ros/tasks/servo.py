@@ -27,7 +27,7 @@ TURNED = 0.3  # of a velocity limit: a joint that turns round faster in one peri
 FORWARD = 0.9  # of what v changes by: with all of it arms shake when measurements are 60 ms late
 FOLLOWING = 0.2  # s, to a joint's velocity limit at the fastest, behind a goal that moves
 _FASTEST = 3.0  # times its velocity limit a joint is remembered to have moved
-LESS = 0.3  # of the damping that a joint was thought to have is left after it has
+LESS = 0.3  # of the damping that a joint was assumed to have is left after it has
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,17 +55,17 @@ class Servo(Memory):
 
     t the control period and q̇₋ the velocity before it: what the joints' velocities lack of what
     the torque should have changed them by, added up. Every joint follows alike with the time
-    constant 1 / ω, also where axes align and a joint alone feels a thirtieth of its inertia;
+    constant 1 / ω, also where axes align and a joint alone has a thirtieth of its inertia;
     measurements up to 60 ms late leave it stable, action 1 leads to 95 % of the velocity limit,
-    action 0 to rest. It knows no goal: hindsight stays exact.
+    action 0 to rest. It has no goal: hindsight stays exact.
 
-    Where a joint does not have the damping that its URDF says, D v and the observer's D q̇ shake
+    Where a joint does not have the damping of its URDF, D v and the observer's D q̇ shake
     it, the more so the lighter it is. So of a joint that turns round within one control period, by
-    more than 0.3 of the velocity limit, 0.3 of the rest of its damping are believed:
+    more than 0.3 of the velocity limit, 0.3 of the rest of its damping are assumed:
 
         D_j = D − d max(0, D − 15 Λ),   d ← 1 − 0.3 (1 − d)
 
-    with Λ the inertia that the joint itself feels, 1 / (M⁻¹)_ii in the median configuration, and d
+    with Λ the inertia that the joint itself has, 1 / (M⁻¹)_ii in the median configuration, and d
     the `damping_doubt`, 0 when the policy is activated.
 
     Attributes:

@@ -228,7 +228,7 @@ class Task(ABC):
         In observations [..., at least the task's own terms], numpy or torch; of those that aim.
         """
         raise ConfigurationError(
-            f"the task {self.name} must say in `errors` what it aims at, docs/your_task.md"
+            f"the task {self.name} must define in `errors` what it aims at, docs/your_task.md"
         )
 
     def aim_anew(self, observation: Float32) -> None:
@@ -436,7 +436,7 @@ def make_task(
     task = getattr(import_module(module), kind)
     if aims and "aims" not in signature(task).parameters:  # one of a user's own need not
         raise ConfigurationError(
-            f"prior must be none for the task {name}, which does not say where it aims "
+            f"prior must be none for the task {name}, which does not define where it aims "
             "(`aims` and `errors`, docs/your_task.md); got 'computed_torque'"
         )
     more = {"aims": True} if aims else {}

@@ -165,7 +165,7 @@ def _along(points: Array, speed: float) -> Path:
 def _way_points(points: Array, speed: float) -> Path:
     """From one of [m, 3] to the next on straight lines, of minimum jerk with `speed` as the peak.
 
-    They begin anew after the last.
+    They begin again after the last.
     """
     ways = np.roll(points, -1, axis=0) - points
     durations = 1.875 * np.linalg.norm(ways, axis=1) / max(speed, 1e-3)

@@ -212,7 +212,7 @@ class RaySource(Source):
             cpus = self._ray.cluster_resources().get("CPU", 0.0)
         except Exception as error:
             raise CollectorError(f"the Ray cluster is gone: {error}") from error
-        wants = f"{len(self._slots)} collectors on a Ray cluster of {cpus:g} CPUs"
+        source = f"{len(self._slots)} collectors on a Ray cluster of {cpus:g} CPUs"
         if quiet > _MAX_PATIENCE:
-            raise CollectorError(f"no transitions for {quiet:.0f} s from {wants}")
-        say(f"no transitions for {quiet:.0f} s from {wants}")
+            raise CollectorError(f"no transitions for {quiet:.0f} s from {source}")
+        say(f"no transitions for {quiet:.0f} s from {source}")

@@ -14,7 +14,7 @@ EXIT_DONE = 0
 EXIT_BAD_ANSWER = 1
 EXIT_COULD_NOT_RUN = 2
 EXIT_INTERRUPTED = 130  # as a shell reports a program that Ctrl-C ended
-EXIT_UNREAD = 141  # as a shell tells of a program that SIGPIPE ended
+EXIT_UNREAD = 141  # as a shell reports a program that SIGPIPE ended
 
 
 class SacRosError(Exception):

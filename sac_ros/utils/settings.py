@@ -52,7 +52,7 @@ class Rule:
     live: bool = False
 
     def accepts(self, value: Any) -> bool:
-        """Tell whether one scalar of the right type lies in the valid set."""
+        """Return whether one scalar of the right type lies in the valid set."""
         if self.choices and value not in self.choices:
             return False
         if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -66,7 +66,7 @@ class Rule:
         return True
 
     def valid_set(self) -> str:
-        """Say the valid set in words, such as ``above 0 and at most 1``; empty when unbounded."""
+        """Return the valid set in words, such as ``above 0 and at most 1``, or ""."""
         if self.choices:
             return "one of " + ", ".join(str(choice) for choice in self.choices)
         bounds = (("above", self.above), ("at least", self.minimum), ("at most", self.maximum))
@@ -94,8 +94,8 @@ class Leaf:
     def check(self, value: Any, what: str = "") -> Any:
         """Return ``value`` as the setting's own type, or refuse it.
 
-        Whole numbers are taken as floats where a float is wanted (YAML writes ``1`` for ``1.0``),
-        and lists as tuples.
+        Whole numbers are taken as floats where a float is required (YAML writes ``1`` for
+        ``1.0``), and lists as tuples.
 
         Args:
             value: the candidate.
@@ -121,7 +121,7 @@ class Leaf:
         return checked
 
     def expected(self) -> str:
-        """Say type and valid set in words, such as ``a number above 0 (s)``."""
+        """Return type and valid set in words, such as ``a number above 0 (s)``."""
         words = _WORDS[self.type]
         if self.length is not None:
             count = "" if self.length == -1 else f"{self.length} "
@@ -203,7 +203,7 @@ def build(config_class: type, values: Mapping[str, Any]) -> Any:
     Args:
         config_class: a configuration dataclass.
         values: such as ``{"sac.learning_rate": 1e-3}``; names that the class lacks are ignored,
-            the caller knows where they came from and refuses them with that.
+            the caller has their source and refuses them with that.
 
     Raises:
         ConfigurationError: a value is outside its valid set.

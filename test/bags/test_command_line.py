@@ -102,7 +102,7 @@ def test_what_a_comparison_has_no_use_for_is_refused_instead_of_passed_over(
         (["{bag}", "--goal", "1,2,3"], "--goal is for an evaluation, which needs --model"),
         (["{bag}", "--model", "{bag}"], "policy file"),
         (["{bag}/none", "--model", "{model}"], "does not exist"),
-        (["{bag}", "--model", "{model}", "--fail-on", "speed=1"], "--fail-on knows rmse"),
+        (["{bag}", "--model", "{model}", "--fail-on", "speed=1"], "--fail-on takes rmse"),
         (["{bag}", "--model", "{model}", "--fail-on", "rmse"], "needs a number"),
         (["{bag}", "--model", "{model}", "--fail-on", "rmse=1,rmse=2"], "got rmse twice"),
         (["{bag}", "--model", "{model}", "--joints", "a"], "policy=bag pairs"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`identify_robot` on bags of a simulated arm, and on bags from which nothing can be told."""
+"""`identify_robot` on bags of a simulated arm, and on bags from which nothing can be estimated."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def value_of(found: dict[str, Any], name: str, joint: str = "") -> float:
     (estimate,) = (
         each for each in found["estimates"] if (each["name"], each["joint"]) == (name, joint)
     )
-    assert estimate["told"], name
+    assert estimate["estimated"], name
     value: float = estimate["value"]
     return value
 
@@ -168,7 +168,7 @@ def test_a_short_recording_tells_nothing_writes_nothing_and_says_so(
     found = identified(capsys, bag, "--end", "1.5", "--output", tmp_path / "world.yaml", code=1)
     assert found["output"] is None
     assert not (tmp_path / "world.yaml").exists()
-    assert any("record 30 s or more" in sentence for sentence in found["untold"])
+    assert any("record 30 s or more" in sentence for sentence in found["not_estimated"])
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -110,7 +110,7 @@ def test_the_interval_holds_the_rate_and_stays_within_zero_and_one(reached: int)
         ((IIWA, "--robustness", "--fail-on", "rain=1"), "must name all or one of nominal,"),
         ((IIWA, "--robustness", "--fail-on", "noise=2"), "a rate of 0 to 1, as noise=0.9; got"),
         ((IIWA, IIWA, "--robustness"), "models must have different file names"),
-        ((IIWA, "--fail-on", "noise=1"), "--fail-on judges the table of --robustness"),
+        ((IIWA, "--fail-on", "noise=1"), "--fail-on is for the table of --robustness"),
         ((IIWA, IIWA), "models must be one, or several with --robustness; got 2"),
         ((), "a model must be given for the controller 'policy'"),
         (

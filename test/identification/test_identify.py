@@ -34,12 +34,12 @@ def meets_the_bar(found: Findings, hidden: Hidden) -> None:
     """Friction and inertia ± 10 %, delay ± 2 ms, payload ± 0.1 kg."""
     for name in ("armature", "joint_damping", "coulomb_friction"):
         estimates = found.of(name)
-        assert all(each.told for each in estimates), name
+        assert all(each.estimated for each in estimates), name
         np.testing.assert_allclose(values(estimates), getattr(hidden, name), rtol=0.1)
     (delay,), (payload,) = found.of("delay_s"), found.of("payload_kg")
-    assert delay.told
+    assert delay.estimated
     assert delay.value == pytest.approx(1e-3 * hidden.command_latency_ms, abs=2e-3)
-    assert payload.told
+    assert payload.estimated
     assert payload.value == pytest.approx(hidden.payload_kg, abs=0.1)
 
 
@@ -55,8 +55,8 @@ def test_gains_bias_and_the_gravity_scale_are_found(findings: Findings) -> None:
 
 def test_a_wrist_of_which_only_the_quotients_are_known_says_so(findings: Findings) -> None:
     last = findings.of("torque_gain")[-1]
-    assert (last.value, last.told, last.assumed) == (1.0, False, True)
-    sentence = findings.untold[-1]
+    assert (last.value, last.estimated, last.assumed) == (1.0, False, True)
+    sentence = findings.not_estimated[-1]
     assert sentence.startswith("Joint lbr_iiwa_joint_7: its own friction and rotor take so much")
     assert "as if it were 1" in sentence
 
@@ -93,35 +93,35 @@ def test_joints_that_stand_still_are_named_and_the_others_are_found() -> None:
     made = run(Drive(world=HIDDEN.world(), still=(2, 6), seed=5))
     found = identify(ARM, made.recorded(), IdentificationOptions(), "the run")
     for name in ("armature", "joint_damping", "coulomb_friction", "torque_gain", "torque_bias"):
-        told = [each.told for each in found.of(name)]
-        assert not told[2], name
-        assert not told[6], name
-    assert all(found.of("coulomb_friction")[i].told for i in (0, 1, 3, 4, 5))
-    text = "\n".join(found.untold)
+        estimated = [each.estimated for each in found.of(name)]
+        assert not estimated[2], name
+        assert not estimated[6], name
+    assert all(found.of("coulomb_friction")[i].estimated for i in (0, 1, 3, 4, 5))
+    text = "\n".join(found.not_estimated)
     for joint in ("lbr_iiwa_joint_3", "lbr_iiwa_joint_7"):
         assert f"Joint {joint} moved 0.0" in text
-    assert "nothing of it can be told" in text
+    assert "nothing of it can be estimated" in text
 
 
 def test_the_wrong_gravity_compensation_is_named_and_nothing_is_told(hidden_run: Run) -> None:
     wrong = IdentificationOptions(gravity_compensation="policy")
     found = identify(ARM, hidden_run.recorded(), wrong, "the run")
-    assert not any(each.told for each in found.estimates)
-    assert "--gravity-compensation robot" in found.untold[0]
+    assert not any(each.estimated for each in found.estimates)
+    assert "--gravity-compensation robot" in found.not_estimated[0]
 
 
 def test_torques_of_another_arm_are_not_explained(hidden_run: Run) -> None:
     torque = np.random.default_rng(0).normal(0.0, 5.0, hidden_run.torque.shape)
     made = dataclasses.replace(hidden_run, torque=torque)
     found = identify(ARM, made.recorded(), IdentificationOptions(), "the run")
-    assert not any(each.told for each in found.estimates)
-    assert found.untold[0].startswith("Nothing is told")
+    assert not any(each.estimated for each in found.estimates)
+    assert found.not_estimated[0].startswith("Nothing is estimated")
 
 
 def test_torques_in_another_order_of_the_joints_are_not_explained(hidden_run: Run) -> None:
     made = dataclasses.replace(hidden_run, torque=hidden_run.torque[:, ::-1].copy())
     found = identify(ARM, made.recorded(), IdentificationOptions(), "the run")
-    assert not any(each.told for each in found.estimates)
+    assert not any(each.estimated for each in found.estimates)
 
 
 def test_no_motion_is_refused_with_one_sentence() -> None:
@@ -182,4 +182,4 @@ def all_is_finite(found: Findings) -> None:
         assert np.all(np.isfinite(numbers))
     for joint in found.excitation:
         assert np.all(np.isfinite(dataclasses.astuple(joint)[1:]))
-    assert all(sentence and "nan" not in sentence for sentence in found.untold)
+    assert all(sentence and "nan" not in sentence for sentence in found.not_estimated)

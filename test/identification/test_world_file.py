@@ -98,13 +98,13 @@ def test_ranges_hold_their_estimates_and_have_the_least_width(findings: Findings
 
 def test_a_joint_that_was_not_told_stays_as_described_and_says_so(findings: Findings) -> None:
     estimates = tuple(
-        dataclasses.replace(each, told=each.told and each.joint != ARM.joint_names[2])
+        dataclasses.replace(each, estimated=each.estimated and each.joint != ARM.joint_names[2])
         for each in findings.estimates
     )
     less = dataclasses.replace(findings, estimates=estimates)
     pairs = np.reshape(world_ranges(ARM, less)["joint_damping"], (-1, 2))
     assert pairs[2].tolist() == [ARM.damping[2]] * 2
-    assert f"{ARM.joint_names[2]}: not told: as described" in text_of(less)
+    assert f"{ARM.joint_names[2]}: not estimated: as described" in text_of(less)
 
 
 def test_what_was_not_told_is_left_out_and_nothing_told_is_a_valid_file(
@@ -112,7 +112,7 @@ def test_what_was_not_told_is_left_out_and_nothing_told_is_a_valid_file(
 ) -> None:
     none = dataclasses.replace(
         findings,
-        estimates=tuple(dataclasses.replace(each, told=False) for each in findings.estimates),
+        estimates=tuple(dataclasses.replace(each, estimated=False) for each in findings.estimates),
     )
     assert world_ranges(ARM, none) == {}
     assert config_of(text_of(none)).env.randomization == TrainConfig().env.randomization

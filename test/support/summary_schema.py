@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JSON Schema (2020-12) of ``summary.json``, made from the dataclasses that are written.
 
-``sac_ros/bags/summary.schema.json`` is for readers in any language. It is made anew by
+``sac_ros/bags/summary.schema.json`` is for readers in any language. It is made again by
 
     PYTHONPATH=. python test/support/summary_schema.py > sac_ros/bags/summary.schema.json
 """
@@ -25,7 +25,7 @@ SCHEMA_FILE = Path(result.__file__).with_name("summary.schema.json")
 _UNITS = (
     "Arrays of joints are in the order of the first model. Times are seconds since the first "
     "joint state of the recording, on the clock that recording.clock names. Torques are N·m. "
-    "What cannot be told is null."
+    "What is unknown is null."
 )
 _PLAIN = {str: "string", float: "number", int: "integer", bool: "boolean"}
 

@@ -63,7 +63,7 @@ def coverage_figures(
 
 
 def in_degrees(position: Array, limit: Array) -> bool:
-    """Tell whether positions [m, n] fit their limits [n, 2] rad as degrees, and not as radians.
+    """Return whether positions [m, n] fit their limits [n, 2] rad as degrees, and not as radians.
 
     Half of the states are more than a turn from zero, and nearly all are within the limits when
     taken as degrees.

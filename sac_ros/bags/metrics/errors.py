@@ -2,7 +2,7 @@
 """A torque against the recorded one, and the baselines that put its error into proportion.
 
 A small RMSE alone has misled people: where commands hardly change from one to the next, holding
-the last one is nearly perfect. So three predictions that know nothing stand beside the policy.
+the last one is nearly perfect. So three trivial predictions stand beside the policy.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.columns import Array, blocks, finite_rows
 
-_TOLD = 100  # goals; a stream of them has thousands
+_LISTED = 100  # goals; a stream of them has thousands
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def goal_figures(
     spans = [(a, b) for a, b in zip(starts.tolist(), ends.tolist(), strict=True) if stands[a]]
     return tuple(
         _of_goal(goal[a], error[a:b], at_bound[a:b], time_s[a:b], authority)
-        for a, b in spans[:_TOLD]
+        for a, b in spans[:_LISTED]
     )
 
 

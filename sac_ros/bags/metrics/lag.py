@@ -24,7 +24,7 @@ _UNEVEN = 0.1  # share of unusual intervals, from which on a torque is not held 
 _OVERLAP = 0.05  # share of the samples that a lag needs: few of them correlate by chance
 _MOVES = 1e-9  # a variance below this share of the mean square is rounding
 _LIKENESS = 0.5  # a correlation below it is of two torques that have no lag
-_COARSE_S = 0.02  # a lag that is told no better than this is not told
+_COARSE_S = 0.02  # a lag with a coarser resolution than this is unknown
 _AS_HIGH = 0.01  # another peak that is lower by less could be the right one
 
 
@@ -135,7 +135,7 @@ def lag_figures(
 
     With x (recorded) and y (policy) interpolated between their changes, Pearson's correlation of
     x(t) and y(t + k), over the t at which both are there, is largest at the lag k; a parabola
-    through the three largest values tells it to a fraction of the grid. Interpolated, two torques
+    through the three largest values gives it to a fraction of the grid. Interpolated, two torques
     of different rates compare, and so do two that were decided on different states.
 
     The same with both torques held, less half the difference of how long each is held, has to
@@ -167,7 +167,7 @@ def lag_figures(
     unknown = _unknown(best, overall, resolution, period_s, found)
     known = best is not None and unknown is None
     each = [p.lag_s if known and p is not None and _clear(p, span_s) else None for p in peaks]
-    told = [lag for lag in each if lag is not None]
+    known = [lag for lag in each if lag is not None]
     shifted = None
     if best is not None and known:
         shift = round(best.lag_s / period_s)
@@ -179,7 +179,7 @@ def lag_figures(
         resolution_s=resolution,
         correlation=None if best is None else best.height,
         joint_correlation=tuple(None if p is None else p.height for p in peaks),
-        spread_s=max(told) - min(told) if len(told) > 1 else None,
+        spread_s=max(known) - min(known) if len(known) > 1 else None,
         window_s=reach * period_s,
         rmse_share=rmse_share,
         compensated_rmse_share=shifted,
@@ -239,7 +239,7 @@ def _sigma(peak: _Peak, span_s: float) -> float:
 
 
 def _clear(peak: _Peak, span_s: float) -> bool:
-    """Whether the lag of one joint can be told."""
+    """Whether the lag of one joint is known."""
     if peak.edge or peak.height < _LIKENESS:
         return False
     return 2.0 * _sigma(peak, span_s) <= _COARSE_S
@@ -248,7 +248,7 @@ def _clear(peak: _Peak, span_s: float) -> bool:
 def _unknown(
     best: _Peak | None, overall: Array, resolution: float | None, period_s: float, found: _Sums
 ) -> str | None:
-    """Return why no lag is told, in words; None where it is."""
+    """Return why the lag is unknown, in words; None where it is known."""
     if best is None or resolution is None:
         if not found.samples:
             return "the torques do not overlap"
@@ -258,7 +258,7 @@ def _unknown(
     if best.edge:
         return "the correlation is largest at the edge of the search"
     if resolution > _COARSE_S:
-        return f"it could be told only to more than ±{1e3 * _COARSE_S:g} ms"
+        return f"its resolution is more than ±{1e3 * _COARSE_S:g} ms"
     inner = overall[1:-1]
     tops = np.flatnonzero((inner >= overall[:-2]) & (inner >= overall[2:])) + 1
     places = (tops - len(overall) // 2) * period_s

@@ -78,7 +78,7 @@ def state_figures(
 ) -> tuple[LimitFigures, ...]:
     """Return the figures of states [m, n], rad and rad/s, beyond the limits of a policy.
 
-    How far a position is beyond its limit is told as a share of half the joint's range, from its
+    How far a position is beyond its limit is a fraction of half the joint's range, from its
     middle: 1 at either limit. Joints are in the spec's order.
     """
     bounds, top = np.array(spec.position_limit), np.array(spec.velocity_limit)
@@ -99,7 +99,7 @@ def _over(
     time_s: Array,
     joints: Sequence[str],
 ) -> LimitFigures:
-    """Judge shares [k, n] of a limit, 1 at the limit."""
+    """Count what is above 1 in fractions [k, n] of a limit, 1 at the limit."""
     any_over = np.zeros(len(time_s), dtype=bool)
     by_joint = np.zeros(len(joints), dtype=np.int64)
     worst, row, joint = 1.0 + _ROUNDING, -1, -1

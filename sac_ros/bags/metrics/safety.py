@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sac_ros.bags.columns import Array
 from sac_ros.policy.safety_events import Command, Intervention
 
-_TOLD = 100  # times of one kind; who wants all of them compares the series
+_LISTED = 100  # times of one kind; all of them are in the series
 
 
 BIT = {kind: 1 << place for place, kind in enumerate(Intervention)}
@@ -38,7 +38,7 @@ class FaultFigures:
 
     kind: Annotated[str, "as `sac_ros.policy.safety_events.Fault` names it."]
     count: Annotated[int, "how often."]
-    sentence: Annotated[str, "what it said the first time."]
+    sentence: Annotated[str, "its words the first time."]
     first_s: Annotated[tuple[float, ...], "when, the first hundred."]
 
 
@@ -65,14 +65,14 @@ class SafetyTally:
             self._counts[kind] += 1
             if joints:
                 self._joints[kind][self._place[list(joints)]] += 1
-            if kind not in self._acting and len(self._began[kind]) < _TOLD:
+            if kind not in self._acting and len(self._began[kind]) < _LISTED:
                 self._began[kind].append(row)
         self._acting = frozenset(acted)
 
     def fault(self, kind: str, row: int, sentence: str) -> None:
         """Note a fault that latched with the state in a row, or after it."""
         self._faults[kind] += 1
-        if len(self._latched[kind]) < _TOLD:
+        if len(self._latched[kind]) < _LISTED:
             self._latched[kind].append(row)
         self._sentences.setdefault(kind, sentence)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often a torque is as large as it can be: there it tells nothing of what was wanted."""
+"""How often a torque is as large as it can be: there it is that of the bound."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def saturated(
 
 
 def saturation_figures(name: str, at_bound: NDArray[np.bool_]) -> SaturationFigures:
-    """Return the shares of what `saturated` tells of [m, n]; see there."""
+    """Return the fractions of what `saturated` marks in [m, n]; see there."""
     m = max(len(at_bound), 1)
     joints = at_bound.sum(axis=0) / m
     return SaturationFigures(name, float(at_bound.any(axis=1).sum() / m), tuple(joints.tolist()))

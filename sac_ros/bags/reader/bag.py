@@ -65,9 +65,9 @@ class Bag:
     def topics(self) -> dict[str, StoredTopic]:
         """Every topic by name; one that has messages of two types is refused when it is used."""
         topics = merged(topic for file in self._files for topic in file.topics)
-        told = self._found.encodings
+        encodings = self._found.encodings
         return {
-            name: replace(topic, encoding=told.get(name, topic.encoding))
+            name: replace(topic, encoding=encodings.get(name, topic.encoding))
             for name, topic in sorted(topics.items())
         }
 
@@ -100,10 +100,10 @@ class Bag:
     def lost(self, topic: str) -> Counter[str]:
         """Return why how many messages of a topic were not in `batches`, when it is at its end.
 
-        Where a damaged file does not tell what it had, metadata.yaml may.
+        Where a damaged file does not list what it had, metadata.yaml may.
         """
         lost = sum((file.lost.get(topic, Counter()) for file in self._files), Counter[str]())
-        if not all(file.tells for file in self._files) and topic in self._found.promised:
+        if not all(file.complete for file in self._files) and topic in self._found.promised:
             seen = sum(file.seen[topic] for file in self._files)
             lost[DAMAGE] = max(0, self._found.promised[topic] - seen)
         return lost
@@ -114,7 +114,7 @@ class Bag:
         return "; ".join(file.damage for file in self._files if file.damage)
 
     def facts(self, roles: dict[str, str]) -> BagFacts:
-        """Describe the bag; ``roles`` says what its topics are used for."""
+        """Describe the bag; ``roles`` has what its topics are used for."""
         first, last = self.span_ns
         return BagFacts(
             path=str(self.path),

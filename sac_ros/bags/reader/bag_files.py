@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a path on the command line to the storage files of a bag, however it was left behind.
 
-What is in a file is told by its first bytes and not by its name. ``metadata.yaml`` is a help and
-no need: it may be missing, name files that were renamed since, or hold anything at all.
+What is in a file follows from its first bytes and not from its name. ``metadata.yaml`` is a help
+and no need: it may be missing, name files that were renamed since, or hold anything at all.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class BagFiles:
     """The storage files of one bag.
 
     Attributes:
-        files: in any order; what they hold tells which comes first.
+        files: in any order; what they hold decides which comes first.
         expected: how many messages metadata.yaml promises; None where it is silent.
         warnings: what is odd about them.
-        encodings: topic to serialisation, where metadata.yaml tells; older db3 files do not.
-        promised: topic to how many messages metadata.yaml promises, where it tells.
+        encodings: topic to serialisation, where metadata.yaml has it; older db3 files do not.
+        promised: topic to how many messages metadata.yaml promises, where it does.
     """
 
     files: tuple[Path, ...]
@@ -100,7 +100,7 @@ def storage_kind(path: Path) -> str:
 
 
 def _read_metadata(path: Path, odd: list[str]) -> dict[str, Any]:
-    """Return what metadata.yaml says; nothing, and why, where that cannot be told."""
+    """Return what metadata.yaml has; nothing, and why, where it cannot be read."""
     try:
         with path.open("rb") as file:
             text = file.read(_LARGEST_METADATA + 1)
@@ -138,7 +138,7 @@ def _count(value: Any) -> int | None:
 
 
 def _read_topics(values: dict[str, Any], odd: list[str]) -> tuple[dict[str, str], dict[str, int]]:
-    """Return the serialisation of the topics in metadata.yaml, and their messages, if it tells."""
+    """Return the serialisation of the topics in metadata.yaml, and their messages, if any."""
     encodings: dict[str, str] = {}
     promised: dict[str, int] = {}
     key = "topics_with_message_count"

@@ -49,7 +49,7 @@ class McapScan:
         """Reads the file once through, unless its topics are known from its own index.
 
         ``names`` are those of the topics, by channel; None: to be found, and counted. ``known``
-        are the bytes where chunks begin and, last, where they end, if an index tells: then a
+        are the bytes where chunks begin and, last, where they end, if there is an index: then a
         damaged length costs no more than its chunk.
 
         Raises:
@@ -71,7 +71,9 @@ class McapScan:
     def _begin(self) -> None:
         self._chunks, self._bad = 0, list[int]()  # all of them, and the numbers of damaged ones
         self._why = self._cut = ""
-        self._lost: dict[int, Counter[int]] = {}  # by a damaged chunk's number, if told behind it
+        self._lost: dict[
+            int, Counter[int]
+        ] = {}  # by a damaged chunk's number, if listed behind it
 
     def _learn_all(self) -> None:
         schemas: dict[int, str] = {0: ""}
@@ -100,7 +102,7 @@ class McapScan:
         return found
 
     @property
-    def tells(self) -> bool:
+    def complete(self) -> bool:
         """Whether there were no more messages than `expected`."""
         indexed = all(number in self._lost for number in self._bad)
         return self._statistics is not None or (indexed and not self._cut)
@@ -143,7 +145,7 @@ class McapScan:
     def _records(self) -> Iterator[_Record]:
         """Yield the records of the file, chunks unpacked, as far as they are whole.
 
-        Where no index tells how to go on behind a damaged length, it is the end.
+        Where no index leads on behind a damaged length, it is the end.
         """
         self._begin()
         size, start = self._path.stat().st_size, len(_MAGIC)
@@ -208,8 +210,8 @@ class McapScan:
     def _chunk(self, record: bytes, end: int, torn: bool) -> Generator[_Record, None, int]:
         """Yield the records of a chunk that ends at a byte; of a torn one, those that are there.
 
-        Any other that is damaged is left out, as its records cannot be relied upon, and said.
-        Returns how many bytes its own head says that it has; 0 of a damaged one.
+        Any other that is damaged is left out, as its records cannot be relied upon, and reported.
+        Returns how many bytes it has by its own head; 0 of a damaged one.
         """
         self._chunks += 1
         try:
@@ -231,7 +233,7 @@ class McapScan:
 
 
 def _which(numbers: Sequence[int], count: int) -> str:
-    """Say which of so many chunks are damaged."""
+    """Return which of so many chunks are damaged."""
     if len(numbers) == count:
         return "its only chunk is damaged" if count == 1 else f"all {count} chunks are damaged"
     if len(numbers) > 1:
@@ -250,7 +252,7 @@ def _unpacked(record: bytes) -> tuple[bytes, int, int, int]:
     if size > LARGEST_CHUNK:
         raise ValueError(f"it claims {size} bytes")
     if compression == "zstd":
-        data = zstd.decompress_some(data, size + 1)  # one more tells that it claims too few
+        data = zstd.decompress_some(data, size + 1)  # one more shows that it claims too few
     elif compression == "lz4":
         data = lz4.frame.LZ4FrameDecompressor().decompress(data, max_length=size + 1)
     elif compression:

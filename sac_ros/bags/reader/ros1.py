@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ROS 1 bags: the parts of the ``rosbags`` library, put together so that they know an end."""
+"""ROS 1 bags: the parts of the ``rosbags`` library, put together so that they have an end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sac_ros.bags.reader.zstd import LARGEST_CHUNK, largest_unpacked
 from sac_ros.utils.errors import BagError
 
 _DECOMPRESSORS: dict[str, Any] = {"bz2": BZ2Decompressor, "lz4": LZ4FrameDecompressor}
-_SKIPPED = 2**10  # bytes that a record counts for that is read and not wanted
+_SKIPPED = 2**10  # bytes that a record counts for that is read and not used
 
 
 class Ros1Bag(Reader):

@@ -40,7 +40,7 @@ def check(path: Path) -> None:
     """Check that a database is one that the ``rosbags`` library can read in bounded memory.
 
     It holds tables of topics at once and may sort messages on the disk, which their pages cannot
-    be trusted for: a page may be there many times.
+    be relied upon for: a page may be there many times.
 
     Raises:
         sqlite3.Error: it is not, or damaged.

@@ -50,11 +50,11 @@ class StorageFile:
         damage: of the last reading, what was left out, why, and how much where that is known.
         seen: of the last reading, the messages that were found, by topic.
         lost: of the last reading, by topic: the reason to how many messages.
-        tells: whether ``lost`` has all that was lost to the damage.
+        complete: whether ``lost`` has all that was lost to the damage.
     """
 
     def __init__(self, path: Path, kind: str, sent: bool) -> None:
-        """Opens a file of the kind that `storage_kind` says, but not ``zstd``.
+        """Opens a file of the kind that `storage_kind` returns, but not ``zstd``.
 
         ``sent``: whether the times of sending are needed, which only MCAP has.
 
@@ -69,7 +69,7 @@ class StorageFile:
         self.damage = ""
         self.seen: Counter[str] = Counter()
         self.lost: dict[str, Counter[str]] = {}
-        self.tells = True
+        self.complete = True
         self._scan: McapScan | None = None  # where there is no index
         self._last_scan: McapScan | None = None
         self._rows: SqliteSalvage | None = None  # of a damaged database
@@ -95,7 +95,7 @@ class StorageFile:
 
         A damage in the middle costs what cannot be read behind it.
         """
-        self.damage, self.seen, self.tells = "", Counter(), True
+        self.damage, self.seen, self.complete = "", Counter(), True
         self.lost = {topic: Counter() for topic in topics}
         stored = self._scanned(topics) if self._kind == "mcap" else self._read(topics)
         messages = self._unpacked(stored)
@@ -129,7 +129,7 @@ class StorageFile:
         """Count what a damage cost of the topics that were read, by what they had before it."""
         expected = self._scan.expected if self._scan else Counter[str]()
         if self._scan:
-            self.tells = self._scan.tells
+            self.complete = self._scan.complete
         else:
             for topic in self.topics:
                 expected[topic.name] += topic.messages
@@ -139,12 +139,12 @@ class StorageFile:
                 self.lost[name][DAMAGE] = missing
                 losses.append(f"{missing:,} of {expected[name]:,} messages of {name}")
         lost = f": {', '.join(losses)} lost" if losses else ""
-        if lost or not self._scan:  # of that damage `_salvage` has told
+        if lost or not self._scan:  # of that damage `_salvage` has reported
             self.damage = f"{self._path.name}: {damage}{lost}"
 
     def _share_lost(self, rows: SqliteSalvage) -> None:
-        """Count the rows that a damage cost; they do not tell their topic, so by its share."""
-        self.tells = False
+        """Count the rows that a damage cost; their topic is unknown, so by its share."""
+        self.complete = False
         there = sum(topic.messages for topic in rows.topics)
         for topic in rows.topics:
             if topic.name in self.lost and topic.messages:
@@ -177,7 +177,7 @@ class StorageFile:
         self._reader = reader
 
     def _open_rows(self) -> bool:
-        """Read a database that the library refuses by its rows; tell whether that can be."""
+        """Read a database that the library refuses by its rows; return whether that can be."""
         try:
             self._rows = SqliteSalvage(self._path) if self._kind == "sqlite3" else None
         except sqlite3.Error:

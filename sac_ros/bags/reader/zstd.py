@@ -80,7 +80,7 @@ def decompress_file(path: Path, folder: Path) -> Path:
                     raise BagError(
                         f"bag {path} must unpack to at most {largest} bytes, the larger of "
                         f"{_LARGEST_FILE} and {_LARGEST_RATIO} times its size of {packed_bytes}; "
-                        "it has more: unpack it with zstd -d if you trust it"
+                        "it has more: unpack it with zstd -d if its source is reliable"
                     )
                 if size > room:
                     raise BagError(

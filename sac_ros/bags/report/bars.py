@@ -19,7 +19,7 @@ _HATCHES = {
     "ooo": '<circle cx="3" cy="3" r="1.8" fill="none" stroke="#1e293b" stroke-width=".8"/>',
 }
 HATCHES = ("", *_HATCHES)
-"""On a grey print, and to who tells few colours apart, hatching says what colours do."""
+"""On a grey print, and for readers with a colour deficiency, hatching shows what colours do."""
 
 
 @dataclass(frozen=True)

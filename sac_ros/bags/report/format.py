@@ -13,7 +13,7 @@ _NOTHING = 1e-9  # what rounding leaves of zero
 
 
 def number(value: float | None, digits: int = 3, unit: str = "") -> str:
-    """Return a figure with so many significant digits; a dash where it cannot be told."""
+    """Return a figure with so many significant digits; a dash where it is unknown."""
     if value is None:
         return DASH
     if abs(value) < _NOTHING:
@@ -23,7 +23,7 @@ def number(value: float | None, digits: int = 3, unit: str = "") -> str:
 
 
 def percent(share: float | None) -> str:
-    """Return a share in percent; a dash where it cannot be told."""
+    """Return a share in percent; a dash where it is unknown."""
     if share is None:
         return DASH
     if 0.0 < abs(share) < 0.0001:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the page's plots show. ``report.js`` draws it, with uPlot, and knows nothing of robots.
+"""What the page's plots show. ``report.js`` draws it, with uPlot, and has nothing of robots.
 
 A figure has panels over one x axis; a panel has lines, each of a group (what it shows) and perhaps
 of a joint: groups and joints can be switched off. Lines are numbers of `Columns`.
@@ -29,12 +29,12 @@ INK, GREY = "#1e293b", "#94a3b8"  # grey is what was recorded
 MEASURED = "#0f766e"
 WRONG = "#dc2626"  # for what is wrong, and nothing else
 MODELS = ("#2563eb", "#ea8c0c", "#059669", "#9333ea", "#0891b2", "#a16207")
-# Each policy has its own dashes too: on a grey print, and to who tells few colours apart, the
-# plots say the same.
+# Each policy has its own dashes too: on a grey print, and for readers with a colour
+# deficiency, the plots show the same.
 _DASHES = ((), (7, 2), (2, 2), (7, 2, 2, 2), (12, 3), (4, 2, 2, 2, 2, 2))
 _BASELINES = {"hold_last": ("#64748b", ""), "zero": ("#e2e8f0", "////"), "mean": ("#fff", "...")}
 _SMALL = 0.001  # % of the limit: below it an error is rounding, and drawn as the flat line it is
-_ACTING = 0.5  # share of the states from which on shades of the filter hide more than they tell
+_ACTING = 0.5  # share of the states from which on shades of the filter hide more than they show
 
 _POINTS = 240_000  # of all lines over time together: some 3 MB
 _LARGEST = 4_400_000  # bytes of all figures; what else is in a page is a tenth of it
@@ -242,7 +242,7 @@ class _Figures:
                 continue
             for joint, drawn in enumerate(lines):
                 power = self._series[name][above, joint]
-                power = np.where(power > 0.0, power, np.nan)  # a logarithm knows no zero
+                power = np.where(power > 0.0, power, np.nan)  # the logarithm of zero
                 drawn.append(self._curve(frequency[above], power, len(groups)))
             groups.append(group)
         names = short_names(self._joints)

@@ -18,7 +18,7 @@ from sac_ros.policy.safety_events import Intervention
 GOOD, MIND, BAD = "good", "mind", "bad"
 
 _SAME = 1e-5  # of the torque limit: what float32 inference leaves between two machines
-_BLIND = ("zero", "mean")  # baselines that know nothing of the robot, not even its last torque
+_BLIND = ("zero", "mean")  # baselines without anything of the robot, even its last torque
 _HALF = 0.5  # of their error: who only leaves out the offset has not followed the motion
 # Of 14 positions and velocities, each beyond its 1st to 99th percentile in 2 % of the training,
 # some one is in up to a quarter of it.
@@ -61,7 +61,7 @@ def acts(model: ModelResult) -> list[tuple[float, str]]:
 
 def _closeness(model: ModelResult) -> tuple[str, Finding]:
     if not model.errors:
-        words = "No torques were recorded, so how close it is to them cannot be told."
+        words = "No torques were recorded, so how close it is to them is unknown."
         return "has nothing to be compared with", Finding(MIND, words)
     policy = model.errors[0].overall
     if policy.max_share < _SAME:
@@ -71,10 +71,7 @@ def _closeness(model: ModelResult) -> tuple[str, Finding]:
     others = [each for each in model.errors[1:] if each.name not in _BLIND]
     rmse = f"RMSE {percent(policy.rmse_share)} of the limit"
     if any(policy.rmse_share > _HALF * each.overall.rmse_share for each in blind):
-        words = (
-            "Its error is more than half that of predictions that know nothing of the robot: "
-            f"{rmse}, {_of(blind)}."
-        )
+        words = f"Its error is more than half that of trivial predictions: {rmse}, {_of(blind)}."
         return "asks for other torques than the recorded ones", Finding(BAD, words)
     if any(policy.rmse_share > each.overall.rmse_share for each in others):
         words = (
@@ -129,7 +126,7 @@ def _gravity(model: ModelResult) -> Finding | None:
 
 
 def _unlike(model: ModelResult) -> Finding | None:
-    """Say that the commands may be those of another arm, task or order of joints."""
+    """Warn that the commands may be those of another arm, task or order of joints."""
     rows = {each.name: each.overall for each in model.errors}
     if "zero" not in rows or rows["policy"].rmse_authority <= rows["zero"].rmse_authority:
         return None
@@ -144,7 +141,7 @@ def _unlike(model: ModelResult) -> Finding | None:
 
 
 def _offset(model: ModelResult) -> Finding | None:
-    """Say which joint's error is mostly a constant, or mostly a line over time."""
+    """Return which joint's error is mostly a constant, or mostly a line over time."""
     if not model.errors:
         return None
     found: list[tuple[float, str]] = []

@@ -68,7 +68,7 @@ class Reported(Detector):
 
 
 class StateDetector(Detector, ABC):
-    """Judges the arm with each accepted state."""
+    """Checks the arm with each accepted state."""
 
     @abstractmethod
     def check(self, now: float, state: FilterState) -> str:
@@ -92,11 +92,11 @@ class Message:
 
 
 class MessageDetector(Detector):
-    """Judges each message, before or instead of its acceptance.
+    """Checks each message, before or instead of its acceptance.
 
     Attributes:
         refuses: whether what it finds refuses the message, and is a fault where it comes three
-            times in a row; else it is a fault at once, and the message is judged on.
+            times in a row; else it is a fault at once, and the message is checked further.
         bad: whether a refused message is a bad one.
         prefix: of the fault's sentence.
     """

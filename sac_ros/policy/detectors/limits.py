@@ -17,7 +17,7 @@ _SLOW_START = 0.05  # of the velocity limit, above which an arm is not activated
 
 
 class ForLong(Detector):
-    """Knows since when each limit is exceeded; a fault after ``over_speed_s``."""
+    """Stores since when each limit is exceeded; a fault after ``over_speed_s``."""
 
     def __init__(self, config: SafetyConfig) -> None:
         self._longest_s = config.over_speed_s
@@ -36,7 +36,7 @@ class ForLong(Detector):
 
 
 class LimitDetector(StateDetector):
-    """A limit; ``sentence`` says that it is exceeded."""
+    """A limit; ``sentence`` is the report that it is exceeded."""
 
     sentence: str
 
@@ -45,7 +45,7 @@ class LimitDetector(StateDetector):
 
     @abstractmethod
     def exceeds(self, state: FilterState) -> bool:
-        """Tell whether a state exceeds the limit."""
+        """Return whether a state exceeds the limit."""
 
     def check(self, now: float, state: FilterState) -> str:
         if self.exceeds(state):

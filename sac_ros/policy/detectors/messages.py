@@ -12,7 +12,7 @@ from sac_ros.policy.safety_events import Fault
 IN_A_ROW = 3
 """Refused messages of one kind in a row that make a fault."""
 
-_BAD_FRACTION = 0.2  # of the last second's, above which the rest is not believed either
+_BAD_FRACTION = 0.2  # of the last second's, above which the rest is refused, too
 _JUDGED_S = 1.0
 _FEWEST_JUDGED = 20  # messages: three bad ones of the first five are no share
 
@@ -28,7 +28,7 @@ class NotFinite(MessageDetector):
 
 
 class Unreadable(MessageDetector):
-    """There is no joint state in a message, as its reader reports; in one judged here there is."""
+    """There is no joint state in a message, as its reader reports; here there is one."""
 
     kind = Fault.JOINT_STATE
 
@@ -82,7 +82,7 @@ class BadMessages(Detector):
         return self._sentence()
 
     def _sentence(self) -> str:
-        judged = len(self._judged)
-        if judged < _FEWEST_JUDGED or self._bad / judged <= _BAD_FRACTION:
+        checked = len(self._judged)
+        if checked < _FEWEST_JUDGED or self._bad / checked <= _BAD_FRACTION:
             return ""
-        return f"{self._bad} of the last {judged} joint states were refused"
+        return f"{self._bad} of the last {checked} joint states were refused"

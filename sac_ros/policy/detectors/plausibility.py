@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a joint state can be true, judged by the arm's limits and by the states before it."""
+"""Whether a joint state can be true, by the arm's limits and by the states before it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONGEST_STEP_S = 0.05  # between two states that are compared; longer ones are 
 
 
 class PlausibleStates(MessageDetector):
-    """Judges one joint state after the other.
+    """Checks one joint state after the other.
 
     A state is implausible where, for a joint of it,
 
@@ -43,7 +43,7 @@ class PlausibleStates(MessageDetector):
         return self.problem(message.now, message.step_s, message.interval_s, position, velocity)
 
     def replace_limits(self, limits: JointLimits) -> None:
-        """Judge by other limits from the next state on, without those before."""
+        """Check by other limits from the next state on, without those before."""
         self._names = limits.joint_names
         self._limits = [
             (low, high, fastest)

@@ -25,7 +25,7 @@ class Stamps(MessageDetector):
             if self._in_a_row.counts[self.kind] + 1 >= IN_A_ROW:
                 self._newest_ns = stamp_ns  # the clock stepped back for good: follow it from here
             return "joint state stamps do not advance"
-        if stamp_ns:  # one without a stamp is not judged, and the newest stamp stays known
+        if stamp_ns:  # one without a stamp is not checked, and the newest stamp is kept
             self._newest_ns = stamp_ns
             message.step_s = (stamp_ns - newest_ns) * 1e-9 if newest_ns else 0.0
         elif 0.4 * message.interval_s < message.now - state.time < 2.5 * message.interval_s:
@@ -36,7 +36,7 @@ class Stamps(MessageDetector):
 class StampRate(MessageDetector):
     """Stamps run at another rate than the clock by which they arrive, twice in a row.
 
-    Judged over half a second: shorter gaps and bursts move a stamp against its arrival by less.
+    Measured over half a second: shorter gaps and bursts move a stamp against its arrival by less.
     A factor of 5 either way is granted, for simulated time at another rate than the clock. Beyond
     it a policy that runs by arrival has nothing of its rate left in the robot's own time.
     """

@@ -14,7 +14,7 @@ SLOW_WARNING = 0.8
 """Share of the control rate below which the states' rate deserves a warning."""
 
 SLOW_FAULT = 0.5
-"""Share of the control rate below which the policy cannot be trusted any more."""
+"""Share of the control rate below which the policy is outside of its training."""
 
 
 class Watchdog(Detector):

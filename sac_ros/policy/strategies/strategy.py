@@ -18,7 +18,7 @@ Acted = dict[Intervention, tuple[int, ...]]
 
 @dataclass(slots=True)
 class Request:
-    """What a torque is wanted for at ``now`` s: [n] N·m each, ``torque`` the policy's."""
+    """What a torque is computed for at ``now`` s: [n] N·m each, ``torque`` the policy's."""
 
     now: float
     torque: Array | None

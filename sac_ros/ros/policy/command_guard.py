@@ -45,7 +45,7 @@ class CommandGuardNodeConfig(CommandGuardConfig):
     """Parameters of `command_guard`; those of the guard itself are among them."""
 
     arm: str = setting("iiwa", "name in config/arms, a path, or robot_description")
-    base_link: str = setting("", "where the arm starts; empty: as its YAML or URDF says")
+    base_link: str = setting("", "where the arm starts; empty: as in its YAML or URDF")
     tip_link: str = setting("", "the end effector; likewise")
     robot_description: str = setting("", "a URDF's text, for arm:=robot_description")
     command_joints: tuple[str, ...] = setting(
