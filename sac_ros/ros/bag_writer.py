@@ -64,7 +64,7 @@ STORAGES = ("mcap", "sqlite3")
 
 
 class BagWriteError(SacRosError):
-    """A message could not be written; the sentence says where and why."""
+    """A message could not be written; the sentence names where and why."""
 
 
 def new_bag_name(prefix: str = "sac_ros") -> str:
@@ -156,7 +156,7 @@ class BagWriter:
         try:
             with Reader(self.path) as reader:
                 total = reader.message_count
-                told = {each.topic: each.msgcount for each in reader.connections}
+                listed = {each.topic: each.msgcount for each in reader.connections}
                 for connection, time_ns, cdr in reader.messages():
                     found[connection.topic].add(time_ns, cdr)
         except Exception as error:  # the library lets everything through that damage can cause
@@ -164,12 +164,12 @@ class BagWriter:
             return f"bag {self.path} cannot be read back: {reason}"
         for name, written in self._sums.items():
             must = f"bag {self.path} must have the {written.count} messages written to {name}"
-            if not told[name] == found[name].count == written.count:
-                return f"{must}; it has {found[name].count}, its metadata.yaml says {told[name]}"
+            if not listed[name] == found[name].count == written.count:
+                return f"{must}; it has {found[name].count}, its metadata.yaml has {listed[name]}"
             if found[name] != written:
                 return f"{must}; it has as many, but others"
         if total != self.count:
-            return f"bag {self.path} has {self.count} messages; its metadata.yaml says {total}"
+            return f"bag {self.path} has {self.count} messages; its metadata.yaml has {total}"
         return ""
 
     def miscount(self) -> str:

@@ -61,7 +61,7 @@ class ChildProcesses(ExitStack):
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def ended(self) -> str:
-        """Says which child has ended, such as `sim_node ended with exit code 2`; else empty."""
+        """Returns which child has ended, such as `sim_node ended with exit code 2`; else empty."""
         for name, child in self._children.items():
             if (code := child.poll()) is not None:
                 return f"{name} ended with exit code {code}"

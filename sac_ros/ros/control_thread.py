@@ -157,7 +157,7 @@ class ControlThread:
         self._gather()
 
     def _gather(self) -> None:
-        """Make the wait set anew; what it holds is not destroyed before the next one."""
+        """Make a new wait set; what it holds is not destroyed before the next one."""
         self._held.close()
         waited = (self._alarm, *self._subscriptions, *self._services)
         for entity in waited:

@@ -124,7 +124,7 @@ def show_in_rviz(
 
 
 def is_true(value: SomeSubstitutionsType, context: LaunchContext) -> bool:
-    """Whether a substitution says true, by the rules of `IfCondition`."""
+    """Whether a substitution is true, by the rules of `IfCondition`."""
     return IfCondition(value).evaluate(context)
 
 

@@ -52,7 +52,7 @@ class Tally:
 
 
 class WrittenLockStep(LockStep):
-    """A `LockStep` that writes all that the loop is told and says.
+    """A `LockStep` that writes all that the loop takes and returns.
 
     The replay's bag is timed by the bag that is replayed: two replays are equal.
 

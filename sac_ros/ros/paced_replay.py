@@ -154,7 +154,7 @@ class PacedReplay(RemoteNode):
         self._write(f"policy_node/{name}", time_ns, cdr)
 
     def _activate_beside(self, state: bytes) -> None:
-        """Publish the first state until the policy_node is active: it wants a robot."""
+        """Publish the first state until the policy_node is active: it needs a robot."""
         first = (
             state[:4] + bytes(8) + state[12:]
         )  # with its stamp the state itself would repeat it

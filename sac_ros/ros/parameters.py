@@ -105,7 +105,7 @@ def _declare_one(node: Node, leaf: Leaf, value: Any) -> None:
 
 
 def _descriptor(leaf: Leaf) -> ParameterDescriptor:
-    """Say in ROS terms what a setting is: description, unit, range, read-only."""
+    """Describe a setting in ROS terms: description, unit, range, read-only."""
     rule = leaf.rule
     descriptor = ParameterDescriptor(
         description=f"{rule.description} [{rule.unit}]" if rule.unit else rule.description,
@@ -151,7 +151,7 @@ def read(leaf: Leaf, text: str) -> Any:
         value = text
     checked = leaf.check(value, what)
     if checked == ():
-        # ROS cannot tell an empty list's type, so a parameter cannot be set to one.
+        # ROS has no type for an empty list, so a parameter cannot be set to one.
         raise ConfigurationError(f"{what}{leaf.name} must not be an empty list; leave it out")
     return checked
 

@@ -239,7 +239,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         default=share_path("models", "iiwa_reach.onnx"),
         help="policy file (default: the shipped %(default)s)",
     )
-    parser.add_argument("--arm", help="its arm, a .yaml or .urdf (default: as the file says)")
+    parser.add_argument("--arm", help="its arm, a .yaml or .urdf (default: as in the file)")
     parser.add_argument("--goals", type=int, default=10, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the goals (default: %(default)s)")
     parser.add_argument(

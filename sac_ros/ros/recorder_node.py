@@ -59,7 +59,7 @@ class RecorderNode(Node):
         config = declare(self, RecorderConfig)
         topics = [each._replace(name=self.resolve_topic_name(each.name)) for each in RECORDED]
         path = Path(config.bag or new_bag_name()).expanduser()
-        # All that is written is written in one thread, as sqlite wants it.
+        # All that is written is written in one thread, as sqlite requires it.
         self._control = ControlThread(self, next_tick=lambda: math.inf, tick=lambda: None)
         try:
             self._bag = self._control.call(lambda: BagWriter(path, topics, config.storage))

@@ -52,7 +52,7 @@ class RemoteNode:
         """Return what a condition gives as soon as that is true.
 
         Raises:
-            RemoteNodeError: the timeout, s, is over, or there is a reason to give up; the
+            RemoteNodeError: the timeout, s, is over, or there is a reason to end; the
                 sentence begins with ``otherwise``.
         """
         timeout = self._timeout if timeout is None else timeout
@@ -96,7 +96,7 @@ class RemoteNode:
         transition = Transition(id=getattr(Transition, f"TRANSITION_{step.upper()}"))
         request = ChangeState.Request(transition=transition)
         if not self.call(ChangeState, "change_state", request).success:
-            raise RemoteNodeError(f"{self.target} refused to {step}; its own log says why")
+            raise RemoteNodeError(f"{self.target} refused to {step}; its own log has the reason")
 
     def bring_up(self, joint_states: str) -> None:
         """Configure the other node, wait for its robot's ``joint_states``, activate it.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Replays a bag through a policy that commands nothing, and records what that one says."""
+"""Replays a bag through a policy that commands nothing, and records its answers."""
 
 from __future__ import annotations
 
@@ -164,12 +164,12 @@ class ReplayNode(Node):
         path = self._config.model_path or recorded.get("model_path", "")
         if not path:
             raise ConfigurationError(
-                "parameter model_path must name a policy file: the bag does not tell which one ran"
+                "parameter model_path must name a policy file: the bag does not name one"
             )
         path = Path(path).expanduser()
         if not self._config.model_path and not path.exists():
             raise ConfigurationError(
-                f"policy file {path}, which the bag says ran, does not exist here; give it by the "
+                f"policy file {path}, which the bag names, does not exist here; give it by the "
                 "parameter model_path"
             )
         return Policy.load(path)
@@ -290,7 +290,7 @@ class ReplayNode(Node):
             onlooker.publish(cdr)
 
     def _conclude(self, bag: Bag, *, judged: bool) -> int:
-        """Say what the replay came to; return the exit code."""
+        """Report the result of the replay; return the exit code."""
         tally, log = self._tally, self.get_logger()
         for warning in bag.warnings:
             log.warning(warning)

@@ -24,7 +24,7 @@ class BestActor:
     goal without ever resting there. Success means within 2 cm and slow; the return weighs
     precision against smoothness as the reward does. Every evaluation has the same goals and
     starts, hence they compare; it also means that these goals choose the actor, and
-    only others tell how good it is. A run resumed with another number of goals compares anew.
+    only others measure it. A run resumed with another number of goals compares again.
     """
 
     def __init__(self, actor: SquashedGaussianActor) -> None:

@@ -200,7 +200,7 @@ class Checkpoints(Callback):
 
 
 def save_if_possible(run: TrainingSession) -> None:
-    """Saves, or says why not and which checkpoint is still there."""
+    """Saves, or reports why not and which checkpoint is still there."""
     try:
         run.save_checkpoint()
     except OSError as error:

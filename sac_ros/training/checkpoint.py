@@ -79,7 +79,7 @@ def keep_checkpoint(run: Path, content: dict[str, Any], number: int) -> Path:
 
 
 def newest_whole(run: Path, say: Callable[[str], object]) -> dict[str, Any]:
-    """Reads the newest checkpoint that can be read; `say` is told which ones cannot.
+    """Reads the newest checkpoint that can be read; `say` is called with those that cannot.
 
     Those are renamed to `*.torn`: they must not count as the newest of the run that goes on.
 

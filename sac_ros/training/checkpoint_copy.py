@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints beside this machine: on any file system that pyarrow knows."""
+"""Checkpoints beside this machine: on any file system of pyarrow."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CheckpointCopies:
             number: of checkpoints.
 
         Raises:
-            ConfigurationError: pyarrow is not installed, or does not know `location`.
+            ConfigurationError: pyarrow is not installed, or has no such `location`.
         """
         try:
             from pyarrow import fs  # noqa: PLC0415
@@ -45,7 +45,7 @@ class CheckpointCopies:
             self._system, root = fs.FileSystem.from_uri(uri)
         except (OSError, ValueError) as error:
             raise ConfigurationError(
-                "checkpoint_copy must be a path, or a URI that pyarrow.fs knows, such as "
+                "checkpoint_copy must be a path, or a URI of pyarrow.fs, such as "
                 f"s3://BUCKET/DIRECTORY; got {location!r}: {' '.join(str(error).split())}"
             ) from error
         self._selector = fs.FileSelector

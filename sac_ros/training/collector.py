@@ -13,7 +13,7 @@ from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training.numpy_actor import ActorShape, NumpyActor
 from sac_ros.training.shared_memory import SharedMemory
 
-NOISE = 0.3  # standard deviation, on the actions of an actor whose critics know nothing yet
+NOISE = 0.3  # standard deviation, on the actions of an actor whose critics are untrained
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ _POLL = 0.0005  # s
 
 
 def main() -> int:
-    """Collects into the shared memory that stdin's message names, until told to stop."""
+    """Collects into the shared memory that stdin's message names, until the stop."""
     message: dict[str, Any] = json.load(sys.stdin)
     shared = SharedMemory(MemoryShape(**message["memory"]), message["file_descriptor"])
     collector = CollectorSetup.from_json(message["setup"]).make(shared)
-    # A learner that was killed cannot say stop; an orphan gets another parent.
+    # A learner that was killed sends no stop; an orphan gets another parent.
     while not shared.control.stopped and os.getppid() == message["parent"]:
         if not step_if_allowed(collector, shared):
             time.sleep(_POLL)
@@ -28,7 +28,7 @@ def main() -> int:
 
 
 def step_if_allowed(collector: Collector, shared: SharedMemory) -> bool:
-    """Steps unless paused or ahead of the learner; says whether it did."""
+    """Steps unless paused or ahead of the learner; returns whether it did."""
     # Read once: a pause that came between two readings would be answered and not kept.
     control = shared.control
     pause = control.paused

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a training run can be told."""
+"""The parameters of a training run."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class EnvironmentConfig:
     )
     observer_rate: float = setting(
         0.0,
-        "Rate of the disturbance observer, by which the joints carry what the arm's model does "
-        "not know of; 0: none",
+        "Rate of the disturbance observer, by which the joints carry what the arm's model "
+        "lacks; 0: none",
         minimum=0.0,
         maximum=20.0,
         unit="1/s",
@@ -118,7 +118,7 @@ class TrainConfig(ArmSettings):
     )
     critics_first_updates: int = setting(
         6_000,
-        "Updates that are then made of the critics alone, so that they judge the policy before "
+        "Updates that are then made of the critics alone, so that they evaluate the policy before "
         "they change it",
         minimum=0,
     )
@@ -192,7 +192,7 @@ class TrainConfig(ArmSettings):
     checkpoint_interval: int = setting(25_000, "Environment steps between checkpoints", minimum=1)
     checkpoint_copy: str = setting(
         "",
-        "Where every checkpoint is copied: a path, or a URI that pyarrow.fs knows, such as "
+        "Where every checkpoint is copied: a path, or a URI of pyarrow.fs, such as "
         "s3://BUCKET/DIRECTORY; resume brings it back where this machine has none; empty: nowhere",
     )
     keep_checkpoints: int = setting(
@@ -219,7 +219,7 @@ class TrainConfig(ArmSettings):
         """Checks every value."""
         validate(self)
         if self.device == "cuda":
-            # Only here: whoever reads a configuration need not wait for it.
+            # Only here: reading a configuration need not wait for it.
             import torch  # noqa: PLC0415
 
             if not torch.cuda.is_available():

@@ -61,7 +61,7 @@ def export_policy(
     Args:
         path: where the file shall be, ending in `.onnx`.
         graph: the whole controller.
-        spec: what the file says about itself.
+        spec: the file's description of itself.
         states: what the gate asks.
         home: [n] rad for the plain key `default_joint_pos`; the middle of the limits if None.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a finished run exports, measures, writes and says."""
+"""What a finished run exports, measures, writes and reports."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _THRESHOLDS = (0.5, 0.9, 0.95)
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a finished run has to show; `shortfall` says why its result is not good enough."""
+    """What a finished run has to show; `shortfall` is why its result is not good enough."""
 
     policy: Path
     evaluation: Evaluation
@@ -59,7 +59,7 @@ class FinalReport(Callback):
             return
         run.set_phase("reporting")
         config, state = run.config, run.state
-        # Before anything that takes its time: whoever ends the report has the policy.
+        # Before anything that takes its time: after an interrupted report the policy is there.
         if state.best.evaluation is not None:
             self._export(run)
         if not state.points or state.points[-1].env_steps != state.loop.env_steps:

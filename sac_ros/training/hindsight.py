@@ -24,7 +24,7 @@ class HindsightRelabeler:
     """Draws goals: fresh ones, ones near what was achieved, or the recorded.
 
     Goals are exogenous in the tasks here: drawn independently of what the arm does. A transition
-    under a fresh goal from the same distribution, its reward computed anew, is then as true a
+    under a fresh goal from the same distribution, its reward computed again, is then as true a
     sample of the task as the recorded one.
 
     Under such goals the end effector is nearly always far away, while what counts in the end is

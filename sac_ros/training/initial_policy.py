@@ -32,7 +32,7 @@ class InitialPolicy:
         actor: [parameters] weights and biases in torch's order.
         learned: what the critics of a run have learned, and log α, by the names of
             `SacAgent.state_dict`; of a policy file log α alone.
-        origin: what the policy file of the new run says of it, plain values.
+        origin: what the policy file of the new run has of it, plain values.
     """
 
     actor: Tensor
@@ -144,7 +144,7 @@ def _described(spec: PolicySpec, hidden: list[int]) -> dict[str, Any]:
 
 
 def _told(config: TrainConfig, env: ArmVectorEnv) -> dict[str, Any]:
-    # A file does not tell its observer's rate, only whether it has one.
+    # A file does not contain its observer's rate, only whether it has one.
     return {
         "arm": env.arm.name,
         "task": config.task,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model card of a policy file: what its spec says, for people."""
+"""The model card of a policy file: its spec, for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sac_ros.training.report import figure_rows
 
 
 def model_card(policy: Policy, file_name: str, shortfall: str = "") -> str:
-    """Markdown that says what `policy` is, how it was made, how it did, and what it is not for.
+    """Markdown: what `policy` is, how it was made, its figures, and what it is not for.
 
     Args:
         policy: the file as loaded.
@@ -69,8 +69,8 @@ positions in training (rad) |
 
 ## Limits
 - Trained in simulation only: {_LIKE_A_ROBOT if made.get("randomization") else _AS_DESCRIBED}
-- Positions in training are the {spec.training_range.percentiles[0]:g}th to \
-{spec.training_range.percentiles[1]:g}th percentile; far outside them it was never tried.
+- Positions in training are the {spec.training_range.percentiles[0]:g} % to \
+{spec.training_range.percentiles[1]:g} % quantiles; far outside them it was never tried.
 - Goals outside the box are refused by `policy_node`; the corners of the box are its hardest part.
 - Velocity limits are kept by the graph up to short overshoots, not guaranteed by it. The safety
   filter of `policy_node` belongs in front of a robot; see docs/safety.md.
@@ -79,7 +79,7 @@ positions in training (rad) |
 
 _AS_DESCRIBED = """no friction model beyond the URDF's, no latency, no sensor noise, no
   payload, no obstacles. It does not see the table."""
-_LIKE_A_ROBOT = """worlds that differ as told above, no obstacles. It does not see the
+_LIKE_A_ROBOT = """worlds that differ as listed above, no obstacles. It does not see the
   table."""
 
 
@@ -119,7 +119,7 @@ def _warning(shortfall: str) -> str:
 
 
 def _taken_after(made: Mapping[str, Any]) -> str:
-    """Which of the run's actors it is; empty for a file that does not tell."""
+    """Which of the run's actors it is; empty for a file without it."""
     if "actor_env_steps" not in made:
         return ""
     return f"; its best actor on the held-out goals, that after {made['actor_env_steps']:,} steps"

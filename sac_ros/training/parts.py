@@ -88,7 +88,7 @@ def make_sampler(
     if not config.prior_data:
         return own
     say(f"reading prior_data, {config.prior_data}")
-    # Only here: whoever has no recordings need not wait for what reads them.
+    # Only here: a run without recordings need not import what reads them.
     from sac_ros.training.prior_data import read_prior_data  # noqa: PLC0415
 
     paths = [Path(each.strip()).expanduser() for each in config.prior_data.split(",")]
@@ -103,7 +103,7 @@ def start_source(
     """A collector like `env`, here or in a process of its own.
 
     `begun`: with an initial policy, which acts from the first step on and in whole worlds: a noisy
-    controller, random actions, short episodes and narrow worlds are for an actor that knows
+    controller, random actions, short episodes and narrow worlds are for an actor that has learned
     nothing.
     """
     setup = CollectorSetup(

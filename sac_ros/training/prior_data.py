@@ -56,20 +56,20 @@ def read_prior_data(
     say: Callable[[str], object] = print,
     joints: str = "",
 ) -> PriorData:
-    """What recordings of an arm tell a training of it, at its control rate.
+    """What recordings of an arm hold for a training of it, at its control rate.
 
     A recorded torque is that of the action which the policy would have needed for it: that of
     `Memory.action_of`, with what it would have remembered by then. Where no action comes near, it
     asked for more than a policy can, and the step is left out. So is one in which a joint is
-    faster than it may be: much of that costs a training more than it tells. A recording says
-    nothing of goals: the goal is where the end effector is after every five seconds, and most are
+    faster than it may be: much of that costs a training more than it adds. A recording
+    has no goals: the goal is where the end effector is after every five seconds, and most are
     changed in hindsight. Worlds are taken to be as described: the true state is that which was
     measured.
 
     Args:
         paths: the bags.
         env: arm, task and memory.
-        say: told what was found.
+        say: is called with what was found.
         joints: `ARM=BAG,...` pairs of joint names where they differ.
 
     Raises:

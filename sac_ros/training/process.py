@@ -22,8 +22,8 @@ def keep_freed_memory() -> None:
     """Has malloc keep what is freed, up to 1 GiB, for what is allocated next.
 
     An update of networks of 256 units allocates and frees some thirty arrays of half a megabyte.
-    By default each goes back to the system and is fetched anew, page by page: a sixth of the
-    update's time. Where the C library knows no such setting, nothing changes.
+    By default each goes back to the system and is fetched again, page by page: a sixth of the
+    update's time. Where the C library has no such setting, nothing changes.
     """
     if (set_option := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         set_option(_MMAP_THRESHOLD, _LARGEST_MAPPED)

@@ -112,7 +112,7 @@ class Records:
     """Writes a run's figures to TensorBoard and its learning curve to `evaluations.csv`.
 
     Tags are those of stable-baselines3, so that runs of both compare in one TensorBoard. A disk
-    that is full costs figures, said in a line, and not the training.
+    that is full costs figures, reported in a line, and not the training.
     """
 
     def __init__(self, directory: Path, points: list[EvaluationPoint]) -> None:

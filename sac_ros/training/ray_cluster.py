@@ -60,7 +60,7 @@ def connect(address: str, cpus: int) -> ModuleType:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         else:
             ray.init(
-                address="local",  # whatever RAY_ADDRESS says
+                address="local",  # whatever RAY_ADDRESS is
                 num_cpus=cpus,
                 object_store_memory=_STORE_BYTES,
                 include_dashboard=False,

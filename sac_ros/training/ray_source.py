@@ -24,7 +24,7 @@ IN_FLIGHT = 2  # chunks that an actor is asked for: one that it makes, one that 
 MAX_FAILURES = 5  # ends of one actor in a row, without a chunk between
 _SENT_ALONG = 100_000  # bytes of an argument that Ray sends with the request
 _POLL = 0.2  # s
-_PATIENCE = 15.0  # s without a chunk until that is said
+_PATIENCE = 15.0  # s without a chunk until that is reported
 _MAX_PATIENCE = 600.0  # s, until the run ends
 
 
@@ -98,7 +98,7 @@ class RaySource(Source):
         return True
 
     def _ready(self) -> list[Any]:
-        """A chunk that has come, at most; and what its coming tells of the pace of both sides."""
+        """A chunk that has come, at most; and what its coming shows of the pace of both sides."""
         under_way = [*self._owners]
         ready, _ = self._ray.wait(under_way, num_returns=len(under_way), timeout=0)
         self._plenty = self._plenty + 1 if len(ready) > 1 else 0

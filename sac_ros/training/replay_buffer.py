@@ -34,7 +34,7 @@ class ReplayBuffer:
 
     Rows are written by the collector only and become visible when `env_steps` counts them. The
     rows of E environments take turns: what follows row r in its environment stands in row r + E,
-    unless `ended` says that the episode was over.
+    unless the episode was over, by `ended`.
     """
 
     env_steps = register(0)  # transitions written so far
@@ -57,7 +57,7 @@ class ReplayBuffer:
     def __init__(
         self, registers: NDArray[np.int64], capacity: int, arrays: dict[str, NDArray[np.float32]]
     ) -> None:
-        """Lays itself over memory that is laid out as `layout` says."""
+        """Lays itself over memory that is laid out by `layout`."""
         self.registers = registers
         self.capacity = capacity
         for name, array in arrays.items():

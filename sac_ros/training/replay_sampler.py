@@ -78,14 +78,14 @@ class ReplaySampler:
             )
 
     def set_progress(self, progress: float) -> None:
-        """Tells how much of the training, 0..1, has passed: the draws of goals change with it."""
+        """Sets how much of the training, 0..1, has passed: the draws of goals change with it."""
         if self._relabel is not None:
             self._relabel.progress = progress
 
     def batches(self, number: int, batch_size: int) -> Sequence[Batch]:
         """`number` independent batches; gathered at once, since one gather is cheaper.
 
-        Their tensors are views of memory that the next call writes anew: use them before, or
+        Their tensors are views of memory that the next call overwrites: use them before, or
         clone them. (A copy to a device counts as use once it is done: mind `non_blocking`.)
         """
         if self._block is None or self._block.sizes != (number, batch_size):
@@ -138,7 +138,7 @@ class ReplaySampler:
             reward += task.goal_reward(parts[-1]) - recorded
 
     def _parts(self, observation: Float32) -> list[Float32]:
-        """What the policy was told, and behind it the truth, where that was recorded."""
+        """What the policy observed, and behind it the truth, where that was recorded."""
         assert self._relabel is not None
         size = self._relabel.task.size
         parts = [observation[:, :size], observation[:, size : 2 * size]]

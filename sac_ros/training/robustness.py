@@ -199,7 +199,7 @@ def run_table(
     missing = {key: each for key, each in wanted.items() if key not in done}
     progress(len(wanted) - len(missing), len(wanted))
     with _one_thread_each():
-        # Ctrl-C reaches all processes of a terminal: what to do then is this one's to say.
+        # Ctrl-C reaches all processes of a terminal: what to do then is decided here.
         pool = ProcessPoolExecutor(
             processes, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
         )

@@ -145,7 +145,7 @@ class TrainingSession:
         try:
             finished = self._learn()
             self._requests.end()
-            # The collector goes on until told otherwise, and would write into what is being saved.
+            # The collector goes on until it is stopped, and would write into what is being saved.
             self._source.pause()
             for each in self.callbacks:
                 each.on_end(self, finished)
@@ -196,11 +196,11 @@ class TrainingSession:
     # ---- for callbacks and requests ----------------------------------------------------------
 
     def finish(self, reason: str) -> None:
-        """Ends the learning after this block, and reports; `reason` is what the report says."""
+        """Ends the learning after this block, and reports; `reason` is in the report."""
         self._good, self.ended = True, reason
 
     def set_phase(self, phase: str) -> None:
-        """What `progress` says of it."""
+        """What `progress` reports of it."""
         self.set_detail("", phase)
 
     def set_detail(self, detail: str, phase: str = "") -> None:
@@ -219,7 +219,7 @@ class TrainingSession:
 
     def standing_still(self, action: Callable[[], Any]) -> Any:
         """Calls `action` while the collector writes nothing and gains no head start."""
-        # Not by what is wanted: a pause may be asked for while the collector still writes.
+        # Not by what was requested: a pause may be asked for while the collector still writes.
         if self.shared.control.paused:
             return action()
         self._source.pause()
@@ -278,7 +278,7 @@ class TrainingSession:
         )
 
     def count_goals(self, done: int) -> None:
-        """Tells how far an evaluation is."""
+        """Reports how far an evaluation is."""
         self.set_detail(f"{done} of {self.config.evaluation_episodes} goals")
 
     def export_policy(self) -> Path:
@@ -289,7 +289,7 @@ class TrainingSession:
     def write_policy(self, evaluation: Evaluation | None = None) -> Policy:
         """Writes the best actor so far as the run's policy file.
 
-        `evaluation` is what the file says of it, in place of what it was chosen by.
+        `evaluation` is what the file has of it, in place of what it was chosen by.
         """
         loop, best, replay = self.state.loop, self.state.best, self.state.replay
         assert best.evaluation is not None, "what is written has been evaluated"

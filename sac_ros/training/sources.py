@@ -133,7 +133,7 @@ class WorkerSource(Source):
     def pause(self) -> None:
         control = self.shared.control
         if not control.paused:
-            # A new number each time: the worker may not have noticed yet that the last one ended.
+            # A new number each time: the worker may not have read yet that the last one ended.
             self._pauses += 1
             control.paused = self._pauses
         while control.standing != self._pauses:

@@ -60,10 +60,10 @@ def test_messages_may_be_written_in_another_order_than_that_of_their_times(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("DELETE FROM messages WHERE id = 7", "it has 99, its metadata.yaml says 100"),
+        ("DELETE FROM messages WHERE id = 7", "it has 99, its metadata.yaml has 100"),
         (
             "INSERT INTO messages SELECT 1000, topic_id, timestamp, data FROM messages LIMIT 1",
-            "it has 101, its metadata.yaml says 100",
+            "it has 101, its metadata.yaml has 100",
         ),
         ("UPDATE messages SET timestamp = 5 WHERE id = 7", "it has as many, but others"),
         ("UPDATE messages SET data = X'00010000' WHERE id = 7", "it has as many, but others"),
@@ -94,8 +94,8 @@ def test_a_flipped_bit_and_a_lost_end_of_mcap_are_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("  - message_count: 100", "its metadata.yaml says 99"),
-        ("  message_count: 100\n  relative", "has 100 messages; its metadata.yaml says 99"),
+        ("  - message_count: 100", "its metadata.yaml has 99"),
+        ("  message_count: 100\n  relative", "has 100 messages; its metadata.yaml has 99"),
     ],
 )
 def test_counts_of_the_metadata_that_are_wrong_are_found(

@@ -111,7 +111,7 @@ def test_a_policy_file_that_is_gone_is_asked_for(
 
     code, log = replay_here(changed(recorded, tmp_path / "bag", move), tmp_path / "out")
     assert code == 2
-    assert "policy file /gone/policy.onnx, which the bag says ran, does not exist here" in log
+    assert "policy file /gone/policy.onnx, which the bag names, does not exist here" in log
     assert "parameter model_path" in log
 
 

@@ -95,7 +95,7 @@ def test_a_message_that_the_storage_lost_is_exit_code_1(
     assert (
         f"bag {tmp_path / 'out'} must have the {STATES} messages written to /replay_node/" in line
     )
-    assert "it has 299, its metadata.yaml says 299" in line
+    assert "it has 299, its metadata.yaml has 299" in line
 
 
 def test_more_states_without_a_torque_than_allowed_are_exit_code_1(

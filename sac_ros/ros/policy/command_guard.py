@@ -82,7 +82,7 @@ class CommandGuardNode(Node):
         self._reader = JointStateReader(arm.joint_names)
         self._output = CommandPublisher(self, order)
         self._faults = FaultReports(self)
-        self._unforwarded = False  # whether a command came without a state to judge it by
+        self._unforwarded = False  # whether a command came without a state to check it by
         self._layout: Layout | None = None  # of the last command
         self._beginning = b""
         self._forwarded = 0
@@ -190,7 +190,7 @@ class CommandGuardNode(Node):
             self._unforwarded = False
             reason = f" ({safety.problem})" if safety.problem else ""
             self.get_logger().warning(
-                f"commands are not forwarded: no joint state tells where the arm is{reason}"
+                f"commands are not forwarded: no joint state has the position of the arm{reason}"
             )
         level, sentence = DiagnosticStatus.OK, "forwarding" if safety.active else "no commands"
         if safety.faults:

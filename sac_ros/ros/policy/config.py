@@ -83,7 +83,7 @@ class PolicyNodeConfig(SafetyConfig):
 
         Raises:
             ConfigurationError: policy and parameter do not fit.
-            PolicyFileError: the textbook does not know the policy's arm.
+            PolicyFileError: the textbook does not have the policy's arm.
         """
         self.check_policy(policy)
         if self.controller == "policy":

@@ -81,7 +81,7 @@ def counts(safety: SafetyFilter) -> dict[str, str]:
 
 
 class PolicyDiagnostics:
-    """Collects what a period saw and says it in one message.
+    """Collects what happened in a period and reports it in one message.
 
     Attributes:
         latency: from the arrival of a state in the node to its command published.
@@ -96,7 +96,7 @@ class PolicyDiagnostics:
         self.last_refused_goal = ""
 
     def message(self, loop: ControlLoop, commands: int, last_fault: str) -> DiagnosticArray:
-        """Return the message of one period, without a stamp; percentiles start anew after it."""
+        """Return the message of one period, without a stamp; percentiles restart after it."""
         safety = loop.safety
         values = {
             "state": "active" if safety.active else "inactive",
@@ -141,6 +141,6 @@ def _summary(loop: ControlLoop) -> tuple[bytes, str]:
         )
     rate = loop.policy.spec.control_rate_hz
     if safety.rate.settled and safety.rate.hz < SLOW_WARNING * rate:
-        slow = f"joint states arrive at {safety.rate.hz:.1f} Hz, the policy wants {rate:g} Hz"
+        slow = f"joint states arrive at {safety.rate.hz:.1f} Hz, the policy needs {rate:g} Hz"
         return DiagnosticStatus.WARN, slow
     return DiagnosticStatus.OK, "tracking" if loop.goal is not None else "waiting for a goal"

@@ -52,7 +52,7 @@ _WARM_UP_S = 0.0009  # before a state: time for a cold run; a cache forgets in t
 _LONGEST_GOAL = 4096  # bytes of a message: the rest of it is the name of its frame
 _LONGEST_STOP_S = 8.0  # of `ControlLoop`'s stop and ramp, on a busy machine
 _ACKNOWLEDGE_S = 1.0
-_NAMING_S = 2.0  # in which DDS tells the name of a node that it has found
+_NAMING_S = 2.0  # in which DDS reports the name of a node that it has found
 _LONGEST_LOAD_S = 3.0  # a hundred times what it takes; a network drive may hang for ever
 # Kept for who connects late: a recorder that starts beside the node must not miss the activation.
 _EVENTS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -346,7 +346,7 @@ class PolicyNode(LifecycleNode):
         )
 
     def _note_reached(self) -> None:
-        """Say once that the arm stands within the policy's tolerance of its goal."""
+        """Report once that the arm stands within the policy's tolerance of its goal."""
         loop = self._configured()
         error = loop.goal_error() if self._goal_came is not None else None
         goal = loop.policy.spec.goal
@@ -432,7 +432,7 @@ class PolicyNode(LifecycleNode):
             except SacRosError:
                 raise
             except BaseException as error:
-                traceback.print_exc()  # a bug, of which the sentence does not say enough
+                traceback.print_exc()  # a bug, for which one sentence is not enough
                 reason = f"{type(error).__name__}: {error}".rstrip(": ")
                 raise PolicyFileError(
                     f"policy file {path} must load without an unexpected error; "

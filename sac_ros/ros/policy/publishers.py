@@ -25,7 +25,7 @@ OTHERS_PERIOD_S = 0.1
 """In which a node looks once who else publishes."""
 
 UNNAMED = "a node whose name is not known yet"
-_UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"  # what rmw says for it
+_UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"  # the name that rmw gives it
 
 
 class CommandPublisher:
@@ -82,7 +82,7 @@ class CommandPublisher:
         return names
 
     def tell_others(self, tell: Callable[[list[str]], object]) -> None:
-        """Tell the `other_publishers`, where they have changed since the last call."""
+        """Report the `other_publishers`, where they have changed since the last call."""
         others = self.other_publishers()
         if others != self._others:
             self._others = others

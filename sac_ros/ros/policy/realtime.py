@@ -47,7 +47,7 @@ def schedule_fifo(priority: int) -> str:
     that loads a policy, are ordinary ones.
 
     Returns:
-        An empty text, or one sentence that says why it is refused and what to change.
+        An empty text, or one sentence with the reason of the refusal and what to change.
     """
     if not hasattr(os, "sched_setscheduler"):
         return "parameter realtime_priority needs Linux; going on without it"
@@ -71,7 +71,7 @@ def lock_memory() -> str:
     """Keep every page of this process in memory once it is used (mlockall).
 
     Returns:
-        An empty text, or one sentence that says why it is refused and what to change.
+        An empty text, or one sentence with the reason of the refusal and what to change.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "mlockall"):

@@ -22,7 +22,7 @@ class TextbookPolicy(Policy):
     """
 
     def __init__(self, policy: Policy) -> None:
-        """Takes the place of `policy`, whose file says what arm, rate, goals and limits are.
+        """Takes the place of `policy`, whose file has arm, rate, goals and limits.
 
         Raises:
             PolicyFileError: its arm is not known here.

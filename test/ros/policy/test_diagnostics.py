@@ -37,8 +37,8 @@ def status(path: Path, rate_hz: float, active: bool = True) -> DiagnosticStatus:
     [
         (500.0, DiagnosticStatus.OK, "waiting for a goal"),
         (81.0, DiagnosticStatus.OK, "waiting for a goal"),
-        (79.0, DiagnosticStatus.WARN, "joint states arrive at 79.0 Hz, the policy wants 100 Hz"),
-        (51.0, DiagnosticStatus.WARN, "joint states arrive at 51.0 Hz, the policy wants 100 Hz"),
+        (79.0, DiagnosticStatus.WARN, "joint states arrive at 79.0 Hz, the policy needs 100 Hz"),
+        (51.0, DiagnosticStatus.WARN, "joint states arrive at 51.0 Hz, the policy needs 100 Hz"),
         (49.0, DiagnosticStatus.ERROR, "stopped: joint states arrive at 49.0 Hz, below half"),
     ],
 )
