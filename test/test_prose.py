@@ -58,7 +58,7 @@ LIST = yaml.safe_load((ROOT / "test" / "prose.yaml").read_text(encoding="utf-8")
 NAMES = [Rule(**{**each, "word": f"(?:{each['word']})"}) for each in LIST["names"]]
 PROSE = [Rule(**{**each, "word": f"(?i:{each['word']})"}) for each in LIST["prose"]]
 ANY_NAME, ANY_PROSE = (
-    re.compile("|".join(rf"(?<!\w){rule.word}(?!\w)" for rule in rules))
+    re.compile(rf"\b(?<!\w)(?:{'|'.join(rule.word for rule in rules)})(?!\w)")
     for rules in (NAMES, PROSE)
 )
 
@@ -102,3 +102,26 @@ def test_no_page_docstring_comment_or_message_has_a_word_of_the_list() -> None:
         )
     ]
     assert not found, "\n".join(["", *found, f"{len(found)} words; the list is test/prose.yaml"])
+
+
+def test_a_word_of_the_list_is_reported_with_its_place_and_the_better_word() -> None:
+    page = "# Title\n\nThe node tells the driver.\n"
+    (found,) = complaints("docs/page.md", page)
+    assert found.startswith("docs/page.md:3: 'tells': reports")
+    (found,) = complaints("sac_ros/x.py", "barrier = velocity_barrier(1.0)\n")
+    assert found == "sac_ros/x.py:1: 'velocity_barrier': torque_speed_envelope"
+
+
+def test_code_is_no_prose() -> None:
+    assert complaints("docs/page.md", "`say` and [a page](says.md)\n") == []
+    assert complaints("sac_ros/x.py", "say = told  # `wants`\n") == []
+    assert len(complaints("sac_ros/x.py", 'say = "told"  # wants\n')) == 2
+
+
+def test_a_word_is_allowed_in_its_contexts_and_files() -> None:
+    rule = Rule("wants", "needs", allow=["who wants"], files=["docs/*"], but_files=["docs/a.md"])
+    assert rule.found("for those who wants it") == []
+    assert rule.found("the driver wants it") == ["wants"]
+    assert rule.is_for("docs/b.md")
+    assert not rule.is_for("docs/a.md")
+    assert not rule.is_for("sac_ros/b.py")

@@ -80,7 +80,7 @@ def signal_thread(
 
 @contextlib.contextmanager
 def interruptible(grace: float = GRACE) -> Iterator[Callable[[], int | None]]:
-    """Has SIGINT and SIGTERM raise KeyboardInterrupt; yields what tells which one has come.
+    """Has SIGINT and SIGTERM raise KeyboardInterrupt; yields a function that returns which one has come.
 
     Libraries lose that exception, or turn it into another one, when it comes while they are
     imported or in a destructor; and C++ code holds it up. So the process is ended with all its
