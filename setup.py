@@ -44,7 +44,7 @@ setup(
     name=PACKAGE,
     version=version(),
     description="Torque control of robot arms with soft actor-critic, ROS 2 and PyBullet",
-    license="Apache-2.0",  # and MIT: sac_ros/bags/report/uplot/
+    license="Apache-2.0",  # and MIT: sac_ros/pages/uplot/
     maintainer="Seed 3895892b maintainers",
     maintainer_email="maintainers@users.noreply.r-seed-3895892b.example",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
@@ -52,10 +52,12 @@ setup(
         PACKAGE: [
             "py.typed",
             "bags/summary.schema.json",
-            "bags/report/*.css",
             "bags/report/*.html",
-            "bags/report/*.js",
-            "bags/report/uplot/*",
+            "pages/*.css",
+            "pages/*.html",
+            "pages/*.js",
+            "pages/uplot/*",
+            "training/*.html",
         ],
     },
     data_files=[

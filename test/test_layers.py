@@ -23,15 +23,17 @@ LAYERS = {
     "entry": set(),
     "utils": set(),
     "cdr": set(),
+    "pages": {"utils"},
     "robots": {"utils"},
     "policy": GROUND | {"robots"},
     "tasks": {"utils", "robots"},
     "controllers": {"utils", "robots"},
     "sim": {"utils", "robots", "tasks", "controllers"},
     "sac": {"utils"},
-    "bags": GROUND | {"policy"},
+    "bags": GROUND | {"policy", "pages"},
     "identification": GROUND | {"robots", "bags", "sim"},
-    "training": {"utils", "policy", "robots", "tasks", "controllers", "sim", "sac", "bags"},
+    "training": {"utils", "policy", "robots", "tasks", "controllers", "sim", "sac", "bags"}
+    | {"pages"},
     "cli": GROUND
     | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags"}
     | {"identification", "sweeps"},
@@ -52,6 +54,7 @@ FORBIDDEN = {
     "entry": ROS | SIMULATION | LEARNING | {"numpy", "yaml"},
     "utils": ROS | SIMULATION | LEARNING | {"numpy", "yaml"},
     "cdr": ROS | SIMULATION | LEARNING | {"yaml"},
+    "pages": ROS | SIMULATION | LEARNING,
     "policy": ROS | SIMULATION | LEARNING | {"yaml", "matplotlib", "PIL", "tqdm"},
     "robots": ROS | SIMULATION | LEARNING,
     "controllers": ROS | SIMULATION | LEARNING,

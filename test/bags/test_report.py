@@ -19,11 +19,11 @@ from bag_maker import STATES, Motion, write_bag
 from tiny_evaluation import Found, evaluate, many
 from tiny_policy import JOINTS, write_tiny_policy
 
-from sac_ros.bags.report.format import number, percent, short_names
 from sac_ros.bags.report.page import report_html
 from sac_ros.bags.report.thinning import Thinner, spans
 from sac_ros.bags.result import OPEN_LOOP, Threshold
 from sac_ros.cli.evaluate_bag import main
+from sac_ros.pages.format import number, percent, short_names
 
 VOID = {"meta", "link", "img"}
 

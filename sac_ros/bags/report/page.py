@@ -1,48 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """``report.html``: one file with its plots inside, for a colleague, a browser or a printer.
 
-``page.html`` is its template, ``style.css`` its style, and ``report.js`` draws its plots with
-uPlot, which is in the page. Every figure is one of ``summary.json``.
+``page.html`` is its template. Every figure is one of ``summary.json``.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from sac_ros.bags.metrics.limits import LimitFigures
 from sac_ros.bags.report import plots, verdict
-from sac_ros.bags.report.format import number, percent, short_names
 from sac_ros.bags.result import ANSWERS, OPEN_LOOP, OWN_LIMITS, Evaluation, ModelResult
+from sac_ros.pages.format import number, short_names
+from sac_ros.pages.page import render
 from sac_ros.utils.atomic_write import atomic_write
 
 
 def report_html(evaluation: Evaluation, series: plots.Series) -> str:
     """Return the page, the same for the same evaluation and series (see `sac_ros.bags.files`)."""
-    loader = PackageLoader("sac_ros.bags.report", "")
-    pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    pages.filters.update(
-        number=number,
-        percent=percent,
-        milliseconds=_milliseconds,
-        lag=_lag,
-        largest=lambda values: max(_known(values), default=None),
-        smallest=lambda values: min(_known(values), default=None),
-        digest=_digest,
-    )
     names = ", ".join(model.label for model in evaluation.models)
     bags = ", ".join(Path(bag.path).name for bag in evaluation.bags)
-    return pages.get_template("page.html").render(
+    return render(
+        "sac_ros.bags.report",
+        "page.html",
+        figures=plots.page_data(evaluation, series),
+        filters={
+            "milliseconds": _milliseconds,
+            "lag": _lag,
+            "largest": lambda values: max(_known(values), default=None),
+            "smallest": lambda values: min(_known(values), default=None),
+        },
         title=f"{names} on {bags}",
-        style=_own("uplot/uPlot.min.css", "style.css"),
-        library=_own("uplot/uPlot.iife.min.js"),
-        script=_own("report.js"),
-        figures=Markup(plots.page_data(evaluation, series)),
         open_loop=OPEN_LOOP,
         answers=ANSWERS,
         evaluation=evaluation,
@@ -59,18 +48,6 @@ def save_report(evaluation: Evaluation, series: plots.Series, folder: Path) -> N
     """Write ``report.html`` into an existing folder, whole or not at all."""
     with atomic_write(folder / "report.html") as partial:
         partial.write_text(report_html(evaluation, series), encoding="utf-8")
-
-
-def _own(*names: str) -> Markup:
-    """Return files of this package, which the page takes as they are."""
-    folder = Path(__file__).parent
-    return Markup("\n".join((folder / name).read_text(encoding="utf-8") for name in names))
-
-
-def _digest(text: str) -> Markup:
-    """Return by what a browser's policy accepts a script or style as the page's own."""
-    sha256 = hashlib.sha256(text.encode()).digest()
-    return Markup(f"'sha256-{base64.b64encode(sha256).decode()}'")
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the page's plots show. ``report.js`` draws it, with uPlot, and has nothing of robots.
+"""What the page's plots show. ``plots.js`` draws it, with uPlot, and has nothing of robots.
 
 A figure has panels over one x axis; a panel has lines, each of a group (what it shows) and perhaps
 of a joint: groups and joints can be switched off. Lines are numbers of `Columns`.
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.metrics.safety import BIT
 from sac_ros.bags.report.bars import HATCHES, Bars, bars
-from sac_ros.bags.report.columns import Columns, json_for_script
-from sac_ros.bags.report.format import short_names
 from sac_ros.bags.report.thinning import Thinner, spans
 from sac_ros.bags.result import Evaluation, ModelResult
+from sac_ros.pages.columns import Columns, json_for_script
+from sac_ros.pages.format import short_names
 
 Array = NDArray[Any]
 Series = dict[str, Array]

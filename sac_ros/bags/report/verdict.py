@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from sac_ros.bags.metrics.errors import ErrorFigures
 from sac_ros.bags.metrics.limits import LimitFigures
-from sac_ros.bags.report.format import number, percent
 from sac_ros.bags.result import OWN_LIMITS, ModelResult
+from sac_ros.pages.format import number, percent
 from sac_ros.policy.safety_events import Intervention
 
 GOOD, MIND, BAD = "good", "mind", "bad"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Draws the figures of report.html with uPlot: what they show comes from plots.py, as JSON in the page.
+// Draws the figures of a page with uPlot: what they show is JSON in the page (columns.py).
 // Texts of it become text nodes, or are drawn on a canvas; nothing here writes HTML.
 "use strict";
 (() => {
