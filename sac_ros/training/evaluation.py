@@ -142,6 +142,7 @@ def evaluate(
     hold_seconds: float = 0.0,
     interrupted: Callable[[], bool] = lambda: False,
     progress: Callable[[int], object] = lambda _: None,
+    keep: list[Episode] | None = None,
 ) -> Evaluation | None:
     """Runs `episodes` episodes, episode i reset with `seed + i`; None when interrupted.
 
@@ -154,6 +155,7 @@ def evaluate(
         interrupted: asked at every step.
         progress: gets the number of episodes that are done, once a simulated second; of those
             under way, what their steps make together.
+        keep: gets what each episode was like.
     """
     started = time.perf_counter()
     found: list[Episode] = []
@@ -169,6 +171,8 @@ def evaluate(
             return None
         found += recorded
         progress(len(found))
+    if keep is not None:
+        keep[:] = found
     return summarize(env, found, seed, hold_seconds, time.perf_counter() - started)
 
 
@@ -183,7 +187,7 @@ def summarize(
     errors = np.array([each.error for each in found])
     angles = np.array([each.angle for each in found])
     turns = env.task.angle_tolerance is not None
-    steps = np.concatenate([each.torque_steps for each in found])
+    steps = np.concatenate([np.diff(each.torques, axis=0) for each in found])
     return Evaluation(
         episodes=len(found),
         seed=seed,
@@ -220,10 +224,16 @@ def summarize(
 
 @dataclass(frozen=True, eq=False)
 class Episode:
-    """One episode's figures; `last_error`: the largest of the last 0.5 s, infinite if not slow.
+    """One episode's figures, and the motion without a hold that they are of.
 
-    Where goals move, it is the RMS error after the first second. `lag`: Σ e·ġ and Σ |ġ|².
+    `last_error`: the largest of the last 0.5 s, infinite if not slow. Where goals move, it is the
+    RMS error after the first second. `lag`: Σ e·ġ and Σ |ġ|².
     """
+
+    goals: NDArray[np.float32]  # [steps, 3] m
+    positions: NDArray[np.float32]  # [steps, n] rad
+    errors: NDArray[np.float32]  # [steps] m
+    torques: Array  # [steps, n] N·m
 
     error: float
     last_error: float
@@ -232,7 +242,6 @@ class Episode:
     lag: tuple[float, float]
     time_to_goal: float | None
     total_reward: float
-    torque_steps: Array
     power: Power
     work: float
     overspeed: float
@@ -257,9 +266,10 @@ def _run(
     errors, angles = np.empty((2, length + hold, env.num_envs))
     offsets, goal_velocity = np.zeros((2, length + hold, env.num_envs, 3))
     velocity, torques = np.empty((2, length + hold, env.num_envs, n))
-    total = np.zeros(env.num_envs)
-    position = np.zeros((env.num_envs, n))
     observations, infos = env.reset(seed=seeds)
+    positions = np.empty((length, env.num_envs, n), dtype=np.float32)
+    goals = np.empty((length, *infos["goal"].shape))
+    total = np.zeros(env.num_envs)
     for step in range(length + hold):
         if interrupted():
             return None
@@ -275,7 +285,10 @@ def _run(
         velocity[step] = infos["true_state"][:, n : 2 * n]
         if step < length:
             total += rewards
-            position = infos["true_state"][:, :n]
+            positions[step] = infos["true_state"][:, :n]
+            goals[step] = infos["goal"]
+    position = positions[-1]
+    places = env.task.goal_pose(goals)[..., :3].astype(np.float32)
     last = slice(max(0, length - round(SUCCESS_SECONDS * rate)), length)
     low, high = env.arm.position_limit.T
     margin = NEAR_STOP * (high - low)
@@ -292,6 +305,10 @@ def _run(
         along = square = np.zeros(env.num_envs)
     return [
         Episode(
+            goals=places[:, row].copy(),
+            positions=positions[:, row].copy(),
+            errors=errors[:length, row].astype(np.float32),
+            torques=torques[:length, row].copy(),
             error=float(errors[length - 1, row]),
             last_error=float(last_error[row]),
             angle=float(angles[length - 1, row]),
@@ -299,7 +316,6 @@ def _run(
             lag=(float(along[row]), float(square[row])),
             time_to_goal=_time_to_goal(errors[:length, row], rate),
             total_reward=float(total[row]),
-            torque_steps=np.diff(torques[:length, row], axis=0),
             power=power(torques[:length, row] / env.action_scale, rate),
             work=float(np.abs(torques[:length, row] * velocity[:length, row]).sum() / rate),
             overspeed=float(np.mean(fraction[:, row] > 1.0)),
