@@ -27,6 +27,7 @@ ARGS ?=
 STAMP := $(VENV)/.setup-$(or $(ROS_DISTRO),no-ros)
 BENCH_STAMP := $(VENV)/.bench-$(or $(ROS_DISTRO),no-ros)
 RAY_STAMP := $(VENV)/.ray-$(or $(ROS_DISTRO),no-ros)
+DOCS_STAMP := $(VENV)/.docs-$(or $(ROS_DISTRO),no-ros)
 MUTATION_STAMP := $(VENV)/.mutation-$(or $(ROS_DISTRO),no-ros)
 
 # One machine unless set otherwise, and the package findable where ROS looks things up.
@@ -133,11 +134,29 @@ format: setup ## let ruff format the code and fix what it can
 	@$(VENV)/bin/python -m ruff check --fix --exit-zero --quiet
 	@$(VENV)/bin/python -m ruff format
 
+.PHONY: docs
+docs: $(DOCS_STAMP) ## build the documentation site into site/; ends at the first warning or dead link
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs --quiet build --strict $(ARGS)
+	@$(VENV)/bin/python -m tools.docs.check_site site
+	@echo "the site is site/index.html"
+
+.PHONY: docs-serve
+docs-serve: $(DOCS_STAMP) ## show the site on http://127.0.0.1:8000 and build it anew after every change
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs serve $(ARGS)
+
+.PHONY: docs-links
+docs-links: docs ## try every link of the site that leads elsewhere; needs the network
+	@$(VENV)/bin/python -m tools.docs.check_site site --elsewhere
+
+$(DOCS_STAMP): $(STAMP)
+	@EXTRA=docs PYTHON='$(PYTHON)' PIP_ARGS='$(PIP_ARGS)' TORCH_INDEX='$(TORCH_INDEX)' tools/setup.sh $(VENV)
+	@touch $@
+
 .PHONY: build
 build: setup ## colcon build in a workspace of its own, and check what was installed
 	@PYTHON=$(CURDIR)/$(VENV)/bin/python PIP_ARGS='$(PIP_ARGS)' tools/check_colcon_build.sh
 
 .PHONY: clean
 clean: ## remove .venv and everything that builds and tools left (runs/ stays)
-	rm -rf $(VENV) build install log dist mutants *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build install log dist site mutants *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -114,6 +114,7 @@ setup(
         "ray": ["ray[tune]>=2.50", "optuna>=4.0"],
         "mujoco": ["mujoco>=3.2"],
         "mutation": ["mutmut>=3.8"],
+        "docs": ["latex2mathml", "mkdocs<2", "mkdocs-material", "mkdocstrings-python"],
         "benchmark": ["sbx-rl", "stable-baselines3"],
     },
     entry_points={
