@@ -38,7 +38,9 @@ _GIVEN_UP = 60.0  # s after the signal
 _AFTERWARDS = 0.3  # s for what a process has killed to be gone
 _KEPT_LINES = 40
 _MARK = "SAC_ROS_INTERRUPTS"  # in the environment of all that a try starts
-_SCRIPT = "import sys; sys.argv[0] = {name!r}; from sac_ros.entry import {name}; sys.exit({name}())"
+_SCRIPT = (
+    "import sys; sys.argv[0] = {name!r}; from sac_ros.entry import {name}; sys.exit({name}())"
+)
 _STATES = 100_000  # of a bag that takes a while to evaluate
 
 NODE_ARGUMENTS = {
@@ -200,7 +202,9 @@ def _interrupted(name: str, command: list[str], after: float, work: Path, slack:
 
 def _traceback(text: str) -> str:
     """Whose it is: a traceback of ours has a frame in this package or its launch files."""
-    if not any(words in text for words in ("Traceback (most", "Exception ignored", "Fatal Python")):
+    if not any(
+        words in text for words in ("Traceback (most", "Exception ignored", "Fatal Python")
+    ):
         return ""
     ours = ("/sac_ros/", ".launch.py", "sac_ros.entry")
     return "ours" if any(f'File "{each}' in text or each in text for each in ours) else "theirs"

@@ -10,6 +10,7 @@ if sys.argv[:1] == ["-m"]:  # `python -m sac_ros.…` is looking for its module 
 
     end_module_on_signals()
 
+
 def __getattr__(name: str) -> str:
     """`sac_ros.__version__`, read from the installed metadata when it is first asked for.
 

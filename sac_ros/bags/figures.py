@@ -17,8 +17,8 @@ FIGURES = {
     "p95": "torque error, 95th percentile, N·m",
     "max": "torque error, largest, N·m",
     "bias": "|mean torque error|, N·m",
-    "rmse_share": "torque error over the limit, root mean square",
-    "max_share": "torque error over the limit, largest",
+    "rmse_fraction": "torque error over the limit, root mean square",
+    "max_fraction": "torque error over the limit, largest",
     "rmse_authority": "torque error over the action scale, root mean square",
     "max_authority": "torque error over the action scale, largest",
     "decorrelation": "1 − correlation of what moves the arm: 0 alike, 1 unlike, 2 opposite",
@@ -44,7 +44,7 @@ _OF_TIME_OR_PEOPLE = (
     *(Fault.EMERGENCY_STOP, Fault.OTHER_PUBLISHER),
 )
 _OF_ERROR = (
-    *("rmse", "mae", "p95", "max", "bias", "rmse_share", "max_share"),
+    *("rmse", "mae", "p95", "max", "bias", "rmse_fraction", "max_fraction"),
     *("rmse_authority", "max_authority"),
 )
 
@@ -58,15 +58,15 @@ def figures_of(evaluation: Evaluation, model: ModelResult) -> dict[str, float | 
     return {
         **{name: None if row is None else abs(getattr(row, name)) for name in _OF_ERROR},
         "decorrelation": None if alike is None else 1.0 - alike,
-        "saturation": model.saturation[0].share,
+        "saturation": model.saturation[0].fraction,
         "violations": float(sum(own)),
         "interventions": float(max((each.count for each in model.interventions), default=0)),
         "faults": float(sum(each.count for each in model.faults)),
         "arm_faults": float(
             sum(each.count for each in model.faults if each.kind not in _OF_TIME_OR_PEOPLE)
         ),
-        "unanswered": model.unanswered_share,
-        "outside": model.coverage.outside_share,
+        "unanswered": model.unanswered_fraction,
+        "outside": model.coverage.outside_fraction,
         "lag": None if lag is None else abs(lag),
         "latency": model.latency.p99_s,
         "dropped": float(sum(evaluation.recording.states.dropped.values())),

@@ -68,7 +68,7 @@ def model_result(
         joint_names=spec.joint_names,
         torque_limit=tuple(limit.tolist()),
         action_scale=spec.authority,
-        unanswered_share=_unanswered(answers),
+        unanswered_fraction=_unanswered(answers),
         samples=int(answers.answered.sum()),
         inferences=len(answers.rows),
         errors=errors,
@@ -148,7 +148,7 @@ def _against_recording(
     divergence = divergence_figures(policy, recorded, time_s, segment, limit, joints)
     if len(chosen) < 2 or len(answers.rows) < 2:
         return errors, None, divergence
-    lag, *curves = _lag(aligned, answers, chosen, limit, errors[0].overall.rmse_share)
+    lag, *curves = _lag(aligned, answers, chosen, limit, errors[0].overall.rmse_fraction)
     series["lag_s"], series["lag_correlation"] = curves
     return errors, lag, divergence
 
@@ -165,7 +165,11 @@ def _inputs(
 
 
 def _lag(
-    aligned: Aligned, answers: Answers, chosen: NDArray[np.intp], limit: Array, rmse_share: float
+    aligned: Aligned,
+    answers: Answers,
+    chosen: NDArray[np.intp],
+    limit: Array,
+    rmse_fraction: float,
 ) -> tuple[LagFigures, Array, Array]:
     """Compare the ``chosen`` commands when they came with the policy's torques when it was run."""
     ran = answers.rows[finite_rows(answers.torque)[answers.rows]]
@@ -180,7 +184,7 @@ def _lag(
         aligned.period_s,
         aligned.command_jitter_s,
         limit,
-        rmse_share,
+        rmse_fraction,
     )
 
 

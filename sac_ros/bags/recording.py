@@ -115,8 +115,8 @@ def read_recording(
     found = TopicFinder(topics_of(bags), options.topics, where)
     states, commands, goals = found.states(), found.commands(), found.goals()
     log = found.events()
-    names = (topic.name if topic else "" for topic in (states, goals, log))
-    topics = ReplayTopics(*names)
+    replayed = (topic.name if topic else "" for topic in (states, goals, log))
+    topics = ReplayTopics(*replayed)
     names = names_in(bags, states)
     joints = bag_joints(joint_names, names, options.mapping, states.name)
     torques: JointStream | NumberStream | None = None

@@ -28,7 +28,7 @@ from sac_ros.bags.metrics.smoothness import SmoothnessFigures
 SCHEMA = "sac_ros.bag_evaluation"
 """The field ``schema`` of every ``summary.json``, which ``summary.schema.json`` defines."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version of the fields; a summary of another version is refused."""
 
 OWN_LIMITS = ("torque", "torque_rate", "non_finite")
@@ -146,7 +146,9 @@ class ModelResult:
     joint_names: Annotated[tuple[str, ...], "[n] those of the recording, in its order."]
     torque_limit: Annotated[tuple[float, ...], "[n] N·m."]
     action_scale: Annotated[tuple[float, ...], "[n] N·m that it can ask for beside g(q)."]
-    unanswered_share: Annotated[float, "of the states with a goal: without a torque, for a fault."]
+    unanswered_fraction: Annotated[
+        float, "of the states with a goal: without a torque, for a fault."
+    ]
     samples: Annotated[int, "states that the policy answered."]
     inferences: Annotated[int, "how often it was run for them; it holds its torque in between."]
     errors: Annotated[tuple[ErrorFigures, ...], "of policy and baselines; empty without torques."]

@@ -62,7 +62,7 @@ def _model(model: ModelResult) -> list[str]:
         row = error.overall
         lines.append(
             f"    {error.name:<13} {row.bias:9.3f}{row.mae:9.3f}{row.rmse:9.3f}{row.p95:9.3f}"
-            f"{row.max:9.3f}  {row.rmse_share:10.2%}  {row.rmse_authority:14.2%}"
+            f"{row.max:9.3f}  {row.rmse_fraction:10.2%}  {row.rmse_authority:14.2%}"
         )
     if model.errors:
         row = model.errors[0].overall
@@ -72,29 +72,29 @@ def _model(model: ModelResult) -> list[str]:
         )
     lines += [f"  {each.words}" for each in causes(model)]
     lines += _on_the_arm(model)
-    at_bound = ", ".join(f"{each.name} {each.share:.1%}" for each in model.saturation)
+    at_bound = ", ".join(f"{each.name} {each.fraction:.1%}" for each in model.saturation)
     lines.append(f"  at a bound: {at_bound} of the states")
     coverage = model.coverage
     lines.append(
-        f"  coverage: {coverage.outside_share:.1%} of the states outside the training range, "
-        f"{coverage.goal_outside_share:.1%} of the goals"
+        f"  coverage: {coverage.outside_fraction:.1%} of the states outside the training range, "
+        f"{coverage.goal_outside_fraction:.1%} of the goals"
     )
-    limits = [f"{each.kind} {each.count} ({each.share:.2%})" for each in model.limits]
+    limits = [f"{each.kind} {each.count} ({each.fraction:.2%})" for each in model.limits]
     lines.append(f"  beyond limits: {', '.join(limits)}")
-    acts = [f"{each.kind} {each.share:.1%}" for each in model.interventions]
+    acts = [f"{each.kind} {each.fraction:.1%}" for each in model.interventions]
     acts += [f"fault {each.kind} {each.count}" for each in model.faults]
     lines.append(f"  safety filter: {', '.join(acts) or 'would change nothing'}")
     for each in model.smoothness:
         fast = [share for share in each.power_above_10hz if share is not None]
         power = f"at most {max(fast):.1%}" if fast else "unknown"
         lines.append(
-            f"  smoothness, {each.name}: RMS step {each.rms_step_share:.2%} of the limit at "
+            f"  smoothness, {each.name}: RMS step {each.rms_step_fraction:.2%} of the limit at "
             f"{each.rate_hz:.0f} Hz, power above 10 Hz {power}"
         )
     latency = model.latency
     lines.append(
         f"  latency: p50 {latency.p50_s * 1e6:.0f}, p99 {latency.p99_s * 1e6:.0f}, largest "
-        f"{latency.max_s * 1e6:.0f} µs; p99 is {latency.period_share_p99:.2%} of the period"
+        f"{latency.max_s * 1e6:.0f} µs; p99 is {latency.period_fraction_p99:.2%} of the period"
     )
     return lines
 

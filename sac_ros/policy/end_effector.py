@@ -71,7 +71,7 @@ def tip_speed_fraction(
     speed, limit = motion.speed, limits.max_tip_speed
     gain = (np.sqrt((mobility * mobility).sum(-2)) * np.abs(torque)).sum(-1)
     longest = np.maximum(limit - speed, 0.0) / np.maximum(gain, _TINY)
-    return stop_share(longest, 0.0, torque, limits)
+    return excess_fraction(longest, 0.0, torque, limits)
 
 
 def workspace_fraction(
@@ -98,10 +98,12 @@ def workspace_fraction(
     spare = np.maximum(allowed + CREEP - outwards, 0.0)
     longest = np.where(gain > 0.0, spare / np.maximum(gain, _TINY), _LONG)
     over = ((outwards - CREEP) / allowed - 1.0) / 0.3
-    return stop_share(longest.min((0, -1)), over.max((0, -1)), torque, limits)
+    return excess_fraction(longest.min((0, -1)), over.max((0, -1)), torque, limits)
 
 
-def stop_share(longest: Array, over: Array | float, torque: Array, limits: JointLimits) -> Array:
+def excess_fraction(
+    longest: Array, over: Array | float, torque: Array, limits: JointLimits
+) -> Array:
     """Return 1 − s [..., 1] with s L + s² t / 2 = ``longest``: what of a torque is too much.
 
     Args:

@@ -18,7 +18,7 @@ import numpy as np
 from sac_ros.policy.end_effector import (
     LATENCY,
     Motion,
-    stop_share,
+    excess_fraction,
     tip_speed_fraction,
     workspace_fraction,
 )
@@ -199,7 +199,7 @@ def use_what_can_be_taken_back(
     before = _speed_before(ahead, np.maximum(towards, 0.0), limits)
     spare = np.minimum(before, FASTEST * limits.velocity) + CREEP - towards
     longest = np.maximum(spare, 0.0).min(0) / np.maximum(gain, 1e-9)
-    fraction = stop_share(longest.min(-1), 0.0, torque, limits)
+    fraction = excess_fraction(longest.min(-1), 0.0, torque, limits)
     if not fraction.any():
         return torque
     # In this form a torque that is the stop's stays so to the last bit, within the brake limit.

@@ -79,7 +79,6 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
         0 after a signal, the code of `NodeDone`, or 2 after a `SacRosError` (its sentence is on
         stderr). Any other exception is a bug and passes through, after ``stop()``.
     """
-
     signals = _Signals(words=getattr(make_node, "stopping", ""))
 
     def run() -> int:

@@ -223,7 +223,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
         Args:
             seed: one for each arm; of a single number the arms get it, the next one and so on.
             options: `goal` [k] and `joint_position` [n] rad take the place of drawn ones;
-                `reset_mask` [num_envs] bool; and `randomization_share`, 0..1, see
+                `reset_mask` [num_envs] bool; and `randomization_fraction`, 0..1, see
                 `Randomization.draw`.
 
         Raises:
@@ -235,7 +235,7 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             raise ConfigurationError(
                 f"option reset_mask must be {self.num_envs} booleans; got {mask.tolist()!r}"
             )
-        share = float(options.pop("randomization_share", 1.0))
+        share = float(options.pop("randomization_fraction", 1.0))
         given = self._checked(options)
         for index, one in enumerate(self._seeds(seed)):
             if one is not None and mask[index]:

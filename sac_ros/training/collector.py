@@ -153,7 +153,7 @@ class Collector:
     def _worlds(self) -> dict[str, Any]:
         """How far worlds have widened, as an option of `reset`; empty once they have."""
         steps, widening = self._replay.env_steps, self._setup.widening_steps
-        return {"randomization_share": steps / widening} if steps < widening else {}
+        return {"randomization_fraction": steps / widening} if steps < widening else {}
 
     def _write(self, **columns: np.ndarray[Any, Any]) -> None:
         """The transitions of all environments, in their order."""

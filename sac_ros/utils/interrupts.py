@@ -50,7 +50,9 @@ def signal_thread(
     def next_signal(timeout: float | None) -> int | None:
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            reader.settimeout(None if deadline is None else max(0.001, deadline - time.monotonic()))
+            reader.settimeout(
+                None if deadline is None else max(0.001, deadline - time.monotonic())
+            )
             try:
                 received = reader.recv(1)
             except TimeoutError:
@@ -80,7 +82,7 @@ def signal_thread(
 
 @contextlib.contextmanager
 def interruptible(grace: float = GRACE) -> Iterator[Callable[[], int | None]]:
-    """Has SIGINT and SIGTERM raise KeyboardInterrupt; yields a function that returns which one has come.
+    """Has SIGINT and SIGTERM raise KeyboardInterrupt; yields a function that returns the one.
 
     Libraries lose that exception, or turn it into another one, when it comes while they are
     imported or in a destructor; and C++ code holds it up. So the process is ended with all its

@@ -16,7 +16,7 @@ from sac_ros.cli.evaluate_bag import main
 @pytest.mark.parametrize(
     ("thresholds", "code"),
     [
-        ("rmse=0.001,violations=0,dropped=0,max_share=1e-5", 0),
+        ("rmse=0.001,violations=0,dropped=0,max_fraction=1e-5", 0),
         ("rmse=0.0000000000001", 1),
         ("violations=0,interventions=-1", 1),
     ],

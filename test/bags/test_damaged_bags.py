@@ -86,7 +86,7 @@ def test_a_damaged_chunk_is_located_and_what_it_had_is_counted(
     assert states["used"] == 9000 - lost
     assert lost > 900
     assert f"{lost:,} of 9,000 messages of {STATES} lost" in text
-    assert found["models"][0]["errors"][0]["overall"]["max_share"] < 1e-5
+    assert found["models"][0]["errors"][0]["overall"]["max_fraction"] < 1e-5
 
 
 def test_states_that_were_lost_to_damage_miss_a_threshold_of_none_dropped(
@@ -170,7 +170,7 @@ def test_of_a_damaged_database_the_rows_around_the_damage_are_read_and_the_other
     assert count <= lost <= 40 * count
     assert abs(states["used"] + lost - 2000) <= (0 if known else 10 * count)
     assert any("are damaged" in warning for warning in found["warnings"])
-    assert found["models"][0]["errors"][0]["overall"]["max_share"] < 1e-5
+    assert found["models"][0]["errors"][0]["overall"]["max_fraction"] < 1e-5
 
 
 def test_values_of_other_types_in_a_database_are_dropped_and_counted(

@@ -39,7 +39,7 @@ def test_the_schema_stands_first() -> None:
     ("change", "message"),
     [
         (lambda v: v.update(schema="other"), "must be of the schema"),
-        (lambda v: v.update(schema_version=99), "must be of schema version 3; got 99"),
+        (lambda v: v.update(schema_version=99), "must be of schema version 4; got 99"),
         (lambda v: v.pop("bags"), "has no field bags"),
         (lambda v: v.update(bags=3), r"summary\.bags must be a list"),
         (lambda v: v["bags"][0].update(bytes="many"), r"bags\[0\]\.bytes must be of type int"),

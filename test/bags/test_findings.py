@@ -166,7 +166,7 @@ def test_the_same_torque_has_the_same_rates_whether_recorded_or_the_policys(
     file = write_tiny_policy(tmp_path / "tiny.onnx", control_rate_hz=50.0)
     found, _ = evaluate_bags([bag], [Policy.load(file)], EvaluationOptions(), Spool(None))
     (model,) = found.models
-    assert model.errors[0].overall.max_share < 1e-5
+    assert model.errors[0].overall.max_fraction < 1e-5
     policy, recorded = (
         next(each for each in limits if each.kind == "torque_rate")
         for limits in (model.limits, model.recorded_limits)
@@ -191,7 +191,7 @@ def test_a_torque_is_saturated_at_its_limit_or_about_gravity_at_its_action_scale
     assert found.tolist() == [[0, 0], [1, 0], [0, 0], [1, 0], [1, 0]]
     assert saturated(torque, limit).sum() == 1
     figures = saturation_figures("policy", found)
-    assert (figures.share, figures.joint_share) == (0.6, (0.6, 0.0))
+    assert (figures.fraction, figures.joint_fraction) == (0.6, (0.6, 0.0))
 
 
 def test_figures_stand_goal_by_goal() -> None:

@@ -38,7 +38,7 @@ def steps(time_s: np.ndarray, torque: np.ndarray) -> Steps:
 
 
 def lag_of(recorded: Steps, policy: Steps, rate_hz: float, jitter_s: float = 0.0) -> LagFigures:
-    return lag_figures(recorded, policy, 1.0 / rate_hz, jitter_s, LIMIT, rmse_share=0.3)[0]
+    return lag_figures(recorded, policy, 1.0 / rate_hz, jitter_s, LIMIT, rmse_fraction=0.3)[0]
 
 
 @pytest.mark.parametrize("rate_hz", [1000.0, 500.0, 200.0])
@@ -105,7 +105,7 @@ def test_a_lag_that_cannot_be_told_is_unknown_for_a_reason() -> None:
 
     def unknown(recorded: np.ndarray, policy: np.ndarray) -> str:
         found = lag_of(steps(states, recorded), steps(states, policy), 500.0)
-        assert (found.overall_s, found.compensated_rmse_share) == (None, None)
+        assert (found.overall_s, found.compensated_rmse_fraction) == (None, None)
         assert found.lag_s == (None,) * 3
         return found.unknown or ""
 
@@ -137,7 +137,7 @@ def test_the_error_after_shifting_by_the_lag_is_that_of_what_else_differs() -> N
     late, _, correlation = lag_figures(
         steps(states - 0.014, torque), steps(states, torque), 0.002, 0.0, LIMIT, 0.3
     )
-    assert late.compensated_rmse_share == pytest.approx(0.0, abs=1e-9)
+    assert late.compensated_rmse_fraction == pytest.approx(0.0, abs=1e-9)
     assert correlation.shape == (501, 3)
     assert correlation[250 + 7].min() > 0.999
 

@@ -37,8 +37,8 @@ def test_errors_are_those_of_numpy() -> None:
         assert row.p95 == pytest.approx(np.quantile(one, 0.95, method="inverted_cdf"))
         assert row.max == one.max()
         assert row.max_s == time_s[one.argmax()]
-        assert row.rmse_share == pytest.approx(row.rmse / LIMIT[j])
-        assert row.max_share == pytest.approx(row.max / LIMIT[j])
+        assert row.rmse_fraction == pytest.approx(row.rmse / LIMIT[j])
+        assert row.max_fraction == pytest.approx(row.max / LIMIT[j])
         assert row.rmse_authority == pytest.approx(row.rmse / SCALE[j])
         assert row.max_authority == pytest.approx(row.max / SCALE[j])
         slope = np.polyfit(time_s, e[:, j], 1)[0]
@@ -51,7 +51,7 @@ def test_errors_are_those_of_numpy() -> None:
         same = np.sign(policy[clear, j]) == np.sign(recorded[clear, j])
         assert row.sign_agreement == pytest.approx(same.mean())
     assert found.overall.rmse == pytest.approx(np.sqrt((e**2).mean()))
-    assert found.overall.rmse_share == pytest.approx(np.sqrt(((e / LIMIT) ** 2).mean()))
+    assert found.overall.rmse_fraction == pytest.approx(np.sqrt(((e / LIMIT) ** 2).mean()))
     assert found.overall.max == np.abs(e).max()
     p95 = np.quantile(np.abs(e), 0.95, method="inverted_cdf")
     assert found.overall.p95 == pytest.approx(p95)
@@ -93,7 +93,7 @@ def test_torques_beyond_their_limit_are_counted_with_the_worst_and_the_longest()
     torque[80, 1] = np.nan
     beyond, none = limits.torque_figures(torque, time_s, LIMIT, JOINTS)
     assert (beyond.count, beyond.joint_count) == (5, (1, 0, 5))
-    assert beyond.share == 0.05
+    assert beyond.fraction == 0.05
     assert beyond.worst == pytest.approx(1.5)
     assert (beyond.worst_s, beyond.worst_joint) == (pytest.approx(0.12), "shoulder")
     assert beyond.longest_run_s == pytest.approx(0.04)
@@ -138,10 +138,10 @@ def test_coverage_counts_states_goals_and_what_has_none() -> None:
     position[:4, 0], velocity[2:6, 1] = 2.5, -1.5
     goal[:2], goal[9, 0] = np.nan, 1.5
     found = coverage_figures(position, velocity, goal, tiny_spec())
-    assert found.outside_share == 0.6
+    assert found.outside_fraction == 0.6
     assert found.position_outside == (0.4, 0.0, 0.0)
     assert found.velocity_outside == (0.0, 0.4, 0.0)
-    assert (found.no_goal_share, found.goal_outside_share) == (0.2, 0.1)
+    assert (found.no_goal_fraction, found.goal_outside_fraction) == (0.2, 0.1)
 
 
 @pytest.mark.parametrize(("gap", "expected"), [(False, 3.0), (True, None)])
@@ -201,7 +201,7 @@ def test_chatter_is_told_from_smooth_motion_by_every_figure() -> None:
     smooth = LIMIT * np.sin(2 * np.pi * 0.4 * t)
     rough = smooth + 0.2 * noise(2000)
     calm, wild = figures(smooth)[0], figures(rough)[0]
-    assert calm.rms_step_share < wild.rms_step_share
+    assert calm.rms_step_fraction < wild.rms_step_fraction
     for name in ("rms_step", "jerk", "power_above_10hz"):
         assert np.all(np.array(getattr(calm, name)) < np.array(getattr(wild, name))), name
     assert np.all(np.array(calm.sparc) > np.array(wild.sparc))
@@ -237,7 +237,7 @@ def test_interventions_are_counted_by_kind_and_joint_with_the_times_they_begin()
         tally.state(row, each)
     found = {each.kind: each for each in tally.interventions(time_s)}
     assert set(found) == {"slew", "clamp", "no_goal"}
-    assert (found["slew"].count, found["slew"].share) == (3, 0.5)
+    assert (found["slew"].count, found["slew"].fraction) == (3, 0.5)
     # Joint 2 of the policy is the recording's first, joint 0 its second, joint 1 its third.
     assert found["slew"].joint_count == (3, 1, 0)
     assert found["clamp"].joint_count == (0, 0, 1)

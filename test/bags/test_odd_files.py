@@ -131,7 +131,7 @@ def test_of_a_cut_off_mcap_everything_whole_is_recovered_and_the_loss_told(
     (lost,) = (each for each in found["warnings"] if "recovered" in each)
     assert f"of {int(share * len(content))} bytes" in lost
     assert any("promises 6001 messages" in each for each in found["warnings"])
-    assert found["models"][0]["errors"][0]["overall"]["max_share"] < 1e-5
+    assert found["models"][0]["errors"][0]["overall"]["max_fraction"] < 1e-5
 
 
 def test_a_damaged_chunk_costs_only_itself_and_is_told(tmp_path: Path, evaluated: Any) -> None:
@@ -153,7 +153,7 @@ def test_a_damaged_chunk_costs_only_itself_and_is_told(tmp_path: Path, evaluated
     file.write_bytes(content)
     found = evaluated(file, "--goal", "0.3,0,0.2")
     assert 0 < found["recording"]["states"]["used"] < 9000
-    assert found["models"][0]["errors"][0]["overall"]["max_share"] < 1e-5
+    assert found["models"][0]["errors"][0]["overall"]["max_fraction"] < 1e-5
     assert any("the first of " in warning for warning in found["warnings"])
 
 

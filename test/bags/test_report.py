@@ -136,10 +136,10 @@ def test_it_shows_the_figures_of_the_summary(two: Found, page: Reader) -> None:
     for model in evaluation.models:
         for each in model.errors:
             assert number(each.overall.rmse).replace("\u00a0", " ") in page.text
-            assert percent(each.overall.rmse_share).replace("\u00a0", " ") in page.text
+            assert percent(each.overall.rmse_fraction).replace("\u00a0", " ") in page.text
         for kind in (*model.interventions, *model.faults):
             assert kind.kind in page.text
-        shown = percent(model.coverage.outside_share).replace("\u00a0", " ")
+        shown = percent(model.coverage.outside_fraction).replace("\u00a0", " ")
         assert shown in page.text
 
 

@@ -48,7 +48,7 @@ def erring(model: ModelResult, policy: float, hold_last: float, zero: float) -> 
         dataclasses.replace(
             each,
             overall=dataclasses.replace(
-                each.overall, rmse_share=shares[each.name], max_share=2.0 * shares[each.name]
+                each.overall, rmse_fraction=shares[each.name], max_fraction=2.0 * shares[each.name]
             ),
         )
         for each in model.errors
@@ -140,7 +140,9 @@ def test_what_the_safety_filter_would_do_is_said_and_waiting_for_a_goal_is_not_i
 def test_states_far_from_the_training_are_said(
     model: ModelResult, share: float, meaning: str
 ) -> None:
-    coverage = dataclasses.replace(model.coverage, outside_share=share, goal_outside_share=share)
+    coverage = dataclasses.replace(
+        model.coverage, outside_fraction=share, goal_outside_fraction=share
+    )
     judged = findings(dataclasses.replace(model, coverage=coverage))
     assert about(judged, "of the states lie outside").meaning == meaning
     assert about(judged, "the goal lies outside").meaning == MIND
@@ -150,7 +152,7 @@ def test_states_far_from_the_training_are_said(
 def test_an_inference_that_fills_its_period_is_said(
     model: ModelResult, share: float, meaning: str
 ) -> None:
-    latency = dataclasses.replace(model.latency, period_share_p99=share)
+    latency = dataclasses.replace(model.latency, period_fraction_p99=share)
     judged = findings(dataclasses.replace(model, latency=latency))
     assert about(judged, "One inference").meaning == meaning
 

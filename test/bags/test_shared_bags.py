@@ -36,7 +36,7 @@ def test_the_iiwa_bags_evaluate(
     assert any("effort is not filled" in warning for warning in found["warnings"])
     model = found["models"][0]
     assert model["errors"][0]["samples"] > 100
-    assert 0.0 < model["coverage"]["outside_share"] <= 1.0
+    assert 0.0 < model["coverage"]["outside_fraction"] <= 1.0
     assert main(arguments[:3]) == 2
     assert "joint_a1, joint_a2" in capsys.readouterr().err
 

@@ -69,7 +69,7 @@ def test_what_evaluate_bag_writes_follows_the_schema(
     [
         (lambda v: v.update(more=1), "'more' was unexpected"),
         (lambda v: v.pop("warnings"), "'warnings' is a required property"),
-        (lambda v: v.update(schema_version=1), "3 was expected"),
+        (lambda v: v.update(schema_version=1), "4 was expected"),
         (lambda v: v["recording"].update(start_s=None), "None is not of type 'number'"),
         (lambda v: v["bags"][0].update(bytes="many"), "'many' is not of type 'integer'"),
         (lambda v: v["models"][0]["coverage"].update(percentiles=[1.0]), r"\[1.0\] is too short"),

@@ -41,13 +41,13 @@ def test_every_bag_has_a_row_and_a_folder_of_its_own(
     with (out / "table.csv").open(newline="") as file:
         table = [*csv.DictReader(file)]
     assert list(table[0]) == ["bag", "policy", *FIGURES]
-    assert float(table[0]["max_share"]) < 1e-5 < 0.1 < float(table[1]["max_share"])
+    assert float(table[0]["max_fraction"]) < 1e-5 < 0.1 < float(table[1]["max_fraction"])
 
 
 def test_a_threshold_that_one_bag_misses_is_exit_code_1(
     bags: list[Path], model: Path, capsys: Capture
 ) -> None:
-    given = [*map(str, bags), "--model", str(model), "--json", "--fail-on", "max_share=0.01"]
+    given = [*map(str, bags), "--model", str(model), "--json", "--fail-on", "max_fraction=0.01"]
     assert main(given) == 1
     found = json.loads(capsys.readouterr().out)
     met = {name: each["thresholds"][0]["met"] for name, each in found["evaluations"].items()}

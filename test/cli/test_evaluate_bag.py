@@ -28,7 +28,7 @@ def test_the_policy_that_was_recorded_has_no_error(
     (one,) = found["models"]
     errors = {each["name"]: each for each in one["errors"]}
     assert errors["policy"]["samples"] == 300
-    assert errors["policy"]["overall"]["max_share"] < 1e-5
+    assert errors["policy"]["overall"]["max_fraction"] < 1e-5
     assert errors["policy"]["overall"]["correlation"] == pytest.approx(1.0)
     assert errors["zero"]["overall"]["rmse"] > 100 * errors["policy"]["overall"]["rmse"]
     # A command came a millisecond after its state.
@@ -61,7 +61,7 @@ def test_another_policy_has_one_and_diverges(
 ) -> None:
     other = write_tiny_policy(tmp_path / "other.onnx", gain=-3.0)
     (one,) = summary_of(capsys, bag, "--model", other)["models"]
-    assert one["errors"][0]["overall"]["rmse_share"] > 0.05
+    assert one["errors"][0]["overall"]["rmse_fraction"] > 0.05
     assert one["divergence"]["first_s"] is not None
 
 
@@ -118,7 +118,7 @@ def test_states_and_commands_recorded_apart_are_joined(
     found = summary_of(capsys, commands, states, "--model", model)
     assert len(found["bags"]) == 2
     assert found["models"][0]["errors"][0]["samples"] == 300
-    assert found["models"][0]["errors"][0]["overall"]["max_share"] < 1e-5
+    assert found["models"][0]["errors"][0]["overall"]["max_fraction"] < 1e-5
 
 
 def test_joints_are_never_paired_by_their_place(
@@ -132,7 +132,7 @@ def test_joints_are_never_paired_by_their_place(
     mapping = "shoulder=q0,elbow=q1,wrist=q2"
     found = summary_of(capsys, bag, "--model", model, "--joints", mapping)
     assert found["recording"]["states"]["joints"] == ["q0", "q1", "q2"]
-    assert found["models"][0]["errors"][0]["overall"]["max_share"] < 1e-5
+    assert found["models"][0]["errors"][0]["overall"]["max_fraction"] < 1e-5
 
 
 def test_commands_in_another_order_are_told_so(
@@ -144,7 +144,7 @@ def test_commands_in_another_order_are_told_so(
     bag = write_bag(tmp_path / "bag", motion.entries())
     order = "--command-joints", ",".join(reversed(JOINTS))
     found = summary_of(capsys, bag, "--model", model, *order)
-    assert found["models"][0]["errors"][0]["overall"]["max_share"] < 1e-5
+    assert found["models"][0]["errors"][0]["overall"]["max_fraction"] < 1e-5
     assert "--command-joints" in refusal_of(
         capsys, bag, "--model", model, "--command-joints", "a,b,c"
     )

@@ -216,7 +216,7 @@ def test_a_replays_own_bag_is_evaluated_like_any_other(
     assert evaluate_bag([str(replayed.output), "--model", str(replayed.model), "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["models"]
     assert found["errors"][0]["samples"] == STATES - 51  # from the goal on, after state 50
-    assert found["errors"][0]["overall"]["max_share"] < 1e-5
+    assert found["errors"][0]["overall"]["max_fraction"] < 1e-5
     assert "no_goal" in [each["kind"] for each in found["interventions"]]
     events = [
         json.loads(deserialize_message(cdr, String).data)

@@ -33,7 +33,7 @@ def refusal_of(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
 def is_exact(found: dict[str, Any], samples: int = 300) -> bool:
     """Whether so many samples were compared and none is wrong by 1e-5 of a limit."""
     errors = found["models"][0]["errors"][0]
-    within: bool = errors["overall"]["max_share"] < 1e-5
+    within: bool = errors["overall"]["max_fraction"] < 1e-5
     return errors["samples"] == samples and within
 
 

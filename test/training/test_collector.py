@@ -209,7 +209,7 @@ def test_the_first_episodes_are_cut_short_by_a_time_limit_and_later_ones_are_not
 def test_worlds_widen_with_the_steps_and_then_are_whole() -> None:
     env = CountingEnv(5)
     collected([env], 30, widening_steps=20)
-    shares = [None if each is None else each.get("randomization_share") for each in env.options]
+    shares = [None if each is None else each.get("randomization_fraction") for each in env.options]
     assert shares == [0.0, 0.25, 0.5, 0.75, None, None, None]
 
 

@@ -20,11 +20,15 @@ class CoverageFigures:
     """How much of the recording lies within what the policy was trained on."""
 
     percentiles: Annotated[tuple[float, float], "of training; between them is inside."]
-    outside_share: Annotated[float, "share of samples with any joint's position or velocity out."]
+    outside_fraction: Annotated[
+        float, "share of samples with any joint's position or velocity out."
+    ]
     position_outside: Annotated[tuple[float, ...], "[n] shares."]
     velocity_outside: Annotated[tuple[float, ...], "[n] shares."]
-    goal_outside_share: Annotated[float, "share of samples whose goal is outside the trained box."]
-    no_goal_share: Annotated[float, "share of samples before the first goal."]
+    goal_outside_fraction: Annotated[
+        float, "share of samples whose goal is outside the trained box."
+    ]
+    no_goal_fraction: Annotated[float, "share of samples before the first goal."]
     degrees: Annotated[bool, "whether the positions are angles in degrees, by all appearance."]
 
 
@@ -53,11 +57,11 @@ def coverage_figures(
     m = max(len(position), 1)
     return CoverageFigures(
         percentiles=trained.percentiles,
-        outside_share=outside / m,
+        outside_fraction=outside / m,
         position_outside=tuple((counts[0] / m).tolist()),
         velocity_outside=tuple((counts[1] / m).tolist()),
-        goal_outside_share=goals_outside / m,
-        no_goal_share=without / m,
+        goal_outside_fraction=goals_outside / m,
+        no_goal_fraction=without / m,
         degrees=in_degrees(position, np.array(spec.position_limit)),
     )
 

@@ -20,7 +20,7 @@ _SUSTAINED_S = 0.5  # how long the error has to stay above it
 class DivergenceFigures:
     """When the policy first goes another way than the recording for good."""
 
-    threshold_share: Annotated[float, "error as a share of the torque limit, in any joint."]
+    threshold_fraction: Annotated[float, "error as a share of the torque limit, in any joint."]
     sustained_s: Annotated[float, "how long it has to stay above."]
     first_s: Annotated[float | None, "when that begins; None if it never does."]
     joint: Annotated[str | None, "which joint; None if none."]

@@ -34,8 +34,8 @@ class ErrorRow:
     p95: Annotated[float, "95th percentile of |e|, N·m."]
     max: Annotated[float, "largest |e|, N·m."]
     max_s: Annotated[float, "when that was."]
-    rmse_share: Annotated[float, "√(mean (e / limit)²); overall: over joints and samples."]
-    max_share: Annotated[float, "largest |e| / limit."]
+    rmse_fraction: Annotated[float, "√(mean (e / limit)²); overall: over joints and samples."]
+    max_fraction: Annotated[float, "largest |e| / limit."]
     rmse_authority: Annotated[float, "√(mean (e / action_scale)²): of what the policy can ask."]
     max_authority: Annotated[float, "largest |e| / action_scale."]
     drift: Annotated[float, "rise of a line through e, from first to last sample, N·m."]
@@ -147,8 +147,8 @@ def _figures(
         p95=_p95(sizes.reshape(-1)),
         max=largest,
         max_s=min(row.max_s for row in rows if row.max == largest),
-        rmse_share=_mean(row.rmse_share**2 for row in rows) ** 0.5,
-        max_share=max(row.max_share for row in rows),
+        rmse_fraction=_mean(row.rmse_fraction**2 for row in rows) ** 0.5,
+        max_fraction=max(row.max_fraction for row in rows),
         rmse_authority=_mean(row.rmse_authority**2 for row in rows) ** 0.5,
         max_authority=max(row.max_authority for row in rows),
         drift=_mean(row.drift for row in rows),
@@ -198,8 +198,8 @@ class _Joint:
             p95=_p95(size),
             max=largest,
             max_s=float(time_s[worst]),
-            rmse_share=float(rmse / limit),
-            max_share=float(largest / limit),
+            rmse_fraction=float(rmse / limit),
+            max_fraction=float(largest / limit),
             rmse_authority=float(rmse / authority),
             max_authority=float(largest / authority),
             drift=_drift(error, time_s),

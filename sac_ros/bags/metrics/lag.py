@@ -40,8 +40,10 @@ class LagFigures:
     joint_correlation: Annotated[tuple[float | None, ...], "[n] the largest of each."]
     spread_s: Annotated[float | None, "largest less smallest `lag_s`; None for fewer than two."]
     window_s: Annotated[float, "the search went from −window_s to window_s."]
-    rmse_share: Annotated[float, "raw, as in `ErrorRow`."]
-    compensated_rmse_share: Annotated[float | None, "after shifting every joint by `overall_s`."]
+    rmse_fraction: Annotated[float, "raw, as in `ErrorRow`."]
+    compensated_rmse_fraction: Annotated[
+        float | None, "after shifting every joint by `overall_s`."
+    ]
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def lag_figures(
     period_s: float,
     jitter_s: float,
     limit: Array,
-    rmse_share: float,
+    rmse_fraction: float,
 ) -> tuple[LagFigures, Array, Array]:
     """Return the figures, the lags [l] in s, and the correlation [l, n] at each.
 
@@ -147,7 +149,7 @@ def lag_figures(
       that are not quite the same have no exact lag.
 
     ``period_s`` is the states' and the grid's, ``jitter_s`` what the times of the recorded torque
-    are uncertain by; ``limit`` is [n] N·m. For ``rmse_share`` see `LagFigures`.
+    are uncertain by; ``limit`` is [n] N·m. For ``rmse_fraction`` see `LagFigures`.
     """
     n, reach = len(limit), max(round(_WINDOW_S / period_s), 1)
     lags = np.arange(-reach, reach + 1)
@@ -167,7 +169,7 @@ def lag_figures(
     unknown = _unknown(best, overall, resolution, period_s, found)
     known = best is not None and unknown is None
     each = [p.lag_s if known and p is not None and _clear(p, span_s) else None for p in peaks]
-    known = [lag for lag in each if lag is not None]
+    clear = [lag for lag in each if lag is not None]
     shifted = None
     if best is not None and known:
         shift = round(best.lag_s / period_s)
@@ -179,10 +181,10 @@ def lag_figures(
         resolution_s=resolution,
         correlation=None if best is None else best.height,
         joint_correlation=tuple(None if p is None else p.height for p in peaks),
-        spread_s=max(known) - min(known) if len(known) > 1 else None,
+        spread_s=max(clear) - min(clear) if len(clear) > 1 else None,
         window_s=reach * period_s,
-        rmse_share=rmse_share,
-        compensated_rmse_share=shifted,
+        rmse_fraction=rmse_fraction,
+        compensated_rmse_fraction=shifted,
     )
     return figures, (lags * period_s).astype(np.float64), correlation
 

@@ -24,7 +24,7 @@ class LatencyFigures:
     p95_s: Annotated[float, "of the others."]
     p99_s: Annotated[float, "of the others."]
     max_s: Annotated[float, "of the others."]
-    period_share_p99: Annotated[float, "p99 over the control period."]
+    period_fraction_p99: Annotated[float, "p99 over the control period."]
 
 
 def measure_latency(

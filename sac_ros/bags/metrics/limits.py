@@ -25,7 +25,7 @@ class LimitFigures:
     unit: Annotated[str, "of the values."]
     limit: Annotated[tuple[Any, ...], "[n] or [n] pairs."]
     count: Annotated[int, "samples in which any joint is beyond it."]
-    share: Annotated[float, "`count` over all samples."]
+    fraction: Annotated[float, "`count` over all samples."]
     joint_count: Annotated[tuple[int, ...], "[n] samples in which that joint is."]
     worst: Annotated[float | None, "value farthest beyond, as a share of its limit; or None."]
     worst_s: Annotated[float | None, "when that was."]
@@ -121,7 +121,7 @@ def _over(
         unit=unit,
         limit=tuple(limit),
         count=count,
-        share=count / len(time_s) if len(time_s) else 0.0,
+        fraction=count / len(time_s) if len(time_s) else 0.0,
         joint_count=tuple(by_joint.tolist()),
         worst=worst if count and np.isfinite(worst) else None,
         worst_s=float(time_s[row]) if count else None,

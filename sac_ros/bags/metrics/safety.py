@@ -27,7 +27,7 @@ class InterventionFigures:
 
     kind: Annotated[str, "as `sac_ros.policy.safety_events.Intervention` names it."]
     count: Annotated[int, "samples in which it acts."]
-    share: Annotated[float, "over all samples."]
+    fraction: Annotated[float, "over all samples."]
     joint_count: Annotated[tuple[int, ...], "[n] samples in which it changes that joint's torque."]
     first_s: Annotated[tuple[float, ...], "when it begins to act, the first hundred times."]
 
@@ -82,7 +82,7 @@ class SafetyTally:
             InterventionFigures(
                 kind=kind.value,
                 count=self._counts[kind],
-                share=self._counts[kind] / max(len(time_s), 1),
+                fraction=self._counts[kind] / max(len(time_s), 1),
                 joint_count=tuple(self._joints[kind].tolist()),
                 first_s=tuple(time_s[self._began[kind]].tolist()),
             )

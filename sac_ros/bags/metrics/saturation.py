@@ -19,8 +19,8 @@ class SaturationFigures:
     """The share of the states in which a torque is at its bound, to 1 %."""
 
     name: Annotated[str, "``policy`` or ``recorded``."]
-    share: Annotated[float, "of the states, any joint."]
-    joint_share: Annotated[tuple[float, ...], "[n] of the states."]
+    fraction: Annotated[float, "of the states, any joint."]
+    joint_fraction: Annotated[tuple[float, ...], "[n] of the states."]
 
 
 def saturated(

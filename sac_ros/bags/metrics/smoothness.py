@@ -34,7 +34,7 @@ class SmoothnessFigures:
     rate_hz: Annotated[float, "of the resampled torque."]
     rms_step: Annotated[tuple[float, ...], "[n] √(mean Δτ²), N·m."]
     max_step: Annotated[tuple[float, ...], "[n] N·m."]
-    rms_step_share: Annotated[float, "√(mean (Δτ / limit)²) of all joints."]
+    rms_step_fraction: Annotated[float, "√(mean (Δτ / limit)²) of all joints."]
     jerk: Annotated[PerJoint, "[n] normalised jerk √(mean τ̈²) · T² / range, T = 1 s."]
     power_above_10hz: Annotated[PerJoint, "[n] share of the torque's power."]
     sparc: Annotated[PerJoint, "[n] spectral arc length of the torque rate; nearer 0 is smoother."]
@@ -96,7 +96,7 @@ def smoothness_figures(
         rate_hz=rate_hz,
         rms_step=tuple(np.sqrt(step.value).tolist()),
         max_step=tuple(largest.tolist()),
-        rms_step_share=float(np.sqrt((step.value / limit**2).mean())),
+        rms_step_fraction=float(np.sqrt((step.value / limit**2).mean())),
         jerk=_where(moves & (bend.count > 0), jerk, spread),
         power_above_10hz=_where(moves & (total > 0.0), fast, total),
         sparc=_where(moves & (arc.count > 0), arc.value, np.ones(len(limit))),

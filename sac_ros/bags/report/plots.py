@@ -62,7 +62,7 @@ def error_bars(evaluation: Evaluation, number: int, alternative: str) -> str:
     drawn = []
     for each in evaluation.models[number].errors:
         shade, hatch = _BASELINES.get(each.name, (colour(number), ""))
-        drawn.append(Bars(each.name, [row.rmse_share for row in each.joints], shade, hatch))
+        drawn.append(Bars(each.name, [row.rmse_fraction for row in each.joints], shade, hatch))
     joints = short_names(evaluation.recording.joint_names)
     return bars(alternative, "RMSE, % of limit", joints, [("", drawn)])
 

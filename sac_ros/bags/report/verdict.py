@@ -51,11 +51,11 @@ def findings(model: ModelResult) -> list[Finding]:
 
 
 def acts(model: ModelResult) -> list[tuple[float, str]]:
-    """Return the share of the states in which each guard acts against the policy, largest first.
+    """Return in what fraction of states each guard acts against the policy, largest first.
 
     Waiting for a goal is no such act: the policy was not asked.
     """
-    each = ((act.share, act.kind) for act in model.interventions)
+    each = ((act.fraction, act.kind) for act in model.interventions)
     return sorted((a for a in each if a[1] != Intervention.NO_GOAL.value), reverse=True)
 
 
@@ -64,16 +64,16 @@ def _closeness(model: ModelResult) -> tuple[str, Finding]:
         words = "No torques were recorded, so how close it is to them is unknown."
         return "has nothing to be compared with", Finding(MIND, words)
     policy = model.errors[0].overall
-    if policy.max_share < _SAME:
+    if policy.max_fraction < _SAME:
         words = f"The largest difference from a recorded torque is {number(policy.max)} N·m."
         return "asks for the recorded torques", Finding(GOOD, words)
     blind = [each for each in model.errors[1:] if each.name in _BLIND]
     others = [each for each in model.errors[1:] if each.name not in _BLIND]
-    rmse = f"RMSE {percent(policy.rmse_share)} of the limit"
-    if any(policy.rmse_share > _HALF * each.overall.rmse_share for each in blind):
+    rmse = f"RMSE {percent(policy.rmse_fraction)} of the limit"
+    if any(policy.rmse_fraction > _HALF * each.overall.rmse_fraction for each in blind):
         words = f"Its error is more than half that of trivial predictions: {rmse}, {_of(blind)}."
         return "asks for other torques than the recorded ones", Finding(BAD, words)
-    if any(policy.rmse_share > each.overall.rmse_share for each in others):
+    if any(policy.rmse_fraction > each.overall.rmse_fraction for each in others):
         words = (
             f"Its error is less than half that of {_of(blind)}, but repeating the last recorded "
             f"torque is closer: {rmse}, {_of(others)}."
@@ -175,9 +175,11 @@ def _lag(model: ModelResult) -> Finding | None:
 
 def _saturation(model: ModelResult) -> Finding | None:
     policy = model.saturation[0]
-    if policy.share < _OFTEN:
+    if policy.fraction < _OFTEN:
         return None
-    words = f"In {percent(policy.share)} of the states it asks for all that it can in some joint."
+    words = (
+        f"In {percent(policy.fraction)} of the states it asks for all that it can in some joint."
+    )
     return Finding(MIND, words)
 
 
@@ -186,14 +188,14 @@ def _is(value: float | None, below: float) -> bool:
 
 
 def _of(baselines: Sequence[ErrorFigures]) -> str:
-    return ", ".join(f"{each.name} {percent(each.overall.rmse_share)}" for each in baselines)
+    return ", ".join(f"{each.name} {percent(each.overall.rmse_fraction)}" for each in baselines)
 
 
 def _divergence(model: ModelResult) -> Finding | None:
     found = model.divergence
     if found is None or found.first_s is None:
         return None
-    off = f"{found.joint} is off by more than {percent(found.threshold_share)} of its limit"
+    off = f"{found.joint} is off by more than {percent(found.threshold_fraction)} of its limit"
     return Finding(
         BAD, f"From {found.first_s:.3f} s on {off} for {found.sustained_s:g} s or longer."
     )
@@ -226,7 +228,7 @@ def _safety(model: ModelResult) -> list[Finding]:
         faults = ", ".join(f"{each.kind} {each.count}×" for each in model.faults)
         found.append(Finding(BAD, f"The safety filter would have stopped the robot: {faults}."))
     if changes := acts(model):
-        kinds = ", ".join(f"{kind} {percent(share)}" for share, kind in changes)
+        kinds = ", ".join(f"{kind} {percent(fraction)}" for fraction, kind in changes)
         words = f"The safety filter would have changed its torques: {kinds} of the states."
         found.append(Finding(MIND, words))
     return found or [Finding(GOOD, "The safety filter would have changed nothing.")]
@@ -234,26 +236,28 @@ def _safety(model: ModelResult) -> list[Finding]:
 
 def _coverage(model: ModelResult) -> list[Finding]:
     coverage = model.coverage
-    share = coverage.outside_share
+    fraction = coverage.outside_fraction
     low, high = (f"{each:g}" for each in coverage.percentiles)
     words = (
-        f"{percent(share)} of the states lie outside what it was trained on (percentiles {low} "
+        f"{percent(fraction)} of the states lie outside what it was trained on (percentiles {low} "
         f"to {high} of each joint)"
     )
-    if share <= _AS_IN_TRAINING:
+    if fraction <= _AS_IN_TRAINING:
         found = [Finding(GOOD, f"{words}; much the same holds in training.")]
     else:
-        meaning = BAD if share >= _MOSTLY_OUTSIDE else MIND
+        meaning = BAD if fraction >= _MOSTLY_OUTSIDE else MIND
         found = [Finding(meaning, f"{words}; there its torque is a guess.")]
-    if coverage.goal_outside_share > 0.0:
-        goals = percent(coverage.goal_outside_share)
+    if coverage.goal_outside_fraction > 0.0:
+        goals = percent(coverage.goal_outside_fraction)
         found.append(Finding(MIND, f"In {goals} of the states the goal lies outside, too."))
     return found
 
 
 def _latency(model: ModelResult) -> Finding:
     latency = model.latency
-    share = latency.period_share_p99
-    meaning = GOOD if share < _ROOMY else MIND if share < _FULL else BAD
-    words = f"One inference takes {number(1e6 * latency.p99_s)} µs (p99), {percent(share)} of its "
+    fraction = latency.period_fraction_p99
+    meaning = GOOD if fraction < _ROOMY else MIND if fraction < _FULL else BAD
+    words = (
+        f"One inference takes {number(1e6 * latency.p99_s)} µs (p99), {percent(fraction)} of its "
+    )
     return Finding(meaning, words + "period, on the machine that made this page.")
