@@ -34,8 +34,8 @@ def page(result: dict[str, Any], before: str = "") -> str:
     )
     return f"""# What each choice gives
 
-Every row trains with the default configuration but for the one change it names. Made by
-`make ablation`, which keeps the first section and writes the rest anew.
+This page shows what single settings contribute: every row trains with the default configuration
+but for one change. `make ablation` writes the page and keeps its first section.
 
 ## What we take from it
 {BEGIN}
