@@ -25,6 +25,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import sac_ros
 from benchmarks.bag_rate import MODEL, write_bag
 from sac_ros.entry import COMMANDS, NODES
 from sac_ros.policy.runtime import Policy
@@ -206,8 +207,8 @@ def _traceback(text: str) -> str:
         words in text for words in ("Traceback (most", "Exception ignored", "Fatal Python")
     ):
         return ""
-    ours = ("/sac_ros/", ".launch.py", "sac_ros.entry")
-    return "ours" if any(f'File "{each}' in text or each in text for each in ours) else "theirs"
+    ours = [f'File "{each}/' for each in (share_path("launch"), Path(sac_ros.__file__).parent)]
+    return "ours" if any(each in text for each in ours) else "theirs"
 
 
 def _marked(mark: str) -> dict[int, str]:
