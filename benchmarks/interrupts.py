@@ -46,7 +46,7 @@ _STATES = 100_000  # of a bag that takes a while to evaluate
 
 NODE_ARGUMENTS = {
     "command_guard": ["-p", "arm:=iiwa"],
-    "policy_node": ["-p", f"model_path:={MODEL}", "-p", "autostart:=true"],
+    "policy_node": ["-p", f"model_path:={MODEL}"],
     "recorder_node": [],
     "replay_node": ["-p", "bag:={bag}", "-p", f"model_path:={MODEL}"],
     "sim_node": ["--params-file", str(share_path("config", "sim.yaml"))],
@@ -54,8 +54,8 @@ NODE_ARGUMENTS = {
 }
 COMMAND_ARGUMENTS = {
     "check_arm": ["iiwa"],
-    "convert_policy": [str(MODEL), "converted.onnx"],
-    "evaluate_bag": ["{bag}", "--model", str(MODEL), "--html", "report.html"],
+    "convert_policy": [str(MODEL), "converted.onnx"],  # refused after a while
+    "evaluate_bag": ["{bag}", "--model", str(MODEL), "--output", "result"],
     "evaluate_policy": [str(MODEL), "--episodes", "2000"],
     "identify_robot": ["{bag}", "--arm", "iiwa"],
     "reach_demo": ["--goals", "20", "--record", "recorded"],

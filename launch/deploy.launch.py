@@ -15,11 +15,13 @@ from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
+from sac_ros.ros.launch_checks import check_arm, check_model, check_namespace, check_topic
 from sac_ros.ros.launch_support import (
     ParameterArguments,
     bring_up,
+    described,
     is_true,
-    must_be_file,
+    must_pass,
     recording,
     robot_topics,
     sac_ros_node,
@@ -53,14 +55,17 @@ SHARED = ("command_joints", "gravity_compensation", "safe_torque", "torque_limit
 
 def generate_launch_description() -> LaunchDescription:
     """`ros2 launch sac_ros deploy.launch.py --show-args` lists the arguments."""
-    return LaunchDescription(
+    return described(
+        "deploy.launch.py",
         [
             *_arguments(),
             *PARAMETERS.declared(),
-            must_be_file("params_file"),
-            must_be_file("sim_params_file"),
-            PARAMETERS.checked(),
-            SIM_PARAMETERS.checked(),
+            must_pass(check_namespace, "namespace"),
+            must_pass(check_topic, "command_topic", "joint_states_topic"),
+            must_pass(check_arm, "arm"),
+            must_pass(check_model, "model"),
+            PARAMETERS.checked("params_file"),
+            SIM_PARAMETERS.checked("sim_params_file"),
             *recording(),
             _simulated_arm(),
             OpaqueFunction(function=_policy_node),
@@ -70,7 +75,7 @@ def generate_launch_description() -> LaunchDescription:
                 LaunchConfiguration("joint_states_topic"),
                 publish_frames=LaunchConfiguration("sim"),
             ),
-        ]
+        ],
     )
 
 

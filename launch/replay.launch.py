@@ -3,12 +3,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from launch import LaunchContext, LaunchDescription
 from launch.action import Action
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 
-from sac_ros.ros.launch_support import ParameterArguments, sac_ros_node, shut_down
+from sac_ros.ros.launch_checks import (
+    check_exists,
+    check_model,
+    check_namespace,
+    check_new,
+    file_parameters,
+)
+from sac_ros.ros.launch_support import (
+    ParameterArguments,
+    described,
+    must_pass,
+    sac_ros_node,
+    shut_down,
+)
+from sac_ros.ros.policy.config import PolicyNodeConfig
 from sac_ros.ros.replay_config import ReplayConfig
 
 # These two have arguments of their own, named as in the other launch files.
@@ -17,7 +33,8 @@ PARAMETERS = ParameterArguments("", ReplayConfig, leave_out={"model_path", "poli
 
 def generate_launch_description() -> LaunchDescription:
     """`ros2 launch sac_ros replay.launch.py --show-args` lists the arguments."""
-    return LaunchDescription(
+    return described(
+        "replay.launch.py",
         [
             DeclareLaunchArgument(
                 "model",
@@ -34,9 +51,19 @@ def generate_launch_description() -> LaunchDescription:
                 "namespace", default_value="", description="Namespace of replay_node."
             ),
             *PARAMETERS.declared(),
+            must_pass(check_namespace, "namespace"),
+            must_pass(check_exists, "bag"),
+            must_pass(check_new, "output", empty=True),
+            must_pass(check_model, "model", empty=True),
+            must_pass(_check_policy_parameters, "params_file", empty=True),
+            PARAMETERS.checked(),
             OpaqueFunction(function=_replay_node),
-        ]
+        ],
     )
+
+
+def _check_policy_parameters(argument: str, path: str) -> None:
+    file_parameters(PolicyNodeConfig, "/replay_node/policy_node", Path(path), argument)
 
 
 def _replay_node(context: LaunchContext) -> list[Action]:

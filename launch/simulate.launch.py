@@ -8,9 +8,11 @@ from launch.action import Action
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 
+from sac_ros.ros.launch_checks import check_arm, check_namespace, check_topic
 from sac_ros.ros.launch_support import (
     ParameterArguments,
-    must_be_file,
+    described,
+    must_pass,
     recording,
     robot_topics,
     sac_ros_node,
@@ -25,7 +27,8 @@ PARAMETERS = ParameterArguments("sim_node", SimNodeConfig, leave_out={"arm"})
 
 def generate_launch_description() -> LaunchDescription:
     """`ros2 launch sac_ros simulate.launch.py --show-args` lists the arguments."""
-    return LaunchDescription(
+    return described(
+        "simulate.launch.py",
         [
             DeclareLaunchArgument(
                 "arm",
@@ -58,12 +61,14 @@ def generate_launch_description() -> LaunchDescription:
                 "override it.",
             ),
             *PARAMETERS.declared(),
-            must_be_file("params_file"),
-            PARAMETERS.checked(),
+            must_pass(check_namespace, "namespace"),
+            must_pass(check_topic, "command_topic", "joint_states_topic"),
+            must_pass(check_arm, "arm"),
+            PARAMETERS.checked("params_file"),
             *recording(),
             OpaqueFunction(function=_sim_node),
             show_in_rviz(LaunchConfiguration("joint_states_topic")),
-        ]
+        ],
     )
 
 

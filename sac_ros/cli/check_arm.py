@@ -7,6 +7,7 @@ import argparse
 import dataclasses
 import json
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -179,3 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--output", type=Path, metavar="DIR", help="draw the arm into DIR/NAME.png")
     add("--json", action="store_true", help="print one JSON object, nothing else")
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

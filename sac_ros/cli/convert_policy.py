@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,7 @@ def _run(options: argparse.Namespace) -> int:
     policy = convert(options.old, options.new)
     print(f"{policy.path}: schema {policy.spec.schema_version}, sha256 {policy.sha256}")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -320,3 +320,7 @@ def _natural(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more; got {text!r}")
     return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

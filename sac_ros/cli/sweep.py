@@ -11,11 +11,17 @@ from pathlib import Path
 from sac_ros.sweeps.space import read_space
 from sac_ros.utils.errors import EXIT_BAD_ANSWER, EXIT_DONE, run_command
 
+_GRACE = 3.0  # s for Tune to note how far it is; what it noted before is at most ten seconds old
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script; returns 0, 1 when a trial ended with an error, or 2."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    return run_command(lambda: _run(_parser().parse_args(given)))
+    return run_command(
+        lambda: _run(_parser().parse_args(given)),
+        grace=_GRACE,
+        words="stopping; the same command goes on from here",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:

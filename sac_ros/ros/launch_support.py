@@ -7,12 +7,17 @@ Imports `launch`, which comes with ROS 2 but not from PyPI: only launch files im
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
-from pathlib import Path
+import sys
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
-from launch import LaunchContext, SomeSubstitutionsType
+from launch import (
+    LaunchContext,
+    LaunchDescription,
+    LaunchDescriptionEntity,
+    SomeSubstitutionsType,
+)
 from launch.action import Action
 from launch.actions import (
     DeclareLaunchArgument,
@@ -34,9 +39,15 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.ros_adapters import get_ros_node
 
 from sac_ros.ros.bag_writer import RECORDED, absolute, new_bag_name
+from sac_ros.ros.launch_checks import (
+    check_new,
+    full_name,
+    given_on_command_line,
+    refuse_unknown,
+    settings_of,
+)
 from sac_ros.ros.parameters import describe, read
 from sac_ros.ros.remote_node import RemoteNode, RemoteNodeError
-from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.package_share import share_path
 from sac_ros.utils.settings import leaves
 
@@ -90,18 +101,30 @@ def sac_ros_node(name: str, **options: Any) -> Node:
     )
 
 
-def must_be_file(argument: str) -> Action:
-    """Ends the launch with one sentence where a launch argument names no file.
+def described(file: str, entities: Sequence[LaunchDescriptionEntity]) -> LaunchDescription:
+    """The launch description of one of our files, which refuses arguments that it does not have."""
+    declared = {each.name for each in LaunchDescription(entities).get_launch_arguments()}
 
-    `launch_ros` only warns of that, and the node would run with its defaults: at full torque.
+    def check(_: LaunchContext) -> None:
+        refuse_unknown(given_on_command_line(sys.argv, file), declared)
+
+    return LaunchDescription([OpaqueFunction(function=check), *entities])
+
+
+def must_pass(check: Callable[[str, str], None], *arguments: str, empty: bool = False) -> Action:
+    """Ends the launch with one sentence where `check(argument, value)` raises a SacRosError.
+
+    A launch that ends with an exception leaves behind what it has started: to be put before that.
+    An `empty` argument is not checked where it may be left out.
     """
 
-    def check(context: LaunchContext) -> None:
-        path = LaunchConfiguration(argument).perform(context)
-        if not Path(path).is_file():
-            raise ConfigurationError(f"launch argument {argument} must name a file; got {path!r}")
+    def run(context: LaunchContext) -> None:
+        for argument in arguments:
+            value = LaunchConfiguration(argument).perform(context)
+            if value or not empty:
+                check(argument, value)
 
-    return OpaqueFunction(function=check)
+    return OpaqueFunction(function=run)
 
 
 def show_in_rviz(
@@ -180,6 +203,7 @@ class ParameterArguments:
             leave_out: parameters for which the launch file has arguments of its own, or none.
         """
         self._node = node
+        self._config_class = config_class
         self._leaves = [leaf for leaf in leaves(config_class) if leaf.name not in leave_out]
 
     def declared(self) -> list[DeclareLaunchArgument]:
@@ -191,14 +215,17 @@ class ParameterArguments:
             for leaf in self._leaves
         ]
 
-    def checked(self) -> OpaqueFunction:
-        """An action that raises as `given` does, to be put before any process is started.
+    def checked(self, file: str = "") -> OpaqueFunction:
+        """An action that raises what is wrong with the node's parameters; see `must_pass`.
 
-        A launch that ends with an exception leaves behind what it has started.
+        `file` is the launch argument that names the node's parameter file.
         """
 
         def check(context: LaunchContext) -> None:
-            self.given(context)
+            path = LaunchConfiguration(file).perform(context) if file else ""
+            namespace = LaunchConfiguration("namespace").perform(context)
+            node = full_name(self._node, namespace)
+            settings_of(self._config_class, node, self.given(context), path, file)
 
         return OpaqueFunction(function=check)
 
@@ -235,10 +262,7 @@ def recording() -> list[Action]:
     def start(context: LaunchContext) -> list[Action]:
         names = robot_topics()
         bag = LaunchConfiguration("bag").perform(context) or new_bag_name()
-        if Path(bag).expanduser().exists():  # else the recorder ends, and the robot moves on
-            raise ConfigurationError(
-                f"launch argument bag must name a folder that does not exist yet; {bag} does"
-            )
+        check_new("bag", bag)  # else the recorder ends, and the robot moves on
         namespace = LaunchConfiguration("namespace")
         if not (_is_installed("ros2bag") and _is_installed("rosbag2_storage_mcap")):
             return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import yaml
@@ -31,8 +31,8 @@ _ARRAY_TYPES = {
 }
 
 # Parameters that rclpy itself reads; a launch file may set them on any node.
-_BUILT_IN = ("use_sim_time", "start_type_description_service", "enable_logger_service")
-_BUILT_IN_GROUPS = ("qos_overrides.", "diagnostic_updater.")
+BUILT_IN = ("use_sim_time", "start_type_description_service", "enable_logger_service")
+BUILT_IN_GROUPS = ("qos_overrides.", "diagnostic_updater.")
 
 _INT64_MAX = 2**63 - 1
 
@@ -52,14 +52,12 @@ def declare(node: Node, config_class: type[ConfigT]) -> ConfigT:
     declared = {leaf.name: leaf for leaf in leaves(config_class)}
     overrides = node._parameter_overrides  # rclpy has no public way to see the undeclared ones
     for name in sorted(overrides):
-        if name in declared or name in _BUILT_IN or node.has_parameter(name):
+        if name in declared or name in BUILT_IN or node.has_parameter(name):
             continue
-        if name.startswith(_BUILT_IN_GROUPS):
+        if name.startswith(BUILT_IN_GROUPS):
             continue
-        close = difflib.get_close_matches(name, declared, n=1)
-        hint = f", did you mean {close[0]}?" if close else ""
         raise ConfigurationError(
-            f"parameter {name} is unknown to node {node.get_name()}{hint} "
+            f"parameter {name} is unknown to node {node.get_name()}{did_you_mean(name, declared)} "
             f"(valid parameters: {', '.join(sorted(declared))})"
         )
     values: dict[str, Any] = {}
@@ -75,6 +73,12 @@ def declare(node: Node, config_class: type[ConfigT]) -> ConfigT:
         values[name] = value
     config: ConfigT = build(config_class, values)
     return config
+
+
+def did_you_mean(name: str, valid: Iterable[str], cutoff: float = 0.6) -> str:
+    """The valid name that is most like ``name``, as a question; empty where none is."""
+    close = difflib.get_close_matches(name, [*valid], n=1, cutoff=cutoff)
+    return f", did you mean {close[0]}?" if close else ""
 
 
 def on_change(node: Node, changes: Mapping[str, Callable[[Any], object]]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from sac_ros.utils.errors import EXIT_DONE, EXIT_INTERRUPTED, ConfigurationError, exit_code_of
-from sac_ros.utils.interrupts import GRACE, NextSignal, end_process, signal_thread
+from sac_ros.utils.interrupts import GRACE, NextSignal, end_process, say, signal_thread
 
 T = TypeVar("T")
 _POLL_S = 0.001
@@ -90,6 +89,7 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
         except BaseException:
             if not signals.gave_up:  # whatever a library has made of the KeyboardInterrupt
                 raise
+            end_process(EXIT_DONE)  # what is half imported or half started is not taken down
         return EXIT_DONE
 
     return exit_code_of(run)
@@ -155,7 +155,7 @@ class _Signals:
         if not (number := next_signal(None)):
             return
         if self._words:
-            sys.stderr.write(f"{self._words if self.started.is_set() else 'stopping'}\n")
+            say(self._words if self.started.is_set() else "stopping")
         self.stop.set_result(number)
         # Most nodes start and stop as ever; what takes long, as torch's import does, is given up.
         if not self.started.wait(GRACE / 3):

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from sac_ros.utils.interrupts import GRACE, interruptible
+from sac_ros.utils.interrupts import GRACE, end_process, interruptible
 
 EXIT_DONE = 0
 EXIT_BAD_ANSWER = 1
@@ -49,7 +49,7 @@ class NonFiniteGoalError(GoalError):
     """A goal holds NaN or Inf, which is a fault of its sender and not a wish."""
 
 
-def run_command(main: Callable[[], int], *, grace: float = GRACE) -> int:
+def run_command(main: Callable[[], int], *, grace: float = GRACE, words: str = "") -> int:
     """Run the body of a console script and return its exit code.
 
     A `SacRosError` becomes ``<prog>: error: <sentence>`` on stderr and exit code 2, without a
@@ -58,16 +58,20 @@ def run_command(main: Callable[[], int], *, grace: float = GRACE) -> int:
     Args:
         main: the command; returns 0 (done) or 1 (it ran, and the answer is bad).
         grace: s to unwind after Ctrl-C; then the process and all that it started are ended.
+        words: on stderr at once after Ctrl-C, where unwinding takes long.
 
     Returns:
         What ``main`` returned, 2 when it could not run, 130 after Ctrl-C, 143 after SIGTERM, or
         141 when who read its output has gone, as in ``| head``: then there is no answer.
     """
     try:
-        with interruptible(grace) as interrupted:
-            return exit_code_of(main, interrupted)
-    except KeyboardInterrupt:  # just before or after it
+        with interruptible(grace, words) as interrupted:
+            code = exit_code_of(main, interrupted)
+    except KeyboardInterrupt:  # raised by something else than a signal
         return EXIT_INTERRUPTED
+    if interrupted():
+        end_process(code)  # Ray and torch would take seconds to take themselves down
+    return code
 
 
 def exit_code_of(

@@ -81,12 +81,16 @@ def signal_thread(
 
 
 @contextlib.contextmanager
-def interruptible(grace: float = GRACE) -> Iterator[Callable[[], int | None]]:
-    """Has SIGINT and SIGTERM raise KeyboardInterrupt; yields a function that returns the one.
+def interruptible(
+    grace: float = GRACE, words: str = ""
+) -> Iterator[Callable[[], int | None]]:
+    """Has SIGINT and SIGTERM raise KeyboardInterrupt; yields a function that returns which came.
 
     Libraries lose that exception, or turn it into another one, when it comes while they are
     imported or in a destructor; and C++ code holds it up. So the process is ended with all its
     descendants where the block is not left `grace` s later, and by a second signal at once.
+
+    `words` are on stderr at once, where unwinding takes long.
     """
     first: int | None = None
     armed = False
@@ -101,8 +105,11 @@ def interruptible(grace: float = GRACE) -> Iterator[Callable[[], int | None]]:
                 raise KeyboardInterrupt
 
     def act(next_signal: NextSignal) -> None:
-        number = next_signal(None)
-        if number and next_signal(grace) != 0:
+        if not (number := next_signal(None)):
+            return
+        if words:
+            say(words)
+        if next_signal(grace) != 0:
             end_process(128 + number, "interrupted")
 
     try:
@@ -120,10 +127,15 @@ def interruptible(grace: float = GRACE) -> Iterator[Callable[[], int | None]]:
 def end_process(exit_code: int, words: str = "") -> NoReturn:
     """Ends this process here and now, and before it whatever it has started."""
     if words:
-        with contextlib.suppress(OSError):
-            os.write(2, f"{words}\n".encode())
+        say(words)
     kill_descendants()
     os._exit(exit_code)
+
+
+def say(words: str) -> None:
+    """Writes a line to stderr, past a buffer that another thread may be holding."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{words}\n".encode())
 
 
 def kill_descendants() -> None:
