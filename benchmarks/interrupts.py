@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ctrl-C at random moments over all commands and launch files: what is left, and how long it takes.
+"""Ctrl-C at random moments over all commands and launch files: what is left behind, and when.
 
 `python -m benchmarks.interrupts` starts each as a terminal does and sends SIGINT to its process
 group. Linux only. Exit code 1: a traceback or a process was left behind, or one took too long.
@@ -224,12 +224,9 @@ def _marked(mark: str) -> dict[int, str]:
 
 
 def _table(tries: list[Try]) -> str:
-    lines = [
-        "",
-        "| | tries | ended before | tracebacks, ours | the interpreter's | left behind "
-        "| median, s | longest, s | exit codes |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    columns = ["", "tries", "ended before", "tracebacks, ours", "the interpreter's"]
+    columns += ["left behind", "median, s", "longest, s", "exit codes"]
+    lines = ["", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for name in [*dict.fromkeys(each.name for each in tries), "all"]:
         of_it = [each for each in tries if name in (each.name, "all")]
         took = [each.took for each in of_it if not math.isnan(each.took)] or [math.nan]

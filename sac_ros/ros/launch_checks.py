@@ -159,10 +159,13 @@ def file_parameters(config_class: type, node: str, file: Path, argument: str) ->
     for name in names:
         last = name.rpartition("/")[2]
         if not of_node or (last != own and did_you_mean(last, [own], cutoff=0.8)):
+            hint = did_you_mean(last, [own])
+            if last == own:  # of another namespace
+                hint = f", did you mean /**/{own}?"
             found = ", ".join(names) or "none"
             raise ConfigurationError(
-                f"{where} has no parameters for the node {node}"
-                f"{did_you_mean(last, [own])} (sections of the file: {found})"
+                f"{where} has no parameters for the node {node}{hint} "
+                f"(sections of the file: {found})"
             )
     declared = {leaf.name: leaf for leaf in leaves(config_class)}
     values: dict[str, Any] = {}

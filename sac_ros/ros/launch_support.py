@@ -102,7 +102,7 @@ def sac_ros_node(name: str, **options: Any) -> Node:
 
 
 def described(file: str, entities: Sequence[LaunchDescriptionEntity]) -> LaunchDescription:
-    """The launch description of one of our files, which refuses arguments that it does not have."""
+    """The description of one of our launch files, which refuses arguments that it lacks."""
     declared = {each.name for each in LaunchDescription(entities).get_launch_arguments()}
 
     def check(_: LaunchContext) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from pathlib import Path
 from typing import TypeVar
 
 import rclpy
@@ -17,6 +19,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
+from sac_ros.ros.node_arguments import help_asked, help_text
 from sac_ros.utils.errors import EXIT_DONE, EXIT_INTERRUPTED, ConfigurationError, exit_code_of
 from sac_ros.utils.interrupts import GRACE, NextSignal, end_process, say, signal_thread
 
@@ -57,7 +60,9 @@ class NodeDone(Exception):  # noqa: N818 - good news, not an error
         self.exit_code = exit_code
 
 
-def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
+def run_node(
+    make_node: Callable[[], Node], args: list[str] | None = None, parameters: type | None = None
+) -> int:
     """Run one node until a signal, `NodeDone` or an error, and return the exit code.
 
     rclpy's own signal handlers invalidate the context at once, and with it every publisher. So
@@ -73,6 +78,7 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
     Args:
         make_node: constructs the node; called once ROS is initialised.
         args: ROS arguments; ``sys.argv`` when None.
+        parameters: the node's configuration class, for ``--help``; None: there is no help.
 
     Returns:
         0 after a signal, the code of `NodeDone`, or 2 after a `SacRosError` (its sentence is on
@@ -81,6 +87,9 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
     signals = _Signals(words=getattr(make_node, "stopping", ""))
 
     def run() -> int:
+        if parameters and help_asked(sys.argv[1:] if args is None else args):
+            sys.stdout.write(f"{help_text(Path(sys.argv[0]).stem, make_node, parameters)}\n")
+            return EXIT_DONE
         try:
             with signals.handled(), _initialised(args):
                 _run(make_node, signals)

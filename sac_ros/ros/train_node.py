@@ -155,7 +155,7 @@ class TrainNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Console script `train_node`; returns the exit code."""
-    return run_node(TrainNode, args)
+    return run_node(TrainNode, args, TrainConfig)
 
 
 if __name__ == "__main__":

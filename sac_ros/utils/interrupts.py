@@ -81,9 +81,7 @@ def signal_thread(
 
 
 @contextlib.contextmanager
-def interruptible(
-    grace: float = GRACE, words: str = ""
-) -> Iterator[Callable[[], int | None]]:
+def interruptible(grace: float = GRACE, words: str = "") -> Iterator[Callable[[], int | None]]:
     """Has SIGINT and SIGTERM raise KeyboardInterrupt; yields a function that returns which came.
 
     Libraries lose that exception, or turn it into another one, when it comes while they are

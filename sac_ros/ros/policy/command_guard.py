@@ -217,7 +217,7 @@ class CommandGuardNode(Node):
 def main(args: list[str] | None = None) -> int:
     """Console script `command_guard`; returns the exit code."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    return run_node(CommandGuardNode, args)
+    return run_node(CommandGuardNode, args, CommandGuardNodeConfig)
 
 
 if __name__ == "__main__":

@@ -100,6 +100,12 @@ class PolicyNode(LifecycleNode):
         self._autostart_deadline: float | None = None
         if self._config.autostart:
             self._autostart_timer = self.create_timer(0.01, self._autostart, clock=self._steady)
+        else:
+            model = "" if self._config.model_path else ", and for model_path"
+            self.get_logger().info(
+                f"unconfigured: waits for ros2 lifecycle set {self.get_fully_qualified_name()} "
+                f"configure{model}; deploy.launch.py or autostart:=true do that by themselves"
+            )
 
     # ---- transitions -----------------------------------------------------------------------
 
@@ -455,7 +461,7 @@ class PolicyNode(LifecycleNode):
 def main(args: list[str] | None = None) -> int:
     """Run policy_node; see `sac_ros.ros.spin.run_node` for the exit codes."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    return run_node(PolicyNode, args)
+    return run_node(PolicyNode, args, PolicyNodeConfig)
 
 
 if __name__ == "__main__":
