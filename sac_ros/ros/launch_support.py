@@ -103,9 +103,9 @@ def sac_ros_node(name: str, **options: Any) -> Node:
 
 def described(file: str, entities: Sequence[LaunchDescriptionEntity]) -> LaunchDescription:
     """The description of one of our launch files, which refuses arguments that it lacks."""
-    declared = {each.name for each in LaunchDescription(entities).get_launch_arguments()}
 
     def check(_: LaunchContext) -> None:
+        declared = {each.name for each in LaunchDescription(entities).get_launch_arguments()}
         refuse_unknown(given_on_command_line(sys.argv, file), declared)
 
     return LaunchDescription([OpaqueFunction(function=check), *entities])

@@ -25,7 +25,7 @@ def help_asked(arguments: Sequence[str]) -> bool:
     """
     try:
         others = remove_ros_args([*arguments])
-    except Exception:  # rclpy.init says what is wrong
+    except Exception:  # rclpy.init reports what is wrong
         return False
     if {"-h", "--help"} & {*others}:
         return True
