@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import yaml
@@ -37,13 +37,22 @@ BUILT_IN_GROUPS = ("qos_overrides.", "diagnostic_updater.")
 _INT64_MAX = 2**63 - 1
 
 
-def declare(node: Node, config_class: type[ConfigT]) -> ConfigT:
+def declare(
+    node: Node,
+    config_class: type[ConfigT],
+    settle: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None,
+) -> ConfigT:
     """Declare every setting of a configuration class as a ROS parameter and read them once.
 
     A nested class becomes a dotted group. Descriptions, units and ranges go into the parameter
     descriptors, so that ``ros2 param describe`` shows them; what is not ``live`` is read-only.
     The overrides come from ``--params-file`` and ``-p name:=value``. rclpy ignores those that
     nobody declares; here a misspelt one is refused, since it would leave its default.
+
+    Args:
+        node: whose parameters they are.
+        config_class: the configuration class.
+        settle: gets the value of every parameter, and returns those that shall be others.
 
     Raises:
         ConfigurationError: an override is unknown, of the wrong type or outside its valid set.
@@ -69,8 +78,11 @@ def declare(node: Node, config_class: type[ConfigT]) -> ConfigT:
             if leaf.length is not None and not isinstance(value, (str, bool, int, float)):
                 value = list(value or ())
             value = leaf.check(value, "parameter ")
-        _declare_one(node, leaf, value)
         values[name] = value
+    if settle is not None:
+        values |= settle(values)
+    for name, leaf in declared.items():
+        _declare_one(node, leaf, values[name])
     config: ConfigT = build(config_class, values)
     return config
 
@@ -79,6 +91,23 @@ def did_you_mean(name: str, valid: Iterable[str], cutoff: float = 0.6) -> str:
     """The valid name that is most like ``name``, as a question; empty where none is."""
     close = difflib.get_close_matches(name, [*valid], n=1, cutoff=cutoff)
     return f", did you mean {close[0]}?" if close else ""
+
+
+def named_parameters(arguments: Sequence[str]) -> set[str]:
+    """The parameters that a command line names with `-p`; those of its files are not among them.
+
+    rclpy merges both, so they are told apart by the arguments themselves.
+    """
+    named: set[str] = set()
+    in_ros, before = False, ""
+    for argument in arguments:
+        if argument in ("--ros-args", "--"):
+            in_ros = argument == "--ros-args"
+        elif in_ros and before in ("-p", "--param"):
+            # NAME:=VALUE, or NODE:NAME:=VALUE
+            named.add(argument.partition(":=")[0].rpartition(":")[2])
+        before = argument
+    return named
 
 
 def on_change(node: Node, changes: Mapping[str, Callable[[Any], object]]) -> None:

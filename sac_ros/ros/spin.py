@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -84,11 +85,12 @@ def run_node(
         0 after a signal, the code of `NodeDone`, or 2 after a `SacRosError` (its sentence is on
         stderr). Any other exception is a bug and passes through, after ``stop()``.
     """
-    signals = _Signals(words=getattr(make_node, "stopping", ""))
+    made = make_node.func if isinstance(make_node, partial) else make_node
+    signals = _Signals(words=getattr(made, "stopping", ""))
 
     def run() -> int:
         if parameters and help_asked(sys.argv[1:] if args is None else args):
-            sys.stdout.write(f"{help_text(Path(sys.argv[0]).stem, make_node, parameters)}\n")
+            sys.stdout.write(f"{help_text(Path(sys.argv[0]).stem, made, parameters)}\n")
             return EXIT_DONE
         try:
             with signals.handled(), _initialised(args):

@@ -15,16 +15,17 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
-from sac_ros.ros.parameters import declare
+from sac_ros.ros.parameters import declare, named_parameters
 from sac_ros.ros.policy.goal_reader import goal_message
 from sac_ros.ros.robot_description import arm_reference, keep_description
 from sac_ros.ros.spin import NodeDone, in_thread, run_node
 from sac_ros.training.config import TrainConfig
-from sac_ros.training.run_directory import find_run_directory
+from sac_ros.training.run_directory import find_run_directory, settings_to_resume
 from sac_ros.utils.errors import EXIT_BAD_ANSWER, EXIT_DONE
+from sac_ros.utils.heartbeat import Heartbeat, printed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sac_ros.training.runner import TrainingSession
 
@@ -42,22 +43,32 @@ class TrainNode(Node):
 
     stopping = "stopping: writing a checkpoint; Ctrl-C again ends it without one"
 
-    def __init__(self) -> None:
+    def __init__(self, arguments: Sequence[str] | None = None) -> None:
         """Makes the run and starts to train.
+
+        Args:
+            arguments: the command line, for what it names with `-p`; `sys.argv` when None.
 
         Raises:
             ConfigurationError: a parameter is invalid, the name is taken, the arm is refused, or
                 there is nothing to resume.
         """
         super().__init__("train_node")
-        config = declare(self, TrainConfig)
+        named = named_parameters(sys.argv if arguments is None else arguments)
+        config = declare(self, TrainConfig, lambda given: settings_to_resume(given, named))
         if (text := arm_reference(self, config.arm, config.robot_description)) != config.arm:
             # A file beside the runs, since a resumed run needs the same arm.
             config = dataclasses.replace(
                 config, arm=str(keep_description(text, config.directory)), robot_description=""
             )
         run = find_run_directory(config)
+        if config.resume:
+            self.get_logger().info(
+                f"resuming {run.path}/ with its own settings, those of {run.configuration.name}: "
+                "-p NAME:=VALUE changes one, a parameter file does not"
+            )
         self.get_logger().info("importing torch")
+        printed("importing torch")
         # torch takes seconds to import: by now wrong parameters are refused, and a Ctrl-C finds
         # its handler.
         from sac_ros.training.runner import TrainingSession  # noqa: PLC0415
@@ -155,7 +166,8 @@ class TrainNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Console script `train_node`; returns the exit code."""
-    return run_node(TrainNode, args, TrainConfig)
+    with Heartbeat():
+        return run_node(partial(TrainNode, args), args, TrainConfig)
 
 
 if __name__ == "__main__":

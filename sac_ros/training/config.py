@@ -103,7 +103,9 @@ class TrainConfig(ArmSettings):
     name: str = setting("", "Name of the run's directory; empty: arm, task and time")
     directory: str = setting("runs", "Where run directories are made")
     resume: bool = setting(
-        False, "Go on from the checkpoint of the run called name; of the latest if name is empty"
+        False,
+        "Go on from the checkpoint of the run called name, or of the latest if name is empty, and "
+        "with its settings: only -p NAME:=VALUE changes one",
     )
     initial_policy: str = setting(
         "",

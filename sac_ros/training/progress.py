@@ -17,6 +17,7 @@ from sac_ros.sac.agent import Metrics
 from sac_ros.training.config import QualityBar
 from sac_ros.training.evaluation import Evaluation
 from sac_ros.utils.atomic_write import atomic_write
+from sac_ros.utils.heartbeat import INTERVAL_S, printed, repeat_with
 
 SUSTAINED = 3  # evaluations in a row that must reach a threshold
 
@@ -69,22 +70,40 @@ class EvaluationPoint:
         )
 
 
+class _Lines:
+    """Stderr for a bar where no terminal shows it: a line each time, in place of the same one.
+
+    `ros2 launch` and `docker logs` show what ends with a new line only.
+    """
+
+    def write(self, text: str) -> None:
+        if line := text.strip("\r\n "):
+            sys.stderr.write(f"{line}\n")
+            printed()
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 class ProgressBar:
     """A line on stderr: steps, success, return and time left."""
 
     def __init__(self, total_steps: int, first_step: int = 0) -> None:
-        """Starts at `first_step`; in a log file it writes a line every three seconds."""
+        """Starts at `first_step`; in a log file it writes a line every two seconds."""
+        terminal = sys.stderr.isatty()
         self._bar = tqdm(
             total=total_steps,
             initial=first_step,
             unit="step",
             unit_scale=True,
-            mininterval=0.2 if sys.stderr.isatty() else 3.0,
+            file=sys.stderr if terminal else _Lines(),
+            mininterval=0.2 if terminal else INTERVAL_S,
             miniters=1,  # tqdm's own guess would keep quiet while the learning slows down
             dynamic_ncols=True,
             bar_format="{desc}{percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt} steps "
             "[{elapsed}<{remaining}]{postfix}",
         )
+        repeat_with(self._bar.refresh)
 
     def show(self, progress: Progress, *, at_once: bool = False) -> None:
         """Moves the bar to `progress`; `at_once`: also where the last line is not old enough."""
@@ -97,14 +116,18 @@ class ProgressBar:
         self._bar.update(min(progress.env_steps, progress.total_steps) - self._bar.n)
         if at_once:
             self._bar.refresh()
+        if sys.stderr.isatty():
+            printed()
 
     def close(self) -> None:
         """Leaves the bar as it stands."""
+        repeat_with(None)
         self._bar.close()
 
 
 def say(line: str) -> None:
     """Prints a line on stderr, above the progress bar if there is one."""
+    printed(line)
     tqdm.write(line, file=sys.stderr)
 
 

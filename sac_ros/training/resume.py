@@ -14,7 +14,7 @@ from sac_ros.sac.agent import SacAgent
 from sac_ros.training.best_actor import BestActor
 from sac_ros.training.config import TrainConfig
 from sac_ros.training.initial_policy import InitialPolicy
-from sac_ros.training.progress import EvaluationPoint
+from sac_ros.training.progress import EvaluationPoint, say
 from sac_ros.training.replay_buffer import ReplayBuffer
 from sac_ros.training.training_loop import LoopState
 from sac_ros.utils.errors import ConfigurationError
@@ -25,10 +25,11 @@ _FREE = (
     "total_steps", "name", "directory", "resume", "collector", "device", "evaluation_interval",
     "ray_address", "ray_collectors", "worker",  # the last of older checkpoints
     "evaluation_episodes", "checkpoint_interval", "checkpoint_copy", "keep_checkpoints",
-    "record_video",
+    "record_video", "robustness_episodes",
     "minimum_success_rate", "initial_policy", "stop_when_good", "good.success_rate",
     "good.median_error_m", "good.hold_rate",
 )  # fmt: skip
+_WHERE = ("name", "directory", "resume")  # of them, those that say which run it is
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,13 +81,13 @@ class RunState:
         }
 
     def restore(self, saved: dict[str, Any], config: TrainConfig) -> None:
-        """Puts everything back in place, torch's random state too.
+        """Puts everything back in place, torch's random state too; says what has changed.
 
         Raises:
             ConfigurationError: a parameter that decides the learning differs from the
                 checkpoint's.
         """
-        _refuse_other_config(json.loads(saved["config"]), config)
+        changes = _changes(json.loads(saved["config"]), config)
         began_with = saved.get("began_with", {})  # older checkpoints do not have it
         if config.initial_policy not in ("", file := began_with.get("file", "")):
             raise ConfigurationError(
@@ -112,13 +113,24 @@ class RunState:
         self.best.load_state_dict(saved["best"])
         self.began_with.update(began_with)
         self.points[:] = [EvaluationPoint(**point) for point in saved["evaluations"]]
+        for line in changes:
+            say(line)
 
 
-def _refuse_other_config(saved: dict[str, Any], config: TrainConfig) -> None:
-    before, now = flat(saved), flat(json.loads(json.dumps(dataclasses.asdict(config))))
+def _changes(saved: dict[str, Any], config: TrainConfig) -> list[str]:
+    """A line for each setting that differs from the checkpoint's, and may."""
+    now = flat(json.loads(json.dumps(dataclasses.asdict(config))))
+    # A setting that is newer than the checkpoint had its default.
+    before = flat(json.loads(json.dumps(dataclasses.asdict(TrainConfig())))) | flat(saved)
+    lines: list[str] = []
     for name in sorted(before.keys() | now.keys()):
-        if name not in _FREE and before.get(name) != now.get(name):
+        if before.get(name) == now.get(name):
+            continue
+        if name not in _FREE:
             raise ConfigurationError(
                 f"{name} must stay {before.get(name)!r}, as in the checkpoint to resume; "
                 f"got {now.get(name)!r}"
             )
+        if name in now and name not in _WHERE:
+            lines.append(f"{name}: {before[name]} -> {now[name]}")
+    return lines

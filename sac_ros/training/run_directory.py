@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from sac_ros.training.checkpoint_copy import fetch_if_missing
 from sac_ros.training.config import TrainConfig
 from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.settings import flat, leaves
 
 
 class RunDirectory:
@@ -46,25 +48,75 @@ class RunDirectory:
         return checkpoints_in(self.path)
 
     def make(self, config: TrainConfig) -> None:
-        """Makes the directory, with the run's parameters; a resumed run has it already.
+        """Makes the directory, with the run's parameters; those of a resumed run replace them.
 
         Raises:
             ConfigurationError: it cannot be made.
         """
-        if config.resume:
-            return
+        # Through JSON, since YAML has no tuples; and ROS takes no list without a type.
+        parameters = _without_empty_lists(json.loads(json.dumps(dataclasses.asdict(config))))
+        parameters |= {"name": self.path.name, "resume": False}
+        document = {"/**/train_node": {"ros__parameters": parameters}}
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            with atomic_write(self.configuration) as file:
+                file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
         except OSError as error:
+            if config.resume:  # a full disk ends no run that has its checkpoint
+                return
             raise ConfigurationError(
                 f"directory {config.directory!r} cannot take the run: {error.strerror}"
             ) from error
-        # Through JSON, since YAML has no tuples; and ROS takes no list without a type.
-        parameters = _without_empty_lists(json.loads(json.dumps(dataclasses.asdict(config))))
-        parameters["name"] = self.path.name
-        document = {"/**/train_node": {"ros__parameters": parameters}}
-        with atomic_write(self.configuration) as file:
-            file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+    def settings(self) -> dict[str, Any] | None:
+        """The run's parameters by dotted name; None where their file is missing.
+
+        Raises:
+            ConfigurationError: it is not the file that `make` writes.
+        """
+        try:
+            document = yaml.safe_load(self.configuration.read_text(encoding="utf-8"))
+            (section,) = document.values()
+            return flat(section["ros__parameters"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, AttributeError, KeyError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigurationError(
+                f"{self.configuration} must hold the parameters of the run; {reason}"
+            ) from error
+
+
+def settings_to_resume(given: Mapping[str, Any], named: Collection[str]) -> dict[str, Any]:
+    """The settings by dotted name of a run to resume: its own, but for those that are named.
+
+    Parameter files and defaults change nothing, as with them every setting would have to be given
+    once more. Where the run has no `train.yaml`, what is given stays.
+
+    Args:
+        given: every setting, from the command line, a parameter file or its default.
+        named: the names of those that the user asks for.
+
+    Returns:
+        Nothing where `given` resumes no run.
+
+    Raises:
+        ConfigurationError: there is no such run, or a stored setting is invalid.
+    """
+    if not given["resume"]:
+        return {}
+    where = {name: given[name] for name in ("directory", "name", "resume", "checkpoint_copy")}
+    run = find_run_directory(TrainConfig(**where))
+    stored = run.settings()
+    if stored is None:
+        return {"name": run.path.name}
+    known = {leaf.name: leaf for leaf in leaves(TrainConfig)}
+    kept = {  # a list without an element is not in the file, nor is what is newer than the run
+        name: leaf.check(stored.get(name, leaf.default), f"{run.configuration}: ")
+        for name, leaf in known.items()
+        if name not in named
+    }
+    return {**kept, "name": run.path.name, "directory": given["directory"], "resume": True}
 
 
 def find_run_directory(config: TrainConfig) -> RunDirectory:

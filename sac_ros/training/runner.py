@@ -83,6 +83,7 @@ class TrainingSession:
             self.state.restore(newest_whole(run.path, say), config)
         elif config.initial_policy:
             self.state.begin_with(read_initial_policy(config, self.env))
+        self.progress = self._restored_progress()
         begun = bool(self.state.began_with)
         first = (config.critics_first_steps, config.critics_first_updates)
         say("starting the collector")
@@ -172,6 +173,11 @@ class TrainingSession:
         """Whether it went to the end."""
         for each in self.callbacks:
             each.on_start(self)
+        if self.state.loop.env_steps >= self.config.total_steps:
+            say(
+                f"all of total_steps, {self.config.total_steps:,}, are done: what is left is the "
+                "report; a higher total_steps goes on"
+            )
         self.set_phase(self.learning_phase)
         while self.state.loop.env_steps < self.config.total_steps and not self._good:
             self._requests.serve(self.standing_still)
@@ -181,6 +187,17 @@ class TrainingSession:
             for each in self.callbacks:
                 each.on_block(self)
         return True
+
+    def _restored_progress(self) -> Progress:
+        """Where the run begins: at nothing, or where the run that is resumed was."""
+        loop, points = self.state.loop, self.state.points
+        return dataclasses.replace(
+            self.progress,
+            env_steps=loop.env_steps,
+            updates=loop.updates,
+            learning_seconds=loop.learning_seconds,
+            held_out_success=points[-1].success_5cm if points else 0.0,
+        )
 
     def _wait_while_paused(self) -> None:
         if not self._pause_wanted.is_set():

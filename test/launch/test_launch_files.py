@@ -185,3 +185,22 @@ def test_the_simulated_arm_does_about_gravity_what_the_policy_node_is_told(told:
     context.launch_configurations["gravity_compensation"] = told
     module, expected = loaded(file), {"gravity_compensation": told} if told else {}
     assert module.PARAMETERS.given(context) == module.SIM_PARAMETERS.given(context) == expected
+
+
+def test_what_is_given_to_train_goes_to_the_node_with_p_and_so_changes_a_resumed_run() -> None:
+    launch = pytest.importorskip("launch", reason="launch comes with ROS 2, not from PyPI")
+    pytest.importorskip("launch_ros", reason="launch_ros comes with ROS 2, not from PyPI")
+    from sac_ros.ros.parameters import named_parameters
+
+    (file,) = (file for file in FILES if by_name(file) == "train")
+    context = launch.LaunchContext()
+    module = loaded(file)
+    for argument in module.generate_launch_description().get_launch_arguments():
+        argument.visit(context)
+    context.launch_configurations.update({"name": "mine", "total_steps": "500", "resume": "true"})
+    (node,) = module._train_node(context)
+    node._perform_substitutions(context)
+    # Name and namespace, the other substitutions, are known when the node runs.
+    command = [each.text for part in node.cmd for each in part if hasattr(each, "text")]
+    assert named_parameters(command) == {"name", "total_steps", "resume"}
+    assert str(share_path("config", "robust.yaml")) in command

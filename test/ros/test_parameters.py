@@ -12,7 +12,7 @@ from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from sac_ros.ros.parameters import declare
+from sac_ros.ros.parameters import declare, named_parameters
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import setting, validate
 
@@ -145,3 +145,18 @@ def test_only_live_parameters_can_be_set_later(context: Context) -> None:
     (fixed,) = node.set_parameters([Parameter("steps", value=3)])
     assert live.successful
     assert not fixed.successful
+
+
+def test_what_a_command_line_names_is_told_from_what_its_files_hold() -> None:
+    line = (
+        "train_node -p before:=1 --ros-args --params-file config/robust.yaml -p resume:=true "
+        "--param sac.gamma:=0.5 -p train_node:name:=x -r a:=b -- -p after:=1"
+    )
+    assert named_parameters(line.split()) == {"resume", "sac.gamma", "name"}
+
+
+def test_values_may_be_settled_before_they_are_declared(context: Context) -> None:
+    node = node_with(context, "steps:=5")
+    config = declare(node, Config, lambda given: {"steps": given["steps"] + 1, "arm": "panda"})
+    assert (config.steps, config.arm) == (6, "panda")
+    assert node.get_parameter("steps").value == 6

@@ -45,6 +45,7 @@ TINY = {
     "evaluation_interval": 1_000_000,
     "evaluation_episodes": 1,
     "record_video": "false",
+    "robustness_episodes": 0,
     "env.episode_seconds": 0.4,
     "warm_up_steps": 40,
     "minimum_success_rate": 0.0,
@@ -55,7 +56,7 @@ TINY = {
 
 
 def arguments(directory: Path, *more: str, **parameters: Any) -> list[str]:
-    values = {"directory": str(directory), **TINY, **parameters}
+    values = {"directory": str(directory), **parameters}
     given = (part for name, value in values.items() for part in ("-p", f"{name}:={value}"))
     return ["--ros-args", *more, *given]
 
@@ -63,12 +64,12 @@ def arguments(directory: Path, *more: str, **parameters: Any) -> list[str]:
 class Training:
     """A train_node, with what it wrote in files so that no pipe fills up."""
 
-    def __init__(self, directory: Path, *more: str, **parameters: Any) -> None:
+    def __init__(self, directory: Path, arguments: list[str]) -> None:
         self.directory = directory / "tiny"
         self._log = directory / f"log_{len(list(directory.glob('log_*')))}"
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", MODULE, *arguments(directory, *more, **parameters)],
+                [sys.executable, "-m", MODULE, *arguments],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -98,8 +99,10 @@ class Training:
 def training(tmp_path: Path) -> Iterator[Callable[..., Training]]:
     started: list[Training] = []
 
-    def start(*arguments: str, **parameters: Any) -> Training:
-        started.append(Training(tmp_path, *arguments, **parameters))
+    def start(*more: str, tiny: bool = True, **parameters: Any) -> Training:
+        """`tiny`: with the parameters of `TINY`, too."""
+        settings = {**(TINY if tiny else {"name": "tiny"}), **parameters}
+        started.append(Training(tmp_path, arguments(tmp_path, *more, **settings)))
         return started[-1]
 
     yield start
@@ -121,7 +124,7 @@ def refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., 
     def run(**parameters: Any) -> str:
         # Not in the main thread, whose signals run_node would take and then ignore.
         with ThreadPoolExecutor(1) as thread:
-            code = thread.submit(main, arguments(tmp_path, **parameters)).result()
+            code = thread.submit(main, arguments(tmp_path, **TINY | parameters)).result()
         log = capfd.readouterr().err
         assert code == 2, log
         assert "Traceback" not in log
@@ -231,10 +234,15 @@ def test_the_shipped_parameter_file_states_the_defaults_of_all_parameters() -> N
     assert build(TrainConfig, given) == TrainConfig()
 
 
+def test_torch_is_not_imported_before_a_wrong_parameter_is_refused() -> None:
+    code = f"import sys, {MODULE}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=90.0).returncode == 0
+
+
 # ---- signals and resume ------------------------------------------------------------------------
 
 
-def test_ctrl_c_leaves_a_checkpoint_and_exit_code_0_and_resume_goes_on(
+def test_ctrl_c_leaves_a_checkpoint_and_resume_goes_on_with_the_settings_of_the_run(
     training: Callable[..., Training], eventually: Eventually
 ) -> None:
     first = training(checkpoint_interval=300)
@@ -244,10 +252,22 @@ def test_ctrl_c_leaves_a_checkpoint_and_exit_code_0_and_resume_goes_on(
     before = load_checkpoint(first.checkpoint)["env_steps"]
 
     more = before + 200
-    resumed = training(resume="true", total_steps=more, minimum_success_rate=1.0)
+    # As `make train` does it: of the file, which holds other settings, nothing counts.
+    resumed = training(
+        *("--params-file", str(share_path("config", "robust.yaml"))),
+        tiny=False,
+        resume="true",
+        total_steps=more,
+        minimum_success_rate=1.0,
+    )
     assert resumed.process.wait(timeout=120.0) == 1, resumed.log  # it has learned nothing
     assert "less than minimum_success_rate, 100.0%" in resumed.log
     assert "Traceback" not in resumed.log
+    assert f"total_steps: 1000000 -> {more}\n" in resumed.log
+    assert "minimum_success_rate: 0.0 -> 1.0\n" in resumed.log
+    kept = yaml.safe_load((resumed.directory / "train.yaml").read_text())["/**/train_node"]
+    assert kept["ros__parameters"]["total_steps"] == more
+    assert kept["ros__parameters"]["sac"]["hidden_sizes"] == [8, 8]
     assert load_checkpoint(resumed.checkpoint)["env_steps"] >= more
     assert Policy.load(resumed.directory / "policy.onnx").spec.training["env_steps"] >= more
 

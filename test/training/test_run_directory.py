@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import yaml
 from tiny_run import tiny_config
 
 from sac_ros.training.config import TrainConfig
-from sac_ros.training.run_directory import RunDirectory, find_run_directory
+from sac_ros.training.run_directory import RunDirectory, find_run_directory, settings_to_resume
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.settings import build, leaves
 
@@ -107,7 +108,7 @@ def test_checkpoints_are_listed_newest_first_by_their_steps(tmp_path: Path) -> N
 
 def test_resume_removes_what_a_killed_run_has_half_written(tmp_path: Path) -> None:
     path = with_checkpoint(tmp_path, "mine")
-    kept = {"checkpoint_0000000100.pt", "policy.onnx"}
+    kept = {"checkpoint_0000000100.pt", "policy.onnx", "train.yaml"}
     for name in (*kept, ".checkpoint_0000000200.partial.pt", ".policy.partial.onnx"):
         (path / name).touch()
     open_run_directory(tiny_config(tmp_path, name="mine", resume=True))
@@ -125,3 +126,67 @@ def test_resume_of_an_unknown_run_lists_those_that_exist(tmp_path: Path) -> None
 def test_resume_where_there_is_nothing_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"finds no run with a checkpoint in .*/"):
         open_run_directory(tiny_config(tmp_path, name="", resume=True))
+
+
+# ---- the settings of a run that is resumed -----------------------------------------------------
+
+
+def given_to_resume(root: Path, **changes: Any) -> dict[str, Any]:
+    """Every setting as a node has it, from defaults and files."""
+    values = {leaf.name: leaf.default for leaf in leaves(TrainConfig)}
+    return {**values, "directory": str(root), "resume": True, "seed": 9, **changes}
+
+
+def a_run(root: Path, **changes: Any) -> TrainConfig:
+    config = tiny_config(root, **changes)
+    open_run_directory(config)
+    (root / config.name / "checkpoint_0000000100.pt").touch()
+    return config
+
+
+def test_a_resumed_run_keeps_its_settings_but_for_those_that_are_named(tmp_path: Path) -> None:
+    config = a_run(tmp_path, name="mine", seed=5)
+    given = given_to_resume(tmp_path, name="mine", total_steps=800)
+    own = {**given, **settings_to_resume(given, {"directory", "name", "resume"})}
+    assert build(TrainConfig, own) == replace(config, resume=True)
+    longer = {**given, **settings_to_resume(given, {"total_steps"})}
+    assert build(TrainConfig, longer) == replace(config, resume=True, total_steps=800)
+
+
+def test_what_was_named_at_a_resume_counts_at_the_next_one(tmp_path: Path) -> None:
+    config = a_run(tmp_path, name="mine")
+    open_run_directory(replace(config, resume=True, total_steps=800))
+    given = given_to_resume(tmp_path, name="mine")
+    assert settings_to_resume(given, set())["total_steps"] == 800
+
+
+def test_the_latest_run_is_resumed_with_its_own_name_and_settings(tmp_path: Path) -> None:
+    a_run(tmp_path, name="mine", seed=5)
+    settings = settings_to_resume(given_to_resume(tmp_path), set())
+    assert (settings["name"], settings["seed"]) == ("mine", 5)
+
+
+def test_a_run_without_its_settings_takes_those_that_are_given(tmp_path: Path) -> None:
+    with_checkpoint(tmp_path, "mine")
+    assert settings_to_resume(given_to_resume(tmp_path), set()) == {"name": "mine"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("seed: [", "must hold the parameters of the run"),
+        ("just words", "must hold the parameters of the run"),
+        ("/**/train_node: {ros__parameters: {seed: many}}", "seed must be a whole number.*many"),
+    ],
+)
+def test_settings_that_cannot_be_read_are_refused_with_their_file(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    a_run(tmp_path, name="mine")
+    (tmp_path / "mine" / "train.yaml").write_text(text)
+    with pytest.raises(ConfigurationError, match=rf"mine/train\.yaml.* {words}"):
+        settings_to_resume(given_to_resume(tmp_path), set())
+
+
+def test_a_run_that_is_not_resumed_takes_what_is_given(tmp_path: Path) -> None:
+    assert settings_to_resume(given_to_resume(tmp_path, resume=False), set()) == {}

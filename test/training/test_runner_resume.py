@@ -128,10 +128,34 @@ def test_a_resumed_run_draws_no_random_actions_and_no_episode_of_its_beginning_a
     assert not before & after
 
 
-def test_a_finished_run_can_go_on_with_more_steps(session: OpenSession) -> None:
+def test_progress_begins_where_the_run_was(session: OpenSession) -> None:
+    first = session(evaluation_interval=100)
+    stopped_after(first, 250)
+    progress, resumed = first.progress, session(resume=True).progress
+    assert resumed.env_steps >= progress.env_steps > 0
+    assert resumed.learning_seconds >= progress.learning_seconds > 0.0
+    assert resumed.held_out_success == first.records.points[-1].success_5cm
+
+
+def test_a_finished_run_that_is_resumed_as_it_was_says_what_would_go_on(
+    session: OpenSession, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert session(total_steps=200).run() is not None
+    again = session(total_steps=200, resume=True)
+    capfd.readouterr()
+    outcome = again.run()
+    assert outcome is not None
+    assert "a higher total_steps goes on" in capfd.readouterr().err
+
+
+def test_a_finished_run_can_go_on_with_more_steps(
+    session: OpenSession, capfd: pytest.CaptureFixture[str]
+) -> None:
     first = session(total_steps=200)
     assert first.run() is not None
+    capfd.readouterr()
     longer = session(total_steps=500, resume=True)
+    assert "total_steps: 200 -> 500\n" in capfd.readouterr().err
     outcome = longer.run()
     assert outcome is not None
     assert outcome.env_steps >= 500
