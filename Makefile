@@ -41,6 +41,7 @@ help: ## print this list
 
 .PHONY: setup
 setup: $(STAMP) ## make .venv with everything in it (does nothing when nothing changed)
+	@[[ "$(MAKECMDGOALS)" != setup ]] || printf '%s\n' 'ready; go on with one of' '  make train   a policy learns to reach, in three minutes' '  make demo    a shipped policy drives a simulated arm' '  make test    the tests'
 
 $(STAMP): setup.py package.xml constraints.txt tools/setup.sh
 	@PYTHON='$(PYTHON)' PIP_ARGS='$(PIP_ARGS)' TORCH_INDEX='$(TORCH_INDEX)' tools/setup.sh $(VENV)
@@ -155,6 +156,10 @@ $(DOCS_STAMP): $(STAMP)
 .PHONY: build
 build: setup ## colcon build in a workspace of its own, and check what was installed
 	@PYTHON=$(CURDIR)/$(VENV)/bin/python PIP_ARGS='$(PIP_ARGS)' tools/check_colcon_build.sh
+
+.PHONY: wheel
+wheel: setup ## build the wheel, install it without torch outside the checkout, and try it
+	@PYTHON=$(CURDIR)/$(VENV)/bin/python PIP_ARGS='$(PIP_ARGS)' tools/check_wheel.sh
 
 .PHONY: clean
 clean: ## remove .venv and everything that builds and tools left (runs/ stays)

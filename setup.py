@@ -63,28 +63,29 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
+        # Puts the commands on the PATH of a sourced workspace; colcon.pkg names it.
+        (f"share/{PACKAGE}/hook", ["resource/commands.dsv"]),
         *shared_files(),
     ],
     zip_safe=False,
     python_requires=">=3.10",
     # Lower bounds only where something older is known to fail; constraints.txt pins what CI runs.
+    # What a robot needs: policies are run, recorded and evaluated on recordings, without torch and
+    # without a simulator. sac_ros/utils/extras.py says which extra brings a package that is absent.
     install_requires=[
-        "setuptools",
-        "gymnasium>=1.1",
         "jinja2",
-        "matplotlib",
         "numpy",
-        "onnx",
         "onnxruntime",
-        "pillow",
-        "pybullet",
         "pyyaml",
         "rosbags",
-        "tensorboard",
-        "torch>=2.4",
         "tqdm",
     ],
     extras_require={
+        "bags": ["jinja2", "rosbags"],  # in the core: the name is for whoever asks for it
+        "mujoco": ["gymnasium>=1.1", "mujoco>=3.2", "pillow"],  # a simulator without a compiler
+        "sim": ["sac_ros[mujoco]", "matplotlib", "pybullet"],
+        "train": ["sac_ros[sim]", "onnx", "tensorboard", "torch>=2.4"],
+        "all": ["sac_ros[bags,sim,train]"],
         # ROS 2 Kilted from PyPI, for a machine without ROS 2 (x86_64, CPython 3.10 to 3.14).
         # Not in install_requires: a machine with ROS 2 must use its own.
         "ros": [
@@ -98,6 +99,7 @@ setup(
             "ros-std-srvs",
         ],
         "test": [
+            "sac_ros[all]",
             "coverage",
             "hypothesis",
             "jsonschema",
@@ -111,11 +113,10 @@ setup(
             "types-PyYAML",
         ],
         # Collectors and sweeps on clusters.
-        "ray": ["ray[tune]>=2.50", "optuna>=4.0"],
-        "mujoco": ["mujoco>=3.2"],
-        "mutation": ["mutmut>=3.8"],
+        "ray": ["sac_ros[train]", "ray[tune]>=2.50", "optuna>=4.0"],
+        "mutation": ["sac_ros[test]", "mutmut>=3.8"],
         "docs": ["latex2mathml", "mkdocs<2", "mkdocs-material", "mkdocstrings-python"],
-        "benchmark": ["sbx-rl", "stable-baselines3"],
+        "benchmark": ["sac_ros[train]", "sbx-rl", "stable-baselines3"],
     },
     entry_points={
         "console_scripts": [

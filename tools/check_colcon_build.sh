@@ -3,8 +3,7 @@
 # Builds a workspace that holds this package with colcon, and checks what was installed.
 #
 # Where colcon is absent it comes from PyPI into a temporary environment (colcon still wants
-# setuptools < 80). The source is a copy of the files that git knows, so that nothing which only lies
-# about in the checkout can make the build pass.
+# setuptools < 80).
 # Environment: PYTHON (interpreter), PIP_ARGS, KEEP=DIRECTORY (build there and leave it).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -34,14 +33,11 @@ else
   # shellcheck disable=SC2086
   env -u _ROS_WHEELS_BOOTSTRAP_COMPLETE "$workspace/colcon/bin/python" -m pip \
     --disable-pip-version-check install --quiet ${PIP_ARGS:-} \
-    colcon-core colcon-ros 'setuptools<80'
+    colcon-core colcon-ros colcon-bash colcon-metadata 'setuptools<80'
   colcon=$workspace/colcon/bin/colcon
 fi
 
-mkdir -p "$workspace/src/sac_ros"
-git ls-files -z --cached --others --exclude-standard |
-  while IFS= read -r -d '' file; do [[ -e $file ]] && printf '%s\0' "$file"; done |
-  tar --null --files-from=- -c | tar -x -C "$workspace/src/sac_ros"
+tools/copy_source.sh "$workspace/src/sac_ros"
 
 cd "$workspace"
 rm -rf build install log
@@ -57,8 +53,23 @@ done
 for file in share/sac_ros/package.xml share/ament_index/resource_index/packages/sac_ros; do
   [[ -f $file ]] || fail "$file is not in the install space"
 done
-for executable in evaluate_policy policy_node reach_demo recorder_node replay_node sim_node train_node; do
-  [[ -x lib/sac_ros/$executable ]] || fail "lib/sac_ros/$executable is not in the install space"
+
+# Every console script is where `ros2 run` looks, runs in the Python of an active environment, and is
+# on the PATH of whoever has sourced the workspace.
+mapfile -t scripts < <(sed -n 's/^ *"\([a-z_]*\) = sac_ros.*/\1/p' "$root/setup.py")
+((${#scripts[@]} > 5)) || fail "setup.py has no console scripts"
+for script in "${scripts[@]}"; do
+  [[ -x lib/sac_ros/$script ]] || fail "lib/sac_ros/$script is not in the install space"
+  [[ $(head -n 1 "lib/sac_ros/$script") == '#!/usr/bin/env python3' ]] ||
+    fail "lib/sac_ros/$script runs in another Python: $(head -n 1 "lib/sac_ros/$script")"
+done
+on_path() {
+  # shellcheck disable=SC2016  # the inner shell expands these
+  env -i PATH=/usr/bin:/bin bash -c 'source "$1/install/setup.bash" && command -v "$2"' _ "$workspace" "$1"
+}
+for script in "${scripts[@]:0:1}" policy_node evaluate_bag; do
+  [[ $(on_path "$script") == "$PWD/lib/sac_ros/$script" ]] ||
+    fail "$script is not on the PATH after: source install/setup.bash"
 done
 
 # The installed package runs: it is this copy that is imported, it finds its files and answers.

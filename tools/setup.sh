@@ -23,6 +23,31 @@ base_of() {
   "$1" -c 'import sys; print(getattr(sys, "_base_executable", sys.executable))' 2>/dev/null
 }
 
+# phase WHAT COMMAND...: runs a command into a log, with a sign of life every second or two.
+phase() {
+  local what=$1 start=$SECONDS status=0 beat
+  shift
+  printf '  %s ' "$what"
+  if [[ -t 1 ]]; then
+    (while sleep 1 && kill -0 $$; do
+      printf '\r\033[K  %s, %d s: %.50s' "$what" $((SECONDS - start)) "$(tail -n 1 "$log")"
+    done) 2>/dev/null &
+  else
+    (while sleep 2 && kill -0 $$; do printf .; done) 2>/dev/null &
+  fi
+  beat=$!
+  "$@" >"$log" 2>&1 || status=$?
+  kill "$beat" 2>/dev/null || true
+  wait "$beat" 2>/dev/null || true
+  [[ ! -t 1 ]] || printf '\r\033[K  %s ' "$what"
+  if ((status)); then
+    echo "failed after $((SECONDS - start)) s"
+    tail -n 25 "$log" >&2
+    fail "$what: the command above ended with status $status"
+  fi
+  echo "$((SECONDS - start)) s"
+}
+
 imports_rclpy() {
   "$1" -c 'import rclpy' 2>/dev/null
 }
@@ -55,6 +80,9 @@ version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 "$python" -c 'import venv, ensurepip' 2>/dev/null ||
   fail "$python cannot make virtual environments; on Debian and Ubuntu: sudo apt install python$version-venv"
 
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
 pip=("$venv/bin/python" -m pip --disable-pip-version-check install ${PIP_ARGS:-})
 if [[ -n ${TORCH_INDEX:-} ]]; then
   pip+=(--extra-index-url "$TORCH_INDEX")
@@ -64,7 +92,7 @@ if imports_rclpy "$python"; then
   echo "make setup: Python $version with the ROS 2 of this shell${ROS_DISTRO:+ ($ROS_DISTRO)}"
   mode=system-ros
   options=(--system-site-packages)
-  extras=test,mujoco
+  extras=all,test
   # The distribution compiled its message packages against its own numpy: keep that very version.
   numpy=$("$python" -c 'import numpy; print(numpy.__version__)')
   pins=("numpy==$numpy")
@@ -72,22 +100,21 @@ else
   echo "make setup: Python $version with ROS 2 from PyPI"
   mode=ros-wheels
   options=()
-  extras=ros,test,mujoco
+  extras=all,ros,test
   pins=(-c constraints.txt)
 fi
 
 # An environment of another interpreter or of the other kind is of no use: start afresh.
 kind="$mode $python $version"
 if [[ ! -f $venv/.kind || $(<"$venv/.kind") != "$kind" ]]; then
-  "$python" -m venv --clear "${options[@]}" "$venv"
+  phase "virtual environment" "$python" -m venv --clear "${options[@]}" "$venv"
   echo "$kind" >"$venv/.kind"
 fi
 
 extras+=${EXTRA:+,$EXTRA}
 
 # setuptools first and no build isolation, so that a repeated setup needs no network.
-"${pip[@]}" --quiet 'setuptools>=77' "${pins[@]}"
-"${pip[@]}" --no-build-isolation --editable ".[$extras]" "${pins[@]}"
-
-"$venv/bin/python" -c 'import onnxruntime, pybullet, rclpy, torch' ||
-  fail "the installed packages cannot be imported; see the message above, then try make clean setup"
+phase "setuptools" "${pip[@]}" 'setuptools>=77' "${pins[@]}"
+phase "packages${EXTRA:+ for $EXTRA}" \
+  "${pip[@]}" --no-build-isolation --editable ".[$extras]" "${pins[@]}"
+phase "first import" "$venv/bin/python" -c 'import onnxruntime, pybullet, rclpy, torch'

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sac_ros.robots.arm import Arm
 from sac_ros.robots.dynamics import Bodies
 from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.extras import MissingPackageError
 from sac_ros.utils.settings import setting
 
 Array = NDArray[np.float64]
@@ -133,9 +134,7 @@ def make_backend(name: str, arm: Arm, **arguments: object) -> Backend:
     try:
         made: Backend = getattr(import_module(module), kind)(arm, **arguments)
     except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"backend {name!r} needs the package {error.name!r}: pip install sac_ros[{name}]"
-        ) from error
+        raise MissingPackageError.of(f"backend {name!r}", error) or error from error
     return made
 
 

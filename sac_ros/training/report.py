@@ -6,15 +6,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sac_ros.sim.rendering import Frame, save_gif
 from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training.evaluation import Controller, Evaluation
-from sac_ros.training.progress import EvaluationPoint
 from sac_ros.utils.atomic_write import atomic_write
+
+if TYPE_CHECKING:  # evaluate_policy needs no torch
+    from sac_ros.training.progress import EvaluationPoint
 
 
 def evaluation_table(result: Evaluation, extra: Sequence[tuple[str, str]] = ()) -> str:

@@ -384,7 +384,8 @@ def test_a_world_that_is_not_installed_is_refused_with_how_to_install_it() -> No
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60.0
     )
     assert ended.stdout == (
-        "backend 'mujoco' needs the package 'mujoco': pip install sac_ros[mujoco]\n"
+        "backend 'mujoco' needs MuJoCo, and the module 'mujoco' is not found: "
+        'pip install "sac_ros[mujoco]"\n'
     ), ended.stderr
 
 
