@@ -142,7 +142,7 @@ docs: $(DOCS_STAMP) ## build the documentation site into site/; ends at the firs
 	@echo "the site is site/index.html"
 
 .PHONY: docs-serve
-docs-serve: $(DOCS_STAMP) ## show the site on http://127.0.0.1:8000 and build it anew after every change
+docs-serve: $(DOCS_STAMP) ## serve the site on http://127.0.0.1:8000 and build it again after every change
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs serve $(ARGS)
 
 .PHONY: docs-links

@@ -17,6 +17,7 @@ from typing import Any
 
 import onnx
 
+from sac_ros.entry import COMMANDS, NODES
 from sac_ros.policy.spec import SPEC_KEY, PolicySpec
 from sac_ros.ros.policy.command_guard import CommandGuardNodeConfig
 from sac_ros.ros.policy.config import PolicyNodeConfig
@@ -95,12 +96,6 @@ def api_page(chapter: str) -> str:
 # ---- commands --------------------------------------------------------------------------------
 
 
-def console_scripts() -> dict[str, str]:
-    """Command → ``module:function`` of every console script of setup.py."""
-    text = (ROOT / "setup.py").read_text(encoding="utf-8")
-    return dict(re.findall(r'"(\w+) = (sac_ros[\w.]*:main)"', text))
-
-
 def help_of(main: Callable[[list[str]], object]) -> str:
     """What ``--help`` of a command with argparse prints, 90 columns wide."""
     printed = StringIO()
@@ -116,11 +111,6 @@ def help_of(main: Callable[[list[str]], object]) -> str:
     return printed.getvalue()
 
 
-def is_node(module: Any) -> bool:
-    """Whether a command takes ROS arguments in place of options."""
-    return module.__name__.startswith("sac_ros.ros.") and not hasattr(module, "argparse")
-
-
 def _commands_page() -> str:
     lines = [
         "# Commands",
@@ -131,10 +121,10 @@ def _commands_page() -> str:
         ),
         "",
     ]
-    for name, target in sorted(console_scripts().items()):
-        module = importlib.import_module(target.partition(":")[0])
+    for name, module_name in sorted({**COMMANDS, **NODES}.items()):
+        module = importlib.import_module(module_name)
         lines += [f"## {name}", ""]
-        if is_node(module):
+        if name in NODES:
             lines += [
                 _summary(module),
                 "",
