@@ -16,6 +16,7 @@ RUN apt-get update \
 
 # The user that Ubuntu's images bring, with number 1000.
 USER ubuntu
+RUN mkdir -p /home/ubuntu/ws/src/sac_ros/tools
 WORKDIR /home/ubuntu/ws
 
 FROM base AS workspace
