@@ -70,8 +70,8 @@ setup(
     zip_safe=False,
     python_requires=">=3.10",
     # Lower bounds only where something older is known to fail; constraints.txt pins what CI runs.
-    # What a robot needs: policies are run, recorded and evaluated on recordings, without torch and
-    # without a simulator. sac_ros/utils/extras.py says which extra brings a package that is absent.
+    # What a robot needs: policies run and are evaluated on recordings, without torch and without a
+    # simulator. sac_ros/utils/extras.py says which extra brings a package that is absent.
     install_requires=[
         "jinja2",
         "numpy",
@@ -82,8 +82,8 @@ setup(
     ],
     extras_require={
         "bags": ["jinja2", "rosbags"],  # in the core: the name is for whoever asks for it
-        "mujoco": ["gymnasium>=1.1", "mujoco>=3.2", "pillow"],  # a simulator without a compiler
-        "sim": ["sac_ros[mujoco]", "matplotlib", "pybullet"],
+        "mujoco": ["gymnasium>=1.1", "mujoco>=3.2"],  # a simulator without a compiler
+        "sim": ["sac_ros[mujoco]", "matplotlib", "pillow", "pybullet"],
         "train": ["sac_ros[sim]", "onnx", "tensorboard", "torch>=2.4"],
         "all": ["sac_ros[bags,sim,train]"],
         # ROS 2 Kilted from PyPI, for a machine without ROS 2 (x86_64, CPython 3.10 to 3.14).

@@ -42,7 +42,12 @@ def __getattr__(name: str) -> Callable[[], int]:
     def script() -> int:
         from importlib import import_module  # noqa: PLC0415 - after the signals
 
-        code: int = import_module(module).main()
+        try:
+            code: int = import_module(module).main()
+        except ModuleNotFoundError as error:
+            from sac_ros.utils.extras import report_missing  # noqa: PLC0415 - rarely needed
+
+            return report_missing(name, error)
         return code
 
     return script

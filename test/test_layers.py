@@ -20,7 +20,7 @@ ROOT = PACKAGE.parent
 GROUND = {"utils", "cdr"}
 LAYERS = {
     "__init__": {"entry"},
-    "entry": set(),
+    "entry": {"utils"},
     "utils": set(),
     "cdr": set(),
     "pages": {"utils"},

@@ -62,7 +62,8 @@ def record(policy: Policy, bag: Path) -> None:
 
     with Writer(bag, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         topics = {
-            name: writer.add_connection(name, kind, typestore=TYPES) for name, kind in KINDS.items()
+            name: writer.add_connection(name, kind, typestore=TYPES)
+            for name, kind in KINDS.items()
         }
 
         def write(topic: str, now: int, *fields: Any) -> None:
@@ -103,11 +104,15 @@ def main() -> None:
         done = command(name, *arguments)
         words = done.stderr
         assert done.returncode == 2, f"{name} ended with {done.returncode}: {words}"
-        assert words.count("\n") == 1 and f'"sac_ros[{extra}]"' in words, words
+        assert words.count("\n") == 1, words
+        assert f'"sac_ros[{extra}]"' in words, words
 
-    done = command("policy_node", "--ros-args", "-p", "autostart:=true", "-p", "model_path:=/no.onnx")
+    done = command(
+        "policy_node", "--ros-args", "-p", "autostart:=true", "-p", "model_path:=/no.onnx"
+    )
     expected = "/no.onnx" if find_spec("rclpy") else '"sac_ros[ros]"'
-    assert done.returncode == 2 and expected in done.stderr, done.stderr
+    assert done.returncode == 2, done.stderr
+    assert expected in done.stderr, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
 
 

@@ -19,7 +19,6 @@ from sac_ros.robots.defaults import inner_limits
 from sac_ros.sim.backend import BACKENDS, PHYSICS_RATE, make_backend
 from sac_ros.sim.description import link_names
 from sac_ros.sim.inspection import Inspection, inspect
-from sac_ros.sim.rendering import Camera
 from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import EXIT_BAD_ANSWER, EXIT_DONE, ConfigurationError, run_command
 
@@ -129,6 +128,8 @@ def _draw(arm: Arm, folder: Path) -> Path:
     # Imported here: matplotlib takes half a second that --json alone does not need.
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
+
+    from sac_ros.sim.rendering import Camera  # noqa: PLC0415
 
     frames = arm.chain.frames_at(arm.home)
     camera = Camera(arm)

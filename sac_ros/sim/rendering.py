@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from sac_ros.robots.arm import Arm
+from sac_ros.sim.bullet import MESHES, connect, load, pybullet
 from sac_ros.sim.description import engine_description
 from sac_ros.utils.atomic_write import atomic_write
 
@@ -51,10 +52,6 @@ class Camera:
             ConfigurationError: a window is asked for where none can open.
         """
         self._arm = arm
-        # Only here: MuJoCo alone is enough for whoever wants no pictures.
-        from sac_ros.sim.bullet import MESHES, connect, load, pybullet  # noqa: PLC0415
-
-        self._bullet = pybullet
         self._size = (width, height)
         self._window = window
         self._text = -1  # the number of the words in a window
@@ -98,7 +95,7 @@ class Camera:
             self._view,
             self._projection,
             lightDirection=[2.0, -1.5, 4.0],
-            renderer=self._bullet.ER_TINY_RENDERER,
+            renderer=pybullet.ER_TINY_RENDERER,
         )
         frame = np.reshape(np.asarray(pixels, dtype=np.uint8), (height, width, 4))[:, :, :3]
         image = Image.fromarray(np.ascontiguousarray(frame))

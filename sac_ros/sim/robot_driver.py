@@ -17,7 +17,6 @@ from sac_ros.sim.backend import make_backend
 from sac_ros.sim.command_inbox import CommandInbox, LossyChannel
 from sac_ros.sim.plant import Plant
 from sac_ros.sim.randomization import Randomization
-from sac_ros.sim.rendering import Camera
 from sac_ros.sim.robot_driver_config import DriverConfig
 
 Array = NDArray[np.float64]
@@ -69,7 +68,11 @@ class SimDriver:
             gravity=config.gravity_compensation == "policy",
         )
         self._plant = Plant(backend, config.substeps)
-        self._camera = Camera(arm, window=True) if config.gui else None
+        self._camera = None
+        if config.gui:
+            from sac_ros.sim.rendering import Camera  # noqa: PLC0415 - MuJoCo alone draws nothing
+
+            self._camera = Camera(arm, window=True)
         noise = {"position_noise": config.position_noise, "velocity_noise": config.velocity_noise}
         ranges = {
             **dataclasses.asdict(config.randomization),

@@ -20,7 +20,6 @@ from sac_ros.sim.backend import PHYSICS_RATE, make_backend
 from sac_ros.sim.goal_sampler import GoalSampler
 from sac_ros.sim.plant import Plant
 from sac_ros.sim.randomization import Randomization
-from sac_ros.sim.rendering import Camera
 from sac_ros.tasks.memory import Memory, Motion
 from sac_ros.tasks.servo import Servo
 from sac_ros.tasks.task import AIM, Path, State, make_task
@@ -181,9 +180,11 @@ class ArmVectorEnv(VectorEnv[Float32, Float32, NDArray[Any]]):
             for _ in range(num_envs)
         ]
         self.samplers = [GoalSampler(plant.backend, self.task) for plant in self.plants]
-        self.camera = (
-            None if render_mode is None else Camera(self.arm, window=render_mode == "human")
-        )
+        self.camera = None
+        if render_mode is not None:
+            from sac_ros.sim.rendering import Camera  # noqa: PLC0415 - MuJoCo alone draws nothing
+
+            self.camera = Camera(self.arm, window=render_mode == "human")
 
         n, k = self.arm.joints, len(self.task.goal_fields)
         self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (n,), np.float32)

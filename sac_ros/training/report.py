@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sac_ros.sim.rendering import Frame, save_gif
 from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training.evaluation import Controller, Evaluation
 from sac_ros.utils.atomic_write import atomic_write
 
-if TYPE_CHECKING:  # evaluate_policy needs no torch
+if TYPE_CHECKING:  # evaluate_policy needs no torch and draws nothing
+    from sac_ros.sim.rendering import Frame
     from sac_ros.training.progress import EvaluationPoint
 
 
@@ -118,6 +118,8 @@ def save_reaching(
         goals: number of goals.
         seed: draws them.
     """
+    from sac_ros.sim.rendering import save_gif  # noqa: PLC0415 - see above
+
     frames: list[Frame] = []
     every = max(1, env.control_rate_hz // 12)
     _, end_effectors = env.samplers[0].draw(np.random.default_rng(seed), goals)

@@ -23,7 +23,7 @@ _ROS = ("launch", "launch_ros", "rclpy", "tf2_ros")
 
 
 class MissingPackageError(ConfigurationError):
-    """A package of an extra, or ROS 2, is not installed; the sentence says what installs it."""
+    """A package of an extra, or ROS 2, is not installed; the sentence names what installs it."""
 
     @classmethod
     def of(cls, who: str, error: ModuleNotFoundError) -> MissingPackageError | None:
