@@ -157,15 +157,19 @@ def _arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "arm",
             default_value="iiwa",
-            description="Arm whose limits the command guard keeps, and which is simulated: a name "
-            "in config/arms, or a .yaml or .urdf.",
+            description=(
+                "Arm of the command guard and the simulation: a name in config/arms, a .yaml or a"
+                " .urdf."
+            ),
         ),
         DeclareLaunchArgument(
             "command_guard",
             default_value="true",
             choices=["true", "false"],
-            description="Put a process of its own between policy_node and the robot, which stops "
-            "the arm where policy_node dies.",
+            description=(
+                "true: start command_guard, which stops the arm when commands end, between "
+                "policy_node and the robot."
+            ),
         ),
         DeclareLaunchArgument(
             "command_topic",

@@ -83,8 +83,10 @@ def _arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "params_file",
             default_value=str(share_path("config", "robust.yaml")),
-            description="Parameters of train_node, which the arguments below override; "
-            "config/train.yaml beside it learns from nothing.",
+            description=(
+                "Parameters of train_node, which the arguments below override; config/train.yaml "
+                "beside it is SAC alone."
+            ),
         ),
         DeclareLaunchArgument(
             "arm",

@@ -170,13 +170,18 @@ def _draw(arm: Arm, folder: Path) -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="check_arm",
-        description="Print what is found in an arm's description, and what follows from it.",
+        description="Print what an arm's description contains, and what is computed from it.",
         epilog="exit code: 0 fine, 1 something is doubtful, 2 the arm is refused",
     )
     add = parser.add_argument
     add("arm", help="a name in config/arms, the path of a YAML, or a URDF (path or package://)")
-    add("--base-link", default="", metavar="L", help="where the arm starts, if not as described")
-    add("--tip-link", default="", metavar="L", help="the end effector, if not as described")
+    add("--base-link", default="", metavar="L", help="base link, if not as in the description")
+    add(
+        "--tip-link",
+        default="",
+        metavar="L",
+        help="end effector link, if not as in the description",
+    )
     add("--backend", choices=BACKENDS, default="bullet", help="the engine for collisions (bullet)")
     add("--output", type=Path, metavar="DIR", help="draw the arm into DIR/NAME.png")
     add("--json", action="store_true", help="print one JSON object, nothing else")

@@ -254,15 +254,17 @@ def _parser() -> argparse.ArgumentParser:
         "--output",
         type=Path,
         metavar="DIR",
-        help="write report.html, summary.json and series.npz there",
+        help="directory for report.html, summary.json and series.npz",
     )
     add(
         "--export",
         type=_formats,
         default=(),
         metavar="FORMAT,...",
-        help="write there, too: mcap, a bag of recorded and policy torques with layouts for "
-        "Foxglove and PlotJuggler; csv, the same as a table",
+        help=(
+            "also write mcap, a bag of recorded and policy torques with layouts for Foxglove and "
+            "PlotJuggler, or csv, a table of them"
+        ),
     )
     add("--json", action="store_true", help="print the summary as JSON, nothing else")
     add(
@@ -295,7 +297,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=COMMAND_KINDS,
         help="what the commands are; only effort is compared (default: by name and fields)",
     )
-    add("--goal", type=_numbers, metavar="X,Y,Z", help="one goal for all states, instead")
+    add(
+        "--goal",
+        type=_numbers,
+        metavar="X,Y,Z",
+        help="one goal for all states, in place of the recorded ones",
+    )
     add(
         "--time",
         choices=CLOCKS,
@@ -308,7 +315,10 @@ def _parser() -> argparse.ArgumentParser:
         "--thresholds",
         type=Path,
         metavar="YAML",
-        help="what decides whether a policy may go on the robot (default: config/evaluation.yaml)",
+        help=(
+            "bounds that decide whether a policy may go on the robot (default: "
+            "config/evaluation.yaml)"
+        ),
     )
     add(
         "--fail-on",

@@ -201,7 +201,7 @@ def _parser() -> argparse.ArgumentParser:
     terms = "; ".join(f"{name}: {_unit(name)}{term.description}" for name, term in TERMS.items())
     parser = argparse.ArgumentParser(
         prog="evaluate_policy",
-        description="Run a policy file in closed loop in a simulator and print how it did.",
+        description="Run a policy file in closed loop in a simulator and print its figures.",
         epilog=f"Perturbations: {terms}. Conditions of --robustness: {', '.join(CONDITIONS)}. "
         "Exit code: 0 done, 1 below a rate of --fail-on, 2 it could not run.",
     )
@@ -216,7 +216,10 @@ def _parser() -> argparse.ArgumentParser:
         "--controller",
         choices=("policy", "computed_torque"),
         default="policy",
-        help="what moves the arm: the policy, or inverse kinematics and computed torque (policy)",
+        help=(
+            "controller of the arm: policy, or computed_torque (inverse kinematics and computed "
+            "torque)"
+        ),
     )
     add(
         "--authority",
@@ -227,15 +230,20 @@ def _parser() -> argparse.ArgumentParser:
     add("--backend", choices=BACKENDS, default="bullet", help="the physics engine (bullet)")
     add("--arm", default="", help="a name, a YAML or a URDF (default: the policy's own)")
     add("--task", choices=TASKS, default="", help="(default: the policy's own)")
-    add("--base-link", default="", metavar="L", help="where the arm starts, if not as described")
-    add("--tip-link", default="", metavar="L", help="the end effector, if not as described")
+    add("--base-link", default="", metavar="L", help="base link, if not as in the description")
+    add(
+        "--tip-link",
+        default="",
+        metavar="L",
+        help="end effector link, if not as in the description",
+    )
     add("--episodes", type=_positive, default=50, metavar="N", help="episodes (default 50)")
     add(
         "--seed",
         type=_natural,
         default=1000,
         metavar="S",
-        help="episode i is drawn with seed S + i (default 1000)",
+        help="seed of the first episode; episode i has seed S + i (default 1000)",
     )
     add(
         "--hold",
@@ -250,20 +258,20 @@ def _parser() -> argparse.ArgumentParser:
         action="extend",
         default=[],
         metavar="NAME=VALUE",
-        help="what of the world differs: a value, or LOW:HIGH to draw from in each episode",
+        help="a property of the world: a value, or LOW:HIGH for a draw in each episode",
     )
     add(
         "--path",
         choices=PATH_NAMES,
         default="random",
-        help="what a moving goal follows (random, as in training)",
+        help="path of a moving goal (default: random, as in training)",
     )
     add(
         "--speed",
         type=number(0.0, 5.0, "above 0 and at most 5 m/s", above=True),
         default=0.25,
         metavar="M/S",
-        help="of the goal on a --path (default 0.25)",
+        help="speed of the goal on a --path (default 0.25)",
     )
     add(
         "--robustness",
@@ -273,14 +281,14 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--card",
         action="store_true",
-        help="write the table of --robustness into the model card beside the first model, too",
+        help="write the table of --robustness into the model card of the first model, too",
     )
     add(
         "--output",
         type=Path,
         default=Path("robustness"),
         metavar="DIR",
-        help="where the table, its picture and what is done so far are kept (robustness)",
+        help="directory of the table, its picture and its cells (default: robustness)",
     )
     add(
         "--processes",

@@ -106,8 +106,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="A",
         help="a name in config/arms, the path of a YAML, or a URDF (path or package://)",
     )
-    add("--base-link", default="", metavar="L", help="where the arm starts, if not as described")
-    add("--tip-link", default="", metavar="L", help="the end effector, if not as described")
+    add("--base-link", default="", metavar="L", help="base link, if not as in the description")
+    add(
+        "--tip-link",
+        default="",
+        metavar="L",
+        help="end effector link, if not as in the description",
+    )
     add(
         "--gravity-compensation",
         choices=GRAVITY_COMPENSATION,
@@ -132,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
         "--cutoff",
         type=number(0.1, 100.0, "a frequency of 0.1 to 100 Hz"),
         metavar="HZ",
-        help="of the low-pass filter on both sides (default: by the noise of the positions)",
+        help="cutoff of the low-pass filter (default: by the noise of the positions)",
     )
     add(
         "--joints",

@@ -40,9 +40,11 @@ def _run(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sweep",
-        description="Train many settings, or every combination of arms, tasks and seeds, with Ray "
-        "Tune: Optuna proposes, what lags behind is ended, and the best one becomes a parameter "
-        "file. The same command goes on where it was ended.",
+        description=(
+            "Train many settings, or every combination of arms, tasks and seeds, with Ray Tune: "
+            "Optuna proposes settings, ASHA ends those that lag behind, and the best becomes a "
+            "parameter file. The same command continues an interrupted sweep."
+        ),
         epilog="exit code: 0 done, 1 a trial ended with an error, 2 it could not run",
     )
     add = parser.add_argument
@@ -50,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         "space",
         type=Path,
         metavar="SPACE.yaml",
-        help="what is tried, see docs/scale.md",
+        help="the file of the sweep, see docs/scale.md",
     )
     add(
         "change",

@@ -59,7 +59,7 @@ class SafetyConfig:
     )
     torque_scale: float = setting(
         1.0,
-        "share of the policy's torque that is used, for commissioning",
+        "fraction of the policy's torque that is used, for commissioning",
         minimum=0.0,
         maximum=1.0,
         live=True,
@@ -82,7 +82,7 @@ class SafetyConfig:
     )
     goal_timeout_s: float = setting(
         0.0,
-        "longest time without a new goal while one is followed; 0: a goal stands for ever",
+        "longest time without a new goal while one is followed; 0: no limit",
         minimum=0.0,
         maximum=3600.0,
         unit="s",

@@ -96,7 +96,7 @@ def did_you_mean(name: str, valid: Iterable[str], cutoff: float = 0.6) -> str:
 def named_parameters(arguments: Sequence[str]) -> set[str]:
     """The parameters that a command line names with `-p`; those of its files are not among them.
 
-    rclpy merges both, so they are told apart by the arguments themselves.
+    rclpy merges both, so the arguments themselves distinguish them.
     """
     named: set[str] = set()
     in_ros, before = False, ""

@@ -239,17 +239,24 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         default=share_path("models", "iiwa_reach.onnx"),
         help="policy file (default: the shipped %(default)s)",
     )
-    parser.add_argument("--arm", help="its arm, a .yaml or .urdf (default: as in the file)")
-    parser.add_argument("--goals", type=int, default=10, help="how many (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the goals (default: %(default)s)")
+    parser.add_argument("--arm", help="arm, a .yaml or .urdf (default: as in the policy file)")
+    parser.add_argument(
+        "--goals", type=int, default=10, help="number of goals (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the goals (default: %(default)s)"
+    )
     parser.add_argument(
         "--seconds",
         type=float,
         default=5.0,
-        help="allowed for each goal (default: %(default)s)",
+        help="time allowed for each goal (default: %(default)s)",
     )
     parser.add_argument(
-        "--record", type=Path, metavar="BAG", help="folder for a bag of it, which must not exist"
+        "--record",
+        type=Path,
+        metavar="BAG",
+        help="folder for a bag of the demo, which must not exist",
     )
     options = parser.parse_args(arguments)
     for name, value, valid, words in (

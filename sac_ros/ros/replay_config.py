@@ -55,8 +55,8 @@ class ReplayConfig:
     )
     clear_faults: bool = setting(
         False,
-        "in lock_step of a bag without ~/events clear each fault as soon as its cause is gone, as "
-        "evaluate_bag does; false: it stands, as in a node to which nobody attends",
+        "in lock_step of a bag without ~/events clear each fault as soon as its cause is gone, as"
+        " evaluate_bag does; false: faults stand",
     )
     policy_params_file: str = setting(
         "",

@@ -30,7 +30,7 @@ class SacConfig:
     gamma: float = setting(0.92, "Discount per control step", minimum=0.0, maximum=1.0)
     tau: float = setting(
         0.01,
-        "Share of the critics that their targets take over per update",
+        "Polyak factor by which the target critics follow the critics in an update",
         above=0.0,
         maximum=1.0,
     )
@@ -44,7 +44,10 @@ class SacConfig:
     updates_per_step: float = setting(0.2, "Updates per environment step", above=0.0, maximum=64.0)
     learning_starts: int = setting(1000, "Environment steps before the first update", minimum=1)
     replay_capacity: int = setting(
-        1_000_000, "Transitions that the replay holds at most", minimum=1000, maximum=100_000_000
+        1_000_000,
+        "Largest number of transitions in the replay buffer",
+        minimum=1000,
+        maximum=100_000_000,
     )
     initial_temperature: float = setting(0.1, "Entropy temperature at the start", above=0.0)
     learn_temperature: bool = setting(True, "Adapt the temperature to the target entropy")
@@ -61,8 +64,7 @@ class SacConfig:
     )
     averaging_window_fraction: float = setting(
         0.1,
-        "Share of the updates so far over which the actor that is evaluated and exported is "
-        "averaged",
+        "Fraction of the updates so far over which the evaluated and exported actor is averaged",
         minimum=0.0,
         maximum=1.0,
     )
@@ -73,7 +75,8 @@ class SacConfig:
         False, "Matrix products in bfloat16: faster for wide networks on processors that have it"
     )
     capture_updates: bool = setting(
-        True, "Record the operations of an update and replay them: the same numbers, faster"
+        True,
+        "Capture an update as a graph and run that instead of Python: the same numbers, faster",
     )
 
     def __post_init__(self) -> None:

@@ -73,7 +73,10 @@ class RewardWeights:
         0.05, "distance at which the bonus falls to one half", minimum=1e-4, unit="m"
     )
     angle: float = setting(
-        0.2, "what a radian of orientation counts as, of tasks with one", minimum=0.0, unit="m"
+        0.2,
+        "distance that a radian of orientation counts as, in tasks with an orientation",
+        minimum=0.0,
+        unit="m",
     )
     stillness: float = setting(4.0, "bonus at the goal for joints at rest", minimum=0.0)
     stillness_scale: float = setting(

@@ -24,15 +24,14 @@ class EnvironmentConfig:
     episode_seconds: float = setting(10.0, "Length of an episode", above=0.0, unit="s")
     gravity_compensation: str = setting(
         "robot",
-        "Who holds the arm against gravity: the robot adds g(q) itself, or the policy's torque "
-        "holds it",
+        "Gravity compensation: robot (it adds g(q) itself), or policy (its torque holds g(q))",
         choices=GRAVITY_COMPENSATION,
     )
     action_scale_factor: float = setting(
         1.0, "Factor on the arm's torque at action 1", above=0.0, maximum=100.0
     )
     action_history: int = setting(
-        1, "Of its last actions the policy remembers so many", minimum=1, maximum=50
+        1, "Number of its last actions that the policy observes", minimum=1, maximum=50
     )
     observer_rate: float = setting(
         0.0,
@@ -44,8 +43,8 @@ class EnvironmentConfig:
     )
     prior: str = setting(
         "none",
-        "What is beneath the policy: none, or computed_torque, which leads straight to the goal "
-        "and is what learning starts from",
+        "Controller beneath the policy: none, or computed_torque, which leads straight to the "
+        "goal and from which learning starts",
         choices=PRIORS,
     )
     reward: RewardWeights = field(default_factory=RewardWeights)
@@ -73,12 +72,14 @@ class QualityBar:
     """How good a policy is when its training may end before `total_steps`."""
 
     success_rate: float = setting(
-        0.98, "Of held-out goals within 2 cm and still, at least", minimum=0.0, maximum=1.0
+        0.98, "Lowest fraction of held-out goals within 2 cm and still", minimum=0.0, maximum=1.0
     )
-    median_error_m: float = setting(0.006, "At most", above=0.0, unit="m")
+    median_error_m: float = setting(
+        0.006, "Largest median error on the held-out goals", above=0.0, unit="m"
+    )
     hold_rate: float = setting(
         0.98,
-        "Of held-out goals that an arm left there for 15 s stays within 2 cm of, at least",
+        "Lowest fraction of held-out goals at which an arm stays within 2 cm for 15 s more",
         minimum=0.0,
         maximum=1.0,
     )
@@ -92,7 +93,7 @@ class QualityBar:
 class TrainConfig(ArmSettings):
     """Everything that decides a training run."""
 
-    task: str = setting("reach", "What it is to learn", choices=TASKS)
+    task: str = setting("reach", "Task to learn", choices=TASKS)
     seed: int = setting(0, "Seed of every random draw", minimum=0, maximum=2**31 - 1)
     total_steps: int = setting(150_000, "Environment steps until the end", minimum=1)
     stop_when_good: bool = setting(
@@ -120,8 +121,8 @@ class TrainConfig(ArmSettings):
     )
     critics_first_updates: int = setting(
         6_000,
-        "Updates that are then made of the critics alone, so that they evaluate the policy before "
-        "they change it",
+        "Updates of the critics alone that follow, so that the critics fit the policy before the "
+        "actor changes",
         minimum=0,
     )
     prior_data: str = setting(
@@ -130,20 +131,22 @@ class TrainConfig(ArmSettings):
         "first, and none after three tenths of the run; empty: none",
     )
     prior_data_joints: str = setting(
-        "", "Their names of the arm's joints where they differ, ARM=BAG,..."
+        "", "Names of the arm's joints in prior_data where they differ, ARM=BAG,..."
     )
     collector: str = setting(
         "worker",
-        "Where the arms are stepped: by a worker process beside the learner, in_process, which is "
-        "repeatable bit for bit, or by actors on ray",
+        "Where the arms are stepped: worker (a process beside the learner), in_process "
+        "(repeatable bit for bit), or ray (actors of a Ray cluster)",
         choices=("worker", "in_process", "ray"),
     )
     ray_address: str = setting(
         "",
-        "Of the Ray cluster whose actors collect: auto, or HOST:PORT; empty: one on this machine "
-        "that ends with the run",
+        "Address of the Ray cluster that collects: auto, or HOST:PORT; empty: a cluster on this "
+        "machine that ends with the run",
     )
-    ray_collectors: int = setting(2, "Actors that collect, a core each", minimum=1, maximum=1000)
+    ray_collectors: int = setting(
+        2, "Number of Ray actors that collect, one core each", minimum=1, maximum=1000
+    )
     device: str = setting(
         "cpu", "Where the learner computes; cuda needs torch's CUDA build", choices=("cpu", "cuda")
     )
@@ -202,13 +205,13 @@ class TrainConfig(ArmSettings):
     )
     minimum_success_rate: float = setting(
         0.9,
-        "Of the exported policy within 5 cm; a run that ends below it exits with code 1",
+        "Lowest success rate of the exported policy within 5 cm; a run below it exits with code 1",
         minimum=0.0,
         maximum=1.0,
     )
     robustness_episodes: int = setting(
         10,
-        "Episodes a cell of the robustness table at the end of a run; 0: no table",
+        "Episodes per cell of the robustness table at the end of a run; 0: no table",
         minimum=0,
         maximum=10_000,
     )

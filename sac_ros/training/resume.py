@@ -29,7 +29,7 @@ _FREE = (
     "minimum_success_rate", "initial_policy", "stop_when_good", "good.success_rate",
     "good.median_error_m", "good.hold_rate",
 )  # fmt: skip
-_WHERE = ("name", "directory", "resume")  # of them, those that say which run it is
+_WHERE = ("name", "directory", "resume")  # of them, those that name the run
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ class RunState:
         }
 
     def restore(self, saved: dict[str, Any], config: TrainConfig) -> None:
-        """Puts everything back in place, torch's random state too; says what has changed.
+        """Puts everything back in place, torch's random state too; reports what has changed.
 
         Raises:
             ConfigurationError: a parameter that decides the learning differs from the
