@@ -60,7 +60,7 @@ def read_event(cdr: bytes) -> dict[str, Any]:
         ValueError: it is none; the sentence's end is the reason, such as ``it is no JSON``.
     """
     try:
-        record = json.loads(read_layout(cdr, TEXT).texts["data"])
+        record = json.loads(_with_new_names(read_layout(cdr, TEXT).texts["data"]))
     except (ValueError, RecursionError) as error:
         raise ValueError("it is no JSON") from error
     if not isinstance(record, dict):
@@ -78,6 +78,11 @@ def read_event(cdr: bytes) -> dict[str, Any]:
     if record["event"] == "set_parameter" and not _is_double(record["value"]):
         raise ValueError(f"its value must be a number; got {record['value']}")
     return record
+
+
+def _with_new_names(text: str) -> str:
+    """The names of ``max_tip_speed`` and its fault in recordings of 0.7.0 and older."""
+    return text.replace('tip_speed"', 'end_effector_speed"')
 
 
 def _check(record: dict[str, Any], fields: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ _TICKS_PER_WATCHDOG = 5
 
 LIVE_PARAMETERS: dict[str, Callable[[SafetyFilter, float, float], None]] = {
     "torque_scale": SafetyFilter.set_torque_scale,
-    "max_tip_speed": SafetyFilter.set_max_tip_speed,
+    "max_end_effector_speed": SafetyFilter.set_max_end_effector_speed,
 }
 """Parameters that a torque follows from, and that may be changed while active."""
 
@@ -287,8 +287,8 @@ class ControlLoop:
     def set_parameter(self, now: float, name: str, value: float | bool) -> None:
         """Change a parameter of those that may be changed while active.
 
-        ``torque_scale`` and ``max_tip_speed`` act as described in `SafetyFilter`; another one is
-        noted for the record of the next activation.
+        ``torque_scale`` and ``max_end_effector_speed`` act as described in `SafetyFilter`; another
+        one is noted for the record of the next activation.
 
         Raises:
             ConfigurationError: the filter refuses it; nothing is changed.

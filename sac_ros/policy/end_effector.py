@@ -17,7 +17,7 @@ LATENCY = 0.004  # s, from a state to the torque that answers it
 CREEP = 0.02  # m/s that need no braking
 DECELERATION = 2.0  # m/s², what a controlled stop takes from the speed of any shipped arm
 OUTSIDE = 0.03  # m beyond the box, and
-OVER_TIP_SPEED = 1.2  # times the speed limit: beyond them for long is a fault
+OVER_END_EFFECTOR_SPEED = 1.2  # times the speed limit: beyond them for long is a fault
 _TINY, _LONG = 1e-9, 1e3
 
 
@@ -54,10 +54,10 @@ class Motion:
         return np.linalg.solve(matrix, self.jacobian.swapaxes(-1, -2)).swapaxes(-1, -2)
 
 
-def tip_speed_fraction(
+def end_effector_speed_fraction(
     torque: Array, mobility: Array, motion: Motion, limits: JointLimits
 ) -> Array:
-    """Return the fraction [..., 1] that keeps the end effector below ``max_tip_speed``.
+    """Return the fraction [..., 1] that keeps the end effector below ``max_end_effector_speed``.
 
     Only the share s of the torque is used that can be taken back, within the slew limit, before
     the speed v of the end effector is at the limit:
@@ -68,7 +68,7 @@ def tip_speed_fraction(
     and none from the limit on. Torques of two joints that cancel each other count both: one
     of them may end first.
     """
-    speed, limit = motion.speed, limits.max_tip_speed
+    speed, limit = motion.speed, limits.max_end_effector_speed
     gain = (np.sqrt((mobility * mobility).sum(-2)) * np.abs(torque)).sum(-1)
     longest = np.maximum(limit - speed, 0.0) / np.maximum(gain, _TINY)
     return excess_fraction(longest, 0.0, torque, limits)
@@ -85,7 +85,7 @@ def workspace_fraction(
         v = min(d' / 2T, √(2 a d')),   d' = d − v L,   a = 2 m/s², T = 0.08 s
 
     and outside it may creep and come back. Only so much of a torque that accelerates it outwards
-    is used as can be taken back in time, as for `tip_speed_fraction`.
+    is used as can be taken back in time, as for `end_effector_speed_fraction`.
     """
     assert limits.workspace is not None
     low, high = limits.workspace

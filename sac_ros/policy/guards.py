@@ -18,8 +18,8 @@ import numpy as np
 from sac_ros.policy.end_effector import (
     LATENCY,
     Motion,
+    end_effector_speed_fraction,
     excess_fraction,
-    tip_speed_fraction,
     workspace_fraction,
 )
 from sac_ros.policy.safety_config import BRAKE_TIME, GRID, LAG, STANDOFF, Array, JointLimits
@@ -213,7 +213,11 @@ def stop_at_end_effector_limits(
     mobility = motion.mobility(position, limits)
     steps: Steps = []
     for kind, limited, fraction_of in (
-        (Intervention.TIP_SPEED, limits.max_tip_speed < math.inf, tip_speed_fraction),
+        (
+            Intervention.END_EFFECTOR_SPEED,
+            limits.max_end_effector_speed < math.inf,
+            end_effector_speed_fraction,
+        ),
         (Intervention.WORKSPACE, limits.workspace is not None, workspace_fraction),
     ):
         if limited:

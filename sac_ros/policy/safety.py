@@ -43,7 +43,9 @@ from sac_ros.policy.strategies.stops import Damping, Stopped
 from sac_ros.policy.strategies.strategy import Acted, Request, Strategy, note
 from sac_ros.policy.strategies.tracking import Tracking
 
-_NO_TIP_SPEED = 10.0  # m/s, the most that the parameter can be; from there it has no limit
+_NO_END_EFFECTOR_SPEED = (
+    10.0  # m/s, the most that the parameter can be; from there it has no limit
+)
 _STILL_S = 0.1
 
 
@@ -96,7 +98,9 @@ class SafetyFilter(FilterState):
         self._moved_time = -np.inf
         self._gravity: Array | None = None
         self._last, self._last_time = np.zeros(len(limits.torque)), -np.inf
-        self._tip_speed = SoftSetting(config.max_tip_speed or _NO_TIP_SPEED)
+        self._end_effector_speed = SoftSetting(
+            config.max_end_effector_speed or _NO_END_EFFECTOR_SPEED
+        )
         self._rising = False  # whether that is on its way up
 
     @property
@@ -165,8 +169,8 @@ class SafetyFilter(FilterState):
         """
         self._tracking.scale.set(value, now, self._config.soft_start_s)
 
-    def set_max_tip_speed(self, value: float, now: float) -> None:
-        """Change ``max_tip_speed`` in the same way; below the present speed it brakes the arm.
+    def set_max_end_effector_speed(self, value: float, now: float) -> None:
+        """Change ``max_end_effector_speed`` likewise; below the present speed it brakes the arm.
 
         Args:
             value: m/s, 0: no limit; the caller has checked the range.
@@ -175,17 +179,21 @@ class SafetyFilter(FilterState):
         Raises:
             ConfigurationError: the policy file has no model of the arm; nothing is changed.
         """
-        self.limits.with_max_tip_speed(value)
-        self._tip_speed.set(value or _NO_TIP_SPEED, now, self._config.soft_start_s)
+        self.limits.with_max_end_effector_speed(value)
+        self._end_effector_speed.set(
+            value or _NO_END_EFFECTOR_SPEED, now, self._config.soft_start_s
+        )
         self._rising = True
         self._take_limits(self.limits, now)
 
     def _take_limits(self, limits: JointLimits, now: float) -> None:
         """Take limits, and the end effector's speed limit of ``now``, which may still rise."""
-        value = self._tip_speed.at(now)
-        self.limits = limits.with_max_tip_speed(value if value < _NO_TIP_SPEED else 0.0)
+        value = self._end_effector_speed.at(now)
+        self.limits = limits.with_max_end_effector_speed(
+            value if value < _NO_END_EFFECTOR_SPEED else 0.0
+        )
         self._see_end_effector()
-        self._for_long.since.pop(Fault.TIP_SPEED, None)
+        self._for_long.since.pop(Fault.END_EFFECTOR_SPEED, None)
 
     def _see_end_effector(self) -> None:
         seen = self.limits.bounds_end_effector
@@ -227,7 +235,7 @@ class SafetyFilter(FilterState):
         if not fresh:
             self.rate.reset()  # the pause has its own fault; it must not make the next states slow
         if self._rising:
-            self._rising = self._tip_speed.rising(now)
+            self._rising = self._end_effector_speed.rising(now)
             self._take_limits(self.limits, now)
         else:
             self._see_end_effector()

@@ -101,7 +101,7 @@ class SafetyConfig:
         maximum=2.0,
         unit="s",
     )
-    max_tip_speed: float = setting(
+    max_end_effector_speed: float = setting(
         0.0,
         "largest speed of the end effector, 0.25 in commissioning; 0: no limit",
         minimum=0.0,
@@ -156,7 +156,7 @@ class JointLimits:
         inverse_mass: M⁻¹ likewise, of the nearest point of a grid of 0.05 rad; None likewise.
         end_effector: its place [..., 3] m in the base frame and the Jacobian of that place
             [..., 3, n] m, of positions [..., n] rad; None likewise.
-        max_tip_speed: m/s, infinite where there is no limit.
+        max_end_effector_speed: m/s, infinite where there is no limit.
         workspace: [2, 3] m, the corners of the box for the end effector; None: no limit.
     """
 
@@ -171,23 +171,23 @@ class JointLimits:
     mass_matrix: Callable[[Array], Array] | None = None
     inverse_mass: Callable[[Array], Array] | None = None
     end_effector: Callable[[Array], tuple[Array, Array]] | None = None
-    max_tip_speed: float = math.inf
+    max_end_effector_speed: float = math.inf
     workspace: Array | None = None
 
     @property
     def bounds_end_effector(self) -> bool:
         """Whether the end effector has a limit of speed or place."""
-        return self.max_tip_speed < math.inf or self.workspace is not None
+        return self.max_end_effector_speed < math.inf or self.workspace is not None
 
-    def with_max_tip_speed(self, value: float) -> JointLimits:
-        """These limits with another ``max_tip_speed``, m/s; 0: no limit.
+    def with_max_end_effector_speed(self, value: float) -> JointLimits:
+        """These limits with another ``max_end_effector_speed``, m/s; 0: no limit.
 
         Raises:
             ConfigurationError: there is no model of the arm.
         """
         if value and self.end_effector is None:
-            raise ConfigurationError(_NO_MODEL.format("max_tip_speed"))
-        return dataclasses.replace(self, max_tip_speed=value or math.inf)
+            raise ConfigurationError(_NO_MODEL.format("max_end_effector_speed"))
+        return dataclasses.replace(self, max_end_effector_speed=value or math.inf)
 
     @cached_property
     def rows(self) -> list[JointLimit]:
@@ -247,7 +247,7 @@ class JointLimits:
             end_effector=end_effector,
             workspace=np.reshape(config.workspace_box, (2, 3)) if config.workspace_box else None,
         )
-        return limits.with_max_tip_speed(config.max_tip_speed)
+        return limits.with_max_end_effector_speed(config.max_end_effector_speed)
 
 
 def _model(

@@ -368,11 +368,11 @@ def _read_arm_model(fields: JsonFields, names: tuple[str, ...]) -> ArmModel | No
             model.refuse(name, f"a list of {n} rows")
     mass = model.numbers("mass", n)
     if model.is_null("end_effector"):
-        tip = ArmModel.end_effector
+        end_effector = ArmModel.end_effector
     else:
-        tip = model.numbers("end_effector", 3)
+        end_effector = model.numbers("end_effector", 3)
     model.refuse_unread()
-    return ArmModel(joint_names, mass=mass, end_effector=tip, **rows)
+    return ArmModel(joint_names, mass=mass, end_effector=end_effector, **rows)
 
 
 def _read_term(fields: JsonFields) -> ObservationTerm:

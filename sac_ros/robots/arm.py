@@ -224,7 +224,7 @@ class _Builder:
     def arm(self) -> Arm:
         urdf, given = self._urdf, self._given
         base = str(given.get("base_link") or urdf.root_link)
-        end_effector = str(given.get("tip_link") or urdf.only_tip(base))
+        end_effector = str(given.get("tip_link") or urdf.only_end_effector(base))
         path = urdf.path(base, end_effector)
         joints = [joint for joint in path if joint.moving]
         self._check_joints(joints, base, end_effector)

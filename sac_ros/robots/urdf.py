@@ -189,7 +189,7 @@ class Urdf:
         """The link that no joint carries."""
         return next(link for link in self.links if link not in self.joint_above)
 
-    def only_tip(self, base_link: str) -> str:
+    def only_end_effector(self, base_link: str) -> str:
         """The end effector of the one arm that starts at `base_link`.
 
         The arm is the longest sequence of revolute joints; a gripper's sliding and following

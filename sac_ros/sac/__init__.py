@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Soft Actor-Critic: losses, networks, replay, agent, training loop, checkpoint, export.
+"""Soft Actor-Critic: losses, networks and the agent.
 
 It imports neither ROS nor the simulator.
 """

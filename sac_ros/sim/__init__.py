@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated arm: one arm in one Bullet client, its tasks and its Gymnasium environment.
+"""The simulated arm: physics engines, a plant around them, and the Gymnasium environment.
 
 It imports neither ROS nor torch.
 """

@@ -121,7 +121,7 @@ class BulletBackend(Backend):
         chain = arm.chain
         rpy = rpy_of(chain.end_effector_rotation).tolist()
         offset = (chain.end_effector_translation.tolist(), pybullet.getQuaternionFromEuler(rpy))
-        self._tip = None if offset == ([0.0] * 3, (0.0, 0.0, 0.0, 1.0)) else offset
+        self._offset = None if offset == ([0.0] * 3, (0.0, 0.0, 0.0, 1.0)) else offset
         self._load()
         self._set_joints(JointProperties.of(arm))
         self.touching = sorted(set(self.contacts(arm.home)))
@@ -154,9 +154,9 @@ class BulletBackend(Backend):
     def read(self) -> list[float]:
         positions, velocities, _, _ = zip(*self._joint_states(), strict=True)
         state = self._last_state()
-        if self._tip is None:
+        if self._offset is None:
             return [*positions, *velocities, *state[4], *state[5]]
-        place, turn = pybullet.multiplyTransforms(state[4], state[5], *self._tip)
+        place, turn = pybullet.multiplyTransforms(state[4], state[5], *self._offset)
         return [*positions, *velocities, *place, *turn]
 
     def set_properties(self, bodies: Bodies, joints: JointProperties) -> None:

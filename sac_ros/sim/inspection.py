@@ -166,7 +166,7 @@ def _agreement(
 
 def _differences(arm: Arm, backend: Backend, positions: Array) -> dict[str, float]:
     n = arm.joints
-    found = {"tip_m": 0.0, "mass_matrix": 0.0, "gravity": 0.0}
+    found = {"end_effector_m": 0.0, "mass_matrix": 0.0, "gravity": 0.0}
     for q in positions:
         frames = arm.chain.frames_at(q)
         matrix = arm.bodies.mass_matrix(arm.chain, frames) + np.diag(arm.armature)
@@ -174,7 +174,7 @@ def _differences(arm: Arm, backend: Backend, positions: Array) -> dict[str, floa
         backend.reset(q)
         end_effector = np.array(backend.read()[2 * n : 2 * n + 3])
         for key, one, other, scale in (
-            ("tip_m", end_effector, frames.end_effector, 1.0),
+            ("end_effector_m", end_effector, frames.end_effector, 1.0),
             ("mass_matrix", backend.mass_matrix(q), matrix, np.abs(matrix).max()),
             ("gravity", backend.gravity_torque(q), gravity, max(1.0, np.abs(gravity).max())),
         ):

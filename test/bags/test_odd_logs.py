@@ -52,6 +52,16 @@ def sound(sha256: str, motion: Motion) -> list[dict[str, Any]]:
     return log
 
 
+def test_the_speed_limit_of_an_older_log_has_its_new_name() -> None:
+    head = {"n": 1, "time": 0.0, "faults": ["tip_speed"]}
+    begun = {"event": "activate", "sha256": "", "parameters": {"max_tip_speed": 0.25}}
+    record = read_event(text(json.dumps(begun | head)))
+    assert record["parameters"] == {"max_end_effector_speed": 0.25}
+    assert record["faults"] == ["end_effector_speed"]
+    later = {"event": "set_parameter", "name": "max_tip_speed", "value": 0.1}
+    assert read_event(text(json.dumps(later | head)))["name"] == "max_end_effector_speed"
+
+
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

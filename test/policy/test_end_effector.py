@@ -15,7 +15,7 @@ from tiny_policy import tiny_spec
 
 from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.detectors.limits import Workspace
-from sac_ros.policy.end_effector import Motion, tip_speed_fraction, workspace_fraction
+from sac_ros.policy.end_effector import Motion, end_effector_speed_fraction, workspace_fraction
 from sac_ros.policy.guards import braking_torque, guarded, stop_at_end_effector_limits
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety import SafetyFilter
@@ -129,10 +129,10 @@ def run(
 def test_under_full_torque_the_end_effector_stays_below_its_speed_limit(
     name: str, world: str, hold: tuple[int, int]
 ) -> None:
-    speeds, _, faults = run(name, world, 0, hold, max_tip_speed=0.25)
+    speeds, _, faults = run(name, world, 0, hold, max_end_effector_speed=0.25)
     assert speeds.max() <= 0.25
     assert speeds.max() >= 0.05  # it moves: full torque at a wrist leaves little for the rest
-    assert Fault.TIP_SPEED not in faults
+    assert Fault.END_EFFECTOR_SPEED not in faults
 
 
 @pytest.mark.parametrize(("name", "world", "hold"), CASES)
@@ -157,13 +157,13 @@ def test_the_end_effector_of_a_policy_file_is_that_of_the_arm() -> None:
 
 
 def test_many_states_at_once_are_judged_as_one_after_the_other() -> None:
-    bounded = limits(max_tip_speed=0.25, workspace_box=box(HOME, 0.1))
+    bounded = limits(max_end_effector_speed=0.25, workspace_box=box(HOME, 0.1))
     rng = np.random.default_rng(0)
     position = ARM.home + rng.uniform(-0.1, 0.1, (20, N))
     velocity, torque = rng.uniform(-0.3, 0.3, (20, N)), rng.uniform(-30, 30, (20, N))
     motion = Motion.of(position, velocity, bounded)
     mobility = motion.mobility(position, bounded)
-    for fraction_of in (tip_speed_fraction, workspace_fraction):
+    for fraction_of in (end_effector_speed_fraction, workspace_fraction):
         found = fraction_of(torque, mobility, motion, bounded)
         assert found.shape == (20, 1)
         for row in range(20):
@@ -204,18 +204,18 @@ def acts_for(fraction: Any, torque: np.ndarray, of: JointLimits) -> float:
 
 
 def test_a_torque_is_used_as_far_as_it_can_be_taken_back_before_the_speed_limit() -> None:
-    bounded = limits(max_tip_speed=0.25)
+    bounded = limits(max_end_effector_speed=0.25)
     motion = Motion(HOME, np.array([0.0, 0.12, -0.16]), np.zeros((3, N)))  # 0.2 m/s
-    found = tip_speed_fraction(TORQUE, MOBILITY, motion, bounded)
+    found = end_effector_speed_fraction(TORQUE, MOBILITY, motion, bounded)
     gain = sum(np.linalg.norm(MOBILITY[:, i] * TORQUE[i]) for i in range(N))
     assert 0.2 + gain * acts_for(found, TORQUE, bounded) == pytest.approx(0.25)
 
 
 def test_from_its_speed_limit_on_the_end_effector_is_braked_whatever_the_torque() -> None:
-    bounded = limits(max_tip_speed=0.25)
+    bounded = limits(max_end_effector_speed=0.25)
     for speed, expected in ((0.24, 0.0), (0.25, 1.0), (0.3, 1.0)):
         motion = Motion(HOME, np.array([0.0, speed, 0.0]), np.zeros((3, N)))
-        found = tip_speed_fraction(np.zeros(N), MOBILITY, motion, bounded)
+        found = end_effector_speed_fraction(np.zeros(N), MOBILITY, motion, bounded)
         assert found == pytest.approx(expected)
 
 
@@ -238,11 +238,11 @@ def test_a_torque_is_used_as_far_as_it_can_be_taken_back_before_a_face_of_the_bo
 
 
 def test_where_both_limits_act_the_second_goes_on_from_what_the_first_left() -> None:
-    bounded = limits(max_tip_speed=0.25, workspace_box=box(HOME, 0.02))
+    bounded = limits(max_end_effector_speed=0.25, workspace_box=box(HOME, 0.02))
     velocity = 0.3 * np.linalg.pinv(ARM.chain.jacobian(ARM.chain.frames_at(ARM.home))[:3])[:, 1]
     motion = Motion.of(ARM.home, 0.6 * velocity, bounded)
     tip, face = stop_at_end_effector_limits(TORQUE, ARM.home, 0.6 * velocity, motion, bounded)
-    assert (tip[0], face[0]) == (Intervention.TIP_SPEED, Intervention.WORKSPACE)
+    assert (tip[0], face[0]) == (Intervention.END_EFFECTOR_SPEED, Intervention.WORKSPACE)
     np.testing.assert_array_equal(tip[1], TORQUE)
     assert np.abs(tip[2] - TORQUE).max() > 0.01
     np.testing.assert_array_equal(face[1], tip[2])
@@ -252,7 +252,7 @@ def test_where_both_limits_act_the_second_goes_on_from_what_the_first_left() -> 
         motion.mobility(ARM.home, bounded),
     )
     for (_, before, after), fraction_of in (
-        (tip, tip_speed_fraction),
+        (tip, end_effector_speed_fraction),
         (face, workspace_fraction),
     ):
         share = 1.0 - fraction_of(TORQUE, mobility, motion, bounded)
@@ -262,7 +262,7 @@ def test_where_both_limits_act_the_second_goes_on_from_what_the_first_left() -> 
     np.testing.assert_array_equal(whole, steps[-2][2])  # what the last of them left
 
 
-@pytest.mark.parametrize("bounds", [{}, {"max_tip_speed": 0.25}])
+@pytest.mark.parametrize("bounds", [{}, {"max_end_effector_speed": 0.25}])
 def test_one_state_is_judged_as_a_batch_of_it(bounds: dict[str, Any]) -> None:
     """For one state it is seen in plain numbers whether a guard has anything to do."""
     bounded, rng, idle = limits(**bounds), np.random.default_rng(4), 0
@@ -334,30 +334,34 @@ def test_a_torque_is_bounded_alike_towards_opposite_faces_of_the_box() -> None:
 
 
 def test_a_slow_end_effector_and_a_small_torque_are_left_alone() -> None:
-    command = Robot(max_tip_speed=0.25, workspace_box=box(HOME, 0.3)).move([0.1, 0, 0], 0.1, 0.3)
-    assert not {Intervention.TIP_SPEED, Intervention.WORKSPACE} & set(command.interventions)
+    command = Robot(max_end_effector_speed=0.25, workspace_box=box(HOME, 0.3)).move(
+        [0.1, 0, 0], 0.1, 0.3
+    )
+    assert not {Intervention.END_EFFECTOR_SPEED, Intervention.WORKSPACE} & set(
+        command.interventions
+    )
 
 
 def test_an_end_effector_over_its_speed_limit_is_braked_and_if_it_stays_a_fault() -> None:
-    robot = Robot(max_tip_speed=0.25, over_speed_s=0.1)
+    robot = Robot(max_end_effector_speed=0.25, over_speed_s=0.1)
     command = robot.move([0.0, 0.28, 0.0], 0.3, 5.0)
-    assert Intervention.TIP_SPEED in command.interventions
+    assert Intervention.END_EFFECTOR_SPEED in command.interventions
     assert command.mode is Mode.TRACKING  # not yet by a fifth
     command = robot.move([0.0, 0.31, 0.0], 0.12, 5.0)
-    assert Fault.TIP_SPEED in robot.filter.faults
-    assert "max_tip_speed" in robot.filter.clear_fault(robot.now)
+    assert Fault.END_EFFECTOR_SPEED in robot.filter.faults
+    assert "max_end_effector_speed" in robot.filter.clear_fault(robot.now)
     robot.move([0.0, 0.0, 0.0], 0.1)
     assert robot.filter.clear_fault(robot.now) == ""
 
 
 def test_the_time_over_a_speed_limit_counts_from_where_the_limit_was_set() -> None:
-    robot = Robot(max_tip_speed=0.25, over_speed_s=0.1)
+    robot = Robot(max_end_effector_speed=0.25, over_speed_s=0.1)
     robot.move([0.0, 0.31, 0.0], 0.08, 5.0)
-    robot.filter.set_max_tip_speed(0.24, robot.now)
+    robot.filter.set_max_end_effector_speed(0.24, robot.now)
     robot.move([0.0, 0.31, 0.0], 0.08, 5.0)
     assert robot.filter.faults == {}
     robot.move([0.0, 0.31, 0.0], 0.04, 5.0)
-    assert set(robot.filter.faults) == {Fault.TIP_SPEED}
+    assert set(robot.filter.faults) == {Fault.END_EFFECTOR_SPEED}
 
 
 def test_an_end_effector_that_leaves_its_box_is_a_fault_and_one_that_comes_back_is_none() -> None:
@@ -378,24 +382,26 @@ def test_an_end_effector_that_leaves_its_box_is_a_fault_and_one_that_comes_back_
 
 
 def test_another_policy_keeps_the_limits() -> None:
-    robot = Robot(max_tip_speed=0.1)
+    robot = Robot(max_end_effector_speed=0.1)
     robot.filter.replace_limits(limits(), 50.0)
-    assert Intervention.TIP_SPEED in robot.move([0.0, 0.12, 0.0], 0.1, 5.0).interventions
+    assert Intervention.END_EFFECTOR_SPEED in robot.move([0.0, 0.12, 0.0], 0.1, 5.0).interventions
 
 
 def test_the_speed_limit_falls_at_once_and_rises_softly() -> None:
     robot = Robot()
-    assert Intervention.TIP_SPEED not in robot.move([0.0, 0.2, 0.0], 0.1, 5.0).interventions
-    robot.filter.set_max_tip_speed(0.1, robot.now)
-    assert Intervention.TIP_SPEED in robot.move([0.0, 0.15, 0.0], 0.01, 5.0).interventions
-    robot = Robot(max_tip_speed=0.1)
+    assert (
+        Intervention.END_EFFECTOR_SPEED not in robot.move([0.0, 0.2, 0.0], 0.1, 5.0).interventions
+    )
+    robot.filter.set_max_end_effector_speed(0.1, robot.now)
+    assert Intervention.END_EFFECTOR_SPEED in robot.move([0.0, 0.15, 0.0], 0.01, 5.0).interventions
+    robot = Robot(max_end_effector_speed=0.1)
     robot.filter._config = SafetyConfig(soft_start_s=1.0)
-    robot.filter.set_max_tip_speed(0.5, robot.now)
+    robot.filter.set_max_end_effector_speed(0.5, robot.now)
     robot.move([0.0, 0.0, 0.0], 0.5)
-    assert robot.filter.limits.max_tip_speed == pytest.approx(0.3)
+    assert robot.filter.limits.max_end_effector_speed == pytest.approx(0.3)
     robot.move([0.0, 0.0, 0.0], 0.6)
-    robot.filter.set_max_tip_speed(0.0, robot.now)
-    assert robot.filter.limits.max_tip_speed == 0.5
+    robot.filter.set_max_end_effector_speed(0.0, robot.now)
+    assert robot.filter.limits.max_end_effector_speed == 0.5
     robot.move([0.0, 0.0, 0.0], 1.1)
     assert not robot.filter.limits.bounds_end_effector
 
@@ -419,7 +425,7 @@ def test_outside_any_face_only_a_motion_away_from_the_box_is_a_fault(
 
 
 @pytest.mark.parametrize(
-    "config", [{"max_tip_speed": 0.25}, {"workspace_box": (0.0, 0.0, 0.0, 1.0, 1.0, 1.0)}]
+    "config", [{"max_end_effector_speed": 0.25}, {"workspace_box": (0.0, 0.0, 0.0, 1.0, 1.0, 1.0)}]
 )
 def test_without_a_model_of_the_arm_a_limit_of_the_end_effector_is_refused(
     config: dict[str, Any],
@@ -432,9 +438,11 @@ def test_without_a_model_of_the_arm_a_limit_of_the_end_effector_is_refused(
 
 def test_without_a_model_of_the_arm_no_limit_is_taken_later_either() -> None:
     safety = SafetyFilter(JointLimits.of(tiny_spec(), SafetyConfig()), SafetyConfig(), 50.0)
-    with pytest.raises(ConfigurationError, match="parameter max_tip_speed needs a policy file"):
-        safety.set_max_tip_speed(0.25, 1.0)
-    safety.set_max_tip_speed(0.0, 1.0)
+    with pytest.raises(
+        ConfigurationError, match="parameter max_end_effector_speed needs a policy file"
+    ):
+        safety.set_max_end_effector_speed(0.25, 1.0)
+    safety.set_max_end_effector_speed(0.0, 1.0)
 
 
 def test_a_policy_without_a_model_is_refused_where_the_end_effector_has_a_limit() -> None:
@@ -442,13 +450,15 @@ def test_a_policy_without_a_model_is_refused_where_the_end_effector_has_a_limit(
     runs, other = Policy.load(model), Policy.load(model)
     other.spec = dataclasses.replace(other.spec, arm_model=None)
     loop = ControlLoop(runs, SafetyConfig())
-    loop.safety.set_max_tip_speed(0.25, 1.0)
+    loop.safety.set_max_end_effector_speed(0.25, 1.0)
     before = loop.safety.limits
-    with pytest.raises(ConfigurationError, match="parameter max_tip_speed needs a policy file"):
+    with pytest.raises(
+        ConfigurationError, match="parameter max_end_effector_speed needs a policy file"
+    ):
         loop.swap(2.0, other)
     assert loop.policy is runs
     assert loop.safety.limits is before
-    loop.safety.set_max_tip_speed(0.0, 3.0)
+    loop.safety.set_max_end_effector_speed(0.0, 3.0)
     loop.state(6.0, np.zeros(7), np.zeros(7))  # the limit has risen until then
     loop.swap(6.0, other)
     assert loop.policy is other

@@ -147,7 +147,7 @@ def finger(name: str, mimic: bool = False) -> str:
 def test_the_tip_is_a_tool_frame_by_its_name_else_the_only_end_else_what_turns_last(
     extra: str, end_effector: str
 ) -> None:
-    assert Urdf.from_text(spoilt(extra=extra), "plain").only_tip("base") == end_effector
+    assert Urdf.from_text(spoilt(extra=extra), "plain").only_end_effector("base") == end_effector
 
 
 def second_arm() -> str:
@@ -164,15 +164,15 @@ def test_two_arms_are_refused_with_a_tip_of_each() -> None:
         match=r"^twins.urdf has more than one arm: name one with tip_link, such as 'forearm' or "
         "'left'$",
     ):
-        urdf.only_tip("base")
-    assert urdf.only_tip("column") == "hand"
+        urdf.only_end_effector("base")
+    assert urdf.only_end_effector("column") == "hand"
 
 
 def test_a_base_that_no_revolute_joint_starts_at_is_refused_by_name() -> None:
     with pytest.raises(
         ConfigurationError, match="no revolute joints of plain lead away from base_link 'hand'"
     ):
-        Urdf.from_text(PLAIN, "plain").only_tip("hand")
+        Urdf.from_text(PLAIN, "plain").only_end_effector("hand")
 
 
 @pytest.mark.parametrize(

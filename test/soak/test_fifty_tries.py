@@ -217,9 +217,9 @@ def try_often(
     """
     while len(row.tries) < tries:
         chain.move()
-        tip_speed = float(np.linalg.norm(chain.tip()[1]))
+        end_effector_speed = float(np.linalg.norm(chain.tip()[1]))
         fault = hurt()
-        found = chain.judge(fault, tip_speed)
+        found = chain.judge(fault, end_effector_speed)
         if found.early_ms > EARLY_MS:
             row.disturbed += 1
         else:

@@ -77,7 +77,7 @@ class Try:
         early_ms: by which a stop had begun before the fault.
         outcome: `controlled` or `uncontrolled` stop, or `goes on`.
         standing_ms: from the fault until the arm stood.
-        tip_speed: of the end effector at the fault, m/s.
+        end_effector_speed: of the end effector at the fault, m/s.
         states_gap_ms: the longest without a joint state.
     """
 
@@ -89,7 +89,7 @@ class Try:
     gap_waited_ms: float
     outcome: str
     standing_ms: float
-    tip_speed: float
+    end_effector_speed: float
     states_gap_ms: float
 
 
@@ -267,7 +267,7 @@ class Chain:
 
         self.eventually(stands, "the arm stands without a torque")
 
-    def judge(self, fault: float, tip_speed: float) -> Try:
+    def judge(self, fault: float, end_effector_speed: float) -> Try:
         """Judge what the robot got from a fault until now, s of the wall clock."""
         end = time.time()
         self.eventually(lambda: self._recorded > end + _POLL_S, "all is recorded")
@@ -308,7 +308,7 @@ class Chain:
             gap_waited_ms=1e3 * self.waited(time_s[longest], time_s[longest + 1]),
             outcome=outcome if stop < np.inf else "goes on",
             standing_ms=1e3 * (moment_s[moving].max(initial=fault) - fault),
-            tip_speed=tip_speed,
+            end_effector_speed=end_effector_speed,
             states_gap_ms=1e3 * float(np.diff(states).max()),
         )
 

@@ -78,18 +78,21 @@ def effect_figures(
     limits = JointLimits.of(spec, SafetyConfig())
     if limits.mass_matrix is None or limits.end_effector is None or not len(error):
         return None
-    size, tip = np.empty(error.shape), np.empty(len(error))
+    size, end_effector = np.empty(error.shape), np.empty(len(error))
     for part in blocks(len(error), _AT_ONCE):
         each = np.asarray(error[part], dtype=np.float64)[..., np.newaxis]
         joint = np.linalg.solve(limits.mass_matrix(position[part]), each)
         moved = limits.end_effector(position[part])[1] @ joint
-        size[part], tip[part] = np.abs(joint[..., 0]), np.linalg.norm(moved[..., 0], axis=1)
+        size[part], end_effector[part] = (
+            np.abs(joint[..., 0]),
+            np.linalg.norm(moved[..., 0], axis=1),
+        )
     return EffectFigures(
         states=len(error),
         joint_rmse=tuple(np.sqrt((size**2).mean(axis=0)).tolist()),
         joint_p95=tuple(np.quantile(size, 0.95, axis=0).tolist()),
-        end_effector_rmse=_rms(tip),
-        end_effector_p95=float(np.quantile(tip, 0.95)),
+        end_effector_rmse=_rms(end_effector),
+        end_effector_p95=float(np.quantile(end_effector, 0.95)),
     )
 
 

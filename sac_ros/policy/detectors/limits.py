@@ -9,7 +9,7 @@ import numpy as np
 
 from sac_ros.policy.detectors.detector import Detector, FilterState, StateDetector
 from sac_ros.policy.detectors.plausibility import OVER_VELOCITY
-from sac_ros.policy.end_effector import CREEP, OUTSIDE, OVER_TIP_SPEED
+from sac_ros.policy.end_effector import CREEP, OUTSIDE, OVER_END_EFFECTOR_SPEED
 from sac_ros.policy.safety_config import Array, SafetyConfig
 from sac_ros.policy.safety_events import Fault
 
@@ -84,14 +84,16 @@ class OverSpeed(LimitDetector):
 
 
 class TipSpeed(LimitDetector):
-    """The end effector is over 1.2 times ``max_tip_speed``."""
+    """The end effector is over 1.2 times ``max_end_effector_speed``."""
 
-    kind, sentence = Fault.TIP_SPEED, "the end effector is over max_tip_speed"
+    kind, sentence = Fault.END_EFFECTOR_SPEED, "the end effector is over max_end_effector_speed"
 
     def exceeds(self, state: FilterState) -> bool:
         if state.motion is None:
             return False
-        return bool(state.motion.speed > OVER_TIP_SPEED * state.limits.max_tip_speed)
+        return bool(
+            state.motion.speed > OVER_END_EFFECTOR_SPEED * state.limits.max_end_effector_speed
+        )
 
 
 class Workspace(LimitDetector):

@@ -99,7 +99,7 @@ class CommandGuardNode(Node):
         )
         changes = {
             name: partial(self._change, getattr(self._guard.safety, f"set_{name}"))
-            for name in ("torque_scale", "max_tip_speed")
+            for name in ("torque_scale", "max_end_effector_speed")
         }
         on_change(self, changes)
         steady = Clock(clock_type=ClockType.STEADY_TIME)

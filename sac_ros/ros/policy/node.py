@@ -91,7 +91,7 @@ class PolicyNode(LifecycleNode):
         changes: dict[str, Callable[[Any], None]] = {
             "model_path": self._swap,
             "torque_scale": partial(self._set, "torque_scale"),
-            "max_tip_speed": partial(self._set, "max_tip_speed"),
+            "max_end_effector_speed": partial(self._set, "max_end_effector_speed"),
             "shadow": self._set_shadow,
         }
         on_change(self, changes)
