@@ -42,3 +42,27 @@ def test_every_figure_of_the_losses_is_one_that_the_command_draws() -> None:
     page = (ROOT / "docs" / "losses.md").read_text(encoding="utf-8")
     shown = re.findall(r"images/losses_(\w+)\.png", page)
     assert shown == list(plot_losses.FIGURES)
+
+
+FIGURE = re.compile(r"(?<![\w.])\d[\d.,]* ?(?:%|mm|µs|MB|MiB)(?!\w)")
+COMMAND = re.compile(
+    r"make [a-z]+|python -m |pytest |evaluate_policy |evaluate_bag |identify_robot |reach_demo "
+)
+DESIGN_VALUES = 6  # figures that a section may have without a command: limits and settings
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_section_with_measured_figures_has_the_command_that_prints_them(page: Path) -> None:
+    without = []
+    above: dict[int, bool] = {}  # by the level of a heading: whether its section has a command
+    for section in re.split(r"(?m)^(?=#{1,4} )", page.read_text(encoding="utf-8")):
+        if not (heading := re.match(r"(#+) (.*)", section)):
+            continue
+        level = len(heading[1])
+        above = {each: has for each, has in above.items() if 1 < each < level}
+        figures = FIGURE.findall(re.sub(r"`[^`]*`", "", section))
+        has = bool(COMMAND.search(section))
+        if len(figures) > DESIGN_VALUES and not has and not any(above.values()):
+            without.append(heading[2])
+        above[level] = has
+    assert without == []
