@@ -86,16 +86,16 @@ class ComputedTorque:
             way = self._follow(position, velocity, goal, goal_velocity, state)
         else:
             way = self._way(position, goal, state)
-        wanted, speed, acceleration = way
+        desired, speed, acceleration = way
         integral = state[:, -n:]
-        error = wanted - position
-        asked = (
+        error = desired - position
+        commanded = (
             acceleration + 2.0 * STIFFNESS * (speed - velocity) + STIFFNESS**2 * error + integral
         )
         arm = self.arm
         frames = arm.chain.frames_at(position)
-        torque = arm.bodies.inverse_dynamics(arm.chain, frames, velocity, asked)
-        torque += arm.armature * asked + arm.friction * np.sign(speed)
+        torque = arm.bodies.inverse_dynamics(arm.chain, frames, velocity, commanded)
+        torque += arm.armature * commanded + arm.friction * np.sign(speed)
         torque += arm.damping * (speed + STIFFNESS * error)
         bounded = np.clip(torque, -self.limit, self.limit)
         grown = integral + INTEGRAL * STIFFNESS**3 * period * error

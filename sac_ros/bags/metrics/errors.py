@@ -72,10 +72,10 @@ def all_errors(
     if not len(time_s):
         return ()
     spool = spool or Spool()
-    asked, given = _by_joint(policy, spool), _by_joint(recorded, spool)
+    policy_torque, given = _by_joint(policy, spool), _by_joint(recorded, spool)
     held = None if gravity is None else _by_joint(gravity, spool)
     predictions: dict[str, Callable[[int], Array]] = {
-        "policy": lambda j: asked[j],
+        "policy": lambda j: policy_torque[j],
         # The very first sample has none before it: a robot starts from no torque.
         "hold_last": lambda j: np.concatenate([[0.0], given[j, :-1]]),
         "zero": lambda _: np.zeros(len(time_s)),
@@ -101,9 +101,9 @@ def error_figures(
     the g(q) in the torques; None where they hold none. Large arrays go to the spool.
     """
     spool = spool or Spool()
-    asked, given = _by_joint(predicted, spool), _by_joint(recorded, spool)
+    policy_torque, given = _by_joint(predicted, spool), _by_joint(recorded, spool)
     held = None if gravity is None else _by_joint(gravity, spool)
-    return _figures(name, lambda j: asked[j], given, time_s, limit, authority, held, spool)
+    return _figures(name, lambda j: policy_torque[j], given, time_s, limit, authority, held, spool)
 
 
 def _by_joint(torque: NDArray[np.floating], spool: Spool) -> Array:
