@@ -107,7 +107,7 @@ class PoseTask(Task):
         rows[..., self.columns("rotation_error")] = turn
         offset = rows[..., self.columns("goal_offset")]
         rows[..., self.columns("joint_offset")] = self.observed_joint_offset(rows, offset, turn)
-        self.aim_anew(rows)
+        self.update_aim(rows)
         observation[changed] = rows
 
     def observed(self, goal: Array) -> Array:

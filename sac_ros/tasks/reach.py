@@ -61,7 +61,7 @@ class ReachTask(Task):
             goals[..., column] = goal[..., column]
         if self.aims:
             rows = observation[changed]
-            self.aim_anew(rows)
+            self.update_aim(rows)
             observation[changed] = rows
 
     def goal_at(self, end_effector: Array) -> Array:

@@ -234,7 +234,7 @@ class Task(ABC):
             f"the task {self.name} must define in `errors` what it aims at, docs/your_task.md"
         )
 
-    def aim_anew(self, observation: Float32) -> None:
+    def update_aim(self, observation: Float32) -> None:
         """Puts into observations [..., size] where they aim, after their goals have changed."""
         if self.aims:
             sine = observation[..., self.columns("joint_position_sin")]

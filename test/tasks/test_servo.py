@@ -130,7 +130,7 @@ def test_in_hindsight_it_aims_at_the_other_goal(task: str) -> None:
     columns = slice(*env.task.aim_columns)
     assert np.abs(changed[:, columns] - observations[:, columns]).max() > 0.1
     rows = changed.copy()
-    env.task.aim_anew(rows)
+    env.task.update_aim(rows)
     np.testing.assert_allclose(rows, changed, atol=1e-5)
     env.task.set_goal(changed, given.copy())
     np.testing.assert_allclose(changed, observations, atol=1e-4)
