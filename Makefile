@@ -149,6 +149,10 @@ docs-serve: $(DOCS_STAMP) ## serve the site on http://127.0.0.1:8000 and build i
 docs-links: docs ## try every link of the site that leads elsewhere; needs the network
 	@$(VENV)/bin/python -m tools.docs.check_site site --elsewhere
 
+.PHONY: diagrams
+diagrams: setup ## draw the diagrams of docs/ that changed; needs npm and Chromium
+	@$(VENV)/bin/python -m tools.docs.diagrams
+
 $(DOCS_STAMP): $(STAMP)
 	@EXTRA=docs PYTHON='$(PYTHON)' PIP_ARGS='$(PIP_ARGS)' TORCH_INDEX='$(TORCH_INDEX)' tools/setup.sh $(VENV)
 	@touch $@

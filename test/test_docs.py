@@ -66,3 +66,10 @@ def test_a_section_with_measured_figures_has_the_command_that_prints_them(page: 
             without.append(heading[2])
         above[level] = has
     assert without == []
+
+
+def test_every_diagram_has_a_picture_for_the_site() -> None:
+    from tools.docs.diagrams import PICTURES, picture_of, sources
+
+    needed = {picture_of(source) for source in sources()}
+    assert set(PICTURES.glob("*.svg")) == needed, "a diagram has changed: make diagrams"

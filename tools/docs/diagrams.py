@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mermaid diagrams as pictures, so that the site loads no script from elsewhere.
 
-`python -m tools.docs.diagrams mermaid.min.js` draws in Chromium what has no picture yet, and
-removes pictures that no page needs. The script is in the npm package: `npm pack mermaid@11`.
+`make diagrams` draws in Chromium what has no picture yet, and removes pictures that no page needs.
+Mermaid comes from npm, once for each change of a diagram; the site is built without it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -18,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "images" / "diagrams"
 
 _SOURCE = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PACKAGE = "mermaid@11.17.2"
 _OPTIONS = {"startOnLoad": False, "theme": "neutral", "htmlLabels": False}
 
 
@@ -35,11 +38,18 @@ def sources() -> list[str]:
     ]
 
 
-def main(arguments: list[str]) -> int:
+def _mermaid(folder: Path) -> str:
+    """The script, from npm."""
+    subprocess.run(["npm", "pack", "--silent", _PACKAGE], cwd=folder, check=True)
+    (archive,) = folder.glob("*.tgz")
+    with tarfile.open(archive) as package:
+        script = package.extractfile("package/dist/mermaid.min.js")
+        assert script is not None
+        return script.read().decode()
+
+
+def main() -> int:
     """Draw what is missing; returns the exit code."""
-    if len(arguments) != 1:
-        print("usage: python -m tools.docs.diagrams mermaid.min.js", file=sys.stderr)
-        return 2
     sys.path.insert(0, str(ROOT / "test" / "support"))
     from browser import Browser  # noqa: PLC0415 - a helper of the tests
 
@@ -48,10 +58,12 @@ def main(arguments: list[str]) -> int:
         if path not in needed:
             path.unlink()
     missing = {path: source for path, source in needed.items() if not path.exists()}
+    if not missing:
+        return 0
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, Browser(Path(folder) / "profile") as browser:
         page = Path(folder) / "page.html"
-        script = Path(arguments[0]).read_text(encoding="utf-8")
+        script = _mermaid(Path(folder))
         page.write_text(f"<meta charset=utf-8><body><script>{script}</script>")
         browser.open(page.as_uri())
         browser.run(f"mermaid.initialize({json.dumps(_OPTIONS)})")
@@ -70,4 +82,4 @@ def _with_background(drawing: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -105,6 +105,13 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     return for_mkdocs("".join(parts), lambda diagram: _diagram(diagram, uri))
 
 
+def on_post_build(config: Any, **_: Any) -> None:
+    """Let the search work without a server, too: a page from a disk may load no JSON."""
+    index = Path(config.site_dir) / "search" / "search_index.json"
+    text = index.read_text(encoding="utf-8")
+    index.with_suffix(".js").write_text(f"var __index = {text}", encoding="utf-8")
+
+
 def _add(files: Files, config: Any, path: str, text: str) -> None:
     files.append(File.generated(config, _site.page_of(path), content=text))
 
@@ -148,10 +155,7 @@ def _file_page(path: str) -> str:
 def _diagram(source: str, uri: str) -> str:
     picture = picture_of(source)
     if not picture.exists():
-        raise PluginError(
-            f"{uri}: a diagram has no picture: npm pack mermaid@11, then "
-            "python -m tools.docs.diagrams package/dist/mermaid.min.js"
-        )
+        raise PluginError(f"{uri}: a diagram has changed and has no picture yet: make diagrams")
     inside = picture.relative_to(PICTURES.parents[1]).as_posix()
     path = os.path.relpath(inside, posixpath.dirname(uri) or ".")
     return f"![Diagram]({path})"
