@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from latex2mathml.converter import convert
-
 INDENT = 4  # columns, by which Python-Markdown nests
 
 _FENCE = re.compile(r"^(\s*)(`{3,}|~{3,})\s*([\w-]*)(.*)$")
@@ -29,6 +27,12 @@ def for_mkdocs(text: str, diagram: Diagram) -> str:
         diagram: returns what stands in the place of a Mermaid diagram, given its source.
     """
     return "\n".join(_Page(text.splitlines(), diagram).lines()) + "\n"
+
+
+def _mathml(formula: str, display: str) -> str:
+    from latex2mathml.converter import convert  # noqa: PLC0415 - of the extra docs
+
+    return str(convert(formula, display=display))
 
 
 class _Page:
@@ -63,7 +67,7 @@ class _Page:
         if item is not None:
             self._item(line, item)
             return
-        text = _MATH.sub(lambda found: convert(found[1]), line)
+        text = _MATH.sub(lambda found: _mathml(found[1], "inline"), line)
         starts_block = line.startswith(("#", "|", "!["))
         if starts_block and not self._previous_is_like(line[0]):
             self._separate()
@@ -79,7 +83,7 @@ class _Page:
             self._separate()
         depth = len(self._items)
         self._items.append(len(item[0]))
-        text = _MATH.sub(lambda found: convert(found[1]), line[len(item[0]) :])
+        text = _MATH.sub(lambda found: _mathml(found[1], "inline"), line[len(item[0]) :])
         self._out.append(f"{' ' * (INDENT * depth)}{item[2]} {text}")
 
     def _fence(self, at: int, fence: re.Match[str]) -> int:
@@ -97,7 +101,7 @@ class _Page:
         if fence[3] == "mermaid":
             block = [self._diagram("\n".join(body))]
         elif fence[3] == "math":
-            block = [convert("\n".join(body), display="block")]
+            block = [_mathml("\n".join(body), "block")]
         else:
             block = [f"{fence[2]}{fence[3]}{fence[4]}", *body, fence[2]]
         indent = " " * (INDENT * self._depth(width))
