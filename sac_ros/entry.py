@@ -7,11 +7,14 @@ itself once it runs (`run_node`, `run_command`).
 
 from __future__ import annotations
 
+import _signal  # of which `signal` is made, in milliseconds in which a Ctrl-C would not be handled
 import os
-import signal
 import sys
-from collections.abc import Callable
-from types import FrameType
+
+TYPE_CHECKING = False  # as typing has it, which is not imported for that
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
 
 COMMANDS = {
     "check_arm": "sac_ros.cli.check_arm",
@@ -72,7 +75,7 @@ def end_on_signals(exit_code: int | None = None) -> None:
             os.write(2, b"interrupted\n")
         os._exit(128 + number if exit_code is None else exit_code)
 
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
-    # Whoever starts this as a child process may have them held back until now.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+    for each in (_signal.SIGINT, _signal.SIGTERM):
+        _signal.signal(each, end)
+    # Whoever starts this as a child process may have them blocked until now.
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGINT, _signal.SIGTERM))

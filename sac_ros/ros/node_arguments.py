@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import inspect
 import textwrap
 from collections.abc import Sequence
 
@@ -44,10 +43,9 @@ def help_asked(arguments: Sequence[str]) -> bool:
     return False
 
 
-def help_text(program: str, node_class: object, config_class: type) -> str:
-    """What the node does, how it is started, and all its parameters."""
-    purpose = getattr(inspect.getmodule(node_class), "__doc__", "").strip()
-    lines = [f"usage: {program} {_USAGE}", "", purpose, "", "parameters:"]
+def help_text(program: str, about: str | None, config_class: type) -> str:
+    """How a node is started, what it does, and all its parameters."""
+    lines = [f"usage: {program} {_USAGE}", "", (about or "").strip(), "", "parameters:"]
     for leaf in leaves(config_class):
         lines.append(f"  {leaf.name}")
         indent = " " * 6

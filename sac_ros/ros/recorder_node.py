@@ -137,7 +137,7 @@ def _drain(subscription: Subscription) -> None:
 
 def main(args: list[str] | None = None) -> int:
     """Console script `recorder_node`; returns the exit code."""
-    return run_node(RecorderNode, args, RecorderConfig)
+    return run_node(RecorderNode, args, about=__doc__, parameters=RecorderConfig)
 
 
 if __name__ == "__main__":

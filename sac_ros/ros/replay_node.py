@@ -341,7 +341,7 @@ def main(args: list[str] | None = None) -> int:
     1: the recorded policy_node's own torques did not come out again, bit for bit, too many
     states got none, or the written bag is not what was sent and received.
     """
-    return run_node(ReplayNode, args, ReplayConfig)
+    return run_node(ReplayNode, args, about=__doc__, parameters=ReplayConfig)
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ class SimNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Console script `sim_node`; returns the exit code."""
-    return run_node(SimNode, args, SimNodeConfig)
+    return run_node(SimNode, args, about=__doc__, parameters=SimNodeConfig)
 
 
 if __name__ == "__main__":

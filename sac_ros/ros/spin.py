@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,7 +61,12 @@ class NodeDone(Exception):  # noqa: N818 - good news, not an error
 
 
 def run_node(
-    make_node: Callable[[], Node], args: list[str] | None = None, parameters: type | None = None
+    make_node: Callable[[], Node],
+    args: list[str] | None = None,
+    *,
+    about: str | None = None,
+    parameters: type | None = None,
+    stopping: str = "",
 ) -> int:
     """Run one node until a signal, `NodeDone` or an error, and return the exit code.
 
@@ -70,27 +74,27 @@ def run_node(
     rclpy installs none, a signal only ends the spinning, and ``node.stop()`` (where the node has
     one) can send a last command or write a checkpoint, after an exception in a callback too.
 
-    Where the class has a text ``stopping``, stopping takes long: the text is on stderr at once,
-    and a second Ctrl-C ends the process then and there. A node that has not started 1.5 s after a
-    signal is ended, too.
+    A node that has not started 1.5 s after a signal is ended.
 
     This is the last thing that a process does: the signals stay ignored afterwards.
 
     Args:
         make_node: constructs the node; called once ROS is initialised.
         args: ROS arguments; ``sys.argv`` when None.
-        parameters: the node's configuration class, for ``--help``; None: there is no help.
+        about: what the node does, for ``--help``.
+        parameters: the node's configuration class, likewise; None: arguments are not checked.
+        stopping: on stderr at once after a signal, where stopping takes long. A second Ctrl-C then
+            ends the process.
 
     Returns:
         0 after a signal, the code of `NodeDone`, or 2 after a `SacRosError` (its sentence is on
         stderr). Any other exception is a bug and passes through, after ``stop()``.
     """
-    made = make_node.func if isinstance(make_node, partial) else make_node
-    signals = _Signals(words=getattr(made, "stopping", ""))
+    signals = _Signals(stopping)
 
     def run() -> int:
         if parameters and help_asked(sys.argv[1:] if args is None else args):
-            sys.stdout.write(f"{help_text(Path(sys.argv[0]).stem, made, parameters)}\n")
+            sys.stdout.write(f"{help_text(Path(sys.argv[0]).stem, about, parameters)}\n")
             return EXIT_DONE
         try:
             with signals.handled(), _initialised(args):

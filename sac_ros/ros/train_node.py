@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _STATE_RATE = 20.0  # Hz, of the joint states and goals that RViz shows
 _DIAGNOSTICS_RATE = 1.0  # Hz
+_STOPPING = "stopping: writing a checkpoint; Ctrl-C again ends it without one"
 _SERVICE_TIMEOUT = 120.0  # s, an evaluation may be under way
 
 
@@ -40,8 +41,6 @@ class TrainNode(Node):
     Publishes `joint_states` and `goal_pose` of one arm in training, decimated, and `/diagnostics`.
     Services: `~/pause`, `~/save_checkpoint`, `~/export_policy`, `~/evaluate`.
     """
-
-    stopping = "stopping: writing a checkpoint; Ctrl-C again ends it without one"
 
     def __init__(self, arguments: Sequence[str] | None = None) -> None:
         """Makes the run and starts to train.
@@ -167,7 +166,13 @@ class TrainNode(Node):
 def main(args: list[str] | None = None) -> int:
     """Console script `train_node`; returns the exit code."""
     with Heartbeat():
-        return run_node(partial(TrainNode, args), args, TrainConfig)
+        return run_node(
+            partial(TrainNode, args),
+            args,
+            about=__doc__,
+            parameters=TrainConfig,
+            stopping=_STOPPING,
+        )
 
 
 if __name__ == "__main__":

@@ -217,7 +217,7 @@ class CommandGuardNode(Node):
 def main(args: list[str] | None = None) -> int:
     """Console script `command_guard`; returns the exit code."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    return run_node(CommandGuardNode, args, CommandGuardNodeConfig)
+    return run_node(CommandGuardNode, args, about=__doc__, parameters=CommandGuardNodeConfig)
 
 
 if __name__ == "__main__":

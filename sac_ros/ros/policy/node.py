@@ -461,7 +461,7 @@ class PolicyNode(LifecycleNode):
 def main(args: list[str] | None = None) -> int:
     """Run policy_node; see `sac_ros.ros.spin.run_node` for the exit codes."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    return run_node(PolicyNode, args, PolicyNodeConfig)
+    return run_node(PolicyNode, args, about=__doc__, parameters=PolicyNodeConfig)
 
 
 if __name__ == "__main__":
