@@ -7,7 +7,7 @@ itself once it runs (`run_node`, `run_command`).
 
 from __future__ import annotations
 
-import _signal  # of which `signal` is made, in milliseconds in which a Ctrl-C would not be handled
+import _signal  # type: ignore[import-not-found]  # `signal` is made of it, in some milliseconds
 import os
 import sys
 

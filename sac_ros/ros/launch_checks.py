@@ -21,6 +21,8 @@ from rclpy.validate_topic_name import validate_topic_name
 from sac_ros.robots.arm import load_arm
 from sac_ros.ros.parameters import BUILT_IN, BUILT_IN_GROUPS, did_you_mean
 from sac_ros.ros.robot_description import FROM_DESCRIPTION
+from sac_ros.training.config import TrainConfig
+from sac_ros.training.run_directory import find_run_directory, settings_to_resume
 from sac_ros.utils.errors import ConfigurationError, SacRosError
 from sac_ros.utils.package_share import share_path
 from sac_ros.utils.settings import build, flat, leaves
@@ -146,6 +148,23 @@ def settings_of(
     """
     values = file_parameters(config_class, node, Path(file), argument) if file else {}
     return build(config_class, {**values, **given})
+
+
+def training_settings(
+    given: Mapping[str, Any], node: str, file: str, argument: str
+) -> TrainConfig:
+    """The settings of a training, as train_node settles them; see `settings_of`.
+
+    Raises:
+        ConfigurationError: its run cannot be made, or there is none to resume, too.
+    """
+    defaults = {leaf.name: leaf.default for leaf in leaves(TrainConfig)}
+    values = {**defaults, **file_parameters(TrainConfig, node, Path(file), argument), **given}
+    config: TrainConfig = build(TrainConfig, {**values, **settings_to_resume(values, given)})
+    check_folder("directory", config.directory)
+    check_arm("arm", config.arm)
+    find_run_directory(config)
+    return config
 
 
 def file_parameters(config_class: type, node: str, file: Path, argument: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Imports `launch`, which comes with ROS 2 but not from PyPI: only launch files im
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -104,11 +105,23 @@ def sac_ros_node(name: str, **options: Any) -> Node:
 def described(file: str, entities: Sequence[LaunchDescriptionEntity]) -> LaunchDescription:
     """The description of one of our launch files, which refuses arguments that it lacks."""
 
-    def check(_: LaunchContext) -> None:
+    def check(context: LaunchContext) -> None:
+        if context.asyncio_loop is not None:
+            _spare_python_the_interrupt()
         declared = {each.name for each in LaunchDescription(entities).get_launch_arguments()}
         refuse_unknown(given_on_command_line(sys.argv, file), declared)
 
     return LaunchDescription([OpaqueFunction(function=check), *entities])
+
+
+def _spare_python_the_interrupt() -> None:
+    """Keeps Ctrl-C from raising KeyboardInterrupt wherever `launch` is just then.
+
+    It handles Ctrl-C by the wake-up socket, but leaves Python's own handler: that loses a process
+    which is being started, and the launch waits for it for ever.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: None)
 
 
 def must_pass(check: Callable[[str, str], None], *arguments: str, empty: bool = False) -> Action:
@@ -194,17 +207,29 @@ class ParameterArguments:
     What is given overrides the parameter file; what is not leaves it alone.
     """
 
-    def __init__(self, node: str, config_class: type, *, leave_out: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        node: str,
+        config_class: type,
+        *,
+        only: Collection[str] = (),
+        leave_out: Collection[str] = (),
+    ) -> None:
         """Takes the parameters of a node.
 
         Args:
             node: its name, if the launch file takes a parameter file for it; else empty.
             config_class: its configuration class.
+            only: the parameters that are arguments; empty: all.
             leave_out: parameters for which the launch file has arguments of its own, or none.
         """
         self._node = node
         self._config_class = config_class
-        self._leaves = [leaf for leaf in leaves(config_class) if leaf.name not in leave_out]
+        self._leaves = [
+            leaf
+            for leaf in leaves(config_class)
+            if leaf.name not in leave_out and (not only or leaf.name in only)
+        ]
 
     def declared(self) -> list[DeclareLaunchArgument]:
         """The arguments, for the launch description."""
@@ -236,11 +261,11 @@ class ParameterArguments:
             ConfigurationError: a value is of another type, or outside its valid set.
         """
         # The default is for a launch file that only hands an argument on to another one.
-        texts = {
-            leaf: LaunchConfiguration(leaf.name, default="").perform(context)
+        texts = [
+            (leaf, LaunchConfiguration(leaf.name, default="").perform(context))
             for leaf in self._leaves
-        }
-        return {leaf.name: read(leaf, text) for leaf, text in texts.items() if text}
+        ]
+        return {leaf.name: read(leaf, text) for leaf, text in texts if text}
 
 
 # The storage is named for both recorders: what was written before a crash can be recovered.

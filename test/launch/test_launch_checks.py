@@ -22,6 +22,7 @@ from sac_ros.ros.launch_checks import (
     given_on_command_line,
     refuse_unknown,
     settings_of,
+    training_settings,
 )
 from sac_ros.ros.policy.config import PolicyNodeConfig
 from sac_ros.ros.sim_config import SimNodeConfig
@@ -159,3 +160,27 @@ def test_the_parameter_files_of_the_package_pass_in_any_namespace(
     for namespace in ("", "left", "/left/arm/"):
         name = full_name(node, namespace)
         settings_of(config_class, name, {}, str(share_path("config", file)), "params_file")
+
+
+def training(**given: object) -> TrainConfig:
+    file = str(share_path("config", "robust.yaml"))
+    return training_settings(given, "/train_node", file, "params_file")
+
+
+def test_a_training_is_what_train_node_would_make_of_it(tmp_path: Path) -> None:
+    config = training(total_steps=100, directory=str(tmp_path))
+    assert (config.total_steps, config.backend) == (100, "mujoco")  # given, of the file
+    assert config.sac.gamma == 0.97
+    assert not list(tmp_path.iterdir())  # nothing is made
+
+
+def test_a_training_that_could_not_begin_is_refused(tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "notes.txt").touch()
+    with pytest.raises(ConfigurationError, match="name 'taken' is taken"):
+        training(directory=str(tmp_path), name="taken")
+    with pytest.raises(ConfigurationError, match="resume:=true finds no run"):
+        training(directory=str(tmp_path), resume=True)
+    with pytest.raises(ConfigurationError, match="launch argument arm: arm must be one of"):
+        training(directory=str(tmp_path), arm="ur99")

@@ -176,6 +176,45 @@ def test_what_is_wrong_with_an_argument_is_told_before_any_process_starts(
         run_until_something_starts()
 
 
+@pytest.mark.parametrize(
+    ("file", "given", "words"),
+    [
+        ("deploy", "arm:=ur99", "launch argument arm: arm must be one of"),
+        ("deploy", "model:=/nope.onnx", "launch argument model must name a file"),
+        ("deploy", "modl:=x", "launch argument modl is unknown, did you mean model?"),
+        ("deploy", "sim_params_file:=/nope", "launch argument sim_params_file must name a file"),
+        ("simulate", "namespace:=a b", "launch argument namespace must be a ROS namespace"),
+        ("simulate", "command_topic:=a b", "launch argument command_topic must be the name"),
+        ("replay", "bag:=/nope", "launch argument bag must name a file or folder that exists"),
+        ("train", "total_steps:=abc", "launch argument total_steps must be a whole number"),
+        ("train", "arm:=ur99", "launch argument arm: arm must be one of"),
+        ("train", "params_file:=/nope", "launch argument params_file must name a file"),
+        ("train", "task:=walk", "launch argument task must be one of"),
+        ("train", "resume:=true", "resume:=true finds no run with a checkpoint"),
+    ],
+)
+def test_a_wrong_argument_ends_the_launch_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, given: str, words: str
+) -> None:
+    launch = pytest.importorskip("launch", reason="launch comes with ROS 2, not from PyPI")
+    pytest.importorskip("launch_ros", reason="launch_ros comes with ROS 2, not from PyPI")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["ros2", "launch", "sac_ros", f"{file}.launch.py", given])
+    (path,) = (each for each in FILES if by_name(each) == file)
+    context = launch.LaunchContext()
+    name, _, value = given.partition(":=")
+    context.launch_configurations[name] = value
+
+    def run_until_something_starts() -> None:
+        for entity in loaded(path).generate_launch_description().entities:
+            for each in entity.visit(context) or []:
+                assert not isinstance(each, launch.actions.ExecuteLocal)
+
+    with pytest.raises(ConfigurationError) as caught:
+        run_until_something_starts()
+    assert words in str(caught.value)
+
+
 @pytest.mark.parametrize("told", ["", "policy", "robot"])
 def test_the_simulated_arm_does_about_gravity_what_the_policy_node_is_told(told: str) -> None:
     launch = pytest.importorskip("launch", reason="launch comes with ROS 2, not from PyPI")
@@ -187,7 +226,9 @@ def test_the_simulated_arm_does_about_gravity_what_the_policy_node_is_told(told:
     assert module.PARAMETERS.given(context) == module.SIM_PARAMETERS.given(context) == expected
 
 
-def test_what_is_given_to_train_goes_to_the_node_with_p_and_so_changes_a_resumed_run() -> None:
+def test_what_is_given_to_train_goes_to_the_node_with_p_and_so_changes_a_resumed_run(
+    tmp_path: Path,
+) -> None:
     launch = pytest.importorskip("launch", reason="launch comes with ROS 2, not from PyPI")
     pytest.importorskip("launch_ros", reason="launch_ros comes with ROS 2, not from PyPI")
     from sac_ros.ros.parameters import named_parameters
@@ -197,10 +238,13 @@ def test_what_is_given_to_train_goes_to_the_node_with_p_and_so_changes_a_resumed
     module = loaded(file)
     for argument in module.generate_launch_description().get_launch_arguments():
         argument.visit(context)
-    context.launch_configurations.update({"name": "mine", "total_steps": "500", "resume": "true"})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "checkpoint_1.pt").touch()
+    given = {"name": "mine", "total_steps": "500", "resume": "true", "directory": str(tmp_path)}
+    context.launch_configurations.update(given)
     (node,) = module._train_node(context)
     node._perform_substitutions(context)
     # Name and namespace, the other substitutions, are known when the node runs.
     command = [each.text for part in node.cmd for each in part if hasattr(each, "text")]
-    assert named_parameters(command) == {"name", "total_steps", "resume"}
+    assert named_parameters(command) == set(given)
     assert str(share_path("config", "robust.yaml")) in command
