@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import sys
 import threading
@@ -132,7 +133,8 @@ def _initialised(args: list[str] | None) -> Iterator[None]:
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # rclpy raises RCLError, UnknownROSArgsError, ValueError here
-        reason = " ".join(str(error).split())
+        # Without the lines of C that rcl lists.
+        reason = re.sub(r",? at \S+\.c(pp)?:\d+", "", " ".join(str(error).split()))
         raise ConfigurationError(f"ROS refuses the arguments: {reason}") from error
     try:
         yield

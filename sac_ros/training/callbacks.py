@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -160,7 +161,8 @@ class QualityStop(Callback):
             return
         if not run.records.is_good(bar):
             return
-        run.write_policy()  # the last update may have been made, and a hold takes its time
+        # The last update may have been made, and a hold takes its time.
+        write_if_possible("the policy file", run.write_policy)
         run.set_phase("holding")
         result = run.standing_still(lambda: run.evaluate_best(HOLD_SECONDS))
         if result is not None and result.hold is not None:
@@ -197,6 +199,16 @@ class Checkpoints(Callback):
     @staticmethod
     def _after(run: TrainingSession) -> int:
         return next_multiple(run.config.checkpoint_interval, run.state.loop.env_steps)
+
+
+def write_if_possible(what: str, write: Callable[[], object]) -> bool:
+    """Writes a file of a run, or says why not: a full disk costs a file, and not the run."""
+    try:
+        write()
+    except OSError as error:
+        say(f"{what} could not be written: {error.strerror or error}")
+        return False
+    return True
 
 
 def save_if_possible(run: TrainingSession) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from sac_ros.policy.runtime import Policy
-from sac_ros.training.callbacks import Callback
+from sac_ros.training.callbacks import Callback, write_if_possible
+from sac_ros.training.config import QualityBar
 from sac_ros.training.evaluation import HELD_OUT_SEED, HOLD_SECONDS, Evaluation, evaluate
 from sac_ros.training.model_card import model_card
 from sac_ros.training.parts import make_env
@@ -28,6 +29,7 @@ from sac_ros.training.robustness import (
     save_heat_map,
 )
 from sac_ros.utils.atomic_write import atomic_write
+from sac_ros.utils.errors import SacRosError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,33 +88,42 @@ class FinalReport(Callback):
         )
         if result is None:
             return
-        policy = run.write_policy(result)  # the same controller, with all that was measured
+        # The same controller, with all that was measured.
+        if write_if_possible("the policy file", lambda: run.write_policy(result)):
+            policy = Policy.load(run.directory.policy)
         shortfall = _shortfall(result, config.minimum_success_rate)
-        self._write_figures(run, result)
-        with atomic_write(run.directory.model_card) as file:
-            file.write_text(model_card(policy, policy.path.name, shortfall), encoding="utf-8")
+        missed = shortfall or missed_bar(result, config.good)
+        files = run.directory
+        card = model_card(policy, policy.path.name, missed)
+        write_if_possible(files.evaluation.name, lambda: self._write_figures(run, result))
+        write_if_possible(files.model_card.name, lambda: _write_text(files.model_card, card))
         if config.robustness_episodes:
             run.set_phase("measuring what the policy survives; Ctrl-C skips that")
-        robust = self._robustness(run)
+        try:
+            robust = self._robustness(run)
+        except OSError as error:  # a full disk
+            robust = ["", f"no robustness table: {error.strerror or error}"]
         title = f"{run.env.arm.name}, seed {config.seed}"
-        curve = run.directory.learning_curve
-        save_learning_curve(state.points, curve, title, state.best.env_steps)
+        run.set_phase("drawing the learning curve")
+        curve = files.learning_curve
+        write_if_possible(
+            curve.name,
+            lambda: save_learning_curve(state.points, curve, title, state.best.env_steps),
+        )
         if config.record_video:
             run.set_phase("drawing the video")
-            camera = make_env(config, 1, "rgb_array")
-            save_reaching(camera, policy_controller(policy, camera), run.directory.video)
-            camera.close()
-        files = sorted(
+            write_if_possible(files.video.name, lambda: self._draw_video(run, policy))
+        left = sorted(
             str(path)
             for path in run.directory.path.glob("*.*")
             if not path.name.startswith(("events.", "."))
         )
         table = evaluation_table(result, _time_rows(run))
-        lines = [f"\n{run.directory.policy}", table, *robust, "", *files, ""]
+        lines = [f"\n{run.directory.policy}", table, *robust, "", *left, ""]
         sys.stdout.write("\n".join(lines))
         sys.stdout.flush()
-        if shortfall:
-            say(shortfall)
+        if missed:
+            say(missed)
         run.outcome = Outcome(
             policy.path, result, state.loop.env_steps, state.loop.learning_seconds, shortfall
         )
@@ -120,8 +131,24 @@ class FinalReport(Callback):
     @staticmethod
     def _export(run: TrainingSession) -> None:
         run.set_phase("exporting the policy")
-        policy = run.write_policy()
+        try:
+            policy = run.write_policy()
+        except OSError as error:
+            newest = run.directory.checkpoints[:1]
+            raise SacRosError(
+                f"the policy file could not be written: {error.strerror or error}; "
+                f"{newest[0] if newest else 'no checkpoint'} holds what was learned, and "
+                f"resume:=true name:={run.directory.path.name} exports it"
+            ) from error
         say(f"the policy after {run.state.best.env_steps:,} steps is in {policy.path}")
+
+    @staticmethod
+    def _draw_video(run: TrainingSession, policy: Policy) -> None:
+        camera = make_env(run.config, 1, "rgb_array")
+        try:
+            save_reaching(camera, policy_controller(policy, camera), run.directory.video)
+        finally:
+            camera.close()
 
     @staticmethod
     def _robustness(run: TrainingSession) -> list[str]:
@@ -147,8 +174,12 @@ class FinalReport(Callback):
             )
         if cells is None:
             return ["no robustness table: interrupted"]
-        save_heat_map(cells, path / "robustness.png", f"{run.env.arm.name}, {episodes} episodes")
-        add_to_card(run.directory.model_card, cells, common, "robustness.png")
+        title, card = f"{run.env.arm.name}, {episodes} episodes", run.directory.model_card
+        picture = path / "robustness.png"
+        write_if_possible(picture.name, lambda: save_heat_map(cells, picture, title))
+        write_if_possible(
+            f"the table in {card.name}", lambda: add_to_card(card, cells, common, picture.name)
+        )
         return ["", robustness_markdown(cells)]
 
     @staticmethod
@@ -162,8 +193,26 @@ class FinalReport(Callback):
             "env_steps": loop.env_steps,
             "updates": loop.updates,
         }
-        with atomic_write(run.directory.evaluation) as file:
-            file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        _write_text(run.directory.evaluation, json.dumps(content, indent=2) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_write(path) as file:
+        file.write_text(text, encoding="utf-8")
+
+
+def missed_bar(result: Evaluation, bar: QualityBar) -> str:
+    """One sentence where a policy is below its run's quality bar, else nothing."""
+    near, error = result.success_rate(0.02), result.median_error_m
+    held = 1.0 - result.hold.left_2cm_rate if result.hold else 1.0
+    if near >= bar.success_rate and error <= bar.median_error_m and held >= bar.hold_rate:
+        return ""
+    return (
+        f"the policy is below the quality bar of its run: {near:.1%} of the held-out goals within "
+        f"2 cm and still (at least {bar.success_rate:.1%}), median error {1e3 * error:.1f} mm (at "
+        f"most {1e3 * bar.median_error_m:.1f} mm), {held:.1%} held for {HOLD_SECONDS:g} s (at "
+        f"least {bar.hold_rate:.1%})"
+    )
 
 
 def _shortfall(result: Evaluation, minimum: float) -> str:

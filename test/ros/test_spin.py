@@ -112,4 +112,5 @@ def test_arguments_that_ros_refuses_are_one_sentence_and_exit_code_2() -> None:
     assert code == 2
     (line,) = [line for line in err.splitlines() if "error: ROS refuses the arguments" in line]
     assert "/no/such/file.yaml" in line
+    assert ".c:" not in line
     assert "Traceback" not in err

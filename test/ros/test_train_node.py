@@ -355,7 +355,8 @@ def test_it_shows_the_arm_and_answers_its_services(
     saved = load_checkpoint(train.checkpoint)["env_steps"]
     evaluated = call("evaluate", Trigger, Trigger.Request())
     assert evaluated.success
-    assert "median_error_m" in evaluated.message
+    words = r"\d+% of 1 held-out goals within 5 cm and still, .*, median error [\d.]+ mm"
+    assert re.fullmatch(words, evaluated.message), evaluated.message
     assert Policy.load(train.directory / "policy.onnx").spec.arm == "iiwa"
     assert call("save_checkpoint", Trigger, Trigger.Request()).success
     assert load_checkpoint(train.checkpoint)["env_steps"] == saved  # it still stands

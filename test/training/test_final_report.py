@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from sac_ros.training import final_report
 from sac_ros.training.progress import EvaluationPoint
 from sac_ros.training.report import save_learning_curve
 from sac_ros.training.runner import TrainingSession
+from sac_ros.utils.errors import SacRosError
 
 
 def test_the_best_policy_is_on_disk_before_anything_else_of_the_report(
@@ -103,3 +106,55 @@ def test_the_exported_actor_is_a_line_in_the_figure(tmp_path: Path) -> None:
     for name, exported in (("marked", 2000), ("plain", None)):
         save_learning_curve(points, tmp_path / name, "title", exported)
     assert (tmp_path / "marked").read_bytes() != (tmp_path / "plain").read_bytes()
+
+
+def no_space(*_: Any, **__: Any) -> Any:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_disk_that_is_full_at_the_end_costs_files_and_not_the_summary(
+    session: OpenSession, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = session(record_video=True, robustness_episodes=1)
+    measure = final_report.evaluate
+
+    def full_from_now_on(*arguments: Any, **keywords: Any) -> Any:
+        monkeypatch.setattr(os, "fsync", no_space)
+        return measure(*arguments, **keywords)
+
+    monkeypatch.setattr(final_report, "evaluate", full_from_now_on)
+    for name in ("save_reaching", "save_learning_curve", "run_table"):
+        monkeypatch.setattr(final_report, name, no_space)
+    outcome = run.run()
+    assert outcome is not None
+    assert Policy.load(outcome.policy).spec.task == "reach"  # that from before the measurement
+    seen = capfd.readouterr()
+    assert "median error" in seen.out
+    assert "no robustness table: No space left on device" in seen.out
+    for name in ("the policy file", "evaluation.json", "policy.md", "learning_curve.png"):
+        assert f"{name} could not be written: No space left on device" in seen.err
+    assert "reaching.gif could not be written" in seen.err
+
+
+def test_a_policy_file_that_does_not_fit_is_one_sentence_that_says_how_to_get_it(
+    session: OpenSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = session(total_steps=200)
+    monkeypatch.setattr(run, "write_policy", no_space)
+    words = (
+        r"policy file could not be written: No space left on device; .*checkpoint_\d+\.pt holds"
+    )
+    with pytest.raises(SacRosError, match=words):
+        run.run()
+
+
+def test_a_policy_below_the_quality_bar_of_its_run_has_a_warning_on_its_card(
+    session: OpenSession, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = session(total_steps=200)
+    outcome = run.run()
+    assert outcome is not None
+    assert outcome.shortfall == ""  # minimum_success_rate is 0
+    words = "the policy is below the quality bar of its run: 0.0% of the held-out goals"
+    assert f"**Not good enough**: {words}" in run.directory.model_card.read_text()
+    assert words in capfd.readouterr().err

@@ -337,7 +337,8 @@ class PolicyNode(LifecycleNode):
         else:
             self._goal_came = None if loop.goal_moves else now
             if begins:  # of one that moves there are many a second
-                self.get_logger().info(f"goal accepted: {np.round(goal, 4).tolist()} in {frame}")
+                told = (np.round(goal, 4) + 0.0).tolist()  # no −0
+                self.get_logger().info(f"goal accepted: {told} in {frame}")
 
     def _look_round(self) -> None:
         self._tell_others()

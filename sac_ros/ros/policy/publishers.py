@@ -54,7 +54,7 @@ class CommandPublisher:
 
     def publish(self, command: Command) -> None:
         """Publish a command."""
-        self._view[:] = command.torque[self._order]
+        np.add(command.torque[self._order], 0.0, out=self._view)  # no −0
         self.publisher.publish(bytes(self._command))
         self.sent += 1
 
@@ -107,7 +107,7 @@ class TorqueMessage:
         """
         seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
         self._message.header.stamp = TimeMessage(sec=seconds, nanosec=nanoseconds)
-        self._view[:] = torque
+        np.add(torque, 0.0, out=self._view)  # no −0
         return self._message
 
 
