@@ -39,7 +39,7 @@ FIGURES = {
 AS_VERDICT = {"shadow": 0.0, "no": 1.0}
 """What ``--fail-on`` takes for short: fail where the verdict is that, or worse."""
 
-_OF_TIME_OR_PEOPLE = (
+OF_TIME_OR_PEOPLE = (
     *(Fault.WATCHDOG, Fault.SLOW_STATES, Fault.LATE_POLICY, Fault.GOAL_TIMEOUT),
     *(Fault.EMERGENCY_STOP, Fault.OTHER_PUBLISHER),
 )
@@ -63,7 +63,7 @@ def figures_of(evaluation: Evaluation, model: ModelResult) -> dict[str, float | 
         "interventions": float(max((each.count for each in model.interventions), default=0)),
         "faults": float(sum(each.count for each in model.faults)),
         "arm_faults": float(
-            sum(each.count for each in model.faults if each.kind not in _OF_TIME_OR_PEOPLE)
+            sum(each.count for each in model.faults if each.kind not in OF_TIME_OR_PEOPLE)
         ),
         "unanswered": model.unanswered_fraction,
         "outside": model.coverage.outside_fraction,

@@ -134,11 +134,13 @@ class FinalReport(Callback):
         try:
             policy = run.write_policy()
         except OSError as error:
-            newest = run.directory.checkpoints[:1]
+            newest = next(iter(run.directory.checkpoints), None)
+            name = run.directory.path.name
+            left = (
+                f"resume:=true name:={name} goes on from {newest}" if newest else "nothing is left"
+            )
             raise SacRosError(
-                f"the policy file could not be written: {error.strerror or error}; "
-                f"{newest[0] if newest else 'no checkpoint'} holds what was learned, and "
-                f"resume:=true name:={run.directory.path.name} exports it"
+                f"the policy file could not be written: {error.strerror or error}; {left}"
             ) from error
         say(f"the policy after {run.state.best.env_steps:,} steps is in {policy.path}")
 

@@ -134,6 +134,9 @@ def test_what_the_safety_filter_would_do_is_said_and_waiting_for_a_goal_is_not_i
     stopped = judged(faults=(FaultFigures("over_speed", 2, "too fast", (1.0, 2.0)),))
     assert about(stopped, "stopped the robot: over_speed 2×").meaning == BAD
     assert not [each for each in stopped if nothing in each.words]
+    late = judged(faults=(FaultFigures("watchdog", 2, "no state came", (1.0, 2.0)),))
+    assert about(late, "because of time or people, not of torques: watchdog 2×").meaning == MIND
+    assert not [each for each in late if each.meaning == BAD]
 
 
 @pytest.mark.parametrize(("share", "meaning"), [(0.1, GOOD), (0.5, MIND), (0.9, BAD)])

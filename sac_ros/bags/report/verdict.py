@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from sac_ros.bags.figures import OF_TIME_OR_PEOPLE
 from sac_ros.bags.metrics.errors import ErrorFigures
 from sac_ros.bags.metrics.limits import LimitFigures
+from sac_ros.bags.metrics.safety import FaultFigures
 from sac_ros.bags.result import OWN_LIMITS, ModelResult
 from sac_ros.pages.format import number, percent
 from sac_ros.policy.safety_events import Intervention
@@ -224,14 +226,26 @@ def _beyond(limit: LimitFigures) -> str:
 
 def _safety(model: ModelResult) -> list[Finding]:
     found = []
-    if model.faults:
-        faults = ", ".join(f"{each.kind} {each.count}×" for each in model.faults)
-        found.append(Finding(BAD, f"The safety filter would have stopped the robot: {faults}."))
+    times = [each for each in model.faults if each.kind in OF_TIME_OR_PEOPLE]
+    others = [each for each in model.faults if each.kind not in OF_TIME_OR_PEOPLE]
+    if others:
+        words = f"The safety filter would have stopped the robot: {_counted(others)}."
+        found.append(Finding(BAD, words))
+    if times:
+        words = (
+            "The safety filter would have stopped the robot because of time or people, not of "
+            f"torques: {_counted(times)}."
+        )
+        found.append(Finding(MIND, words))
     if changes := acts(model):
         kinds = ", ".join(f"{kind} {percent(fraction)}" for fraction, kind in changes)
         words = f"The safety filter would have changed its torques: {kinds} of the states."
         found.append(Finding(MIND, words))
     return found or [Finding(GOOD, "The safety filter would have changed nothing.")]
+
+
+def _counted(faults: Sequence[FaultFigures]) -> str:
+    return ", ".join(f"{each.kind} {each.count}×" for each in faults)
 
 
 def _coverage(model: ModelResult) -> list[Finding]:
