@@ -64,6 +64,10 @@ $(RAY_STAMP): $(STAMP)
 demo: setup ## drive a simulated arm to goals with a shipped policy; ARM=panda, TASK=pose, ARGS="--goals 20"
 	@$(VENV)/bin/reach_demo $(if $(ARM)$(TASK),--model models/$(or $(ARM),iiwa)_$(or $(TASK),reach).onnx) $(ARGS)
 
+.PHONY: watch
+watch: setup ## show in the browser what runs on this machine, a demo too; ARGS="-p port:=8081"
+	@$(VENV)/bin/browser_view --ros-args $(ARGS)
+
 .PHONY: test
 test: ray ## run the tests; ARGS="-k safety" selects some, ARGS="-n0" runs them one by one
 	@$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)

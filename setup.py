@@ -85,7 +85,7 @@ setup(
         "mujoco": ["gymnasium>=1.1", "mujoco>=3.2"],  # a simulator without a compiler
         "sim": ["sac_ros[mujoco]", "matplotlib", "pillow", "pybullet"],
         "train": ["sac_ros[sim]", "onnx", "tensorboard", "torch>=2.4"],
-        "all": ["sac_ros[bags,sim,train]"],
+        "all": ["sac_ros[bags,sim,train,view]"],
         # ROS 2 Kilted from PyPI, for a machine without ROS 2 (x86_64, CPython 3.10 to 3.14).
         # Not in install_requires: a machine with ROS 2 must use its own.
         "ros": [
@@ -114,12 +114,14 @@ setup(
         ],
         # Collectors and sweeps on clusters.
         "ray": ["sac_ros[train]", "ray[tune]>=2.50", "optuna>=4.0"],
+        "view": ["viser>=1.1"],  # browser_view
         "mutation": ["sac_ros[test]", "mutmut>=3.8"],
         "docs": ["latex2mathml", "mkdocs<2", "mkdocs-material", "mkdocstrings-python"],
         "benchmark": ["sac_ros[train]", "sbx-rl", "stable-baselines3"],
     },
     entry_points={
         "console_scripts": [
+            "browser_view = sac_ros.entry:browser_view",
             "check_arm = sac_ros.entry:check_arm",
             "command_guard = sac_ros.entry:command_guard",
             "convert_policy = sac_ros.entry:convert_policy",

@@ -26,6 +26,7 @@ COMMANDS = {
     "sweep": "sac_ros.cli.sweep",
 }
 NODES = {
+    "browser_view": "sac_ros.ros.browser_view",
     "command_guard": "sac_ros.ros.policy.command_guard",
     "policy_node": "sac_ros.ros.policy.node",
     "recorder_node": "sac_ros.ros.recorder_node",

@@ -31,6 +31,7 @@ LAYERS = {
     "sim": {"utils", "robots", "tasks", "controllers"},
     "sac": {"utils"},
     "bags": GROUND | {"policy", "pages"},
+    "view": {"utils", "robots", "policy", "sim"},
     "identification": GROUND | {"robots", "bags", "sim"},
     "training": {"utils", "policy", "robots", "tasks", "controllers", "sim", "sac", "bags"}
     | {"pages"},
@@ -38,7 +39,8 @@ LAYERS = {
     | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags"}
     | {"identification", "sweeps"},
     "sweeps": {"utils", "training"},
-    "ros": GROUND | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags"},
+    "ros": GROUND
+    | {"policy", "robots", "tasks", "controllers", "sim", "sac", "training", "bags", "view"},
 }
 
 ROS = {
@@ -62,6 +64,7 @@ FORBIDDEN = {
     "sim": ROS | LEARNING,
     "sac": ROS | SIMULATION | {"onnx", "tensorboard"},
     "bags": ROS | SIMULATION | LEARNING,
+    "view": ROS | SIMULATION | LEARNING,
     "identification": ROS | SIMULATION | LEARNING,
     "training": ROS,
     "sweeps": ROS,

@@ -34,7 +34,7 @@ _LONGEST_WAIT_S = 0.1
 _ANSWER_S = 10.0
 
 
-class _Apart(CallbackGroup):
+class Apart(CallbackGroup):
     """Keeps entities from the executor.
 
     Their QoS events too: Fast DDS wakes who waits for an event of a subscription with every
@@ -42,13 +42,15 @@ class _Apart(CallbackGroup):
     """
 
     def can_execute(self, entity: Any) -> bool:  # noqa: ARG002
+        """Never."""
         return False
 
     def beginning_execution(self, entity: Any) -> bool:  # noqa: ARG002
+        """Never."""
         return False
 
     def ending_execution(self, entity: Any) -> None:
-        pass
+        """There was none."""
 
 
 class ControlThread:
@@ -76,7 +78,7 @@ class ControlThread:
         self._next_tick, self._tick = next_tick, tick
         self._failure: BaseException | None = None
         self._failed = node.create_guard_condition(self._raise)
-        self._group = _Apart()
+        self._group = Apart()
         self._alarm = GuardCondition(None, None, context=node.context)
         self._works: deque[Callable[[], object]] = deque()
         self._subscriptions: list[Subscription[Any]] = []

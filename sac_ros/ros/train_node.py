@@ -116,7 +116,7 @@ class TrainNode(Node):
         progress = self._session.progress
         values = {
             "phase": progress.phase,
-            "run": str(self._session.directory.path),
+            "run": str(self._session.directory.path.resolve()),
             "env_steps": f"{progress.env_steps}",
             "total_steps": f"{progress.total_steps}",
             "env_steps_per_second": f"{progress.steps_per_second:.0f}",

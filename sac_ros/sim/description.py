@@ -86,6 +86,17 @@ def engine_description(
     return ElementTree.tostring(robot, encoding="unicode")
 
 
+def visible_description(arm: Arm, meshes: Sequence[str]) -> str:
+    """`engine_description` with the shapes to look at, or where there are none with those that
+    collide in their place.
+    """
+    description = engine_description(arm, arm.bodies, meshes=meshes, visual=True)
+    if "<visual>" in description:
+        return description
+    colliding = engine_description(arm, arm.bodies, meshes=meshes)
+    return colliding.replace("<collision", "<visual").replace("</collision", "</visual")
+
+
 def _inertial(mass: float, centre: Array, inertia: Array) -> ElementTree.Element:
     """In principal axes: what every engine reads alike."""
     moments, axes = np.linalg.eigh(inertia)

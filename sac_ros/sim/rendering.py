@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sac_ros.robots.arm import Arm
 from sac_ros.sim.bullet import MESHES, connect, load, pybullet
-from sac_ros.sim.description import engine_description
+from sac_ros.sim.description import visible_description
 from sac_ros.utils.atomic_write import atomic_write
 
 Frame = NDArray[np.uint8]
@@ -56,12 +56,7 @@ class Camera:
         self._window = window
         self._text = -1  # the number of the words in a window
         client = self._client = connect(window)
-        description = engine_description(arm, arm.bodies, meshes=MESHES, visual=True)
-        if "<visual>" not in description:  # better its hulls than nothing
-            description = engine_description(arm, arm.bodies, meshes=MESHES).replace(
-                "collision>", "visual>"
-            )
-        self._body = load(client, description)
+        self._body = load(client, visible_description(arm, MESHES))
         reach = float(np.linalg.norm(arm.chain.forward(arm.home))) / 0.76
         self._view = client.computeViewMatrix(
             cameraEyePosition=[1.7 * reach, -1.0 * reach, 1.05 * reach],
