@@ -25,6 +25,7 @@ from sac_ros.ros.launch_support import (
     recording,
     robot_topics,
     sac_ros_node,
+    show_in_browser,
     show_in_rviz,
     shut_down,
 )
@@ -74,6 +75,10 @@ def generate_launch_description() -> LaunchDescription:
             show_in_rviz(
                 LaunchConfiguration("joint_states_topic"),
                 publish_frames=LaunchConfiguration("sim"),
+            ),
+            # Whoever opens the page would move a real robot.
+            *show_in_browser(
+                topics=robot_topics(), allow_goals=LaunchConfiguration("allow_goals")
             ),
         ],
     )
@@ -134,6 +139,7 @@ def _simulated_arm() -> GroupAction:
         launch_arguments={
             "params_file": LaunchConfiguration("sim_params_file"),
             "rviz": "false",  # shown once, by this file
+            "browser": "false",
             "record": "false",  # once, too
         }.items(),
     )
@@ -190,6 +196,13 @@ def _arguments() -> list[DeclareLaunchArgument]:
             default_value="false",
             choices=["true", "false"],
             description="Show the arm and its goal in RViz.",
+        ),
+        DeclareLaunchArgument(
+            "allow_goals",
+            default_value=LaunchConfiguration("sim"),
+            choices=["true", "false"],
+            description="With browser:=true, whether the goal may be dragged, which moves the "
+            "arm; left out: as sim.",
         ),
         DeclareLaunchArgument(
             "params_file",

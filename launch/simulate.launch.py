@@ -16,6 +16,7 @@ from sac_ros.ros.launch_support import (
     recording,
     robot_topics,
     sac_ros_node,
+    show_in_browser,
     show_in_rviz,
 )
 from sac_ros.ros.sim_config import SimNodeConfig
@@ -68,6 +69,7 @@ def generate_launch_description() -> LaunchDescription:
             *recording(),
             OpaqueFunction(function=_sim_node),
             show_in_rviz(LaunchConfiguration("joint_states_topic")),
+            *show_in_browser(topics=robot_topics(), allow_goals="true"),
         ],
     )
 

@@ -15,6 +15,7 @@ from sac_ros.ros.launch_support import (
     described,
     must_pass,
     sac_ros_node,
+    show_in_browser,
     show_in_rviz,
     shut_down,
 )
@@ -41,6 +42,7 @@ def generate_launch_description() -> LaunchDescription:
             must_pass(check_namespace, "namespace"),
             OpaqueFunction(function=_train_node),
             show_in_rviz("joint_states"),
+            *show_in_browser(topics={}, allow_goals="false", arm="arm"),
         ],
     )
 

@@ -269,7 +269,9 @@ class BrowserView(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Console script `browser_view`; returns the exit code."""
-    return run_node(BrowserView, watching_demo(sys.argv if args is None else args))
+    return run_node(
+        BrowserView, watching_demo(sys.argv[1:] if args is None else args), BrowserViewConfig
+    )
 
 
 def watching_demo(args: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
@@ -157,6 +157,42 @@ def show_in_rviz(
         return [*started, _tool("rviz2", _view)]
 
     return OpaqueFunction(function=actions, condition=IfCondition(LaunchConfiguration("rviz")))
+
+
+def show_in_browser(
+    *,
+    topics: Mapping[str, SomeSubstitutionsType],
+    allow_goals: SomeSubstitutionsType,
+    arm: str = "",
+) -> list[Action]:
+    """Declares the argument `browser`, and serves the browser view where it is true.
+
+    Args:
+        topics: remapped topics of the robot.
+        allow_goals: whether the goal may be dragged.
+        arm: a launch argument with the arm to show; empty: the view learns it from the nodes.
+    """
+
+    def start(context: LaunchContext) -> list[Action]:
+        shown = LaunchConfiguration(arm).perform(context) if arm else ""
+        goals = is_true(allow_goals, context)
+        return [
+            sac_ros_node(
+                "browser_view",
+                parameters=[{"allow_goals": goals, **({"arm": shown} if shown else {})}],
+                remappings=topics.items(),
+            )
+        ]
+
+    return [
+        DeclareLaunchArgument(
+            "browser",
+            default_value="false",
+            choices=["true", "false"],
+            description="Show the arm in the browser, on http://127.0.0.1:8080.",
+        ),
+        OpaqueFunction(function=start, condition=IfCondition(LaunchConfiguration("browser"))),
+    ]
 
 
 def is_true(value: SomeSubstitutionsType, context: LaunchContext) -> bool:

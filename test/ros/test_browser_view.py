@@ -211,9 +211,9 @@ def test_a_demo_is_found_unless_something_else_is_asked_for(
 ) -> None:
     monkeypatch.setattr("sac_ros.ros.browser_view.running_demo", lambda: "17")
     monkeypatch.setenv("ROS_DOMAIN_ID", "5")
-    assert watching_demo(["view"]) == ["view"]
+    assert watching_demo([]) == []
     monkeypatch.delenv("ROS_DOMAIN_ID")
-    launched = ["view", "--ros-args", "-r", "__node:=browser_view"]
+    launched = ["--ros-args", "-r", "__node:=browser_view"]
     assert watching_demo(launched) == launched
     monkeypatch.setenv("ROS_DOMAIN_ID", "")
-    assert watching_demo(["view"])[-1] == "__ns:=/reach_demo"
+    assert watching_demo([])[-1] == "__ns:=/reach_demo"
