@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 import pytest
 
 import sac_ros
+from sac_ros.entry import COMMANDS, NODES
 from sac_ros.utils.package_share import share_path
 
 ROOT = Path(__file__).parents[1]
@@ -101,6 +102,13 @@ def test_a_console_script_leads_to_a_main_function(name: str) -> None:
     if ".ros." in SCRIPTS[name].value:
         pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
     assert callable(SCRIPTS[name].load())
+
+
+@pytest.mark.parametrize("module", sorted((COMMANDS | NODES).values()))
+def test_a_command_runs_as_a_module_too(module: str) -> None:
+    """`python -m` of a module without this would do nothing and exit with 0."""
+    source = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text()
+    assert '\nif __name__ == "__main__":\n' in source
 
 
 def test_the_console_scripts_are_those_of_setup_py() -> None:

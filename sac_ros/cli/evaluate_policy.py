@@ -15,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from sac_ros.cli.arguments import number
+from sac_ros.identification.world_file import read_world
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
 from sac_ros.sim.backend import BACKENDS
@@ -70,7 +71,8 @@ def _run(options: argparse.Namespace) -> int:
         raise ConfigurationError(
             f"models must be one, or several with --robustness; got {len(options.model)}"
         )
-    perturbation = parse_perturbations(options.perturb)
+    world = read_world(options.world) if options.world else {}
+    perturbation = {**world, **parse_perturbations(options.perturb)}
     env, controller = _contestant(options, perturbation)
     if options.path != "random":
         if not isinstance(env.task, TrackTask):
@@ -138,9 +140,10 @@ def _contestant(
 
 
 def _run_robustness(options: argparse.Namespace) -> int:
-    if not options.model or options.perturb or options.path != "random":
+    if not options.model or options.perturb or options.world or options.path != "random":
         raise ConfigurationError(
-            "--robustness needs one model or several, and has its own --perturb and --path"
+            "--robustness needs one model or several, and has its own --perturb, --world and "
+            "--path"
         )
     limits = parse_limits(options.fail_on)
     models = [str(model) for model in options.model]
@@ -259,6 +262,13 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=VALUE",
         help="a property of the world: a value, or LOW:HIGH for a draw in each episode",
+    )
+    add(
+        "--world",
+        type=Path,
+        metavar="YAML",
+        help="the worlds of a parameter file with env.randomization, such as identify_robot "
+        "writes; what --perturb names is as it says",
     )
     add(
         "--path",

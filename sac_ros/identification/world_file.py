@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import yaml
 
 from sac_ros.identification.findings import Estimate, Findings
 from sac_ros.identification.identify import Source
@@ -34,6 +36,9 @@ gravity scale, ±0.1 % of a torque limit, ±50 g, ±1 ms. To be given after othe
 
 _TERM_OF = {"torque_bias": "torque_bias_fraction", "delay_s": "command_latency_ms"}
 _PLACES = 5  # significant ones
+_NODES = ("/**/train_node", "/train_node", "train_node", "/**")
+_SECTIONS = ("ros__parameters",), ("env",), ("randomization",)
+_LONGEST_FILE = 2**20  # bytes
 
 
 def world_ranges(arm: Arm, findings: Findings) -> dict[str, tuple[float, ...]]:
@@ -108,6 +113,30 @@ def save_world(text: str, path: Path, *, force: bool) -> None:
         raise ConfigurationError(
             f"--output must be a file; {path} cannot be written: {error.strerror}"
         ) from error
+
+
+def read_world(path: Path) -> dict[str, Any]:
+    """Return `env.randomization` of a parameter file of train_node, such as `save_world` writes.
+
+    Raises:
+        ConfigurationError: it cannot be read, or has no `env.randomization`.
+    """
+    try:
+        with path.open("rb") as file:
+            found = yaml.safe_load(file.read(_LONGEST_FILE))
+    except OSError as error:
+        raise ConfigurationError(f"world {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        raise ConfigurationError(f"world {path} must be YAML; it is not") from None
+    for names in (_NODES, *_SECTIONS):
+        sections = found if isinstance(found, Mapping) else {}
+        found = next((sections[name] for name in names if name in sections), None)
+    if not isinstance(found, Mapping):
+        raise ConfigurationError(
+            f"world {path} must be a parameter file of train_node with env.randomization, such as "
+            "identify_robot writes; it has none"
+        )
+    return dict(found)
 
 
 def _term_lines(arm: Arm, findings: Findings, term: str, values: Sequence[float]) -> Iterator[str]:

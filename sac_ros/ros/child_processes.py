@@ -6,7 +6,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -32,10 +32,17 @@ class ChildProcesses(ExitStack):
         name: str,
         namespace: str,
         files: Iterable[Path] = (),
+        *,
+        topics: Mapping[str, str] | None = None,
         **parameters: object,
     ) -> None:
-        """Runs a node of this package with parameter files and, above them, parameters."""
+        """Runs a node of this package with parameter files and, above them, parameters.
+
+        `topics` are new names by those that the node has for them.
+        """
         arguments = ["--ros-args", "--log-level", "warn", "-r", f"__ns:={namespace}"]
+        for own, new in (topics or {}).items():
+            arguments += ["-r", f"{own}:={new}"]
         for file in files:
             arguments += ["--params-file", str(file)]
         for key, value in parameters.items():
@@ -59,6 +66,10 @@ class ChildProcesses(ExitStack):
             self.callback(_end, child)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def wait(self, name: str) -> int:
+        """Waits for the end of a child that ends by itself; returns its exit code."""
+        return self._children[name].wait()
 
     def ended(self) -> str:
         """Returns which child has ended, such as `sim_node ended with exit code 2`; else empty."""

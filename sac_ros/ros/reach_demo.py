@@ -57,15 +57,22 @@ class Reach:
 
     distance: float  # m, of the end effector to the goal at the end
     seconds: float | None  # from the goal's publication until it stays close; None if missed
+    track: tuple[tuple[float, float], ...] = ()  # s since the goal's publication, and m to it
 
 
 class ReachWatch:
     """Publishes `goal_pose`, subscribes `joint_states`."""
 
-    def __init__(self, policy: RemoteNode, arm: Arm) -> None:
-        """Watches ``arm``, which ``policy`` drives."""
-        self._policy = policy
+    def __init__(
+        self, policy: RemoteNode, arm: Arm, *, close: float = CLOSE, hold: float = _HOLD
+    ) -> None:
+        """Watches ``arm``, which ``policy`` drives.
+
+        A goal counts as reached once the end effector stays within ``close`` m for ``hold`` s.
+        """
         self._arm = arm
+        self._close, self._hold = close, hold
+        self._policy = policy
         self._latest: JointState | None = None
         self._goals = policy.node.create_publisher(PoseStamped, "goal_pose", 1)
         self._states = policy.node.create_subscription(
@@ -75,8 +82,7 @@ class ReachWatch:
     def send(self, goal: Array, allowed: float) -> Reach:
         """Publishes `goal` [3] m in the arm's base frame, and watches for up to `allowed` s.
 
-        A goal counts as reached once the end effector stays within 5 cm for a second, which may
-        run over the time allowed.
+        The end effector may stay close for longer than the time allowed.
 
         Raises:
             RemoteNodeError: a process has ended, or the arm is silent.
@@ -92,18 +98,20 @@ class ReachWatch:
         silent = f"no joint states of {self._arm.name} on {self._states.topic_name}"
         wait_until(lambda: self._distance(goal) < math.inf, silent, allowed)
         close_since: float | None = None
+        track: list[tuple[float, float]] = []
 
         def judged() -> Reach | None:
             nonlocal close_since
             now, distance = time.monotonic(), self._distance(goal)
-            if distance > CLOSE:
+            track.append((now - started, distance))
+            if distance > self._close:
                 close_since = None
             elif close_since is None:
                 close_since = now
             if (now if close_since is None else close_since) - started > allowed:
-                return Reach(distance, None)
-            if close_since is not None and now - close_since >= _HOLD:
-                return Reach(distance, close_since - started)
+                return Reach(distance, None, tuple(track))
+            if close_since is not None and now - close_since >= self._hold:
+                return Reach(distance, close_since - started, tuple(track))
             return None
 
         reach: Reach = wait_until(judged, "the goal was given up", math.inf)

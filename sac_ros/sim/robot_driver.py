@@ -49,8 +49,9 @@ class Measurement:
 class SimDriver:
     """A simulated arm that runs in real time and follows torque commands.
 
-    Where the robot adds no g(q), brakes hold the arm until 0.2 s after the first command, as on a
-    real one: without them it would lie on its stops before a policy is there.
+    Where the robot adds no g(q), or not that of the arm (an unknown payload, say), brakes hold the
+    arm until 0.2 s after the first command, as on a real one: without them it would lie on its
+    stops before a policy is there.
 
     The caller brings the clock: `now` is in seconds of any monotonic clock, the same for all
     calls. Simulated time starts with the first `advance`.
@@ -158,8 +159,10 @@ class SimDriver:
             self._camera.close()
 
     def _begin(self) -> None:
-        self._braked, self._release = self._config.gravity_compensation == "policy", None
         world = self._randomization.draw(self._rng)
+        exact = world.declared is world.bodies and world.gravity_scale == 1.0
+        self._braked = self._config.gravity_compensation == "policy" or not exact
+        self._release = None
         self._plant.begin(world, self._arm.home, self._rng)
 
     def _show(self, position: Array) -> None:

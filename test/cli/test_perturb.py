@@ -108,3 +108,19 @@ def test_ctrl_c_ends_it_without_a_traceback(
     monkeypatch.setattr(evaluate_policy, "evaluate", interrupt)
     assert evaluate_policy.main([str(model)]) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_world_file_is_where_it_runs_and_what_is_named_beside_it_is_as_named(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    friction = [0.1] * 12 + [0.3] * 2
+    ranges = f"{{payload_kg: [1.0, 1.0], coulomb_friction: {friction}, latency_ms: [0.0, 0.0]}}"
+    world = tmp_path / "world.yaml"
+    world.write_text(f"/**/train_node: {{ros__parameters: {{env: {{randomization: {ranges}}}}}}}")
+    result = found(capsys, model, "--world", str(world), "--perturb", "payload_kg=2")
+    given = {"payload_kg": [2.0, 2.0], "coulomb_friction": friction, "latency_ms": [0.0, 0.0]}
+    assert result["perturbation"] == given
+    assert "none.yaml cannot be read" in refusal(
+        capsys, model, "--world", str(tmp_path / "none.yaml")
+    )
+    assert "--world" in refusal(capsys, model, "--world", str(world), "--robustness")

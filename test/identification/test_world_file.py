@@ -14,7 +14,12 @@ from excitation import HIDDEN, Run
 
 from sac_ros.identification.findings import Findings
 from sac_ros.identification.identify import IdentificationOptions, Source, identify
-from sac_ros.identification.world_file import save_world, world_ranges, world_text
+from sac_ros.identification.world_file import (
+    read_world,
+    save_world,
+    world_ranges,
+    world_text,
+)
 from sac_ros.robots.arm import load_arm
 from sac_ros.sim.randomization import Randomization
 from sac_ros.training.config import TrainConfig
@@ -132,3 +137,30 @@ def test_a_file_is_not_written_over_without_force(tmp_path: Path) -> None:
     assert path.read_text() == "three: 3\n"
     with pytest.raises(ConfigurationError, match=r"--output must be a file; .* cannot be written"):
         save_world("", path / "below" / "world.yaml", force=True)
+
+
+def test_a_written_world_is_read_as_its_ranges(findings: Findings, tmp_path: Path) -> None:
+    path = tmp_path / "world.yaml"
+    save_world(text_of(findings), path, force=False)
+    written = {name: list(values) for name, values in world_ranges(ARM, findings).items()}
+    assert read_world(path) == written
+    assert read_world(share_path("config", "robust.yaml"))["payload_kg"] == [0.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("/**/train_node: {ros__parameters: {env: {}}}", "with env.randomization"),
+        ("[1, 2]", "with env.randomization"),
+        ("a: [", "must be YAML"),
+        (None, "cannot be read"),
+    ],
+)
+def test_what_is_no_world_is_refused_by_its_name(
+    text: str | None, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "world.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigurationError, match=f"world.yaml .*{words}"):
+        read_world(path)

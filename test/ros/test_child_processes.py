@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -91,3 +91,20 @@ def test_one_that_ended_is_named_with_its_exit_code(eventually: Eventually) -> N
         children.start("robot", [], "failing_script")
         eventually(children.ended, "the end")
         assert children.ended() == "robot ended with exit code 3"
+
+
+def test_the_end_of_one_can_be_waited_for() -> None:
+    with ChildProcesses() as children:
+        children.start("robot", [], "failing_script")
+        assert children.wait("robot") == 3
+
+
+def test_a_node_gets_its_namespace_its_topics_and_its_parameters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Sequence[str]] = []
+    monkeypatch.setattr(ChildProcesses, "start", lambda _, __, given: started.append(given))
+    ChildProcesses().start_node("node", "/here", [tmp_path], topics={"a": "b"}, rate=2.0)
+    (arguments,) = started
+    assert arguments[3:7] == ["-r", "__ns:=/here", "-r", "a:=b"]
+    assert arguments[7:] == ["--params-file", str(tmp_path), "-p", "rate:=2.0"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sac_ros.robots.arm import load_arm
+from sac_ros.sim.randomization import RandomizationConfig
 from sac_ros.sim.robot_driver import SimDriver
 from sac_ros.sim.robot_driver_config import DriverConfig
 from sac_ros.utils.errors import ConfigurationError
@@ -52,6 +53,22 @@ def test_an_arm_that_the_policy_carries_is_held_by_brakes_until_a_command_and_th
     for step in range(1, 11):
         driver.advance(0.65 + 0.05 * step)
     assert np.abs(driver.measure().position - ARM.home).max() > 0.1
+
+
+def test_an_unknown_payload_is_held_by_brakes_until_a_command_and_a_declared_one_by_the_robot(
+    make: MakeDriver,
+) -> None:
+    unknown = make(randomization=RandomizationConfig(payload_kg=(2.0, 2.0)))
+    declared = make(randomization=RandomizationConfig(declared_payload_kg=(2.0, 2.0)))
+    for step in range(1, 11):
+        unknown.advance(0.05 * step)
+        declared.advance(0.05 * step)
+    np.testing.assert_array_equal(unknown.measure().position, ARM.home)
+    np.testing.assert_allclose(declared.measure().position, ARM.home, atol=1e-3)
+    unknown.command([0.0] * ARM.joints, 0.5)
+    for step in range(1, 11):
+        unknown.advance(0.7 + 0.05 * step)
+    assert np.abs(unknown.measure().position - ARM.home).max() > 0.05
 
 
 def test_simulated_time_follows_the_clock(make: MakeDriver) -> None:
