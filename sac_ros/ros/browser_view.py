@@ -270,7 +270,10 @@ class BrowserView(Node):
 def main(args: list[str] | None = None) -> int:
     """Console script `browser_view`; returns the exit code."""
     return run_node(
-        BrowserView, watching_demo(sys.argv[1:] if args is None else args), BrowserViewConfig
+        BrowserView,
+        watching_demo(sys.argv[1:] if args is None else args),
+        about=__doc__,
+        parameters=BrowserViewConfig,
     )
 
 
