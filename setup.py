@@ -57,7 +57,7 @@ setup(
             "pages/*.html",
             "pages/*.js",
             "pages/uplot/*",
-            "training/*.html",
+            "training/page/*.html",
         ],
     },
     data_files=[

@@ -12,8 +12,9 @@ from typing import Any
 import yaml
 
 from sac_ros.bags.figures import FIGURES, figures_of
-from sac_ros.bags.report.verdict import BAD, causes
+from sac_ros.bags.report.verdict import causes
 from sac_ros.bags.result import DECISIONS, Decision, Evaluation, ModelResult
+from sac_ros.pages.finding import BAD
 from sac_ros.pages.format import number
 from sac_ros.utils.errors import ConfigurationError
 from sac_ros.utils.package_share import share_path

@@ -57,6 +57,6 @@ def _own(*names: str) -> Markup:
 
 
 def _digest(text: str) -> Markup:
-    """Returns by what a browser's policy accepts a script or style as the page's own."""
+    """Returns the hash by which a browser accepts a script or style as the page's own."""
     sha256 = hashlib.sha256(text.encode()).digest()
     return Markup(f"'sha256-{base64.b64encode(sha256).decode()}'")

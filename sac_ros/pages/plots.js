@@ -6,6 +6,7 @@
   const page = JSON.parse(document.getElementById("figures").textContent);
   const INK = "#1e293b", GRID = "#e2e8f0", WRONG = "#dc2626";
   const FONT = "11px system-ui, sans-serif";
+  const NARROWEST = 150; // px of a plot beside others
   const GUTTER = 64; // px left of a plot, one for all: their times stand one above the other
   const plots = []; // every uPlot with what belongs to it
   const hiddenJoints = new Set(); // of all figures over joints
@@ -55,6 +56,7 @@
   }
 
   function rangeOf(figure, panel) {
+    if (panel.range) return panel.range;
     if (panel.lanes) return [-0.6, panel.lanes.length - 0.4];
     if (figure.log) {
       return (u, low, high) => low > 0 && high > 0
@@ -150,8 +152,9 @@
       u.ctx.save();
       u.ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
       u.ctx.fillStyle = each.stroke;
-      u.ctx.textAlign = "left";
-      u.ctx.fillText(each.words, x + 4 * devicePixelRatio, top + 11 * devicePixelRatio);
+      const before = x > left + 0.8 * width; // where there is room for the words
+      u.ctx.textAlign = before ? "right" : "left";
+      u.ctx.fillText(each.words, x + (before ? -4 : 4) * devicePixelRatio, top + 11 * devicePixelRatio);
       u.ctx.restore();
     }
     if (panel.lanes) drawLanes(u, panel.lanes);
@@ -208,11 +211,11 @@
       flat.values = (u, splits) => ticks(splits, figure.x.log);
     }
     const lines = (panel.lines || []).map((line) => {
-      const { stroke: colour, width, dash } = figure.groups[line.g];
+      const { stroke: colour, width, dash, points } = figure.groups[line.g];
       const thin = line.joint == null ? width : Math.min(width, 1);
       return {
         stroke: colour, width: thin, dash, scale: "y", show: bar.groups[line.g],
-        points: { show: false }, spanGaps: false, pxAlign: 0,
+        points: points ? { show: true, size: 5, fill: colour } : { show: false }, spanGaps: false, pxAlign: 0,
       };
     });
     const item = { name, figure, panel, box };
@@ -339,7 +342,6 @@
     reset.addEventListener("click", () => zoom(figure.x.sync, null));
     if (figure.unit) make("div", place, figure.unit, "unit");
     const panels = make("div", place, "", "panels");
-    if (figure.across) panels.style.gridTemplateColumns = `repeat(${figure.across}, 1fr)`;
     for (const panel of figure.panels) {
       const item = drawPanel(name, figure, panel, panels, bar);
       item.bar = bar;
@@ -350,8 +352,9 @@
 
   function fit(width) {
     for (const item of plots) {
-      const across = item.figure.across || 1;
       const room = width || item.box.parentElement.clientWidth;
+      const across = Math.max(1, Math.min(item.figure.across || 1, Math.floor(room / (item.figure.narrowest || NARROWEST))));
+      item.box.parentElement.style.gridTemplateColumns = `repeat(${across}, 1fr)`;
       const wide = Math.max(120, Math.floor((room - 12 * (across - 1)) / across));
       if (item.plot.width !== wide) item.plot.setSize({ width: wide, height: item.plot.height });
     }

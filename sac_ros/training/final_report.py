@@ -16,6 +16,7 @@ from sac_ros.training.callbacks import Callback, write_if_possible
 from sac_ros.training.config import QualityBar
 from sac_ros.training.evaluation import HELD_OUT_SEED, HOLD_SECONDS, Evaluation, evaluate
 from sac_ros.training.model_card import model_card
+from sac_ros.training.page.contents import Goal, save_goals
 from sac_ros.training.parts import make_env
 from sac_ros.training.policy_in_loop import policy_controller
 from sac_ros.training.progress import EvaluationPoint, say
@@ -28,6 +29,7 @@ from sac_ros.training.robustness import (
     run_table,
     save_heat_map,
 )
+from sac_ros.training.watching import save_page
 from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import SacRosError
 
@@ -57,8 +59,14 @@ class FinalReport(Callback):
     """
 
     def on_end(self, run: TrainingSession, finished: bool) -> None:
-        if not finished:
-            return
+        try:
+            if finished:
+                self._report(run)
+        finally:
+            if run.outcome is None:
+                save_page(run, "interrupted")
+
+    def _report(self, run: TrainingSession) -> None:
         run.set_phase("reporting")
         config, state = run.config, run.state
         # Before anything that takes its time: after an interrupted report the policy is there.
@@ -85,9 +93,11 @@ class FinalReport(Callback):
             hold_seconds=HOLD_SECONDS,
             interrupted=run.is_stopped,
             progress=run.count_goals,
+            keep=run.measured.episodes,
         )
         if result is None:
             return
+        run.measured.file = result
         # The same controller, with all that was measured.
         if write_if_possible("the policy file", lambda: run.write_policy(result)):
             policy = Policy.load(run.directory.policy)
@@ -96,13 +106,15 @@ class FinalReport(Callback):
         files = run.directory
         card = model_card(policy, policy.path.name, missed)
         write_if_possible(files.evaluation.name, lambda: self._write_figures(run, result))
+        goals = [Goal.of(each, run.env.task.moving) for each in run.measured.episodes]
+        write_if_possible(files.goals.name, lambda: save_goals(goals, files.goals))
         write_if_possible(files.model_card.name, lambda: _write_text(files.model_card, card))
         if config.robustness_episodes:
             run.set_phase("measuring what the policy survives; Ctrl-C skips that")
         try:
             robust = self._robustness(run)
-        except OSError as error:  # a full disk
-            robust = ["", f"no robustness table: {error.strerror or error}"]
+        except (OSError, SacRosError) as error:  # a full disk, or a machine too busy for a policy
+            robust = ["", f"no robustness table: {getattr(error, 'strerror', None) or error}"]
         title = f"{run.env.arm.name}, seed {config.seed}"
         run.set_phase("drawing the learning curve")
         curve = files.learning_curve
@@ -113,6 +125,7 @@ class FinalReport(Callback):
         if config.record_video:
             run.set_phase("drawing the video")
             write_if_possible(files.video.name, lambda: self._draw_video(run, policy))
+        page = save_page(run, "finished")
         left = sorted(
             str(path)
             for path in run.directory.path.glob("*.*")
@@ -124,6 +137,8 @@ class FinalReport(Callback):
         sys.stdout.flush()
         if missed:
             say(missed)
+        if page:
+            say(f"all of it to look at is in {run.directory.page}")
         run.outcome = Outcome(
             policy.path, result, state.loop.env_steps, state.loop.learning_seconds, shortfall
         )
@@ -176,6 +191,7 @@ class FinalReport(Callback):
             )
         if cells is None:
             return ["no robustness table: interrupted"]
+        run.measured.cells = cells
         title, card = f"{run.env.arm.name}, {episodes} episodes", run.directory.model_card
         picture = path / "robustness.png"
         write_if_possible(picture.name, lambda: save_heat_map(cells, picture, title))

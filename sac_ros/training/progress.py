@@ -7,9 +7,12 @@ import contextlib
 import csv
 import math
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
@@ -138,10 +141,15 @@ class Records:
     that is full costs figures, reported in a line, and not the training.
     """
 
-    def __init__(self, directory: Path, points: list[EvaluationPoint]) -> None:
-        """Goes on after `points`, those of a resumed run."""
+    def __init__(self, directory: Path, points: list[EvaluationPoint], env_steps: int = 0) -> None:
+        """Goes on after `points`, and from `env_steps`, those of a resumed run.
+
+        TensorBoard leaves out what a killed run wrote after the checkpoint that is resumed.
+        """
         self._csv = directory / "evaluations.csv"
-        self._writer: SummaryWriter | None = SummaryWriter(str(directory), flush_secs=10)
+        self._writer: SummaryWriter | None = SummaryWriter(
+            str(directory), flush_secs=10, purge_step=env_steps or None
+        )
         self.points = points
 
     def add_progress(self, progress: Progress, metrics: Metrics | None) -> None:
@@ -180,6 +188,26 @@ class Records:
         except OSError as error:  # the next evaluation writes this point too
             say(f"{self._csv.name} could not be written: {error}")
 
+    def add_torques(self, torques: Mapping[str, Any], step: int) -> None:
+        """Histograms of each joint's torques [m] in an evaluation, as fractions of its limit."""
+        self._write(
+            lambda writer: [
+                writer.add_histogram(f"eval_torque/{joint}", values, step)
+                for joint, values in torques.items()
+            ]
+        )
+
+    def add_film(self, film: bytes, size: tuple[int, int], step: int) -> None:
+        """A GIF of the arm reaching; TensorBoard plays it among its images."""
+        width, height = size
+        image = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=film)
+        summary = Summary(value=[Summary.Value(tag="eval/reaching", image=image)])
+        self._write(lambda writer: writer.file_writer.add_summary(summary, step))
+
+    def flush(self) -> None:
+        """Writes what is buffered."""
+        self._write(lambda writer: writer.flush())
+
     def seconds_to(self, success: float) -> float | None:
         """Learning seconds until `success` within 5 cm was reached and sustained, None if never.
 
@@ -213,11 +241,15 @@ class Records:
                 self._writer.close()
 
     def _add_scalars(self, scalars: dict[str, float], step: int) -> None:
+        self._write(
+            lambda writer: [writer.add_scalar(tag, value, step) for tag, value in scalars.items()]
+        )
+
+    def _write(self, action: Callable[[Any], object]) -> None:
         if self._writer is None:
             return
         try:
-            for tag, value in scalars.items():
-                self._writer.add_scalar(tag, value, step)
+            action(self._writer)
         except OSError as error:  # its thread has ended, so it would fail from now on
             self._writer = None
             say(f"TensorBoard's events can no longer be written: {error}")

@@ -118,19 +118,25 @@ def save_reaching(
         goals: number of goals.
         seed: draws them.
     """
-    from sac_ros.sim.rendering import save_gif  # noqa: PLC0415 - see above
+    from sac_ros.sim.rendering import caption, save_gif  # noqa: PLC0415 - see above
 
+    assert env.camera is not None, "the render mode is rgb_array"
     frames: list[Frame] = []
     every = max(1, env.control_rate_hz // 12)
     _, end_effectors = env.samplers[0].draw(np.random.default_rng(seed), goals)
     position = env.arm.home
-    for goal in env.task.goal_at(end_effectors):
+    for number, goal in enumerate(env.task.goal_at(end_effectors), start=1):
         options = {"goal": goal, "joint_position": position}
         observations, infos = env.reset(seed=seed, options=options)
         for step in range(round(1.8 * env.control_rate_hz)):
             torque, actions = controller(observations, infos)
             observations, _, _, _, infos = env.apply(actions, torque)
+            position = infos["true_state"][0, : env.arm.joints]
             if step % every == 0:
-                frames += env.render() or ()
-        position = infos["true_state"][0, : env.arm.joints]
+                seconds, metres = (step + 1) / env.control_rate_hz, infos["distance"][0]
+                words = caption(seconds, metres, f"goal {number} of {goals}")
+                place = env.task.goal_pose(infos["goal"][0])[:3]
+                frame = env.camera.look(position, place, words)
+                assert frame is not None, "it is no window"
+                frames.append(frame)
     save_gif(frames, path, env.control_rate_hz / every)

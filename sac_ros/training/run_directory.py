@@ -31,6 +31,8 @@ class RunDirectory:
         evaluation: its figures.
         learning_curve: success and error over time.
         video: the arm reaching.
+        goals: how each held-out goal was reached.
+        page: all of it to look at.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,6 +43,8 @@ class RunDirectory:
         self.evaluation = path / "evaluation.json"
         self.learning_curve = path / "learning_curve.png"
         self.video = path / "reaching.gif"
+        self.goals = path / "goals.csv"
+        self.page = path / "report.html"
 
     @property
     def checkpoints(self) -> list[Path]:

@@ -32,6 +32,7 @@ from sac_ros.training.evaluation import HELD_OUT_SEED, ROWS, Evaluation, evaluat
 from sac_ros.training.final_report import FinalReport, Outcome
 from sac_ros.training.initial_policy import read_initial_policy
 from sac_ros.training.numpy_actor import NumpyActor
+from sac_ros.training.page.contents import Measured
 from sac_ros.training.policy_file import write_policy
 from sac_ros.training.process import prepare_process
 from sac_ros.training.progress import Progress, Records, say
@@ -39,6 +40,7 @@ from sac_ros.training.requests import Requests
 from sac_ros.training.run_directory import RunDirectory
 from sac_ros.training.sources import CollectorError
 from sac_ros.training.training_loop import TrainingLoop
+from sac_ros.training.watching import Watching, save_page
 
 _PAUSE_POLL = 0.02  # s
 
@@ -62,6 +64,7 @@ class TrainingSession:
         self.directory = run
         self.progress = Progress(total_steps=config.total_steps)
         self.outcome: Outcome | None = None
+        self.measured = Measured()
         self.ended = f"total_steps, {config.total_steps:,}"
         self._good = False
         self._stopped = threading.Event()
@@ -100,10 +103,10 @@ class TrainingSession:
             state=self.state.loop,
         )
         self.loop.publish_actor()
-        self.records = Records(run.path, self.state.points)
+        self.records = Records(run.path, self.state.points, self.state.loop.env_steps)
         self.callbacks: list[Callback] = [
             *(ProgressLog(self.records), PeriodicEvaluation(), QualityStop()),
-            *(Checkpoints(), FinalReport()),
+            *(Checkpoints(), Watching(), FinalReport()),
         ]
 
     # ---- for other threads -------------------------------------------------------------------
@@ -157,6 +160,7 @@ class TrainingSession:
         except CollectorError:
             # Nobody writes any more, and what was learned is whole.
             save_if_possible(self)
+            save_page(self, "interrupted")
             raise
         finally:
             self._requests.end()
@@ -275,6 +279,7 @@ class TrainingSession:
             seed=HELD_OUT_SEED,
             interrupted=interrupted or self.is_stopped,
             progress=self.count_goals,
+            keep=self.measured.episodes,
         )
         if result is not None:
             self.state.best.offer(agent.averaged_actor, result, self.state.loop.env_steps)

@@ -20,8 +20,9 @@ from sac_ros.bags.figures import parse_thresholds
 from sac_ros.bags.files import summary_text
 from sac_ros.bags.metrics.safety import FaultFigures, InterventionFigures
 from sac_ros.bags.report.page import report_html
-from sac_ros.bags.report.verdict import BAD, GOOD, MIND, Finding, findings, headline
+from sac_ros.bags.report.verdict import findings, headline
 from sac_ros.bags.result import ModelResult
+from sac_ros.pages.finding import BAD, GOOD, MIND, Finding
 from sac_ros.pages.format import number, percent
 from sac_ros.policy.runtime import Policy
 

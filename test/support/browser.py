@@ -90,6 +90,16 @@ class Browser:
         os.close(self._write)
         os.close(self._read)
 
+    def size(self, width: int, height: int) -> None:
+        """Show pages opened from now on as a screen of so many px does."""
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
+
     def script(self, on: bool) -> None:
         """Switch JavaScript off, or on again, for pages opened from now on."""
         self._call("Emulation.setScriptExecutionDisabled", value=not on)

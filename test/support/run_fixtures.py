@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tiny_run import OpenSession, TinyRun, finished_run, open_session
 
-from sac_ros.training import final_report
+from sac_ros.training import final_report, runner, watching
 from sac_ros.training.runner import TrainingSession
 
 
@@ -22,7 +22,12 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
 
 @pytest.fixture(autouse=True)
 def brief_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs other than `tiny_run` draw no curve and hold goals for 1 s: that is half their time."""
+    """Runs other than `tiny_run` draw no curve, write no page and hold goals for 1 s.
+
+    That is half their time.
+    """
+    for module in (final_report, runner, watching):
+        monkeypatch.setattr(module, "save_page", lambda *_: None)
     monkeypatch.setattr(final_report, "save_learning_curve", lambda *_: None)
     monkeypatch.setattr(final_report, "HOLD_SECONDS", 1.0)
 

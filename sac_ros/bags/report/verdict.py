@@ -7,17 +7,15 @@ Nothing is computed here: each sentence follows from figures of ``summary.json``
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from sac_ros.bags.figures import OF_TIME_OR_PEOPLE
 from sac_ros.bags.metrics.errors import ErrorFigures
 from sac_ros.bags.metrics.limits import LimitFigures
 from sac_ros.bags.metrics.safety import FaultFigures
 from sac_ros.bags.result import OWN_LIMITS, ModelResult
+from sac_ros.pages.finding import BAD, GOOD, MIND, Finding
 from sac_ros.pages.format import number, percent
 from sac_ros.policy.safety_events import Intervention
-
-GOOD, MIND, BAD = "good", "mind", "bad"
 
 _SAME = 1e-5  # of the torque limit: what float32 inference leaves between two machines
 _BLIND = ("zero", "mean")  # baselines without anything of the robot, even its last torque
@@ -30,13 +28,6 @@ _CONSTANT = 0.7  # of a joint's RMSE: half of its mean square is a bias, or a dr
 _NOTICED = 0.05  # of the action scale
 _OFTEN = 0.1  # of the states
 _ROOMY, _FULL = 0.5, 1.0  # of the control period, which holds more than the inference
-
-
-class Finding(NamedTuple):
-    """One sentence, and whether it is ``good``, to ``mind`` or ``bad``."""
-
-    meaning: str
-    words: str
 
 
 def headline(model: ModelResult) -> str:
