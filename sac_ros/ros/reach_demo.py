@@ -25,6 +25,15 @@ from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
 from sac_ros.robots.arm import Arm, load_arm
 from sac_ros.ros.child_processes import ChildProcesses
+from sac_ros.ros.demo_picture import (
+    AUTO,
+    DEFAULT_FILE,
+    FILMED,
+    NONE,
+    WINDOW,
+    Picture,
+    make_picture,
+)
 from sac_ros.ros.policy.goal_reader import goal_message
 from sac_ros.ros.private_ros import PrivateDomain, loopback_only
 from sac_ros.ros.remote_node import RemoteNode, RemoteNodeError
@@ -64,15 +73,24 @@ class ReachWatch:
     """Publishes `goal_pose`, subscribes `joint_states`."""
 
     def __init__(
-        self, policy: RemoteNode, arm: Arm, *, close: float = CLOSE, hold: float = _HOLD
+        self,
+        policy: RemoteNode,
+        arm: Arm,
+        picture: Picture | None = None,
+        *,
+        close: float = CLOSE,
+        hold: float = _HOLD,
     ) -> None:
-        """Watches ``arm``, which ``policy`` drives.
+        """Watches ``arm``, which ``policy`` drives; ``picture`` gets its states.
 
         A goal counts as reached once the end effector stays within ``close`` m for ``hold`` s.
         """
         self._arm = arm
         self._close, self._hold = close, hold
         self._policy = policy
+        self._picture = picture
+        self._goal: Array | None = None
+        self._number, self._started = 0, 0.0
         self._latest: JointState | None = None
         self._goals = policy.node.create_publisher(PoseStamped, "goal_pose", 1)
         self._states = policy.node.create_subscription(
@@ -92,6 +110,8 @@ class ReachWatch:
         nobody = f"nobody subscribes to {self._goals.topic_name}"
         wait_until(self._goals.get_subscription_count, nobody, allowed)
         started = time.monotonic()
+        self._goal, self._started = goal, started
+        self._number += 1
         message = goal_message(goal, self._arm.base_link)
         message.header.stamp = self._policy.node.get_clock().now().to_msg()
         self._goals.publish(message)
@@ -124,14 +144,25 @@ class ReachWatch:
 
     def _on_joint_states(self, message: JointState) -> None:
         self._latest = message
+        position = self._position()
+        if self._picture is not None and self._goal is not None and position is not None:
+            seconds = time.monotonic() - self._started
+            self._picture.add(position, self._goal, self._number, seconds)
 
-    def _distance(self, goal: Array) -> float:
-        """Distance [m] of the end effector to `goal`; infinite before the first joint states."""
+    def _position(self) -> list[float] | None:
+        """Joint positions [n] rad; None before the first joint states."""
         message = self._latest or JointState()
         position = dict(zip(message.name, message.position, strict=False))
         if not all(name in position for name in self._arm.joint_names):
+            return None
+        return [position[name] for name in self._arm.joint_names]
+
+    def _distance(self, goal: Array) -> float:
+        """Distance [m] of the end effector to `goal`; infinite before the first joint states."""
+        position = self._position()
+        if position is None:
             return math.inf
-        end_effector = self._arm.chain.forward([position[name] for name in self._arm.joint_names])
+        end_effector = self._arm.chain.forward(position)
         return float(np.linalg.norm(end_effector - goal[:3]))
 
 
@@ -144,6 +175,7 @@ def demo(options: argparse.Namespace) -> int:
     spec = Policy.load(options.model).spec
     arm = load_arm(options.arm or spec.arm)
     goals = draw_goals(arm, spec, options.goals, options.seed)
+    picture = make_picture(arm, options.picture)
     with (
         ros_environment(),
         ChildProcesses() as nodes,
@@ -153,7 +185,7 @@ def demo(options: argparse.Namespace) -> int:
         name = f"{NAMESPACE}/policy_node"
         policy = RemoteNode(node, name, timeout=_STEP_TIMEOUT, given_up=nodes.ended)
         policy.bring_up("joint_states")
-        watch = ReachWatch(policy, arm)
+        watch = ReachWatch(policy, arm, picture)
         print(f"{options.model}: {len(goals)} goals for {arm.name}, seed {options.seed}")
         print(HEADER, flush=True)
         reaches = []
@@ -163,7 +195,11 @@ def demo(options: argparse.Namespace) -> int:
             if reaches[-1].seconds is None:
                 watch.clear_fault()
     reached = sum(reach.seconds is not None for reach in reaches)
-    print(f"{reached} of {len(reaches)} goals reached within {CLOSE * 100:.0f} cm")
+    print(f"{reached} of {len(reaches)} goals reached within {CLOSE * 100:.0f} cm", flush=True)
+    if picture.pending:
+        print(f"drawing the arm, {picture.pending} frames", flush=True)
+    if line := picture.finish():
+        print(line)
     return EXIT_DONE if reached == len(reaches) else EXIT_BAD_ANSWER
 
 
@@ -266,10 +302,23 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="BAG",
         help="folder for a bag of the demo, which must not exist",
     )
+    parser.add_argument(
+        "--picture",
+        metavar="WHERE",
+        default=AUTO,
+        help=f"{WINDOW}, {NONE} or a file.gif (default: a window where there is a display, else "
+        f"{DEFAULT_FILE}, of the first {FILMED} goals)",
+    )
     options = parser.parse_args(arguments)
     for name, value, valid, words in (
         ("--goals", options.goals, options.goals >= 1, "at least 1"),
         ("--seed", options.seed, options.seed >= 0, "at least 0"),
+        (
+            "--picture",
+            options.picture,
+            options.picture in (AUTO, WINDOW, NONE) or options.picture.endswith(".gif"),
+            f"{WINDOW}, {NONE} or end in .gif",
+        ),
         ("--seconds", options.seconds, 0.0 < options.seconds < math.inf, "above 0"),
     ):
         if not valid:

@@ -84,20 +84,24 @@ def alive(pid: int) -> bool:
 
 
 def test_missed_goals_are_told_row_by_row_and_the_exit_code_is_1(model: Path) -> None:
-    code, out, err = run("--model", model, "--goals", 2, "--seconds", 0.5)
+    film = model.with_name("film.gif")
+    code, out, err = run("--model", model, "--goals", 2, "--seconds", 0.5, "--picture", film)
     assert code == 1, err
+    assert film.read_bytes().startswith(b"GIF89a")
+    assert f"the arm reaching its first goals is in {film}" in out
     assert len(re.findall(r"^ +\d+ .* cm +missed$", out, re.MULTILINE)) == 2
     assert "0 of 2 goals reached within 5 cm" in out
 
 
 def test_a_policy_that_carries_the_arm_gets_a_robot_that_does_not(tmp_path: Path) -> None:
-    code, out, err = run("--model", iiwa_policy(tmp_path, "policy"), "--goals", 1, "--seconds", 3)
+    policy = iiwa_policy(tmp_path, "policy")
+    code, out, err = run("--model", policy, "--goals", 1, "--seconds", 3, "--picture", "none")
     assert code == 1, err
     assert "0 of 1 goals reached within 5 cm" in out
 
 
 def test_ctrl_c_ends_it_and_the_nodes_that_it_started(model: Path) -> None:
-    demo = start("--model", model, "--goals", 50, "--seconds", 60)
+    demo = start("--model", model, "--goals", 50, "--seconds", 60, "--picture", "none")
     assert demo.stdout is not None
     line = demo.stdout.readline()
     while not line.startswith("goal"):
@@ -130,6 +134,7 @@ def test_a_policy_node_that_refuses_its_model_ends_it_with_exit_code_2(
         (("--goals", "0"), "--goals must be at least 1; got 0"),
         (("--seed", "-1"), "--seed must be at least 0; got -1"),
         (("--seconds", "inf"), "--seconds must be above 0"),
+        (("--picture", "a.png"), "--picture must be window, none or end in .gif; got a.png"),
         (("--model", share_path("config", "sim.yaml")), "sim.yaml"),
     ],
 )
@@ -144,6 +149,6 @@ def test_what_cannot_run_is_one_sentence_and_exit_code_2(
 
 @pytest.mark.slow
 def test_the_shipped_policy_reaches_every_goal() -> None:
-    code, out, err = run("--goals", 3, "--seed", 11)
+    code, out, err = run("--goals", 3, "--seed", 11, "--picture", "none")
     assert code == 0, out + err
     assert "3 of 3 goals reached" in out
