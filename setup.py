@@ -83,7 +83,7 @@ setup(
     extras_require={
         "bags": ["jinja2", "rosbags"],  # in the core: the name is for whoever asks for it
         "mujoco": ["gymnasium>=1.1", "mujoco>=3.2"],  # a simulator without a compiler
-        "sim": ["sac_ros[mujoco]", "matplotlib", "pillow", "pybullet"],
+        "sim": ["sac_ros[mujoco]", "matplotlib", "pillow>=10.1", "pybullet"],
         "train": ["sac_ros[sim]", "onnx", "tensorboard", "torch>=2.4"],
         "all": ["sac_ros[bags,sim,train,view]"],
         # ROS 2 Kilted from PyPI, for a machine without ROS 2 (x86_64, CPython 3.10 to 3.14).

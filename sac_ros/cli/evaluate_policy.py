@@ -30,7 +30,7 @@ from sac_ros.training.policy_in_loop import (
     environment_of,
     policy_controller,
 )
-from sac_ros.training.report import evaluation_table
+from sac_ros.training.report import evaluation_table, save_reaching
 from sac_ros.training.robustness import (
     CONDITIONS,
     Conditions,
@@ -74,12 +74,6 @@ def _run(options: argparse.Namespace) -> int:
     world = read_world(options.world) if options.world else {}
     perturbation = {**world, **parse_perturbations(options.perturb)}
     env, controller = _contestant(options, perturbation)
-    if options.path != "random":
-        if not isinstance(env.task, TrackTask):
-            raise ConfigurationError(
-                f"--path is of the task track; got {options.path!r} for the task {env.task.name}"
-            )
-        env.task.follow(options.path, options.speed)
     with tqdm(total=options.episodes, unit=" episodes", disable=not sys.stderr.isatty()) as bar:
         result = evaluate(
             env,
@@ -91,6 +85,11 @@ def _run(options: argparse.Namespace) -> int:
         )
     env.close()
     assert result is not None, "nothing interrupts this evaluation"
+    if options.film is not None:
+        env, controller = _contestant(options, perturbation, rows=1, render_mode="rgb_array")
+        save_reaching(env, controller, options.film)
+        env.close()
+        print(f"the arm reaching is in {options.film}", file=sys.stderr)
     if not options.json:
         print(evaluation_table(result))
         return EXIT_DONE
@@ -119,13 +118,28 @@ def _keys(task: Task) -> list[str]:
 
 
 def _contestant(
-    options: argparse.Namespace, perturbation: Mapping[str, Any]
+    options: argparse.Namespace, perturbation: Mapping[str, Any], rows: int = ROWS, **other: Any
 ) -> tuple[ArmVectorEnv, Controller]:
-    """The environment and what moves its arms."""
+    """The environment of so many arms, with `other` arguments, and what moves them."""
+    env, controller = _pair(options, perturbation, min(options.episodes, rows), other)
+    if options.path != "random":
+        if not isinstance(env.task, TrackTask):
+            raise ConfigurationError(
+                f"--path is of the task track; got {options.path!r} for the task {env.task.name}"
+            )
+        env.task.follow(options.path, options.speed)
+    return env, controller
+
+
+def _pair(
+    options: argparse.Namespace,
+    perturbation: Mapping[str, Any],
+    rows: int,
+    other: Mapping[str, Any],
+) -> tuple[ArmVectorEnv, Controller]:
     own = {name: getattr(options, name) for name in ("arm", "task") if getattr(options, name)}
     own |= {"backend": options.backend, "randomization": perturbation}
-    own |= {"base_link": options.base_link, "tip_link": options.tip_link}
-    rows = min(options.episodes, ROWS)
+    own |= {"base_link": options.base_link, "tip_link": options.tip_link, **other}
     spec: PolicySpec | None = None
     if options.model:
         policy = Policy.load(options.model[0])
@@ -315,6 +329,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CONDITION=RATE",
         help="exit with 1 if a policy is below this rate there; all=RATE is of every condition",
     )
+    add("--film", type=Path, metavar="FILE", help="draw the arm reaching four goals, as a GIF")
     add("--json", action="store_true", help="print one JSON object, nothing else")
     return parser
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from sac_ros.robots.arm import Arm
 from sac_ros.sim.bullet import MESHES, connect, load, pybullet
@@ -161,8 +161,10 @@ def save_gif(frames: Sequence[Frame], path: Path, frames_per_second: float) -> N
 def gif(frames: Sequence[Frame], frames_per_second: float) -> bytes:
     """An endless GIF of `frames`."""
     # One palette for all frames: per-frame palettes flicker and double the size.
-    some = frames[:: max(1, len(frames) // _PALETTE_FRAMES)]
-    palette = Image.fromarray(np.concatenate(some)).quantize(colors=96)
+    some = np.concatenate(frames[:: max(1, len(frames) // _PALETTE_FRAMES)])
+    marks = np.repeat([ImageColor.getrgb(_AWAY), ImageColor.getrgb(_THERE)], len(some) // 40, 0)
+    drawn = np.repeat(marks[:, None].astype(np.uint8), some.shape[1], 1)  # few pixels, but seen
+    palette = Image.fromarray(np.concatenate([some, drawn])).quantize(colors=96)
     images = [
         Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
         for frame in frames

@@ -55,6 +55,15 @@ def with_spec(model: Path, path: Path, **changes: Any) -> Path:
     return path
 
 
+def test_a_film_shows_the_arm_reaching_beside_the_figures(model: Path, tmp_path: Path) -> None:
+    film = tmp_path / "arm.gif"
+    ended = called(model, *BRIEFLY, "--film", film, "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["episodes"] == 2
+    assert film.read_bytes().startswith(b"GIF89a")
+    assert f"the arm reaching is in {film}" in ended.stderr
+
+
 def test_json_prints_one_object_with_the_contracts_keys_and_nothing_else(model: Path) -> None:
     ended = called(model, "--episodes", 2, "--seed", 5, "--json")
     assert ended.returncode == 0, ended.stderr

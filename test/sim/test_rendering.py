@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sac_ros.robots.arm import arm_names, load_arm
-from sac_ros.sim.rendering import Camera, save_gif
+from sac_ros.sim.rendering import Camera, caption, save_gif
 
 ARM = load_arm("iiwa")
 
@@ -59,6 +59,35 @@ def test_the_goal_is_a_ball_where_it_was_put(camera: Camera) -> None:
     right, left = place([0.6, 0.4, 0.3]), place([0.6, -0.4, 0.3])
     assert high[0] < low[0] - 10  # rows count from the top
     assert abs(right[1] - left[1]) > 10
+
+
+def test_the_goal_is_seen_through_the_arm_and_green_once_it_is_reached(camera: Camera) -> None:
+    end_effector = ARM.chain.forward(ARM.home)
+    hidden = np.asarray(camera.look(ARM.home, end_effector)).astype(int)
+    missed = np.asarray(camera.look(ARM.home, np.add(end_effector, [0.0, 0.0, 0.03]))).astype(int)
+    for frame, strong, weak in ((hidden, 1, 0), (missed, 0, 1)):
+        assert np.count_nonzero(frame[..., strong] > frame[..., weak] + 100) > 20
+
+
+def test_words_are_in_the_picture_and_leave_the_arm_alone(camera: Camera) -> None:
+    plain = camera.look(ARM.home, [0.5, 0.0, 0.4])
+    words = camera.look(ARM.home, [0.5, 0.0, 0.4], caption(1.24, 0.0123, "goal 2 of 4"))
+    changed = np.argwhere(np.any(np.asarray(plain) != np.asarray(words), axis=-1))
+    assert len(changed) > 20
+    assert changed[:, 0].max() < 20  # the upper fifth
+    assert caption(1.24, 0.0123, "goal 2 of 4") == "goal 2 of 4    1.2 s     12 mm"
+
+
+def test_a_gif_keeps_the_colours_of_the_marks(camera: Camera, tmp_path: Path) -> None:
+    end_effector = ARM.chain.forward(ARM.home)
+    frames = [camera.look(ARM.home, end_effector), camera.look(ARM.home, [0.5, 0.0, 0.4])]
+    save_gif([frame for frame in frames if frame is not None], tmp_path / "arm.gif", 10.0)
+    with Image.open(tmp_path / "arm.gif") as image:
+        for number, frame in enumerate(frames):
+            image.seek(number)
+            error = np.asarray(image.convert("RGB")).astype(int) - np.asarray(frame)
+            marks = np.ptp(np.asarray(frame).astype(int), axis=-1) > 120
+            assert np.abs(error[marks]).mean() < 12
 
 
 def test_a_gif_holds_every_frame_and_runs_for_ever(tmp_path: Path) -> None:
