@@ -6,6 +6,9 @@ from __future__ import annotations
 import sys
 
 if sys.argv[:1] == ["-m"]:  # `python -m sac_ros.…` is looking for its module just now
+    import _signal  # type: ignore[import-not-found]
+
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # for the millisecond of the next line
     from sac_ros.entry import end_module_on_signals
 
     end_module_on_signals()

@@ -52,6 +52,10 @@ def __getattr__(name: str) -> Callable[[], int]:
             from sac_ros.utils.extras import report_missing  # noqa: PLC0415 - rarely needed
 
             return report_missing(name, error)
+        if name in NODES:  # torch takes seconds to take itself down, and nothing is left to do
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
         return code
 
     return script

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from sac_ros.utils.interrupts import held_back
+
 _GRACE = 5.0  # s for a node to end by itself after a signal
 
 # What pip's console scripts do. Not the scripts themselves: colcon installs them elsewhere.
@@ -54,9 +56,7 @@ class ChildProcesses(ExitStack):
 
         Its stderr is ours; its stdout is dropped, since a command answers on that.
         """
-        # Held back until that module takes it: it would end the interpreter with a traceback.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
-        try:
+        with held_back():
             child = self._children[name] = subprocess.Popen(
                 [sys.executable, "-c", _SCRIPT.format(module=module, name=name), *arguments],
                 stdout=subprocess.DEVNULL,
@@ -64,8 +64,6 @@ class ChildProcesses(ExitStack):
                 start_new_session=True,
             )
             self.callback(_end, child)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def wait(self, name: str) -> int:
         """Waits for the end of a child that ends by itself; returns its exit code."""

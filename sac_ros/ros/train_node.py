@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _STATE_RATE = 20.0  # Hz, of the joint states and goals that RViz shows
 _DIAGNOSTICS_RATE = 1.0  # Hz
-_STOPPING = "stopping: writing a checkpoint; Ctrl-C again ends it without one"
+_STOPPING = "stopping: what was learned is being saved; Ctrl-C again ends it at once"
 _SERVICE_TIMEOUT = 120.0  # s, an evaluation may be under way
 
 

@@ -20,6 +20,7 @@ def main() -> int:
     message: dict[str, Any] = json.load(sys.stdin)
     shared = SharedMemory(MemoryShape(**message["memory"]), message["file_descriptor"])
     collector = CollectorSetup.from_json(message["setup"]).make(shared)
+    shared.control.running = 1
     # A learner that was killed sends no stop; an orphan gets another parent.
     while not shared.control.stopped and os.getppid() == message["parent"]:
         if not step_if_allowed(collector, shared):

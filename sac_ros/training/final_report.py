@@ -122,7 +122,7 @@ class FinalReport(Callback):
             curve.name,
             lambda: save_learning_curve(state.points, curve, title, state.best.env_steps),
         )
-        if config.record_video:
+        if config.record_video and not run.is_stopped():
             run.set_phase("drawing the video")
             write_if_possible(files.video.name, lambda: self._draw_video(run, policy))
         page = save_page(run, "finished")

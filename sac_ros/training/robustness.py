@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 import os
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from sac_ros.training.policy_in_loop import (
 )
 from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.interrupts import held_back
 
 TOLERANCE = 0.02  # m, of the rates in the table; orientations: 5°
 EPISODE_SECONDS = 6.0
@@ -199,12 +199,14 @@ def run_table(
     missing = {key: each for key, each in wanted.items() if key not in done}
     progress(len(wanted) - len(missing), len(wanted))
     with _one_thread_each():
-        # Ctrl-C reaches all processes of a terminal: what to do then is decided here.
-        pool = ProcessPoolExecutor(
-            processes, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
-        )
+        pool = ProcessPoolExecutor(processes, get_context("spawn"))
+        ended_early = True
         try:
-            running = {pool.submit(run_cell, *each, common): key for key, each in missing.items()}
+            # Ctrl-C reaches all processes of a terminal: what to do then is decided here.
+            with held_back():
+                running = {
+                    pool.submit(run_cell, *each, common): key for key, each in missing.items()
+                }
             left = set(running)
             while left:
                 ended, left = wait(left, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -216,8 +218,11 @@ def run_table(
                     progress(len(wanted) - len(left), len(wanted))
                 if interrupted():
                     return None
+            ended_early = False
         finally:
-            # What runs is a few seconds from its end; what waits is not begun.
+            if ended_early:  # what runs may be seconds from its end
+                for process in list((pool._processes or {}).values()):
+                    process.kill()
             pool.shutdown(cancel_futures=True)
     return [Cell.from_dict(done[key]) for key in wanted]
 

@@ -39,12 +39,13 @@ class WeightsMailbox:
 
 
 class CollectorControl:
-    """How the learner paces the collector; all but `standing` is written by the learner."""
+    """How the learner paces the collector, which writes `standing` and `running` alone."""
 
     allowed_steps = register(0)  # transitions up to which the collector may go
     paused = register(1)  # number of the pause that the collector shall make; 0: none
     standing = register(2)  # number of the pause that it makes
     stopped = register(3)  # 1: the collector shall end
+    running = register(4)  # 1: it has started, and steps unless it is paused
 
     def __init__(self, registers: NDArray[np.int64]) -> None:
         self.registers = registers
@@ -64,7 +65,7 @@ class MemoryShape:
         return {
             "replay": (np.int64, (2,)),
             "weights": (np.int64, (1,)),
-            "control": (np.int64, (4,)),
+            "control": (np.int64, (5,)),
             "parameters": (np.float32, (self.actor_parameters,)),
             **ReplayBuffer.layout(self.capacity, self.observation, self.action),
         }

@@ -136,7 +136,8 @@ class WorkerSource(Source):
             # A new number each time: the worker may not have read yet that the last one ended.
             self._pauses += 1
             control.paused = self._pauses
-        while control.standing != self._pauses:
+        # One that has not started reads this before its first step: that may take seconds.
+        while control.running and control.standing != self._pauses:
             self._check_alive()
             time.sleep(_POLL)
 
@@ -144,10 +145,10 @@ class WorkerSource(Source):
         self.shared.control.paused = 0
 
     def close(self) -> None:
-        """Kills the worker when it does not end by itself."""
+        """Kills the worker when it does not end by itself, or has not started yet."""
         self.shared.control.stopped = 1
         try:
-            self._process.wait(timeout=5.0)
+            self._process.wait(timeout=1.0 if self.shared.control.running else 0.0)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

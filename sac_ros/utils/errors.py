@@ -68,6 +68,7 @@ def run_command(main: Callable[[], int], *, grace: float = GRACE, words: str = "
         with interruptible(grace, words) as interrupted:
             code = exit_code_of(main, interrupted)
     except KeyboardInterrupt:  # raised by something else than a signal
+        sys.stderr.write("interrupted\n")
         return EXIT_INTERRUPTED
     if interrupted():
         end_process(code)  # Ray and torch would take seconds to take themselves down

@@ -130,6 +130,19 @@ def end_process(exit_code: int, words: str = "") -> NoReturn:
     os._exit(exit_code)
 
 
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Holds SIGINT back for what is started inside; `sac_ros.entry` takes it there.
+
+    Until then it would end a Python process with a traceback.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def say(words: str) -> None:
     """Writes a line to stderr, past a buffer that another thread may be holding."""
     with contextlib.suppress(OSError):
