@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import importlib.util
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +250,19 @@ def test_what_is_given_to_train_goes_to_the_node_with_p_and_so_changes_a_resumed
     command = [each.text for part in node.cmd for each in part if hasattr(each, "text")]
     assert named_parameters(command) == set(given)
     assert str(share_path("config", "robust.yaml")) in command
+
+
+def test_ctrl_c_raises_nothing_in_launch_which_could_lose_a_process_that_it_starts() -> None:
+    launch = pytest.importorskip("launch", reason="launch comes with ROS 2, not from PyPI")
+    pytest.importorskip("launch_ros", reason="launch_ros comes with ROS 2, not from PyPI")
+    context = launch.LaunchContext()
+    (file,) = (file for file in FILES if by_name(file) == "simulate")
+    loop = asyncio.new_event_loop()
+    context._set_asyncio_loop(loop)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        loaded(file).generate_launch_description().entities[0].visit(context)
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        loop.close()

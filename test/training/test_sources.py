@@ -134,6 +134,19 @@ def test_closing_ends_the_worker(setup: CollectorSetup) -> None:
     source.close()  # and again does nothing
 
 
+def test_a_worker_that_has_not_started_is_paused_at_once(
+    setup: CollectorSetup, eventually: Callable[..., None]
+) -> None:
+    source = WorkerSource(setup, memory_for(setup))
+    control = source.shared.control
+    control.allowed_steps = 100
+    source.pause()
+    assert not control.running
+    eventually(lambda: control.running and control.standing == control.paused, "it stands still")
+    assert source.shared.replay.env_steps == 0
+    source.close()
+
+
 def test_closing_ends_a_paused_worker_and_one_that_has_not_started(setup: CollectorSetup) -> None:
     paused = WorkerSource(setup, memory_for(setup))
     paused.advance(1, lambda: False)
