@@ -202,7 +202,7 @@ class Checkpoints(Callback):
 
 
 def write_if_possible(what: str, write: Callable[[], object]) -> bool:
-    """Writes a file of a run, or says why not: a full disk costs a file, and not the run."""
+    """Writes a file of a run, or reports why not: a full disk costs a file, and not the run."""
     try:
         write()
     except OSError as error:

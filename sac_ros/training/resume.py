@@ -61,13 +61,11 @@ class RunState:
 
     def pack(self, config: TrainConfig) -> dict[str, Any]:
         """The content of a checkpoint: tensors, numbers and texts only."""
-        replay, rows = self.replay, self.replay.size
+        replay = self.replay
         return {
             "config": json.dumps(dataclasses.asdict(config)),
             "agent": self.agent.state_dict(),
-            "replay": {
-                name: torch.from_numpy(getattr(replay, name)[:rows]) for name in replay.COLUMNS
-            },
+            "replay": _pack_rows(replay, config.environments),
             "env_steps": replay.env_steps,
             "episodes_done": replay.episodes_done,
             "episodes": torch.from_numpy(replay.episodes),
@@ -101,8 +99,7 @@ class RunState:
                 f"got {config.total_steps}"
             )
         self.agent.load_state_dict(saved["agent"])
-        for name in replay.COLUMNS:
-            getattr(replay, name)[:rows] = saved["replay"][name].numpy()
+        _restore_rows(replay, saved["replay"], rows, config.environments)
         replay.episodes[:] = saved["episodes"].numpy()
         replay.episodes_done = saved["episodes_done"]
         replay.env_steps = self.loop.env_steps = saved["env_steps"]
@@ -115,6 +112,35 @@ class RunState:
         self.points[:] = [EvaluationPoint(**point) for point in saved["evaluations"]]
         for line in changes:
             say(line)
+
+
+def _pack_rows(replay: ReplayBuffer, stride: int) -> dict[str, torch.Tensor]:
+    """The rows of a replay buffer, each observation once: half of the size.
+
+    What follows a row in its environment, `stride` rows on, begins with what the row ended with,
+    unless the episode was over. `follows` [rows] is where that holds bit for bit; elsewhere
+    `next_observation` has the row's own.
+    """
+    rows = replay.size
+    columns = {name: torch.from_numpy(getattr(replay, name)[:rows]) for name in replay.COLUMNS}
+    before, after = columns["observation"], columns["next_observation"]
+    follows = torch.zeros(rows, dtype=torch.bool)
+    if rows > stride:
+        same = before[stride:].view(torch.int32) == after[:-stride].view(torch.int32)
+        follows[:-stride] = same.all(dim=1)
+    return {**columns, "next_observation": after[~follows], "follows": follows}
+
+
+def _restore_rows(
+    replay: ReplayBuffer, saved: dict[str, torch.Tensor], rows: int, stride: int
+) -> None:
+    for name in set(replay.COLUMNS) - {"next_observation"}:
+        getattr(replay, name)[:rows] = saved[name].numpy()
+    # An older checkpoint holds all of them.
+    follows = saved.get("follows", torch.zeros(rows, dtype=torch.bool)).numpy()
+    after = replay.next_observation[:rows]
+    after[~follows] = saved["next_observation"].numpy()
+    after[follows] = replay.observation[np.flatnonzero(follows) + stride]
 
 
 def _changes(saved: dict[str, Any], config: TrainConfig) -> list[str]:

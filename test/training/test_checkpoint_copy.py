@@ -11,7 +11,10 @@ import pytest
 from tiny_run import OpenSession, stopped_after
 
 from sac_ros.training.checkpoint_copy import CheckpointCopies
+from sac_ros.training.config import TrainConfig
+from sac_ros.training.run_directory import settings_to_resume
 from sac_ros.utils.errors import ConfigurationError
+from sac_ros.utils.settings import leaves
 
 
 @pytest.mark.parametrize("as_uri", [False, True])
@@ -27,6 +30,10 @@ def test_a_run_goes_on_from_the_copy_where_its_machine_is_lost(
     assert copied == sorted([*(each.name for each in run.directory.checkpoints), "train.yaml"])
     assert len(copied) == run.config.keep_checkpoints + 1
     shutil.rmtree(path)
+    defaults = {leaf.name: leaf.default for leaf in leaves(TrainConfig)}
+    where_it_is = {"directory": str(tmp_path), "name": "tiny", "checkpoint_copy": where}
+    settings = settings_to_resume(defaults | where_it_is | {"resume": True}, set())
+    assert settings["total_steps"] == 1000
     again = session(checkpoint_copy=where, total_steps=1000, resume=True)
     assert again.state.loop.env_steps == steps
     assert (path / "train.yaml").exists()

@@ -13,7 +13,7 @@ import pytest
 import torch
 from tiny_run import OpenSession, stopped_after
 
-from sac_ros.training.checkpoint import load_checkpoint
+from sac_ros.training.checkpoint import load_checkpoint, save_checkpoint
 from sac_ros.utils.errors import ConfigurationError
 
 
@@ -101,6 +101,22 @@ def test_a_resumed_run_goes_on_with_everything_that_learning_changed(session: Op
     for name, optimiser in before["optimisers"].items():
         for key, value in optimiser["state"][0].items():
             assert torch.equal(value, after["optimisers"][name]["state"][0][key]), (name, key)
+
+
+def test_a_checkpoint_holds_an_observation_once_and_an_older_one_is_read_too(
+    session: OpenSession,
+) -> None:
+    first = session()
+    stopped_after(first, 250)
+    (path, *_) = first.directory.checkpoints
+    saved = load_checkpoint(path)
+    rows, replay = first.state.replay.size, saved["replay"]
+    assert len(replay["next_observation"]) == int((~replay["follows"]).sum()) < 0.2 * rows
+    del replay["follows"]
+    whole = first.state.replay.next_observation[:rows].copy()
+    replay["next_observation"] = torch.from_numpy(whole)
+    save_checkpoint(path, saved)
+    np.testing.assert_array_equal(session(resume=True).state.replay.next_observation[:rows], whole)
 
 
 def test_a_resumed_run_draws_no_random_actions_and_no_episode_of_its_beginning_again(

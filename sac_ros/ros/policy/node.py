@@ -337,8 +337,8 @@ class PolicyNode(LifecycleNode):
         else:
             self._goal_came = None if loop.goal_moves else now
             if begins:  # of one that moves there are many a second
-                told = (np.round(goal, 4) + 0.0).tolist()  # no −0
-                self.get_logger().info(f"goal accepted: {told} in {frame}")
+                rounded = (np.round(goal, 4) + 0.0).tolist()  # no −0
+                self.get_logger().info(f"goal accepted: {rounded} in {frame}")
 
     def _look_round(self) -> None:
         self._tell_others()
