@@ -77,6 +77,11 @@ def declare(
             # rclpy gives an empty YAML list as None, and arrays of numbers as array.array.
             if leaf.length is not None and not isinstance(value, (str, bool, int, float)):
                 value = list(value or ())
+            if (leaf.type, leaf.length) == (str, None) and not isinstance(value, str):
+                raise ConfigurationError(
+                    f"parameter {name} must be {leaf.expected()}; got {value!r}: YAML needs "
+                    f"quotes around numbers, yes, no, y and n, as in -p {name}:=\"'7'\""
+                )
             value = leaf.check(value, "parameter ")
         values[name] = value
     if settle is not None:

@@ -85,6 +85,13 @@ def test_an_empty_list_can_be_given(context: Context) -> None:
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
+        (
+            "arm:=y",
+            (
+                "parameter arm must be one of iiwa, panda; got True: YAML needs quotes around "
+                "numbers, yes, no, y and n, as in -p arm:=\"'7'\""
+            ),
+        ),
         ("arm:=ur5", "parameter arm must be one of iiwa, panda; got 'ur5'"),
         ("steps:=-3", "parameter steps must be a whole number at least 0; got -3"),
         ("steps:=1.5", "parameter steps must be a whole number at least 0; got 1.5"),
