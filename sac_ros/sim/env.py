@@ -10,6 +10,8 @@ It reads no entry points any more since 1.0.
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 import gymnasium
@@ -35,7 +37,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             ConfigurationError: an argument that is not in its valid set.
         """
         self.rows = ArmVectorEnv(1, **arguments)
-        self.metadata = self.rows.metadata
+        self.metadata = {**self.rows.metadata, "render_modes": _render_modes()}
         self.render_mode = self.rows.render_mode
         self.action_space = self.rows.single_action_space
         self.observation_space = self.rows.single_observation_space
@@ -75,6 +77,13 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def _show(self) -> None:
         if self.render_mode == "human":
             self.render()
+
+
+def _render_modes() -> list[str]:
+    """The modes that work here: Gymnasium's `check_env` makes an environment in each of them."""
+    no_window = sys.platform == "linux" and not os.environ.get("DISPLAY")
+    modes: list[str] = ArmVectorEnv.metadata["render_modes"]
+    return [mode for mode in modes if not (no_window and mode == "human")]
 
 
 def _first(infos: dict[str, Any]) -> dict[str, Any]:

@@ -80,6 +80,17 @@ def test_it_passes_gymnasiums_own_check(backend: str, compensation: str) -> None
     env.close()
 
 
+def test_it_passes_the_whole_check_of_gymnasium_where_there_is_no_display(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    env = gymnasium.make("sac_ros/ArmReach-v0", backend="mujoco")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check_env(env.unwrapped)
+    env.close()
+
+
 @pytest.mark.parametrize("backend", WORLDS)
 @pytest.mark.parametrize("compensation", COMPENSATION)
 def test_it_passes_the_check_of_stable_baselines3(
