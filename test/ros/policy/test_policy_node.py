@@ -64,6 +64,7 @@ def test_without_a_goal_there_is_damping_and_with_one_the_policys_torque(
     robot.commands_become(robot.damping_torque())
     robot.set_goal(GOAL)
     robot.commands_become(robot.policy_torque(GOAL))
+    robot.eventually(lambda: f"goal accepted: [{GOAL}, " in robot.log, "the log of the goal")
     robot.assert_always_true()
 
 
@@ -140,6 +141,7 @@ def test_after_silence_nothing_moves_until_the_fault_is_cleared(tracking: Robot)
     assert "no joint state" in tracking.clear_fault()
     tracking.driver.end("silence")
     tracking.eventually(lambda: tracking.clear_fault() == "", "the fault is cleared")
+    tracking.eventually(lambda: "faults cleared" in tracking.log, "the log of it")
     tracking.commands_become(tracking.policy_torque(GOAL))
     tracking.assert_always_true()
 
