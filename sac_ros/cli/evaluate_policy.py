@@ -282,7 +282,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="YAML",
         help="the worlds of a parameter file with env.randomization, such as identify_robot "
-        "writes; what --perturb names is as it says",
+        "writes; what --perturb names is as given there",
     )
     add(
         "--path",

@@ -19,7 +19,7 @@ class PolledTopic:
     """
 
     def __init__(self, node: Node, kind: Any, topic: str, qos: QoSProfile) -> None:
-        """Subscribes; of what comes, DDS keeps as many as ``qos`` says."""
+        """Subscribes; of what comes, DDS keeps as many as ``qos`` sets."""
         self._node, self._kind = node, kind
         self._subscription = node.create_subscription(
             kind, topic, lambda _: None, qos, callback_group=Apart(), raw=True

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The browser view: an arm, its goal, its torques and its training on a page; knows no ROS."""
+"""The browser view: an arm, its goal, its torques and its training on a page; imports no ROS."""

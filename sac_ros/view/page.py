@@ -56,7 +56,7 @@ class Page:
         return bool(self._server.get_clients())
 
     def wait(self, text: str) -> None:
-        """Say what the page waits for, before an arm is known."""
+        """Show what the page waits for, before an arm is known."""
         self._set(self._status, texts.waiting(text))
 
     def set_arm(self, arm: Arm) -> None:

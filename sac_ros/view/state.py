@@ -60,7 +60,7 @@ class ViewState:
         distance: m, of the end effector to the goal.
         mode: tracking, damping or stopped.
         limited: the joints that a guard acted on in the last command.
-        summary: what the nodes say of themselves, by node.
+        summary: what the nodes report of themselves, by node.
         events: the newest last.
         progress: of a training.
     """

@@ -28,7 +28,7 @@ def waiting(text: str) -> str:
 
 
 def status(arm: str, state: ViewState) -> str:
-    """Which arm, which policy, which mode, and what its nodes say of themselves."""
+    """Which arm, which policy, which mode, and what its nodes report of themselves."""
     words = f"<b>{escape(arm)}</b>"
     if state.spec is not None:
         words += f" &nbsp; policy {escape(state.spec.name)}"
