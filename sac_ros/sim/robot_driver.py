@@ -49,8 +49,8 @@ class Measurement:
 class SimDriver:
     """A simulated arm that runs in real time and follows torque commands.
 
-    Where the robot adds no g(q), or not that of the arm (such as an unknown payload), brakes hold the
-    arm until 0.2 s after the first command, as on a real one: without them it would lie on its
+    Where the robot adds no g(q), or another than the arm needs (an unknown payload), brakes hold
+    the arm until 0.2 s after the first command, as on a real one: without them it would lie on its
     stops before a policy is there.
 
     The caller brings the clock: `now` is in seconds of any monotonic clock, the same for all
