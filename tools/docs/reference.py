@@ -19,6 +19,7 @@ import onnx
 
 from sac_ros.entry import COMMANDS, NODES
 from sac_ros.policy.spec import SPEC_KEY, PolicySpec
+from sac_ros.ros.browser_view import BrowserViewConfig
 from sac_ros.ros.policy.command_guard import CommandGuardNodeConfig
 from sac_ros.ros.policy.config import PolicyNodeConfig
 from sac_ros.ros.recorder_node import RecorderConfig
@@ -39,6 +40,7 @@ PARAMETERS: dict[str, type] = {
     "sim_node": SimNodeConfig,
     "replay_node": ReplayConfig,
     "recorder_node": RecorderConfig,
+    "browser_view": BrowserViewConfig,
 }
 """The parameters of every node."""
 
