@@ -71,7 +71,7 @@ setup(
     python_requires=">=3.10",
     # Lower bounds only where something older is known to fail; constraints.txt pins what CI runs.
     # What a robot needs: policies run and are evaluated on recordings, without torch and without a
-    # simulator. sac_ros/utils/extras.py says which extra brings a package that is absent.
+    # simulator. sac_ros/utils/extras.py names the extra that brings a package that is absent.
     install_requires=[
         "jinja2",
         "numpy",

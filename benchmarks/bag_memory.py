@@ -79,5 +79,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def from_options(options: argparse.Namespace) -> BagMemory:
-    """As the options of `python -m benchmarks` say."""
+    """From the options of `python -m benchmarks`."""
     return BagMemory(tuple(options.bag_states))

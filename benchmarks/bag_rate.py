@@ -137,5 +137,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def from_options(options: argparse.Namespace) -> BagRate:
-    """As the options of `python -m benchmarks` say."""
+    """From the options of `python -m benchmarks`."""
     return BagRate(seconds=options.bag_seconds, repetitions=options.repetitions)

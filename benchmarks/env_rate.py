@@ -148,5 +148,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def from_options(options: argparse.Namespace) -> EnvRate:
-    """As the options of `python -m benchmarks` say."""
+    """From the options of `python -m benchmarks`."""
     return EnvRate(turns=options.env_turns, repetitions=options.repetitions)

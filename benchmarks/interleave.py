@@ -14,7 +14,7 @@ from benchmarks.figure import Figure
 from sac_ros.training.process import prepare_process
 
 # CPU seconds of this process: on one core and without waiting they are what a clock on the wall
-# would show on an idle machine, whatever else wants that core meanwhile.
+# would show on an idle machine, whatever else needs that core meanwhile.
 clock = time.process_time
 
 
@@ -22,7 +22,7 @@ clock = time.process_time
 def one_core() -> Iterator[None]:
     """Keeps this process, and every thread pool that starts meanwhile, to one core and thread.
 
-    torch is told directly, as in training; libraries with thread pools of their own (JAX) see one
+    torch is set directly, as in training; libraries with thread pools of their own (JAX) see one
     core, where the system can pin.
     """
     threads = torch.get_num_threads()

@@ -32,7 +32,7 @@ from sac_ros.policy.runtime import Policy
 from sac_ros.utils.package_share import share_path
 
 LIMIT = 2.0  # s from the signal to the end
-TRAINING_LIMIT = 5.0  # s, where a word says what takes so long
+TRAINING_LIMIT = 5.0  # s, where a word names what takes so long
 _WORD = "stopping"
 _SHORTEST = 0.001  # s from the start to the signal
 _GIVEN_UP = 60.0  # s after the signal
@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ros2 = options.ros2 or shutil.which("ros2")
     launches = [f"{name}.launch.py" for name in LAUNCH_ARGUMENTS] if ros2 else []
     if not ros2:
-        print("no launch files: there is no ros2 here (--ros2 says where one is)")
+        print("no launch files: there is no ros2 here (--ros2 names one)")
     names = options.only or [*NODES, *COMMANDS, *launches]
     chosen = random.Random(options.seed)
     tries = []

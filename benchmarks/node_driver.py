@@ -5,7 +5,7 @@ A process of its own, and as thin as rclpy lets it be: a state is a template in 
 stamp is overwritten, a command is taken as bytes, and it waits for one subscription on one wait
 set.
 
-It is told what to do in one line of JSON on stdin (`Job`), and answers with one (`Seen`).
+It gets its job in one line of JSON on stdin (`Job`), and answers with one (`Seen`).
 """
 
 from __future__ import annotations

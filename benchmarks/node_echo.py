@@ -60,7 +60,7 @@ EXECUTORS: dict[str, Callable[[Echo], None]] = {
 
 def main() -> None:
     """Answer until the process is asked to end."""
-    # A server without a last word to say: let the kernel end it.
+    # A server without a last message: let the kernel end it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
     EXECUTORS[sys.argv[1]](Echo())

@@ -2,7 +2,7 @@
 """From a joint state's publication to its command's receipt: policy_node against bare echoes.
 
 Figure 4 of the speed figures. Every contestant is a process of its own that meets the same driver
-(`node_driver.py`), in short turns that alternate; a turn starts the process anew.
+(`node_driver.py`), in short turns that alternate; a turn starts a new process.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def from_options(options: argparse.Namespace) -> NodeLatency:
-    """As the options of `python -m benchmarks` say."""
+    """From the options of `python -m benchmarks`."""
     return NodeLatency(
         seconds=options.seconds,
         turns=options.node_turns,

@@ -4,7 +4,7 @@
     python -m benchmarks.ray_sweep [--output D] [NAME:=VALUE ...]
 
 `config/sweeps/settings.yaml` with one seed: twenty settings of 20,000 steps. When five trials have
-told how they are doing, one's process is killed, at eight the driver; the same command goes on.
+shown how they are doing, one's process is killed, at eight the driver; the same command goes on.
 Then the setting that was found, and the default, are trained with seeds that the sweep has not
 seen, and both are printed.
 """

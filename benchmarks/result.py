@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A benchmark's result as a JSON file: figures, and all that is needed to judge them."""
+"""A benchmark's result as a JSON file: figures, and all that is needed to assess them."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def describe(
 
     Args:
         name: of the benchmark, and of its file.
-        title: one line that says what was measured.
+        title: one line on what was measured.
         figures: what was found.
-        settings: what it was told.
+        settings: its options.
         details: anything else worth keeping, such as learning curves.
     """
     return {
@@ -108,7 +108,7 @@ def _version(package: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of this checkout; None where there is no git or no checkout."""
+    """The state of this checkout by git; None where there is no git or no checkout."""
     try:
         done = subprocess.run(
             ["git", *arguments],

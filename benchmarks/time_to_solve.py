@@ -83,7 +83,7 @@ def _figures(curves: dict[str, list[LearningCurve]], ours: Sequence[str]) -> lis
         figures.append(_seconds_figure(name, runs))
         figures.append(Figure(f"{name}: best success", "%", _percent(run.best for run in runs)))
         if name not in ours:
-            # How far a run had come when its time was over says more than that it was.
+            # How far a run had come when its time was over is more than that it was.
             last = _percent(run.last for run in runs)
             figures.append(Figure(f"{name}: success at the cut", "%", last))
     first, *others = curves
@@ -139,7 +139,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def from_options(options: argparse.Namespace) -> TimeToSolve:
-    """As the options of `python -m benchmarks` say."""
+    """From the options of `python -m benchmarks`."""
     peer_seeds = options.seeds if options.peer_seeds is None else options.peer_seeds
     return TimeToSolve(
         options.seeds,

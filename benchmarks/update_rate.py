@@ -75,7 +75,7 @@ class UpdateRate:
             "flop_per_update": flop,
         }
         title = (
-            f"Update rate per CPU second, batch {self.batch_size}, one core (2018b unless said)"
+            f"Update rate per CPU second, batch {self.batch_size}, one core (2018b unless named)"
         )
         return describe(NAME, title, figures, settings)
 
@@ -214,5 +214,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def from_options(options: argparse.Namespace) -> UpdateRate:
-    """As the options of `python -m benchmarks` say."""
+    """From the options of `python -m benchmarks`."""
     return UpdateRate(turns=options.update_turns, repetitions=options.repetitions)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds a workspace that holds this package with colcon, and checks what was installed.
 #
-# Where colcon is absent it comes from PyPI into a temporary environment (colcon still wants
+# Where colcon is absent it comes from PyPI into a temporary environment (colcon still needs
 # setuptools < 80).
 # Environment: PYTHON (interpreter), PIP_ARGS, KEEP=DIRECTORY (build there and leave it).
 set -euo pipefail

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks files before a commit: `check_files.py FILE...`; without files, all that git knows."""
+"""Checks files before a commit: `check_files.py FILE...`; without files, all that git tracks."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Copies the files that git knows, or would take up, to a directory: tools/copy_source.sh DIRECTORY
+# Copies the files that git tracks, or would take up, to a directory: tools/copy_source.sh DIRECTORY
 #
 # What only lies about in a checkout cannot make a build from this copy pass.
 set -euo pipefail

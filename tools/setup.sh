@@ -104,7 +104,7 @@ else
   pins=(-c constraints.txt)
 fi
 
-# An environment of another interpreter or of the other kind is of no use: start afresh.
+# An environment of another interpreter or of the other kind is of no use: make a new one.
 kind="$mode $python $version"
 if [[ ! -f $venv/.kind || $(<"$venv/.kind") != "$kind" ]]; then
   phase "virtual environment" "$python" -m venv --clear "${options[@]}" "$venv"

@@ -60,7 +60,7 @@ def _run(options: argparse.Namespace, study: Study) -> int:
 
 
 def _report(study: Study, runs_directory: Path, options: argparse.Namespace) -> None:
-    """Writes and prints what all finished runs say, those of earlier calls too."""
+    """Writes and prints the results of all finished runs, those of earlier calls too."""
     found = study.result(runs_directory)
     if not found["details"]:
         print(f"no run is finished in {runs_directory}, so there is nothing to write")
@@ -73,14 +73,14 @@ def _report(study: Study, runs_directory: Path, options: argparse.Namespace) -> 
 
 
 class _Teller:
-    """Says how far the runs are, and how long the rest will take."""
+    """Reports how far the runs are, and how long the rest will take."""
 
     def __init__(self, directory: Path, total: int, jobs: int) -> None:
         self._directory, self._total, self._jobs = directory, total, jobs
         self._started, self._ended = time.monotonic(), 0
 
     def tell(self, run: Run, seconds: float) -> None:
-        """Is told of every run that has ended, and its seconds."""
+        """Is called with every run that has ended, and its seconds."""
         self._ended += 1
         per_run = (time.monotonic() - self._started) / self._ended
         minutes = per_run * (self._total - self._ended) / 60.0

@@ -108,7 +108,7 @@ def _flat(final: Evaluation) -> dict[str, Any]:
 
 
 def main(order: Path, result: Path) -> None:
-    """Trains what `order` says, written by `benchmarks.ablation.runs`; writes `result` whole."""
+    """Trains what is in `order`, written by `benchmarks.ablation.runs`; writes `result` whole."""
     given = json.loads(order.read_text(encoding="utf-8"))
     found = train(build(TrainConfig, given["values"]), given["final_episodes"])
     with atomic_write(result) as file:

@@ -61,7 +61,7 @@ class Run:
         return found
 
     def order(self) -> dict[str, Any]:
-        """What the process that runs it is told."""
+        """What the process that runs it reads."""
         return {
             "group": self.variant.group,
             "label": self.variant.label,
@@ -140,7 +140,7 @@ class _Process:
         return time.monotonic() - self._started
 
     def finish(self) -> bool:
-        """Clears up after a run that has ended; tells whether it has a result."""
+        """Clears up after a run that has ended; returns whether it has a result."""
         self._order.unlink()
         if self._process.returncode == 0:
             self._log.unlink()

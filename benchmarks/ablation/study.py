@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An ablation: which runs it has, and what those that are finished say together."""
+"""An ablation: which runs it has, and the results of those that are finished."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Variant:
 
 DEFAULT = Variant("default", "default")
 
-# One that equals the default configuration is left out and said, so that both sides of a switch
+# One that equals the default configuration is left out and named, so that both sides of a switch
 # can stand here: whichever becomes the default, the other one is what is tried.
 VARIANTS = (
     Variant("variant", "value network", {"sac.value_function": True}),

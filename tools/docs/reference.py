@@ -234,7 +234,7 @@ ABOUT = {
     "policy_commands": "the torques of `policy_node` where a `command_guard` is between",
     "policy_torque": "`effort`: what the policy answers, before the safety filter",
     "applied_torque": "`effort`: what was published",
-    "policy_spec": "what the policy file says about itself, as JSON",
+    "policy_spec": "the description in the policy file, as JSON",
     "events": "what the control loop did, as JSON, an event a message",
     "diagnostics": "how it is doing",
     "robot_description": "the arm's URDF",
@@ -317,7 +317,7 @@ def _policy_file_page() -> str:
         "",
         (
             f"The metadata of a policy file, {_MADE}: JSON under the key `{SPEC_KEY}`. "
-            "[The policy file](../policy_file.md) says what the file is."
+            "[The policy file](../policy_file.md) describes the file."
         ),
         "",
         "| field | type | |",
