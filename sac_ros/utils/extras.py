@@ -12,6 +12,7 @@ EXTRAS = {
     "mujoco": ("MuJoCo", ("mujoco",)),
     "ray": ("Ray", ("optuna", "pyarrow", "ray")),
     "sim": ("a simulator", ("gymnasium", "matplotlib", "PIL", "pybullet", "pybullet_utils")),
+    "view": ("viser", ("trimesh", "viser")),
     "train": ("the packages of training", ("onnx", "tensorboard", "torch")),
 }
 """Extra: what it is for, and the modules that are imported from it."""

@@ -55,6 +55,7 @@ def modules_of(*extras: str) -> tuple[str, ...]:
         ("evaluate_bag", "bags", "bag"),
         ("identify_robot", "bags", "bag"),
         ("sweep", "ray", "space.yaml"),
+        ("browser_view", "ros", ""),
         ("command_guard", "ros", ""),
         ("policy_node", "ros", ""),
         ("reach_demo", "ros", ""),
