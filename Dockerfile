@@ -27,12 +27,12 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY --chown=ubuntu:ubuntu setup.py setup.cfg pyproject.toml package.xml constraints.txt src/sac_ros/
 COPY --chown=ubuntu:ubuntu resource src/sac_ros/resource
 COPY --chown=ubuntu:ubuntu tools/setup.sh src/sac_ros/tools/setup.sh
-RUN source "/opt/ros/${ROS_DISTRO}/setup.bash" \
+RUN . "/opt/ros/${ROS_DISTRO}/setup.bash" \
   && TORCH_INDEX="${TORCH_INDEX}" PIP_ARGS=--no-cache-dir src/sac_ros/tools/setup.sh .venv
 
 COPY --chown=ubuntu:ubuntu . src/sac_ros
-RUN source "/opt/ros/${ROS_DISTRO}/setup.bash" \
-  && source src/sac_ros/.venv/bin/activate \
+RUN . "/opt/ros/${ROS_DISTRO}/setup.bash" \
+  && . src/sac_ros/.venv/bin/activate \
   && colcon build --packages-select sac_ros
 
 ENTRYPOINT ["/home/ubuntu/ws/src/sac_ros/tools/docker_entrypoint.sh"]

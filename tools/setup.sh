@@ -83,6 +83,7 @@ version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
+# shellcheck disable=SC2206  # PIP_ARGS is a list
 pip=("$venv/bin/python" -m pip --disable-pip-version-check install ${PIP_ARGS:-})
 if [[ -n ${TORCH_INDEX:-} ]]; then
   pip+=(--extra-index-url "$TORCH_INDEX")
