@@ -26,9 +26,10 @@ except ModuleNotFoundError:  # what needs no ROS is tested without it, but never
         raise
     rclpy = None
 
-# pytest's importlib mode puts nothing on the path: the helpers, and the root for benchmarks/.
+# pytest's importlib mode puts nothing on the path: the helpers, the examples, which import each
+# other as scripts do, and the root for benchmarks/.
 _HERE = Path(__file__).parent
-sys.path[:0] = [str(_HERE / "support"), str(_HERE.parent)]
+sys.path[:0] = [str(_HERE / "support"), str(_HERE.parent / "examples"), str(_HERE.parent)]
 
 # A busy machine makes no test wrong.
 hypothesis.settings.register_profile("default", deadline=None)
