@@ -20,7 +20,7 @@ _GOAL = (224, 49, 49)
 _REFUSED = (134, 142, 150)
 _BOX = (130, 170, 220)
 _SMALLEST = 0.015  # m, radius of the ball
-_GIZMO = 0.22  # m
+_GIZMO = 0.3  # m
 _AXES = 0.12  # m, of a goal with an orientation
 
 

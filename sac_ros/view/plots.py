@@ -20,7 +20,7 @@ _COLOURS = ("#1971c2", "#e8590c", "#2f9e44", "#c2255c", "#6741d9", "#0c8599", "#
 _LEGEND = {"show": True, "live": False}
 _HEIGHT = 150  # px
 _PADDING = (8, 14, 0, 0)  # px: top, right, bottom, left
-_FROM_ZERO = {"min": {"pad": 0, "hard": 0, "mode": 1}, "max": {"pad": 0.1, "soft": 20, "mode": 1}}
+_FROM_ZERO = {"min": {"pad": 0, "soft": 0, "mode": 1}, "max": {"pad": 0.1, "soft": 20, "mode": 1}}
 
 
 class LastSeconds:

@@ -26,12 +26,13 @@ CHROMIUM = (
 _OPTIONS = (
     "--headless=new",
     "--no-sandbox",  # containers run as root
-    "--disable-gpu",
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
     "--no-first-run",
     "--remote-debugging-pipe",
 )
+_NO_GRAPHICS = ("--disable-gpu",)
+_WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")  # slow
 _TIMEOUT_S = 60.0
 _DRAWN = "new Promise(f => requestAnimationFrame(() => setTimeout(() => f(1), 50)))"
 
@@ -42,7 +43,9 @@ class Browser:
     ``asked`` is every address that the page loaded or tried to.
     """
 
-    def __init__(self, profile: Path, width: int = 1000, height: int = 1400) -> None:
+    def __init__(
+        self, profile: Path, width: int = 1000, height: int = 1400, webgl: bool = False
+    ) -> None:
         command, self._write = os.pipe()
         self._read, answer = os.pipe()
 
@@ -51,7 +54,8 @@ class Browser:
             os.dup2(high[0], 3)
             os.dup2(high[1], 4)
 
-        options = [*_OPTIONS, f"--user-data-dir={profile}", f"--window-size={width},{height}"]
+        options = [*_OPTIONS, *(_WEBGL if webgl else _NO_GRAPHICS)]
+        options += [f"--user-data-dir={profile}", f"--window-size={width},{height}"]
         self._process = subprocess.Popen(
             [str(CHROMIUM), *options, "about:blank"],
             close_fds=False,
