@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium: set CHROMIUM 
 # How many pixels of the scene are of the iiwa's orange.
 ORANGE = """(() => {
   const all = [...document.querySelectorAll('canvas')];
-  const shown = all.find(c => c.width && c.getContext('webgl2'));
+  const shown = all.find(c => c.width && !c.closest('.uplot'));
   if (!shown) return 0;
   const size = {width: shown.width, height: shown.height};
   const pen = Object.assign(document.createElement('canvas'), size).getContext('2d');
