@@ -46,11 +46,13 @@ class _Site:
             return path.removeprefix("docs/")
         if path == "README.md":
             return "index.md"
+        if path == "SECURITY.md":  # docs/security.md is another page
+            return "security_policy.md"
         if path in ROOT_PAGES:
             return path.lower()
         if path.startswith("models/") and path.endswith(".md"):
             return path
-        return f"files/{path}.md"
+        return f"files/{path.lstrip('.')}.md"  # MkDocs leaves hidden files out
 
 
 _site = _Site()

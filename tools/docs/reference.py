@@ -134,9 +134,11 @@ def _commands_page() -> str:
                 f"{name} --ros-args --params-file FILE.yaml -p NAME:=VALUE -r FROM:=TO",
                 "```",
                 "",
-                (
-                    f"A ROS node: its [parameters](parameters.md#{name}) and its "
-                    f"[topics and services](interfaces.md#{name})."
+                f"A ROS node: its [parameters](parameters.md#{name})"
+                + (
+                    f" and its [topics and services](interfaces.md#{name})."
+                    if name in interfaces()
+                    else "."
                 ),
                 "",
             ]
