@@ -75,7 +75,7 @@ def export_policy(
     spec = dataclasses.replace(spec, self_test=_self_test(states, torque))
     with atomic_write(path) as partial:
         _write(partial, graph, spec, states.inputs, home)
-        answered = Policy.load(partial).answer(**states.inputs)
+        answered = Policy.load(partial, timed=False).answer(**states.inputs)
         _refuse_difference(path, answered.torque, torque, limit, "torque differs from the actor's")
         if answered.gravity is not None and states.gravity is not None:
             words = "gravity differs from the simulator's"
@@ -86,7 +86,7 @@ def export_policy(
             raise PolicyFileError(
                 f"policy file {path} is not written: next_state must be what the task remembers"
             )
-    return Policy.load(path)
+    return Policy.load(path, timed=False)
 
 
 def _refuse_difference(

@@ -19,7 +19,7 @@ from sac_ros.training.model_card import model_card
 from sac_ros.training.page.contents import Goal, save_goals
 from sac_ros.training.parts import make_env
 from sac_ros.training.policy_in_loop import policy_controller
-from sac_ros.training.progress import EvaluationPoint, say
+from sac_ros.training.progress import EvaluationPoint, bar_file, say
 from sac_ros.training.report import evaluation_table, save_learning_curve, save_reaching
 from sac_ros.training.robustness import (
     Conditions,
@@ -32,6 +32,7 @@ from sac_ros.training.robustness import (
 from sac_ros.training.watching import save_page
 from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import SacRosError
+from sac_ros.utils.heartbeat import printed, repeat_with
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +84,7 @@ class FinalReport(Callback):
             )
             if state.best.env_steps == state.loop.env_steps:
                 self._export(run)
-        policy = Policy.load(run.directory.policy)
+        policy = Policy.load(run.directory.policy, timed=False)
         run.set_phase(f"measuring the policy file, with a hold of {HOLD_SECONDS:g} s,")
         result = evaluate(
             run.env,
@@ -100,7 +101,7 @@ class FinalReport(Callback):
         run.measured.file = result
         # The same controller, with all that was measured.
         if write_if_possible("the policy file", lambda: run.write_policy(result)):
-            policy = Policy.load(run.directory.policy)
+            policy = Policy.load(run.directory.policy, timed=False)
         shortfall = _shortfall(result, config.minimum_success_rate)
         missed = shortfall or missed_bar(result, config.good)
         files = run.directory
@@ -175,20 +176,25 @@ class FinalReport(Callback):
             return []
         model = str(run.directory.policy)
         common = Conditions(run.config.backend, episodes, HELD_OUT_SEED)
-        with tqdm(desc="robustness", unit=" cells") as bar:
+        with tqdm(desc="robustness", unit=" cells", file=bar_file()) as bar:
+            repeat_with(bar.refresh)
 
             def show(done: int, total: int) -> None:
                 bar.total, bar.n = total, done
                 bar.refresh()
+                printed()
 
-            cells = run_table(
-                [Contestant(model), Contestant(model, "computed_torque")],
-                common,
-                kept=path / "robustness.json",
-                processes=os.cpu_count() or 1,
-                progress=show,
-                interrupted=run.is_stopped,
-            )
+            try:
+                cells = run_table(
+                    [Contestant(model), Contestant(model, "computed_torque")],
+                    common,
+                    kept=path / "robustness.json",
+                    processes=os.cpu_count() or 1,
+                    progress=show,
+                    interrupted=run.is_stopped,
+                )
+            finally:
+                repeat_with(None)
         if cells is None:
             return ["no robustness table: interrupted"]
         run.measured.cells = cells

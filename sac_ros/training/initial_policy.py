@@ -64,7 +64,7 @@ def read_initial_policy(config: TrainConfig, env: ArmVectorEnv) -> InitialPolicy
 
 
 def _of_file(path: Path, config: TrainConfig, env: ArmVectorEnv) -> InitialPolicy:
-    policy = Policy.load(path)
+    policy = Policy.load(path, timed=False)
     spec = policy.spec
     arrays = [onnx.numpy_helper.to_array(each) for each in _actor_arrays(path)]
     hidden = [len(each) for each in arrays[1:-1:2]]

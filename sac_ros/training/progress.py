@@ -88,6 +88,11 @@ class _Lines:
         sys.stderr.flush()
 
 
+def bar_file() -> Any:
+    """Where tqdm writes a bar: stderr, line by line where that is no terminal."""
+    return sys.stderr if sys.stderr.isatty() else _Lines()
+
+
 class ProgressBar:
     """A line on stderr: steps, success, return and time left."""
 
@@ -99,7 +104,7 @@ class ProgressBar:
             initial=first_step,
             unit="step",
             unit_scale=True,
-            file=sys.stderr if terminal else _Lines(),
+            file=bar_file(),
             mininterval=0.2 if terminal else INTERVAL_S,
             miniters=1,  # tqdm's own guess would keep quiet while the learning slows down
             dynamic_ncols=True,

@@ -133,7 +133,7 @@ class Conditions:
 
 def run_cell(contestant: Contestant, condition: str, common: Conditions) -> Cell:
     """Simulates one cell of the table."""
-    policy = Policy.load(contestant.model)
+    policy = Policy.load(contestant.model, timed=False)
     env = environment_of(
         policy,
         min(BATCH, common.episodes),

@@ -214,6 +214,7 @@ def test_a_graph_that_is_too_slow_for_its_rate_is_refused(
     sentence = "must take at most 5 ms, half of a control period; the quickest of 5 took 6 ms"
     with pytest.raises(PolicyFileError, match=sentence):
         Policy.load(path)
+    Policy.load(path, timed=False)  # where no robot waits
 
 
 def test_a_model_that_defines_its_own_operators_is_refused(path: Path) -> None:
