@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from sac_ros.training.evaluation import HOLD_SECONDS
 from sac_ros.training.progress import EvaluationPoint, ProgressBar, Records, say
 
@@ -57,7 +55,8 @@ class ProgressLog(Callback):
 
     def on_block(self, run: TrainingSession) -> None:
         elapsed = time.perf_counter() - self._started
-        state, episodes = run.state.loop, run.state.replay.recent_episodes(40)
+        state = run.state.loop
+        episode_return, episode_success = run.state.replay.recent_figures()
         rate = (state.env_steps - self._first_step) / elapsed if elapsed > 0 else 0.0
         left = max(0, run.config.total_steps - state.env_steps)
         run.progress = dataclasses.replace(
@@ -68,8 +67,8 @@ class ProgressLog(Callback):
             steps_per_second=rate,
             updates_per_second=rate * run.config.sac.updates_per_step,
             seconds_left=left / rate if rate > 0 else 0.0,
-            episode_return=float(episodes[:, 0].mean()) if len(episodes) else 0.0,
-            episode_success=float(np.mean(episodes[:, 1] < 0.05)) if len(episodes) else 0.0,
+            episode_return=episode_return,
+            episode_success=episode_success,
             phase=run.learning_phase,
             detail="",
         )

@@ -91,3 +91,10 @@ class ReplayBuffer:
         done = self.episodes_done
         first = max(0, done - min(number, EPISODE_RING))
         return self.episodes[np.arange(first, done) % EPISODE_RING]
+
+    def recent_figures(self) -> tuple[float, float]:
+        """Mean return of the latest 40 episodes, and the fraction that ended within 5 cm."""
+        episodes = self.recent_episodes(40)
+        if not len(episodes):
+            return 0.0, 0.0
+        return float(episodes[:, 0].mean()), float(np.mean(episodes[:, 1] < 0.05))

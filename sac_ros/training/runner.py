@@ -195,8 +195,11 @@ class TrainingSession:
     def _restored_progress(self) -> Progress:
         """Where the run begins: at nothing, or where the run that is resumed was."""
         loop, points = self.state.loop, self.state.points
+        episode_return, episode_success = self.state.replay.recent_figures()
         return dataclasses.replace(
             self.progress,
+            episode_return=episode_return,
+            episode_success=episode_success,
             env_steps=loop.env_steps,
             updates=loop.updates,
             learning_seconds=loop.learning_seconds,

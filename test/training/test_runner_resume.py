@@ -150,6 +150,7 @@ def test_progress_begins_where_the_run_was(session: OpenSession) -> None:
     progress, resumed = first.progress, session(resume=True).progress
     assert resumed.env_steps >= progress.env_steps > 0
     assert resumed.learning_seconds >= progress.learning_seconds > 0.0
+    assert resumed.episode_return == first.state.replay.recent_figures()[0] != 0.0
     assert resumed.held_out_success == first.records.points[-1].success_5cm
 
 
