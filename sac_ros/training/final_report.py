@@ -200,6 +200,7 @@ class FinalReport(Callback):
         run.measured.cells = cells
         title, card = f"{run.env.arm.name}, {episodes} episodes", run.directory.model_card
         picture = path / "robustness.png"
+        run.set_phase("drawing the robustness table")
         write_if_possible(picture.name, lambda: save_heat_map(cells, picture, title))
         write_if_possible(
             f"the table in {card.name}", lambda: add_to_card(card, cells, common, picture.name)
