@@ -36,6 +36,7 @@ TRAINING_LIMIT = 5.0  # s, where a word names what takes so long
 _WORD = "stopping"
 _SHORTEST = 0.001  # s from the start to the signal
 _GIVEN_UP = 60.0  # s after the signal
+_LOST = 6.0  # s after which a signal may be lost: a user tries again
 _AFTERWARDS = 0.3  # s for what a process has killed to be gone
 _KEPT_LINES = 40
 _MARK = "SAC_ROS_INTERRUPTS"  # in the environment of all that a try starts
@@ -183,6 +184,11 @@ def _interrupted(name: str, command: list[str], after: float, work: Path, slack:
         ended = process.returncode is not None
         sent = time.monotonic()
         if not ended:
+            os.killpg(process.pid, signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_LOST)
+        if process.returncode is None and _traceback(log.read_text(errors="replace")) == "theirs":
+            sent = time.monotonic()  # the interpreter has lost the first one
             os.killpg(process.pid, signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_GIVEN_UP)

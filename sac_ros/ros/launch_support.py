@@ -61,6 +61,8 @@ def bring_up(policy: Node, joint_states: SomeSubstitutionsType, *, timeout: floa
     """
 
     async def coroutine(context: LaunchContext) -> None:
+        if context.is_shutdown:  # launch_ros' node would wait for a shutdown that has been
+            return
         topic = perform_substitutions(context, normalize_to_list_of_substitutions(joint_states))
         name = policy.node_name
         remote = RemoteNode(

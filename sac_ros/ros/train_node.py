@@ -93,6 +93,7 @@ class TrainNode(Node):
         """Ends the training with a checkpoint; called by `run_node` on a signal or an error."""
         self._session.stop()
         futures.wait([self._training])
+        self._training.result()  # raises what ended it, such as a report that could not be made
 
     def _publish_state(self) -> None:
         if self._training.done():
