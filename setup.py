@@ -97,6 +97,7 @@ setup(
             "ros-sensor-msgs",
             "ros-std-msgs",
             "ros-std-srvs",
+            "ros-visualization-msgs",
         ],
         "test": [
             "sac_ros[all]",
@@ -127,6 +128,7 @@ setup(
             "convert_policy = sac_ros.entry:convert_policy",
             "evaluate_bag = sac_ros.entry:evaluate_bag",
             "evaluate_policy = sac_ros.entry:evaluate_policy",
+            "goal_marker = sac_ros.entry:goal_marker",
             "identify_robot = sac_ros.entry:identify_robot",
             "policy_node = sac_ros.entry:policy_node",
             "reach_demo = sac_ros.entry:reach_demo",

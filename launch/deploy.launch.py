@@ -76,6 +76,7 @@ def generate_launch_description() -> LaunchDescription:
                 LaunchConfiguration("joint_states_topic"),
                 publish_frames=LaunchConfiguration("sim"),
             ),
+            OpaqueFunction(function=_goal_marker),
             # Whoever opens the page would move a real robot.
             *show_in_browser(
                 topics=robot_topics(), allow_goals=LaunchConfiguration("allow_goals")
@@ -104,6 +105,11 @@ def _policy_node(context: LaunchContext) -> list[Action]:
     )
     joint_states = LaunchConfiguration("joint_states_topic")
     return [policy_node, bring_up(policy_node, joint_states, timeout=STEP_TIMEOUT)]
+
+
+def _goal_marker(context: LaunchContext) -> list[Action]:
+    wanted = all(is_true(LaunchConfiguration(name), context) for name in ("rviz", "allow_goals"))
+    return [sac_ros_node("goal_marker")] if wanted else []
 
 
 def _is_guarded(context: LaunchContext) -> bool:
@@ -201,8 +207,8 @@ def _arguments() -> list[DeclareLaunchArgument]:
             "allow_goals",
             default_value=LaunchConfiguration("sim"),
             choices=["true", "false"],
-            description="With browser:=true, whether the goal may be dragged, which moves the "
-            "arm; left out: as sim.",
+            description="With browser:=true or rviz:=true, whether the goal may be dragged, which "
+            "moves the arm; left out: as sim.",
         ),
         DeclareLaunchArgument(
             "params_file",

@@ -28,6 +28,7 @@ COMMANDS = {
 NODES = {
     "browser_view": "sac_ros.ros.browser_view",
     "command_guard": "sac_ros.ros.policy.command_guard",
+    "goal_marker": "sac_ros.ros.goal_marker",
     "policy_node": "sac_ros.ros.policy.node",
     "recorder_node": "sac_ros.ros.recorder_node",
     "replay_node": "sac_ros.ros.replay_node",

@@ -47,6 +47,7 @@ ROS = {
     *("rclpy", "launch", "launch_ros", "ament_index_python", "tf2_ros", "tf2_geometry_msgs"),
     *("builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "lifecycle_msgs"),
     *("rcl_interfaces", "rosgraph_msgs", "sensor_msgs", "std_msgs", "std_srvs"),
+    "visualization_msgs",
 }
 SIMULATION = {"pybullet", "pybullet_data", "pybullet_utils", "mujoco", "gymnasium"}
 LEARNING = {"torch", "onnx", "tensorboard"}

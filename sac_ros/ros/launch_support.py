@@ -224,9 +224,13 @@ def _frames(context: LaunchContext, joint_states: SomeSubstitutionsType) -> dict
     return {"parameters": parameters, "remappings": [("joint_states", joint_states)]}
 
 
+_MARKER = ("update", "feedback", "get_interactive_markers")
+
+
 def _view() -> dict[str, Any]:
     # The RViz file names absolute topics; these make them relative, and so namespaced.
-    remappings = [(f"/{topic}", topic) for topic in ("robot_description", "goal_pose")]
+    names = ("robot_description", "goal_pose", *(f"goal_marker/{name}" for name in _MARKER))
+    remappings = [(f"/{name}", name) for name in names]
     arguments = ["--display-config", str(share_path("rviz", "sac_ros.rviz"))]
     return {"arguments": arguments, "remappings": remappings}
 
