@@ -20,6 +20,10 @@ _COLOURS = ("#1971c2", "#e8590c", "#2f9e44", "#c2255c", "#6741d9", "#0c8599", "#
 _LEGEND = {"show": True, "live": False}
 _HEIGHT = 150  # px
 _PADDING = (8, 14, 0, 0)  # px: top, right, bottom, left
+_BOTH_SIDES = {
+    "min": {"pad": 0.1, "soft": -5, "mode": 1},
+    "max": {"pad": 0.1, "soft": 5, "mode": 1},
+}
 _FROM_ZERO = {"min": {"pad": 0, "soft": 0, "mode": 1}, "max": {"pad": 0.1, "soft": 20, "mode": 1}}
 
 
@@ -37,7 +41,7 @@ class LastSeconds:
             (empty, *(empty for _ in joints)),
             _series(joints),
             title="torque, % of limit",
-            scales={**x, "y": {"range": (-100.0, 100.0)}},
+            scales={**x, "y": {"range": _BOTH_SIDES}},
             legend=_LEGEND,
             padding=_PADDING,
             height=_HEIGHT,
