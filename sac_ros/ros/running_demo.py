@@ -21,8 +21,9 @@ def running_demo() -> str:
 
 
 def _own_processes() -> Iterator[tuple[list[str], dict[str, str]]]:
-    """Command line and environment of every process that lets itself be read: one's own."""
-    for directory in Path("/proc").glob("[0-9]*"):
+    """Command line and environment of all processes that can be read: one's own, newest first."""
+    newest_first = sorted(Path("/proc").glob("[0-9]*"), key=lambda each: -int(each.name))
+    for directory in newest_first:
         try:
             command = _words(directory / "cmdline")
             pairs = [word.partition("=") for word in _words(directory / "environ")]
