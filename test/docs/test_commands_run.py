@@ -82,7 +82,7 @@ def test_the_commands_of_the_pages_run(checkout: Path) -> None:
             if rule := rule_of(command.text):
                 used.add(rule["match"])
                 found = run(command.words, rule, checkout)
-                print("FAILED" if found else "ran", command)
+                print(f"FAILED {found}" if found else f"ran {command}", flush=True)
                 wrong += [f"{page.name}: {found}"] if found else []
     assert not wrong, "\n\n".join(wrong)
     assert used == {rule["match"] for rule in RULES}, "a rule that covers nothing"
