@@ -13,7 +13,10 @@ import yaml
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
 from command_check import Checker, WrongCommandError
-from page_commands import blocks, commands, split
+from page_commands import blocks, commands, mentioned, split
+
+from sac_ros.entry import COMMANDS, NODES
+from tools.docs.reference import PARAMETERS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -29,12 +32,20 @@ def checker() -> Checker:
     return Checker(RULES["elsewhere"], RULES["files"])
 
 
-COMMANDS = [command for page in PAGES for command in commands(page, name_of(page))]
+PROGRAMS = {*NODES, *COMMANDS, "make", "ros2", "python"}
+TYPED = [
+    command
+    for page in PAGES
+    for command in (
+        *commands(page, name_of(page)),
+        *mentioned(page, name_of(page), PROGRAMS),
+    )
+]
 
 
 def test_every_command_of_every_page_is_taken_by_its_program(checker: Checker) -> None:
     wrong = []
-    for command in COMMANDS:
+    for command in TYPED:
         try:
             checker.check(command.words)
         except WrongCommandError as error:
@@ -42,6 +53,10 @@ def test_every_command_of_every_page_is_taken_by_its_program(checker: Checker) -
     assert wrong == [], "\n" + "\n".join(wrong)
     unused = {*RULES["elsewhere"], *RULES["files"]} - checker.used
     assert unused == set(), "rules of commands.yaml that cover nothing"
+
+
+def test_the_reference_has_the_parameters_of_every_node() -> None:
+    assert PARAMETERS.keys() == NODES.keys()
 
 
 @pytest.mark.parametrize(

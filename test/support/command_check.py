@@ -22,6 +22,7 @@ from typing import Any
 from unittest.mock import patch
 
 import yaml
+from page_commands import BIN, split
 
 from sac_ros.entry import COMMANDS, NODES
 from sac_ros.ros.parameters import read
@@ -32,7 +33,6 @@ from tools.docs.launch_arguments import launch_arguments
 from tools.docs.reference import PARAMETERS
 
 ROOT = Path(__file__).parents[2]
-BIN = ".venv/bin/"
 
 _FILE = re.compile(r"[\w.~/${}-]+\.(onnx|yaml|urdf|mcap|xml|db3|xacro)")
 _MAY_BE_SET = ("configure", "activate", "deactivate", "cleanup", "shutdown")
@@ -107,8 +107,6 @@ class Checker:
         )
         if done.returncode:
             raise WrongCommandError(done.stderr.strip())
-        from page_commands import split
-
         for line in done.stdout.splitlines():
             if line.startswith(BIN):
                 for words in split(line):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,11 @@ _SHELLS = ("sh", "bash", "shell", "console")
 _INSIDE = re.compile(r"\$\(([^()]*)\)")
 _ASSIGNMENT = re.compile(r"^\w+=")
 _APART = re.compile(r"[;&|]+")
+_PLACEHOLDER = re.compile(r"…|^\$R$|\b(?<![$/])[A-Z]{2,}\b(?!=)|\bN\b")
 _WORDS = ("do", "done", "then", "fi")
+
+BIN = ".venv/bin/"
+"""Where `make setup` puts programs."""
 
 SUBSTITUTED = "$SUBSTITUTED"
 """What stands in the place of ``$(a command)`` in the command around it."""
@@ -83,6 +87,24 @@ def commands(page: Path, name: str) -> list[Command]:
         if language in ("", *_SHELLS):
             for text in _whole(lines):
                 found += [Command(name, tuple(words)) for words in _simple(text)]
+    return found
+
+
+def mentioned(page: Path, name: str, programs: Collection[str]) -> list[Command]:
+    """The commands of these programs that stand between backticks in a page's text.
+
+    Those that are no whole commands are left out: a program's name alone, one with ``…``, one with
+    a NAME in capitals that the reader fills in, and one that ends on an option.
+    """
+    text = re.sub(r"(?ms)^\s*```.*?^\s*```", "", page.read_text(encoding="utf-8"))
+    found = []
+    for code in re.findall(r"`([^`]+)`", text):
+        if code.split()[0].removeprefix(BIN) not in programs:
+            continue
+        for words in split(" ".join(code.split())):
+            whole = len(words) > (3 if words[0] == "ros2" else 1) and not words[-1].startswith("-")
+            if whole and not any(_PLACEHOLDER.search(word) for word in words):
+                found.append(Command(name, tuple(words)))
     return found
 
 

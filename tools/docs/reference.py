@@ -38,6 +38,7 @@ PARAMETERS: dict[str, type] = {
     "policy_node": PolicyNodeConfig,
     "command_guard": CommandGuardNodeConfig,
     "sim_node": SimNodeConfig,
+    "browser_view": BrowserViewConfig,
     "replay_node": ReplayConfig,
     "recorder_node": RecorderConfig,
     "browser_view": BrowserViewConfig,
