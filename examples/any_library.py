@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Train with any library: Stable-Baselines3's SAC on an arm, judged by this package's evaluation.
+"""Train with any library: Stable-Baselines3's SAC on an arm, with the evaluation of this package.
 
 The arm is a plain Gymnasium environment. `pip install stable-baselines3`, then:
 python examples/any_library.py --arm panda --steps 20000
@@ -24,7 +24,7 @@ GAMMA = 0.92  # that of config/train.yaml: an arm needs to look half a second ah
 EPISODE_SECONDS = 3.0  # of the training; what is evaluated has the usual ten
 
 
-def judged(model: SAC, arm: str, episodes: int) -> Evaluation:
+def evaluated(model: SAC, arm: str, episodes: int) -> Evaluation:
     """How the model does on goals that no training sees."""
     env = ArmVectorEnv(episodes, arm=arm, backend="mujoco")
 
@@ -48,10 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = "sac_ros.sim.env:sac_ros/ArmReach-v0"
     env = gymnasium.make(name, arm=options.arm, backend="mujoco", episode_seconds=EPISODE_SECONDS)
     model = SAC("MlpPolicy", env, gamma=GAMMA, learning_rate=1e-3, seed=0, verbose=1)
-    print("untrained:", evaluation_table(judged(model, options.arm, options.episodes)), sep="\n")
+    print(
+        "untrained:", evaluation_table(evaluated(model, options.arm, options.episodes)), sep="\n"
+    )
     model.learn(options.steps)
     env.close()
-    print("trained:", evaluation_table(judged(model, options.arm, options.episodes)), sep="\n")
+    print("trained:", evaluation_table(evaluated(model, options.arm, options.episodes)), sep="\n")
     return 0
 
 

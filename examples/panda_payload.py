@@ -287,12 +287,12 @@ def simulate(output: Path, model: Path, controller: str, sizes: Sizes) -> dict[s
 
 # %% [markdown]
 # ## 5. Deploy, and look at the recording
-# The same goals for all three, on the robot. `evaluate_bag` then judges the trained policy's own
+# The same goals for all three, on the robot. `evaluate_bag` then runs the trained policy on its own
 # recording: did it keep its limits, what did the safety filter do, may it go on the robot again?
 
 
 # %%
-def judge(output: Path) -> dict[str, Any]:
+def verdict(output: Path) -> dict[str, Any]:
     """Step 5b: the verdict on the deployment of the trained policy, and a report to look at."""
     model = output / "run" / "policy.onnx"
     arguments = (output / "trained", "--model", model, "--output", output / "report")
@@ -341,7 +341,7 @@ def run(output: Path, seed: int, sizes: Sizes) -> int:
     for name, (model, controller) in contestants(output).items():
         work = partial(drive, output, name, model, sizes.goals, controller=controller)
         step(name, partial(work, seed=seed + 1000, seconds=sizes.seconds))
-    step("judge", lambda: judge(output))
+    step("verdict", lambda: verdict(output))
 
     found = with_truth(results, world, ARM.joint_names)
     text = table(results, found)
@@ -354,7 +354,7 @@ def run(output: Path, seed: int, sizes: Sizes) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The script; returns 0, 1 where the trained policy is not good, 2, or 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser(description=__doc__, epilog="docs/example.md says the rest")
+    parser = argparse.ArgumentParser(description=__doc__, epilog="docs/example.md describes it")
     parser.add_argument("--output", type=Path, help="folder (default: runs/panda_payload_SEED)")
     parser.add_argument("--seed", type=int, default=0, help="of the robot and of the training (0)")
     parser.add_argument("--quick", action="store_true", help="every step, small: a minute")

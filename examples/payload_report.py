@@ -45,17 +45,19 @@ def is_good(results: Results) -> bool:
     """Whether the trained policy does what it is for: as well as the shipped one, and well."""
     trained, shipped = success(results, "trained"), success(results, "shipped")
     as_good = trained[0] >= shipped[0] - 0.02
-    return as_good and min(trained) >= 0.9 and results["judge"]["decision"] != "no"
+    return as_good and min(trained) >= 0.9 and results["verdict"]["decision"] != "no"
 
 
 def table(results: Results, found: Sequence[tuple[float, Mapping[str, Any]]]) -> str:
     """Both tables, as Markdown."""
     lines = ["| identified | joint | true | estimate, 95 % interval |", "|---" * 4 + "|"]
     for true, each in found:
-        told = "not estimated"
+        interval = "not estimated"
         if each["estimated"]:
-            told = f"{each['value']:.3g}, {each['low']:.3g} to {each['high']:.3g} {each['unit']}"
-        lines.append(f"| {each['name']} | {each['joint']} | {true:.3g} | {told} |")
+            interval = (
+                f"{each['value']:.3g}, {each['low']:.3g} to {each['high']:.3g} {each['unit']}"
+            )
+        lines.append(f"| {each['name']} | {each['joint']} | {true:.3g} | {interval} |")
     head = "| controller | identified worlds: within 2 cm | median | 95 % | the robot: reached "
     lines += ["", head + "| time, median | distance, mean |", "|---" * 7 + "|"]
     for name in COLOURS:
@@ -68,7 +70,7 @@ def table(results: Results, found: Sequence[tuple[float, Mapping[str, Any]]]) ->
             f"{1e3 * simulated['p95_error_m']:.1f} mm | {len(times)} of {len(reaches)} | "
             f"{f'{np.median(times):.2f} s' if times else '-'} | {distance:.1f} mm |"
         )
-    decision = results["judge"]["decision"]
+    decision = results["verdict"]["decision"]
     return "\n".join([*lines, "", f"evaluate_bag on the trained policy's deployment: {decision}"])
 
 
@@ -78,12 +80,12 @@ def save_picture(
     """What was identified beside the truth, and the ways to the goals on the robot."""
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.5])
-    told = [(true, each) for true, each in reversed(found) if each["estimated"]]
-    for y, (true, each) in enumerate(told):
+    interval = [(true, each) for true, each in reversed(found) if each["estimated"]]
+    for y, (true, each) in enumerate(interval):
         low, value, high = (each[name] / true for name in ("low", "value", "high"))
         left.errorbar(value, y, xerr=[[value - low], [high - value]], fmt="o", color="tab:blue")
-    names = [f"{each['name']} {each['joint'].rpartition('_')[2]}" for _, each in told]
-    left.set_yticks(range(len(told)), names, fontsize=7)
+    names = [f"{each['name']} {each['joint'].rpartition('_')[2]}" for _, each in interval]
+    left.set_yticks(range(len(interval)), names, fontsize=7)
     left.axvline(1.0, color="black", linewidth=0.8)
     left.set_xlabel("identified / true, with its 95 % interval")
     for name, colour in COLOURS.items():

@@ -48,7 +48,7 @@ def results(trained: Sequence[float | None] = (1.0, 1.2), decision: str = "go") 
                 estimate("delay_s", 0.011),
             ]
         },
-        "judge": {"decision": decision},
+        "verdict": {"decision": decision},
     }
     for name in payload_report.COLOURS:
         success = [{"position_tolerance_m": 0.02, "rate": 1.0}]
@@ -135,10 +135,10 @@ def test_steps_that_have_a_result_are_not_run_again(
 
         return step
 
-    for name in ("record", "identify", "train", "simulate", "drive", "judge"):
+    for name in ("record", "identify", "train", "simulate", "drive", "verdict"):
         monkeypatch.setattr(panda_payload, name, of(name))
     assert panda_payload.run(tmp_path, 3, panda_payload.QUICK) == 0
-    assert ran == ["record", "identify", "train", *3 * ["simulate"], *3 * ["drive"], "judge"]
+    assert ran == ["record", "identify", "train", *3 * ["simulate"], *3 * ["drive"], "verdict"]
     (tmp_path / "shipped.json").unlink()  # as after a Ctrl-C in that step
     ran.clear()
     assert panda_payload.run(tmp_path, 3, panda_payload.QUICK) == 0

@@ -25,7 +25,7 @@ def goal_map(goals: Sequence[Goal], box: NDArray[np.float64], view: str) -> str:
     """The goals from above (`top`: x, y) or from the `side` (x, z), coloured by their error.
 
     A goal that was not reached is a cross. Circles are the larger the larger the error is, so
-    that a grey print says the same.
+    that a grey print shows the same.
     """
     title, across, up, *names = _VIEWS[view]
     places = np.array([(each.x, each.y, each.z) for each in goals])

@@ -10,7 +10,7 @@ from sac_ros.training.evaluation import Evaluation
 from sac_ros.training.page.contents import Contents
 from sac_ros.training.robustness import Cell
 
-_CHATTER = 0.1  # of the torque's power above 10 Hz: more is heard in a gear
+_CHATTER = 0.1  # of the torque's power above 10 Hz: more is noise in a gear
 _NEAR_STOPS = 0.02  # of the episodes
 
 _ANSWERS = {
