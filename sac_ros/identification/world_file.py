@@ -5,17 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
 
 from sac_ros.identification.findings import Estimate, Findings
-from sac_ros.identification.identify import Source
 from sac_ros.robots.arm import Arm
 from sac_ros.sim.randomization import TERMS
 from sac_ros.utils.atomic_write import atomic_write
 from sac_ros.utils.errors import ConfigurationError
+
+if TYPE_CHECKING:  # it reads recordings, which a world file alone does not need
+    from sac_ros.identification.identify import Source
 
 # Half of a range is never less: a robot warms up, and a policy that was trained in one world
 # only relies on it.
