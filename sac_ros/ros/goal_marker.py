@@ -56,7 +56,7 @@ class GoalMarker(Node):
     """
 
     def __init__(self) -> None:
-        """Waits for a policy's spec, without which nobody can say what a goal is."""
+        """Waits for a policy's spec, without which it is unknown what a goal is."""
         super().__init__("goal_marker")
         self._scale = declare(self, GoalMarkerConfig).scale
         self._spec: PolicySpec | None = None

@@ -41,7 +41,6 @@ PARAMETERS: dict[str, type] = {
     "browser_view": BrowserViewConfig,
     "replay_node": ReplayConfig,
     "recorder_node": RecorderConfig,
-    "browser_view": BrowserViewConfig,
 }
 """The parameters of every node."""
 
