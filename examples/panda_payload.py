@@ -287,8 +287,8 @@ def simulate(output: Path, model: Path, controller: str, sizes: Sizes) -> dict[s
 
 # %% [markdown]
 # ## 5. Deploy, and look at the recording
-# The same goals for all three, on the robot. `evaluate_bag` then runs the trained policy on its own
-# recording: did it keep its limits, what did the safety filter do, may it go on the robot again?
+# The same goals for all three, on the robot. `evaluate_bag` then runs the trained policy on its
+# own recording: did it keep its limits, what did the safety filter do, may it run again?
 
 
 # %%
