@@ -96,7 +96,7 @@ def test_a_second_one_ends_a_command_that_unwinds_for_long() -> None:
     process = start(DEAF)
     assert line(process) == "ready"
     process.send_signal(signal.SIGINT)
-    assert line(process) == "again"
+    assert line(process) == "again", end(process)
     process.send_signal(signal.SIGINT)
     assert end(process) == (130, "interrupted\n")
 
