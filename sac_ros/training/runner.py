@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sac_ros.policy.runtime import Policy
+from sac_ros.sim.vector_env import ArmVectorEnv
 from sac_ros.training import parts
 from sac_ros.training.callbacks import (
     Callback,
@@ -28,7 +29,7 @@ from sac_ros.training.callbacks import (
 from sac_ros.training.checkpoint import keep_checkpoint, newest_whole
 from sac_ros.training.checkpoint_copy import CheckpointCopies
 from sac_ros.training.config import TrainConfig
-from sac_ros.training.evaluation import HELD_OUT_SEED, ROWS, Evaluation, evaluate
+from sac_ros.training.evaluation import HELD_OUT_SEED, ROWS, Episode, Evaluation, evaluate
 from sac_ros.training.final_report import FinalReport, Outcome
 from sac_ros.training.initial_policy import read_initial_policy
 from sac_ros.training.numpy_actor import NumpyActor
@@ -287,6 +288,20 @@ class TrainingSession:
         if result is not None:
             self.state.best.offer(agent.averaged_actor, result, self.state.loop.env_steps)
         return result
+
+    def try_out(self, env: ArmVectorEnv, episodes: int) -> list[Episode]:
+        """The averaged actor on the first held-out goals in `env`; empty when stopped."""
+        self._actor.load(self.state.agent.averaged_parameters.to_numpy())
+        found: list[Episode] = []
+        evaluate(
+            env,
+            lambda observations, _: (None, self._actor.deterministic(observations)),
+            episodes=episodes,
+            seed=HELD_OUT_SEED,
+            interrupted=self.is_stopped,
+            keep=found,
+        )
+        return found
 
     def evaluate_best(self, hold_seconds: float) -> Evaluation | None:
         """Evaluates the best actor again, with a hold; None when stopped."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 from sac_ros.sim.rendering import Camera, Frame, caption, gif
 from sac_ros.training.callbacks import Callback
 from sac_ros.training.evaluation import Episode
+from sac_ros.training.parts import make_env
 from sac_ros.training.progress import say
 from sac_ros.utils.atomic_write import atomic_write
 
@@ -22,12 +24,15 @@ _SIZE = (320, 268)  # px
 _GOALS = 3  # that are shown
 _SECONDS = 1.5  # of each
 _FRAMES_PER_SECOND = 6.0
+_EARLY_SECONDS = 2.0  # of an episode for such a picture
+_EARLY_STEPS = 2_000  # environment steps after which a run without an evaluation is drawn
 
 
 class Watching(Callback):
     """After every evaluation draws the arm reaching and the run's page, and names them once.
 
-    The pictures are of the evaluation's own episodes: nothing is simulated for them.
+    The pictures are of the evaluation's own episodes: nothing is simulated for them. Where the
+    first evaluation is late, the first picture is of a few short episodes before it.
     """
 
     def __init__(self) -> None:
@@ -42,6 +47,9 @@ class Watching(Callback):
 
     def on_block(self, run: TrainingSession) -> None:
         """Draws after the evaluation of this block, the collector standing still."""
+        nothing_yet = not self._described and not run.records.points and run.config.record_video
+        if nothing_yet and run.state.loop.env_steps >= _EARLY_STEPS:
+            run.standing_still(lambda: self._draw_early(run))
         if len(run.records.points) != self._seen:
             run.standing_still(lambda: self._draw_what_is_new(run))
 
@@ -54,7 +62,6 @@ class Watching(Callback):
     def _draw_what_is_new(self, run: TrainingSession) -> None:
         if len(run.records.points) == self._seen:
             return
-        first, self._described = not self._described, True
         self._seen = len(run.records.points)
         episodes, steps = run.measured.episodes, run.state.loop.env_steps
         run.set_phase("drawing")
@@ -64,12 +71,30 @@ class Watching(Callback):
         if run.config.record_video:
             self._draw_arm(run, episodes, steps)
         save_page(run, "learning")
-        if first:
-            seen = [run.directory.page, run.directory.video]
-            there = " and ".join(str(path) for path in seen if path.is_file())
-            if there:
-                say(f"the first pictures are in {there}; every evaluation draws them again")
+        self._describe(run)
         run.set_phase(run.learning_phase)
+
+    def _draw_early(self, run: TrainingSession) -> None:
+        """Draws what has been learned so far, before anything was evaluated."""
+        run.set_phase("drawing")
+        own = run.config.env
+        brief = dataclasses.replace(own, episode_seconds=min(own.episode_seconds, _EARLY_SECONDS))
+        env = make_env(dataclasses.replace(run.config, env=brief), _GOALS)
+        episodes = run.try_out(env, _GOALS)
+        env.close()
+        if episodes:
+            self._draw_arm(run, episodes, run.state.loop.env_steps)
+            save_page(run, "learning")
+        self._describe(run)
+        run.set_phase(run.learning_phase)
+
+    def _describe(self, run: TrainingSession) -> None:
+        """Names the pictures that there are, once."""
+        seen = [run.directory.page, run.directory.video]
+        there = " and ".join(str(path) for path in seen if path.is_file())
+        if there and not self._described:
+            say(f"the first pictures are in {there}; every evaluation draws them again")
+        self._described = True
 
     def _draw_arm(self, run: TrainingSession, episodes: Sequence[Episode], steps: int) -> None:
         try:

@@ -66,6 +66,17 @@ def test_where_the_first_pictures_are_is_named_once(
     assert capfd.readouterr().err.count(f"the first pictures are in {run.directory.page};") == 1
 
 
+def test_before_a_late_first_evaluation_there_is_a_picture(
+    session: OpenSession, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(watching, "_EARLY_STEPS", 150)
+    run = session(record_video=True, evaluation_interval=10_000)
+    stopped_after(run, 350)
+    assert run.records.points == []
+    assert run.directory.video.read_bytes().startswith(b"GIF89a")
+    assert f"the first pictures are in {run.directory.video};" in capfd.readouterr().err
+
+
 def test_a_full_disk_costs_the_pictures_and_nothing_else(
     session: OpenSession, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

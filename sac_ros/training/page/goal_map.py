@@ -73,16 +73,16 @@ def goal_map(goals: Sequence[Goal], box: NDArray[np.float64], view: str) -> str:
 
 def legend() -> str:
     """What the colours mean."""
-    parts = ['<svg class="legend" viewBox="0 0 470 22" role="img" font-size="12" ']
+    parts = ['<svg class="legend" viewBox="0 0 570 22" role="img" font-size="12" ']
     parts.append('aria-label="Colours of the map">')
     words = [f"&lt; {limit:g} mm" for limit, _ in CLASSES] + [f"≥ {CLASSES[-1][0]:g} mm"]
     for i, word in enumerate(words):
         colour = CLASSES[i][1] if i < len(CLASSES) else WORST
-        x = 8 + 74 * i
+        x = 8 + 92 * i
         parts.append(f'<circle cx="{x}" cy="11" r="{4 + i}" fill="{colour}" stroke="{INK}"/>')
         parts.append(f'<text x="{x + 13}" y="15">{word}</text>')
-    parts.append(f'<path d="M378 6l10 10m0-10l-10 10" stroke="{WORST}" stroke-width="3"/>')
-    parts.append('<text x="393" y="15">not reached</text></svg>')
+    parts.append(f'<path d="M468 6l10 10m0-10l-10 10" stroke="{WORST}" stroke-width="3"/>')
+    parts.append('<text x="484" y="15">not reached</text></svg>')
     return "".join(parts)
 
 
