@@ -164,7 +164,7 @@ def _control(
 
 def main(args: list[str] | None = None) -> int:
     """Console script `goal_marker`; returns the exit code."""
-    return run_node(GoalMarker, args, GoalMarkerConfig)
+    return run_node(GoalMarker, args, about=__doc__, parameters=GoalMarkerConfig)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import onnx
 from sac_ros.entry import COMMANDS, NODES
 from sac_ros.policy.spec import SPEC_KEY, PolicySpec
 from sac_ros.ros.browser_view import BrowserViewConfig
+from sac_ros.ros.goal_marker import GoalMarkerConfig
 from sac_ros.ros.policy.command_guard import CommandGuardNodeConfig
 from sac_ros.ros.policy.config import PolicyNodeConfig
 from sac_ros.ros.recorder_node import RecorderConfig
@@ -41,6 +42,7 @@ PARAMETERS: dict[str, type] = {
     "browser_view": BrowserViewConfig,
     "replay_node": ReplayConfig,
     "recorder_node": RecorderConfig,
+    "goal_marker": GoalMarkerConfig,
 }
 """The parameters of every node."""
 
