@@ -94,7 +94,7 @@ def mentioned(page: Path, name: str, programs: Collection[str]) -> list[Command]
     """The commands of these programs that stand between backticks in a page's text.
 
     Those that are no whole commands are left out: a program's name alone, one with ``…``, one with
-    a NAME in capitals that the reader fills in, and one that ends on an option.
+    a NAME in capitals that the reader fills in, and one that is no more than an option.
     """
     text = re.sub(r"(?ms)^\s*```.*?^\s*```", "", page.read_text(encoding="utf-8"))
     found = []
@@ -103,6 +103,7 @@ def mentioned(page: Path, name: str, programs: Collection[str]) -> list[Command]
             continue
         for words in split(" ".join(code.split())):
             whole = len(words) > (3 if words[0] == "ros2" else 1) and not words[-1].startswith("-")
+            whole = whole and not (len(words) == 3 and words[1].startswith("--"))
             if whole and not any(_PLACEHOLDER.search(word) for word in words):
                 found.append(Command(name, tuple(words)))
     return found

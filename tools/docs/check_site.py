@@ -31,7 +31,7 @@ _VERBATIM = (
     "h4",
 )  # `1. Record` is a heading
 _LEFT_OVER = {
-    "a list": re.compile(r"^\s*([-*]|\d+\.) \S", re.MULTILINE),
+    "a list": re.compile(r"\n\s*([-*]|\d+\.) \S"),
     "a table": re.compile(r"\|\s*:?-{3,}"),
     "a fence": re.compile(r"```"),
     "a link": re.compile(r"\]\("),

@@ -53,7 +53,9 @@ class _StandIn(types.ModuleType):
         return _Anything
 
 
-def _declare(name: str, default_value: Any, description: str, choices: Any = ()) -> LaunchArgument:
+def _declare(
+    name: str, default_value: Any, description: str, choices: Any = (), **_: Any
+) -> LaunchArgument:
     if isinstance(default_value, _Anything):  # LaunchConfiguration: the value of another argument
         default_value = f"$(var {default_value.given[0]})"
     return LaunchArgument(name, default_value, description, tuple(choices))

@@ -278,6 +278,13 @@ def _interfaces_page() -> str:
             "and so on): no live node subscribes there. `publish_clock` adds `/clock`."
         ),
         "",
+        "## browser_view",
+        "",
+        (
+            "It subscribes what the nodes above publish, and publishes `/goal_pose` where "
+            "`allow_goals` is true."
+        ),
+        "",
         "## Messages",
         "",
     ]
