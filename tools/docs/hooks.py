@@ -49,7 +49,9 @@ class _Site:
         if path == "SECURITY.md":  # docs/security.md is another page
             return "security_policy.md"
         if path in ROOT_PAGES:
-            return path.lower()
+            # docs/security.md is another page than SECURITY.md.
+            name = path.lower()
+            return f"project_{name}" if (ROOT / "docs" / name).exists() else name
         if path.startswith("models/") and path.endswith(".md"):
             return path
         return f"files/{path.lstrip('.')}.md"  # MkDocs leaves hidden files out
