@@ -9,7 +9,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,30 +148,35 @@ def test_steps_that_have_a_result_are_not_run_again(
 
 
 @pytest.mark.slow
-def test_ctrl_c_while_the_arm_is_driven_ends_every_node_and_says_so(tmp_path: Path) -> None:
-    example = subprocess.Popen(
-        [sys.executable, str(SCRIPT), "--quick", "--output", str(tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert example.stdout is not None
-    line = example.stdout.readline()
-    while not line.startswith("goal"):
-        assert line, example.communicate()[1]
-        line = example.stdout.readline()
+def test_ctrl_c_while_the_arm_is_driven_ends_every_node_and_says_so(
+    tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    log, output = tmp_path / "log", tmp_path / "output"
+    with log.open("w") as file:
+        example = subprocess.Popen(
+            [sys.executable, str(SCRIPT), "--quick", "--output", str(output)],
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    started = "goal       x"
+    eventually(lambda: started in log.read_text() or example.poll() is not None, timeout=90.0)
     example.send_signal(signal.SIGINT)
-    _, err = example.communicate(timeout=60.0)
-    assert example.returncode == 130, err
-    assert "Traceback" not in err
-    session = [
-        stat
-        for stat in Path("/proc").glob("[0-9]*/cmdline")
-        if str(tmp_path).encode() in stat.read_bytes()
-    ]
-    assert session == []
-    assert not (tmp_path / "record.json").exists()
+    code = example.wait(timeout=60.0)
+    assert code == 130, log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert nodes_of(output) == []
+    assert not (output / "record.json").exists()
+
+
+def nodes_of(output: Path) -> list[str]:
+    """The command lines of processes that were given a file there."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it may end while it is read
+            if str(output) in (line := each.read_text()):
+                found.append(line)
+    return found
 
 
 @pytest.mark.parametrize(("states", "kept"), [(950, True), (400, False)])
