@@ -188,8 +188,8 @@ def check_rate(bag: Path) -> None:
     if rate < SLOWEST * RATE:
         raise ConfigurationError(
             f"joint states must come at {SLOWEST * RATE:g} Hz or more; in {bag} they do at "
-            f"{rate:.0f} Hz. This machine is too slow or too busy: end what else runs, and give the "
-            "same command again"
+            f"{rate:.0f} Hz. This machine is too slow or too busy: end what else runs, and give "
+            "the same command again"
         )
 
 
