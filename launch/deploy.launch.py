@@ -15,7 +15,13 @@ from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
-from sac_ros.ros.launch_checks import check_arm, check_model, check_namespace, check_topic
+from sac_ros.ros.launch_checks import (
+    arm_of_policy,
+    check_arm,
+    check_model,
+    check_namespace,
+    check_topic,
+)
 from sac_ros.ros.launch_support import (
     ParameterArguments,
     bring_up,
@@ -63,8 +69,9 @@ def generate_launch_description() -> LaunchDescription:
             *PARAMETERS.declared(),
             must_pass(check_namespace, "namespace"),
             must_pass(check_topic, "command_topic", "joint_states_topic"),
-            must_pass(check_arm, "arm"),
+            must_pass(check_arm, "arm", empty=True),
             must_pass(check_model, "model"),
+            OpaqueFunction(function=_settle_arm),
             PARAMETERS.checked("params_file"),
             SIM_PARAMETERS.checked("sim_params_file"),
             *recording(),
@@ -83,6 +90,13 @@ def generate_launch_description() -> LaunchDescription:
             ),
         ],
     )
+
+
+def _settle_arm(context: LaunchContext) -> None:
+    """Guards and simulates the arm of the policy, unless another description of it is given."""
+    given = context.launch_configurations
+    if is_true(LaunchConfiguration("sim"), context) or _is_guarded(context):
+        given["arm"] = arm_of_policy(given["arm"], given["model"])
 
 
 def _policy_node(context: LaunchContext) -> list[Action]:
@@ -168,10 +182,10 @@ def _arguments() -> list[DeclareLaunchArgument]:
         ),
         DeclareLaunchArgument(
             "arm",
-            default_value="iiwa",
+            default_value="",
             description=(
                 "Arm of the command guard and the simulation: a name in config/arms, a .yaml or a"
-                " .urdf."
+                " .urdf; empty: that of the model."
             ),
         ),
         DeclareLaunchArgument(

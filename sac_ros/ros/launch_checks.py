@@ -11,21 +11,22 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from rclpy.exceptions import InvalidNamespaceException, InvalidTopicNameException
 from rclpy.validate_namespace import validate_namespace
 from rclpy.validate_topic_name import validate_topic_name
 
-from sac_ros.robots.arm import load_arm
+from sac_ros.robots.arm import arm_names, load_arm
 from sac_ros.ros.parameters import BUILT_IN, BUILT_IN_GROUPS, did_you_mean
 from sac_ros.ros.robot_description import FROM_DESCRIPTION
-from sac_ros.training.config import TrainConfig
-from sac_ros.training.run_directory import find_run_directory, settings_to_resume
 from sac_ros.utils.errors import ConfigurationError, SacRosError
 from sac_ros.utils.package_share import share_path
 from sac_ros.utils.settings import build, flat, leaves
+
+if TYPE_CHECKING:
+    from sac_ros.training.config import TrainConfig
 
 _PARAMETERS = "ros__parameters"
 _OF_LAUNCH = "launch-prefix"  # and launch-prefix-filter: arguments that `ros2 launch` itself adds
@@ -97,6 +98,34 @@ def check_arm(argument: str, reference: str) -> None:
             load_arm(reference)
 
 
+def arm_of_policy(reference: str, model: str) -> str:
+    """The arm that a policy file moves, for the guard: `reference`, or that of the file.
+
+    Raises:
+        ConfigurationError: no arm is given and that of the file is unknown here, or the given arm
+            has other joints.
+    """
+    from sac_ros.policy.runtime import Policy  # noqa: PLC0415 - as in check_model
+
+    spec = Policy.load(model).spec
+    if reference == FROM_DESCRIPTION:
+        return reference
+    # A policy file may come from elsewhere: what it names is no path.
+    if not reference and spec.arm not in arm_names():
+        raise ConfigurationError(
+            f"launch argument arm must name a .yaml or .urdf, or be robot_description: {model} is "
+            f"for {spec.arm!r}, which is none of config/arms ({', '.join(arm_names())})"
+        )
+    arm = load_arm(reference or spec.arm)
+    if not {*spec.joint_names} <= {*arm.joint_names}:
+        raise ConfigurationError(
+            f"launch argument arm must be the arm of {model}, {spec.arm!r} with the joints "
+            f"{', '.join(spec.joint_names)}; got {reference or spec.arm!r}, whose joints are "
+            f"{', '.join(arm.joint_names)}"
+        )
+    return reference or spec.arm
+
+
 def check_folder(argument: str, path: str) -> None:
     """Refuses a folder in which nothing can be made, and which cannot be made."""
     existing = folder = Path(path).expanduser().absolute()
@@ -158,6 +187,13 @@ def training_settings(
     Raises:
         ConfigurationError: its run cannot be made, or there is none to resume, too.
     """
+    # Here, since a robot has no simulator, and deploy.launch.py runs there.
+    from sac_ros.training.config import TrainConfig  # noqa: PLC0415
+    from sac_ros.training.run_directory import (  # noqa: PLC0415
+        find_run_directory,
+        settings_to_resume,
+    )
+
     defaults = {leaf.name: leaf.default for leaf in leaves(TrainConfig)}
     values = {**defaults, **file_parameters(TrainConfig, node, Path(file), argument), **given}
     config: TrainConfig = build(TrainConfig, {**values, **settings_to_resume(values, given)})

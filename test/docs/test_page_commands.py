@@ -76,7 +76,6 @@ def test_the_reference_has_the_parameters_of_every_node() -> None:
         ("ros2 launch sac_ros deploy.launch.py nope:=1", "no argument nope"),
         ("ros2 launch sac_ros deploy.launch.py sim:=maybe", "sim must be one of"),
         ("ros2 launch sac_ros deploy.launch.py torque_scale:=2.0", "torque_scale must be"),
-        ("ros2 launch sac_ros deploy.launch.py model:=models/ur5e_reach.onnx", "give arm:="),
         ("ros2 run sac_ros nope", "no nope"),
         ("ros2 topic echo /nope", "no node has the topic"),
         ("ros2 topic pub --once /goal_pose std_msgs/msg/String", "PoseStamped"),

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: `make setup` brings it")
 
 from sac_ros.ros.launch_checks import (
+    arm_of_policy,
     check_arm,
     check_exists,
     check_file,
@@ -74,6 +75,29 @@ def test_right_values_pass(tmp_path: Path) -> None:
         check_namespace("namespace", namespace)
     for topic in ("commands", "/forward_effort_controller/commands"):
         check_topic("command_topic", topic)
+
+
+def test_the_arm_of_the_guard_is_that_of_the_policy_unless_another_description_is_given() -> None:
+    panda = str(share_path("models", "panda_reach.onnx"))
+    assert arm_of_policy("", panda) == "panda"
+    assert arm_of_policy("robot_description", panda) == "robot_description"
+    own = str(share_path("config", "arms", "panda.yaml"))
+    assert arm_of_policy(own, panda) == own
+
+
+def test_an_arm_with_other_joints_than_the_policy_s_is_refused() -> None:
+    panda = str(share_path("models", "panda_reach.onnx"))
+    with pytest.raises(ConfigurationError, match=r"arm must be the arm of .*'panda'.*got 'iiwa'"):
+        arm_of_policy("iiwa", panda)
+
+
+def test_a_policy_of_an_unknown_arm_needs_the_arm_s_description(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    panda = str(share_path("models", "panda_reach.onnx"))
+    monkeypatch.setattr("sac_ros.ros.launch_checks.arm_names", lambda: ["iiwa"])
+    with pytest.raises(ConfigurationError, match=r"for 'panda', which is none of .*\(iiwa\)"):
+        arm_of_policy("", panda)
 
 
 @pytest.mark.parametrize(

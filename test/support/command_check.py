@@ -202,10 +202,6 @@ class _Ros2:
                 raise WrongCommandError(f"{name} must be one of {', '.join(choices)}; got {text}")
             if name in settings and name not in ("arm", "model"):
                 _value(settings[name], text)
-        other_arm = "iiwa" not in given.get("model", "iiwa").rpartition("/")[2]
-        guarded = given.get("command_guard") != "false"
-        if file == "deploy.launch.py" and other_arm and guarded and "arm" not in given:
-            raise WrongCommandError("the command guard is the iiwa's: give arm:=, too")
 
     def _topic_pub(self, *words: str) -> None:
         name, kind, *rest = (word for word in words if word not in ("--once",))

@@ -16,6 +16,7 @@ ROS = ("rclpy", "diagnostic_msgs", "builtin_interfaces", "geometry_msgs", "std_m
 OPTIONAL = ("mujoco", "ray", "sim", "train")
 CORE = (
     *("ros.policy.node", "ros.policy.command_guard", "ros.recorder_node", "ros.replay_node"),
+    "ros.launch_checks",
     *("cli.evaluate_bag", "cli.identify_robot", "bags.report.page"),
 )
 
