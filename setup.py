@@ -100,7 +100,7 @@ setup(
             "ros-visualization-msgs",
         ],
         "test": [
-            "sac_ros[all]",
+            "sac_ros[all,docs]",  # the site is tested, too
             "coverage",
             "hypothesis",
             "jsonschema",

@@ -161,7 +161,7 @@ def drive(
         )
         name_of_node = f"{NAMESPACE}/policy_node"
         policy = RemoteNode(node, name_of_node, timeout=60.0, given_up=nodes.ended)
-        events = f"{name_of_node}/events"  # without its beginning a recording cannot be judged
+        events = f"{name_of_node}/events"  # without its beginning no recording is evaluated
         policy.wait_until(lambda: node.count_subscribers(events), "recorder_node records nothing")
         policy.bring_up("joint_states")
         watch = ReachWatch(policy, ARM, close=close, hold=hold)

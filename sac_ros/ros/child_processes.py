@@ -15,7 +15,12 @@ from sac_ros.utils.interrupts import held_back
 _GRACE = 5.0  # s for a node to end by itself after a signal
 
 # What pip's console scripts do. Not the scripts themselves: colcon installs them elsewhere.
-_SCRIPT = "import sys; sys.argv[0] = {name!r}; from {module} import {name}; sys.exit({name}())"
+# Linux sends a SIGTERM to a child whose parent was killed, which could not end it any more.
+_SCRIPT = (
+    "import ctypes, sys; getattr(ctypes.CDLL(None), 'prctl', int)({on_death}, {sigterm}); "
+    "sys.argv[0] = {name!r}; from {module} import {name}; sys.exit({name}())"
+)
+_ON_DEATH = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 
 
 class ChildProcesses(ExitStack):
@@ -56,9 +61,12 @@ class ChildProcesses(ExitStack):
 
         Its stderr is ours; its stdout is dropped, since a command answers on that.
         """
+        script = _SCRIPT.format(
+            module=module, name=name, on_death=_ON_DEATH, sigterm=int(signal.SIGTERM)
+        )
         with held_back():
             child = self._children[name] = subprocess.Popen(
-                [sys.executable, "-c", _SCRIPT.format(module=module, name=name), *arguments],
+                [sys.executable, "-c", script, *arguments],
                 stdout=subprocess.DEVNULL,
                 # Ctrl-C reaches a whole group: the children get their one signal from `_end`.
                 start_new_session=True,

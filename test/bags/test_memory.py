@@ -39,7 +39,7 @@ print(evaluation.models[0].samples, evaluation.bags[0].bytes)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
-@pytest.mark.parametrize("storage", ["SQLITE3", "MCAP"])
+@pytest.mark.parametrize("storage", [pytest.param("SQLITE3", marks=pytest.mark.long), "MCAP"])
 def test_memory_does_not_grow_with_the_bag(tmp_path: Path, storage: str) -> None:
     bag = tmp_path / "bag"
     state = bytearray(joint_state(0, JOINTS, [0.1] * 3, [0.0] * 3, [0.3] * 3))

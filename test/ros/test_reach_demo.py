@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,12 @@ def test_a_policy_that_carries_the_arm_gets_a_robot_that_does_not(tmp_path: Path
     assert "0 of 1 goals reached within 5 cm" in out
 
 
-def test_ctrl_c_ends_it_and_the_nodes_that_it_started(model: Path) -> None:
+@pytest.mark.parametrize(
+    ("how", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_ctrl_c_or_kill_ends_it_and_the_nodes_that_it_started(
+    model: Path, how: signal.Signals, code: int, eventually: Callable[..., None]
+) -> None:
     demo = start("--model", model, "--goals", 50, "--seconds", 60, "--picture", "none")
     assert demo.stdout is not None
     line = demo.stdout.readline()
@@ -109,12 +115,13 @@ def test_ctrl_c_ends_it_and_the_nodes_that_it_started(model: Path) -> None:
         line = demo.stdout.readline()
     nodes = children_of(demo.pid)
     assert len(nodes) == 2
-    demo.send_signal(signal.SIGINT)
+    demo.send_signal(how)
+    # The nodes share its stderr: it is at its end when they are, too.
     _, err = demo.communicate(timeout=30.0)
-    assert demo.returncode == 130
-    assert "interrupted" in err
+    assert demo.returncode == code
+    assert ("interrupted" in err) == (how == signal.SIGINT)
     assert "Traceback" not in err
-    assert not [pid for pid in nodes if alive(pid)]
+    eventually(lambda: not [pid for pid in nodes if alive(pid)], "the nodes have ended")
 
 
 def test_a_policy_node_that_refuses_its_model_ends_it_with_exit_code_2(

@@ -77,7 +77,11 @@ def report(output: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("how", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
+    ("how", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.long),
+        (signal.SIGKILL, -signal.SIGKILL),
+    ],
 )
 def test_a_sweep_whose_driver_is_ended_goes_on_and_loses_no_trial(
     how: signal.Signals, code: int, tmp_path: Path, eventually: Callable[..., None]

@@ -40,9 +40,10 @@ def running(session: OpenSession) -> Iterator[Callable[..., TrainingSession]]:
 
 
 def test_requests_are_served_while_the_collector_stands_still(
-    running: Callable[..., TrainingSession],
+    running: Callable[..., TrainingSession], eventually: Callable[..., None]
 ) -> None:
     run = running(collector="worker")
+    eventually(lambda: run.state.replay.env_steps, "the worker collects", 60.0)
 
     def look() -> tuple[bool, int, int]:
         steps = run.state.replay.env_steps
