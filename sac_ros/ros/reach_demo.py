@@ -47,6 +47,7 @@ from sac_ros.utils.errors import (
     ConfigurationError,
     run_command,
 )
+from sac_ros.utils.heartbeat import Heartbeat, printed
 from sac_ros.utils.package_share import share_path
 
 Array = NDArray[np.float64]
@@ -181,6 +182,7 @@ def demo(options: argparse.Namespace) -> int:
         ChildProcesses() as nodes,
         spinning_node("reach_demo", NAMESPACE) as node,
     ):
+        printed("starting the nodes")
         start_nodes(nodes, options.model, spec, arm.reference, options.record)
         name = f"{NAMESPACE}/policy_node"
         policy = RemoteNode(node, name, timeout=_STEP_TIMEOUT, given_up=nodes.ended)
@@ -190,14 +192,17 @@ def demo(options: argparse.Namespace) -> int:
         print(HEADER, flush=True)
         reaches = []
         for number, goal in enumerate(goals, start=1):
+            printed(f"on the way to goal {number}")
             reaches.append(watch.send(goal, options.seconds))
             print(row(number, goal, reaches[-1]), flush=True)
             if reaches[-1].seconds is None:
                 watch.clear_fault()
+        printed("stopping the nodes")
     reached = sum(reach.seconds is not None for reach in reaches)
     print(f"{reached} of {len(reaches)} goals reached within {CLOSE * 100:.0f} cm", flush=True)
     if picture.pending:
         print(f"drawing the arm, {picture.pending} frames", flush=True)
+        printed("drawing")
     if line := picture.finish():
         print(line)
     return EXIT_DONE if reached == len(reaches) else EXIT_BAD_ANSWER
@@ -328,7 +333,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     """Console script `reach_demo`; returns the exit code."""
-    return run_command(lambda: demo(parse(arguments)))
+    with Heartbeat():
+        return run_command(lambda: demo(parse(arguments)))
 
 
 if __name__ == "__main__":

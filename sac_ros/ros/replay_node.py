@@ -45,6 +45,7 @@ from sac_ros.ros.replay_config import ReplayConfig
 from sac_ros.ros.robot_description import LATCHED
 from sac_ros.ros.spin import NodeDone, in_thread, run_node
 from sac_ros.utils.errors import EXIT_BAD_ANSWER, EXIT_DONE, BagError, ConfigurationError
+from sac_ros.utils.heartbeat import Heartbeat, printed
 
 _CHECK_S = 0.02
 _REPORT_S = 5.0
@@ -341,7 +342,9 @@ def main(args: list[str] | None = None) -> int:
     1: the recorded policy_node's own torques did not come out again, bit for bit, too many
     states got none, or the written bag is not what was sent and received.
     """
-    return run_node(ReplayNode, args, about=__doc__, parameters=ReplayConfig)
+    with Heartbeat():
+        printed("replaying")
+        return run_node(ReplayNode, args, about=__doc__, parameters=ReplayConfig)
 
 
 if __name__ == "__main__":

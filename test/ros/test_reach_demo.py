@@ -98,6 +98,7 @@ def test_a_policy_that_carries_the_arm_gets_a_robot_that_does_not(tmp_path: Path
     policy = iiwa_policy(tmp_path, "policy")
     code, out, err = run("--model", policy, "--goals", 1, "--seconds", 3, "--picture", "none")
     assert code == 1, err
+    assert "on the way to goal 1: 2 s" in err  # never silent for long
     assert "0 of 1 goals reached within 5 cm" in out
 
 
