@@ -24,3 +24,11 @@ def number(low: float, high: float, words: str, *, above: bool = False) -> Calla
 
 
 seconds = number(0.0, math.inf, "seconds, 0 or more")
+
+
+def add_links(parser: argparse.ArgumentParser) -> None:
+    """Adds where an arm starts and ends, of those whose description leaves it open."""
+    for name, words in (("base-link", "base link"), ("tip-link", "end effector link")):
+        parser.add_argument(
+            f"--{name}", default="", metavar="L", help=f"{words}, if not as in the description"
+        )

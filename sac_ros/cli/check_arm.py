@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from sac_ros.cli.arguments import add_links
 from sac_ros.robots.arm import Arm, load_arm
 from sac_ros.robots.defaults import inner_limits
 from sac_ros.sim.backend import BACKENDS, PHYSICS_RATE, make_backend
@@ -175,13 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("arm", help="a name in config/arms, the path of a YAML, or a URDF (path or package://)")
-    add("--base-link", default="", metavar="L", help="base link, if not as in the description")
-    add(
-        "--tip-link",
-        default="",
-        metavar="L",
-        help="end effector link, if not as in the description",
-    )
+    add_links(parser)
     add("--backend", choices=BACKENDS, default="bullet", help="the engine for collisions (bullet)")
     add("--output", type=Path, metavar="DIR", help="draw the arm into DIR/NAME.png")
     add("--json", action="store_true", help="print one JSON object, nothing else")

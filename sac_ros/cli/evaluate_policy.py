@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sac_ros.cli.arguments import number
+from sac_ros.cli.arguments import add_links, number
 from sac_ros.identification.world_file import read_world
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.spec import PolicySpec
@@ -247,13 +247,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--backend", choices=BACKENDS, default="bullet", help="the physics engine (bullet)")
     add("--arm", default="", help="a name, a YAML or a URDF (default: the policy's own)")
     add("--task", choices=TASKS, default="", help="(default: the policy's own)")
-    add("--base-link", default="", metavar="L", help="base link, if not as in the description")
-    add(
-        "--tip-link",
-        default="",
-        metavar="L",
-        help="end effector link, if not as in the description",
-    )
+    add_links(parser)
     add("--episodes", type=_positive, default=50, metavar="N", help="episodes (default 50)")
     add(
         "--seed",

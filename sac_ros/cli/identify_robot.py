@@ -17,7 +17,7 @@ from sac_ros.bags.columns import Spool
 from sac_ros.bags.discovery import AskedTopics, parse_command_joints, parse_mapping
 from sac_ros.bags.recording import ReadingOptions
 from sac_ros.bags.torques import EFFORTS
-from sac_ros.cli.arguments import number, seconds
+from sac_ros.cli.arguments import add_links, number, seconds
 from sac_ros.cli.evaluate_bag import progress_bar
 from sac_ros.identification.identify import (
     GRAVITY_COMPENSATION,
@@ -106,13 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="A",
         help="a name in config/arms, the path of a YAML, or a URDF (path or package://)",
     )
-    add("--base-link", default="", metavar="L", help="base link, if not as in the description")
-    add(
-        "--tip-link",
-        default="",
-        metavar="L",
-        help="end effector link, if not as in the description",
-    )
+    add_links(parser)
     add(
         "--gravity-compensation",
         choices=GRAVITY_COMPENSATION,

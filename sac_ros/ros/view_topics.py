@@ -16,7 +16,7 @@ from std_msgs.msg import Float64MultiArray, String
 
 from sac_ros.policy.spec import PolicySpec
 from sac_ros.robots.arm import Arm
-from sac_ros.ros.latest_message import PolledTopic
+from sac_ros.ros.polled_topic import PolledTopic
 from sac_ros.view.event_lines import is_frequent, line_of, read_event
 from sac_ros.view.state import Array, EventLine, ViewState
 
