@@ -49,8 +49,7 @@ def robot(ros: Any, eventually: Callable[..., None]) -> Iterator[Robot]:
 def tracking(robot: Robot, model: Path) -> Robot:
     """A robot whose policy_node is active and follows a goal."""
     robot.start_active(model)
-    robot.set_goal(GOAL)
-    robot.commands_become(robot.policy_torque(GOAL))
+    robot.begin_tracking(GOAL)
     return robot
 
 
