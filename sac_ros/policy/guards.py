@@ -22,11 +22,15 @@ from sac_ros.policy.end_effector import (
     excess_fraction,
     workspace_fraction,
 )
+from sac_ros.policy.least_constraint import reaction_within
 from sac_ros.policy.safety_config import BRAKE_TIME, GRID, LAG, STANDOFF, Array, JointLimits
 from sac_ros.policy.safety_events import Intervention
 
 CREEP = 0.02  # rad/s that need no braking
+HARDEST = 40.0  # 1/s, of a speed that a stop takes away before a position limit
 FASTEST = 1.25  # times the velocity limit, up to which a torque may drive a joint
+CRUISE = 0.6  # of the speed that can be stopped before a position limit: none is sped up beyond
+UNSURE = 0.6  # of what torques take from each other's effect on a speed
 _ZERO, _ONE = np.zeros(1), np.ones(1)
 Steps = list[tuple[Intervention, Array, Array]]
 """For each guard its kind and the torque before and after it: the same array where it rests."""
@@ -64,6 +68,7 @@ def guarded(
         faded = fade_at_position_limits(torque, position, limits, margin)
         braked = brake_at_velocity_limits(faded, velocity, limits)
         stopped = stop_where_too_fast(braked, position, velocity, limits)
+        stopped = hold_at_limits(stopped, position, velocity, limits)
         stopped = use_what_can_be_taken_back(stopped, position, velocity, limits)
     steps = [
         (Intervention.POSITION_LIMIT, torque, faded),
@@ -89,20 +94,40 @@ def all_finite(values: Array) -> bool:
 
 
 def braking_torque(position: Array, velocity: Array, limits: JointLimits) -> Array:
-    """Return the torque of a controlled stop, each joint's within its brake limit.
+    """Return the torque of a controlled stop, each joint's within its stop limit.
 
-        τ = −M(q) q̇ / T,   T = 0.08 s
+        τ = −M(q) q̈,   q̈_i = q̇_i / T_i,   1 / T_i = max(1 / 0.08 s, min(|q̇_i| / 2 d_i, 40 / s))
 
-    Alone it takes the speed of every joint to 1/e in T, and no joint disturbs another. A diagonal
+    Alone it takes the speed of every joint to 1/e in T = 0.08 s, and no joint disturbs another.
+    One that cannot stop so before its position limit, d_i from 0.03 rad before it, is braked
+    harder: q̇² / 2d ends there, and asks for more where a load hinders it. A diagonal
     damping that stops an iiwa or a Panda as soon shakes it where the axes of joints 1 and 3 align:
-    a joint there has a fiftieth of M_ii. Without a mass matrix τ = −`stop_damping` · q̇, which
-    stops it later.
+    a joint there has a fiftieth of M_ii.
+
+    Where it is beyond a stop limit, it is the torque x within the limits that is nearest to it:
+
+        min (x − τ)ᵀ M⁻¹ (x − τ),   −limit ≤ x ≤ limit
+
+    Joints at their limit brake less, all others as they should (Gauss's principle of least
+    constraint). Since x = 0 is allowed, q̇ᵀx ≤ −T xᵀM⁻¹x where all T_i are T: it takes energy out
+    of the arm, whatever the limits are. Cutting τ joint by joint does not: where axes align, the
+    joint that is not cut throws the one that is.
+
+    Without a mass matrix τ = −`stop_damping` · q̇, which stops it later.
     """
     if limits.mass_matrix is None:
-        torque = -limits.stop_damping * velocity
-    else:
-        torque = -(limits.mass_matrix(position) @ velocity[..., None])[..., 0] / BRAKE_TIME
-    return _within(torque, -limits.brake, limits.brake)
+        return _within(-limits.stop_damping * velocity, -limits.stop, limits.stop)
+    mass = limits.mass_matrix(position)
+    low, high = limits.position[:, 0], limits.position[:, 1]
+    ahead = np.where(velocity > 0.0, high - position, position - low) - STANDOFF
+    hastened = np.abs(velocity) / (2.0 * np.maximum(ahead, 1e-3))
+    rate = np.minimum(np.maximum(hastened, 1.0 / BRAKE_TIME), HARDEST)
+    torque = -(mass @ (rate * velocity)[..., None])[..., 0]
+    nearest = (
+        torque
+        + (mass @ reaction_within(torque, -limits.stop, limits.stop, mass)[..., None])[..., 0]
+    )
+    return _within(nearest, -limits.stop, limits.stop)
 
 
 def clamp(torque: Array, limits: JointLimits) -> Array:
@@ -174,6 +199,37 @@ def stop_where_too_fast(
     return blended
 
 
+def hold_at_limits(torque: Array, position: Array, velocity: Array, limits: JointLimits) -> Array:
+    """Change the torque of joints that the whole would make too fast, as an end stop would.
+
+    With t = max |τ_j| / slew_j, the time that taking the torque back takes, and L = 4 ms, the
+    accelerations M⁻¹τ of all joints are to be within
+
+        v_i + a_i (L + t / 2) ≤ min(0.6 of what `stop_fraction` allows before the position limit,
+                                    the velocity limit)
+
+    in either direction. Only joints at that bound get another torque, the one that holds them
+    there; the accelerations are then the nearest to M⁻¹τ in the norm of M (Gauss's principle of
+    least constraint). Where it would be beyond a torque limit, the whole is scaled down.
+
+    Without it one joint near a limit would hold up the whole arm.
+    """
+    if limits.inverse_mass is None:
+        return torque
+    inverse = limits.inverse_mass(position)
+    before, towards = _speeds(position, velocity, limits)
+    allowed = np.minimum(CRUISE * before, limits.velocity) + CREEP
+    time = LATENCY + 0.5 * (np.abs(torque) / limits.slew).max(-1, keepdims=True)
+    fastest = np.maximum(allowed - towards, 0.0) / time
+    wanted = (inverse @ torque[..., None])[..., 0]
+    reaction = reaction_within(wanted, -fastest[1], fastest[0], inverse)
+    if not reaction.any():
+        return torque
+    held = torque + reaction
+    most = np.maximum(limits.torque, np.abs(torque))
+    return held / np.maximum((np.abs(held) / most).max(-1, keepdims=True), 1.0)
+
+
 def use_what_can_be_taken_back(
     torque: Array, position: Array, velocity: Array, limits: JointLimits
 ) -> Array:
@@ -182,27 +238,30 @@ def use_what_can_be_taken_back(
     Only the share s of the torque is used that can be taken back, within the slew limit, before a
     joint is as fast as it may be there, in either direction:
 
-        v_i + a_i u = allowed_i,   a_i = Σ_j |(M⁻¹)_ij τ_j|,   u = s L + s² t / 2,
-        t = max |τ_j| / slew_j,   L = 4 ms
+        v_i + a_i u = allowed_i,   u = s L + s² t / 2,   t = max |τ_j| / slew_j,   L = 4 ms,
+        a_i = (1 − ε) Σ_j (M⁻¹)_ij τ_j + ε Σ_j |(M⁻¹)_ij τ_j|
 
-    with what `stop_fraction` allows before a position limit, and 1.25 times the velocity limit
-    elsewhere. A joint that is too fast already is not all that must be seen: the stop brakes each
-    joint within its own limit, and a strong joint may throw a weak one meanwhile. Torques that
-    cancel each other count both: one of them may end first.
+    with what `stop_fraction` allows before a position limit and ε = 1, and with 1.25 times the
+    velocity limit and ε = 0.6. A joint that is too fast already is not all that must be seen: the
+    stop brakes within limits, and a strong joint may throw a weak one meanwhile. Torques that
+    cancel each other end together (`limit_slew`), and still a share ε of them counts as if they
+    did not cancel: the arm moves on meanwhile, and its masses are not known to the gram.
     """
     if limits.inverse_mass is None:
         return torque
-    gain = _gain(torque, position, limits)
-    low, high = limits.position[:, 0], limits.position[:, 1]
-    towards = np.array([velocity, -velocity])
-    ahead = np.array([high - position, position - low])
-    before = _speed_before(ahead, np.maximum(towards, 0.0), limits)
-    spare = np.minimum(before, FASTEST * limits.velocity) + CREEP - towards
-    longest = np.maximum(spare, 0.0).min(0) / np.maximum(gain, 1e-9)
-    fraction = excess_fraction(longest.min(-1), 0.0, torque, limits)
+    inverse = limits.inverse_mass(position)
+    moved, most = (inverse @ torque[..., None])[..., 0], _gain(torque, inverse)
+    before, towards = _speeds(position, velocity, limits)
+    directed = np.array([moved, -moved])
+    longest = np.full(torque.shape[:-1], np.inf)
+    for allowed, unsure in ((before, 1.0), (FASTEST * limits.velocity, UNSURE)):
+        gain = (1.0 - unsure) * directed + unsure * most
+        spare = np.maximum(allowed + CREEP - towards, 0.0)
+        longest = np.minimum(longest, (spare / np.maximum(gain, 1e-9)).min((0, -1)))
+    fraction = excess_fraction(longest, 0.0, torque, limits)
     if not fraction.any():
         return torque
-    # In this form a torque that is the stop's stays so to the last bit, within the brake limit.
+    # In this form a torque that is the stop's stays so to the last bit, within the stop limit.
     return torque + fraction * (braking_torque(position, velocity, limits) - torque)
 
 
@@ -231,6 +290,14 @@ def stop_at_end_effector_limits(
     return steps
 
 
+def _speeds(position: Array, velocity: Array, limits: JointLimits) -> tuple[Array, Array]:
+    """Speeds [2, ..., n] towards the high and the low limit: what can be stopped, and what is."""
+    low, high = limits.position[:, 0], limits.position[:, 1]
+    towards = np.array([velocity, -velocity])
+    ahead = np.array([high - position, position - low])
+    return _speed_before(ahead, np.maximum(towards, 0.0), limits), towards
+
+
 def _speed_before(ahead: Array, speed: Array, limits: JointLimits) -> Array:
     """[...] rad/s from which a joint can be stopped in time, ``ahead`` rad before its limit."""
     distance = np.maximum(ahead - STANDOFF - LAG * speed, 1e-3)
@@ -248,10 +315,12 @@ def _nothing_to_do(
     point = tuple([round(place / GRID) for place in places])
     speeds = zip(velocity.tolist(), _faster(torque.tobytes(), point, limits), strict=True)
     for place, (speed, faster), row in zip(places, speeds, limits.rows, strict=True):
-        room = max(margin, row.stopping_distance)
+        fastest = (abs(speed) + faster) / CRUISE
+        way = fastest * max(2.0 * BRAKE_TIME, 0.5 * fastest / row.deceleration)
+        room = max(margin, STANDOFF + LAG * fastest + way)
         if not (place - row.low >= room and row.high - place >= room):
             return False
-        if not abs(speed) + faster <= row.velocity:
+        if not CRUISE * fastest <= row.velocity:
             return False
     return True
 
@@ -268,26 +337,32 @@ def _faster(torque: bytes, point: tuple[int, ...], limits: JointLimits) -> list[
     if limits.inverse_mass is None:
         return [0.0] * len(wanted)
     ramp = (np.abs(wanted) / limits.slew).max()
-    gain = _gain(wanted, GRID * np.array(point), limits)
+    gain = _gain(wanted, limits.inverse_mass(GRID * np.array(point)))
     faster: list[float] = (gain * (LATENCY + 0.5 * ramp)).tolist()
     return faster
 
 
-def _gain(torque: Array, position: Array, limits: JointLimits) -> Array:
+def _gain(torque: Array, inverse: Array) -> Array:
     """Σ_j |(M⁻¹)_ij τ_j| [..., n] rad/s²."""
-    assert limits.inverse_mass is not None
-    inverse = limits.inverse_mass(position)
     return np.asarray((np.abs(inverse) @ np.abs(torque)[..., None])[..., 0])
 
 
 def limit_slew(torque: Array, last: Array, elapsed: float, limits: JointLimits) -> Array:
-    """Keep each joint within slew limit × elapsed seconds of the last published torque."""
+    """Go from the last published torque to this one as far as the slew limit allows.
+
+        τ = last + s (torque − last),   s = min(1, min_i slew_i · elapsed / |torque_i − last_i|)
+
+    All joints arrive together: torques that cancel each other do so on the way. Each at its own
+    rate, joints whose axes align would drive each other meanwhile.
+    """
     if torque.tobytes() == last.tobytes():  # held; to find out takes a tenth of the rest
         return torque
     step = limits.slew * elapsed
-    if (np.abs(torque - last) <= step).all():
+    change = np.abs(torque - last)
+    if (change <= step).all():
         return torque
-    return _within(torque, last - step, last + step)
+    share = np.minimum((step / np.maximum(change, 1e-300)).min(-1, keepdims=True), 1.0)
+    return _within(last + share * (torque - last), last - step, last + step)
 
 
 def _within(values: Array, low: Array, high: Array) -> Array:

@@ -27,6 +27,7 @@ Array = NDArray[np.float64]
 BRAKE_TIME = 0.08  # s; states come every 50 ms or faster, or are stale: the stop is stable
 LAG = 0.03  # s, from a state to the brake at work, the slew limit among it
 STANDOFF = 0.03  # rad before a position limit, where a joint that moves towards it may only creep
+_STOP_TIME, _PLACES = 0.1, 500  # s from a velocity limit to rest; configurations looked at
 GRID = 0.05  # rad, over which M changes by some percent
 _NO_MODEL = (
     "parameter {} needs a policy file with a model of the arm (arm_model), and this one has none"
@@ -135,7 +136,7 @@ class JointLimit:
     low: float  # rad
     high: float  # rad
     velocity: float  # rad/s
-    stopping_distance: float  # rad
+    deceleration: float  # rad/s²
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +150,9 @@ class JointLimits:
         position: [n, 2] rad.
         velocity: [n] rad/s.
         stop_damping: [n] N·m·s/rad, of a controlled stop where there is no mass matrix.
-        brake: [n] N·m, the largest torque that brakes, within the torque limit.
+        brake: [n] N·m, the largest torque that brakes a joint alone, within the torque limit.
+        stop: [n] N·m, the largest of a controlled stop, likewise: at least ``brake``, as joints
+            also bear what the braking of others does to them.
         safe_torque: [n] N·m, within the torque limit.
         mass_matrix: M(q) [..., n, n] kg·m² of positions [..., n] rad; None where the policy file
             has no model of the arm.
@@ -167,6 +170,7 @@ class JointLimits:
     velocity: Array
     stop_damping: Array
     brake: Array
+    stop: Array
     safe_torque: Array
     mass_matrix: Callable[[Array], Array] | None = None
     inverse_mass: Callable[[Array], Array] | None = None
@@ -192,19 +196,13 @@ class JointLimits:
     @cached_property
     def rows(self) -> list[JointLimit]:
         """The limits joint by joint, in plain numbers."""
-        columns = *self.position.T, self.velocity, self.stopping_distance
+        columns = *self.position.T, self.velocity, self.deceleration
         return [JointLimit(*map(float, row)) for row in zip(*columns, strict=True)]
 
     @property
     def deceleration(self) -> Array:
         """[n] rad/s², a quarter of what the brake limit is computed for: v_limit / 0.1 s."""
         return self.velocity / 0.4
-
-    @cached_property
-    def stopping_distance(self) -> Array:
-        """[n] rad from a position limit, from which on no speed within its limit is too fast."""
-        ways = np.maximum(2.0 * BRAKE_TIME, 0.5 * self.velocity / self.deceleration) + LAG
-        return np.asarray(ways * self.velocity + STANDOFF)
 
     @classmethod
     def of(cls, spec: PolicySpec | Arm, config: SafetyConfig) -> JointLimits:
@@ -227,20 +225,21 @@ class JointLimits:
         mass_matrix, end_effector = _model(spec)
         if config.workspace_box and end_effector is None:
             raise ConfigurationError(_NO_MODEL.format("workspace_box"))
+        position, velocity = np.array(spec.position_limit), np.array(spec.velocity_limit)
+        allowed = np.minimum(torque, _per_joint("brake_limit", config.brake_limit, spec, np.inf))
+        brake = np.minimum(allowed, spec.brake_limit)
+        stop = np.maximum(
+            brake, np.minimum(0.5 * policy_limit, _stop(position, velocity, mass_matrix))
+        )
         limits = cls(
             joint_names=spec.joint_names,
             torque=torque,
             slew=config.slew_limit * policy_limit / policy_limit.max(),
-            position=np.array(spec.position_limit),
-            velocity=np.array(spec.velocity_limit),
+            position=position,
+            velocity=velocity,
             stop_damping=np.array(spec.stop_damping),
-            brake=np.minimum.reduce(
-                [
-                    torque,
-                    spec.brake_limit,
-                    _per_joint("brake_limit", config.brake_limit, spec, np.inf),
-                ]
-            ),
+            brake=brake,
+            stop=np.minimum(allowed, stop),
             safe_torque=safe_torque,
             mass_matrix=mass_matrix,
             inverse_mass=mass_matrix and _inverse_on_a_grid(mass_matrix),
@@ -273,6 +272,22 @@ def _model(
         return frames.end_effector, chain.jacobian(frames)[..., :3, back]
 
     return mass_matrix, end_effector
+
+
+def _stop(
+    position: Array, velocity: Array, mass_matrix: Callable[[Array], Array] | None
+) -> Array | float:
+    """[n] N·m that a stop from the velocity limits takes: max Σ_j |M_ij(q)| v_j / 0.1 s.
+
+    The brake limit is that of a joint which moves alone, max M_ii v_i / 0.1 s. A wrist on an arm
+    that brakes bears twenty times as much. 0 where there is no mass matrix.
+    """
+    if mass_matrix is None:
+        return 0.0
+    places = np.random.default_rng(0).uniform(
+        position[:, 0], position[:, 1], (_PLACES, len(velocity))
+    )
+    return np.asarray((np.abs(mass_matrix(places)) @ velocity).max(axis=0) / _STOP_TIME)
 
 
 def _inverse_on_a_grid(mass_matrix: Callable[[Array], Array]) -> Callable[[Array], Array]:

@@ -86,7 +86,7 @@ def test_when_commands_end_in_a_motion_the_arm_is_stopped(world: str) -> None:
     assert found[-1].mode is Mode.STOPPED
     np.testing.assert_array_equal(found[-1].torque, 0.0)
     braking = [each.torque for each in found if each.mode is Mode.DAMPING]
-    assert np.all(np.abs(braking) <= ARM.brake_limit + 1e-9)
+    assert np.all(np.abs(braking) <= robot.guard.safety.limits.stop)
     assert "no command arrived within 0.05 s" in robot.guard.safety.faults[Fault.COMMAND]
 
 

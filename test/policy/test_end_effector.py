@@ -287,6 +287,7 @@ def test_no_guard_is_asked_while_the_whole_torque_can_be_taken_back_below_the_ve
     None
 ):
     bounded, rng = limits(), np.random.default_rng(5)
+    bounded = dataclasses.replace(bounded, position=np.array([[-9.0, 9.0]] * N))
     assert bounded.inverse_mass is not None
     for joint in range(N):
         position = ARM.home + rng.uniform(-0.3, 0.3, N)

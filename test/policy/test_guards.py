@@ -22,6 +22,7 @@ LIMITS = JointLimits(
     velocity=np.array([2.0, 3.0]),
     stop_damping=np.array([1.0, 0.5]),
     brake=np.array([4.0, 2.0]),
+    stop=np.array([4.0, 2.0]),
     safe_torque=np.zeros(2),
     mass_matrix=lambda q: np.eye(2) + 0.1 * q[..., None] * q[..., None, :],
     inverse_mass=lambda q: np.linalg.inv(np.eye(2) + 0.1 * q[..., None] * q[..., None, :]),
@@ -35,6 +36,7 @@ GUARDS: dict[str, Callable[[Array, Array], Array]] = {
     "take back": lambda torque, state: guards.use_what_can_be_taken_back(
         torque, state, 0.3 * state, LIMITS
     ),
+    "hold": lambda torque, state: guards.hold_at_limits(torque, state, 0.3 * state, LIMITS),
     "clamp": lambda torque, _: guards.clamp(torque, LIMITS),
     "fade": lambda torque, state: guards.fade_at_position_limits(torque, state, LIMITS, 0.05),
     "brake": lambda torque, state: guards.brake_at_velocity_limits(torque, state, LIMITS),
@@ -120,6 +122,7 @@ def test_where_no_guard_has_anything_to_do_that_is_found_out_first(
     after = guards.fade_at_position_limits(torque, position, LIMITS, 0.05)
     after = guards.brake_at_velocity_limits(after, velocity, LIMITS)
     after = guards.stop_where_too_fast(after, position, velocity, LIMITS)
+    after = guards.hold_at_limits(after, position, velocity, LIMITS)
     after = guards.use_what_can_be_taken_back(after, position, velocity, LIMITS)
     found, _ = guards.guarded(torque, None, position, velocity, LIMITS, 0.05)
     np.testing.assert_array_equal(found, guards.clamp(after, LIMITS))

@@ -19,6 +19,7 @@ LIMITS = JointLimits(
     velocity=np.array([2.0, 3.0]),
     stop_damping=np.array([1.0, 0.5]),
     brake=np.array([4.0, 2.0]),
+    stop=np.array([4.0, 2.0]),
     safe_torque=np.zeros(2),
     mass_matrix=lambda q: np.array([[2.0, 0.5], [0.5, 1.0]]),
 )
@@ -47,6 +48,20 @@ def test_the_controlled_stop_is_the_momentum_over_80_ms_within_the_brake_limit(
 ) -> None:
     found = guards.braking_torque(HOME, vector(*velocity), LIMITS)
     np.testing.assert_allclose(found, torque, atol=1e-12)
+
+
+@pytest.mark.parametrize(("left", "rate"), [(0.2, 12.5), (0.02, 25.0), (0.0, 40.0), (-0.1, 40.0)])
+def test_a_joint_that_cannot_stop_in_time_is_braked_harder_but_not_without_bound(
+    left: float, rate: float
+) -> None:
+    """v² / 2d, from 0.03 rad before the limit; else and at most v times 12.5 and 40 / s."""
+    strong = dataclasses.replace(LIMITS, stop=np.array([1e3, 1e3]))
+    for side in (-1.0, 1.0):
+        position = vector(side * (1.0 - 0.03 - left), -1.0)
+        found = guards.braking_torque(position, vector(side * 1.0, 0.0), strong)
+        np.testing.assert_allclose(found, -side * rate * vector(2.0, 0.5))
+        away = guards.braking_torque(position, vector(side * -0.2, 0.0), strong)
+        np.testing.assert_allclose(away, side * 12.5 * 0.2 * vector(2.0, 0.5))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +181,8 @@ def test_an_arm_that_is_too_fast_gets_the_blend_of_its_torque_and_the_stop() -> 
     position, velocity, torque = vector(-0.5, -1.9), vector(2.3, 0.0), vector(8.0, 5.0)
     share = ((2.3 - 0.02) / 2.0 - 1.0) / 0.3
     found = guards.stop_where_too_fast(torque, position, velocity, LIMITS)
-    stop = vector(-4.0, -2.0)  # -(2 · 2.3) / 0.08 and -(0.5 · 2.3) / 0.08, within the brake limits
+    # -(2 · 2.3) / 0.08 = -57.5 is cut to -4, by 53.5; so much less of the elbow's, times 0.5 / 2:
+    stop = vector(-4.0, -0.5 * 2.3 / 0.08 + 53.5 / 4.0)
     np.testing.assert_allclose(found, (1.0 - share) * torque + share * stop)
     np.testing.assert_array_equal(torque, (8.0, 5.0))
 
@@ -196,8 +212,16 @@ def test_only_so_much_torque_is_used_as_can_be_taken_back_before_a_joint_is_too_
     velocity = side * vector(2.49, 0.0)
     share = (-0.004 + np.sqrt(0.004**2 + 4.0 * 0.005 * 0.03 / 5.8)) / 0.01
     found = guards.use_what_can_be_taken_back(torque, HOME, velocity, MOVED)
-    stop = side * vector(-4.0, -2.0)
+    stop = side * vector(
+        -4.0, -1.0
+    )  # the shoulder's cut from -62.25, the elbow's from -15.5625 by a fourth of that
     np.testing.assert_allclose(found, share * torque + (1.0 - share) * stop)
+    # Of what the two take from each other's effect four tenths are believed: 0.6 · 8 - 0.2 · 5 is
+    # 3.8, and 0.4 · 3.8 + 0.6 · 5.8 = 5 (s · 4 ms + s² · 5 ms) = 0.03.
+    against = side * vector(8.0, 5.0)
+    share = (-0.004 + np.sqrt(0.004**2 + 4.0 * 0.005 * 0.03 / 5.0)) / 0.01
+    found = guards.use_what_can_be_taken_back(against, HOME, velocity, MOVED)
+    np.testing.assert_allclose(found, share * against + (1.0 - share) * side * vector(-4.0, -1.0))
     # At that speed nothing is left.
     velocity = side * vector(2.52, 0.0)
     found = guards.use_what_can_be_taken_back(torque, HOME, velocity, MOVED)
@@ -232,8 +256,46 @@ def test_a_torque_that_moves_little_may_act_for_long() -> None:
     velocity = vector(2.52 - left, 0.0)
     share = (-0.004 + np.sqrt(0.004**2 + 4.0 * 0.00025 * left / 0.3)) / 0.0005
     found = guards.use_what_can_be_taken_back(torque, HOME, velocity, MOVED)
-    np.testing.assert_allclose(found[1], (1.0 - share) * -2.0)
+    np.testing.assert_allclose(found[1], (1.0 - share) * -1.0)
     assert 0.5 < share < 0.9
+
+
+def test_a_joint_at_its_velocity_limit_is_held_there_and_the_other_keeps_its_torque() -> None:
+    torque, velocity = vector(8.0, 5.0), vector(2.0, 0.0)
+    # 0.6 · 8 - 0.2 · 5 = 3.8 rad/s² at the shoulder for 4 ms and half of the 10 ms in which the
+    # slew limit takes the torque back: only 0.02 rad/s are left, 0.02 / 9 ms.
+    wide = dataclasses.replace(MOVED, position=np.array([[-9.0, 9.0]] * 2))
+    found = guards.hold_at_limits(torque, HOME, velocity, wide)
+    np.testing.assert_allclose(found, (8.0 + (0.02 / 0.009 - 3.8) / 0.6, 5.0))
+    assert guards.hold_at_limits(torque, HOME, vector(1.98, 0.0), wide) is torque
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_joint_is_held_before_its_position_limit_at_six_tenths_of_what_can_be_stopped(
+    side: int,
+) -> None:
+    sign = (-1.0, 1.0)[side]
+    position = vector(sign * (1.0 - 0.1 - 0.03), -0.75)
+    torque = sign * vector(8.0, -5.0)  # 5.8 rad/s² towards the limit, 9 ms
+    v = (0.6 * 0.1 / 0.16 + 0.02 - 0.0522) / (1.0 + 0.6 * 0.03 / 0.16)
+    slow, fast = sign * vector(0.999 * v, 0.0), sign * vector(1.01 * v, 0.0)
+    assert guards.hold_at_limits(torque, position, slow, MOVED) is torque
+    held = guards.hold_at_limits(torque, position, fast, MOVED)
+    assert sign * held[0] < 8.0
+    assert held[1] == torque[1]
+    away = sign * vector(-1.0, 0.0)
+    assert guards.hold_at_limits(torque, position, away, MOVED) is torque
+
+
+def test_what_holds_a_joint_stays_within_the_torque_limits() -> None:
+    coupled = dataclasses.replace(
+        MOVED, inverse_mass=lambda _: np.array([[0.6, 0.2], [0.2, 0.08]])
+    )
+    torque, velocity = vector(9.0, 0.0), vector(0.0, 3.02)
+    # The shoulder drives the elbow at 1.8 rad/s², which 22.5 N·m would hold; there are 5.
+    found = guards.hold_at_limits(torque, HOME, velocity, coupled)
+    np.testing.assert_allclose(found, (2.0, -5.0))
+    assert guards.hold_at_limits(torque, HOME, velocity, LIMITS) is torque  # no model, no hold
 
 
 def test_without_a_model_of_the_arm_no_torque_is_foreseen() -> None:
@@ -250,7 +312,9 @@ def test_no_speed_within_its_limit_is_too_fast_from_the_stopping_distance_on(
 
     def fraction(nearer: float) -> float:
         position, velocity = HOME.copy(), np.zeros(2)
-        distance = LIMITS.stopping_distance[joint] - nearer
+        speed = LIMITS.velocity[joint]  # 0.03 rad, 0.03 s, and the greater of 2T v and v² / 2a
+        way = max(0.16 * speed, 0.5 * speed**2 / LIMITS.deceleration[joint])
+        distance = 0.03 + 0.03 * speed + way - nearer
         position[joint] = LIMITS.position[joint, side] - sign * distance
         velocity[joint] = sign * LIMITS.velocity[joint]
         return float(guards.stop_fraction(position, velocity, LIMITS)[0])
@@ -259,14 +323,14 @@ def test_no_speed_within_its_limit_is_too_fast_from_the_stopping_distance_on(
     assert fraction(0.02) > 0.0
 
 
-def test_a_torque_may_change_by_slew_limit_times_time() -> None:
+def test_a_torque_may_change_by_slew_limit_times_time_and_all_joints_arrive_together() -> None:
     last = vector(1.0, 1.0)
     torque = vector(3.0, 0.0)  # by 2 and 1 N·m in 2 ms
     assert guards.limit_slew(torque, last, 0.002, LIMITS) is torque
     found = guards.limit_slew(vector(4.0, 1.0), last, 0.002, LIMITS)
     np.testing.assert_array_equal(found, (3.0, 1.0))
     found = guards.limit_slew(vector(0.0, -3.0), last, 0.002, LIMITS)
-    np.testing.assert_array_equal(found, (0.0, 0.0))
+    np.testing.assert_array_equal(found, (0.75, 0.0))  # a quarter of the way, as the elbow
     np.testing.assert_array_equal(guards.limit_slew(torque, last, 0.0, LIMITS), last)
 
 

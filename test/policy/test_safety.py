@@ -111,7 +111,7 @@ def test_the_torque_scale_falls_at_once_and_rises_softly() -> None:
     robot = Robot(soft_start_s=0.2)
     robot.states(150, torque=10.0)
     robot.filter.set_torque_scale(0.1, robot.now)
-    assert robot.states(10, torque=10.0).torque[0] == pytest.approx(1.0)  # but for the slew limit
+    assert robot.states(20, torque=10.0).torque[0] == pytest.approx(1.0)  # but for the slew limit
     robot.filter.set_torque_scale(0.9, robot.now)
     risen = [robot.states(25, torque=10.0).torque[0] for _ in range(6)]
     np.testing.assert_allclose(risen, [3.0, 5.0, 7.0, 9.0, 9.0, 9.0], atol=1e-6)

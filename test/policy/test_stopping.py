@@ -138,7 +138,7 @@ def test_from_1_m_per_s_an_arm_stands_within_half_a_second_and_15_cm(
         assert stop.rest_s <= 0.5
         assert stop.path_m <= 0.15
         assert stop.chatter <= 0.05
-        assert np.all(np.abs(stop.torque) <= arm.limits.brake)
+        assert np.all(np.abs(stop.torque) <= arm.limits.stop)
         assert stop.modes[-1] is Mode.STOPPED
         np.testing.assert_array_equal(stop.torque[-1], 0.0)
 
@@ -258,7 +258,7 @@ def test_a_reading_of_100_rad_per_s_does_not_accelerate_the_arm(
     for start in arm.starts(3):
         stop = arm.stop(start, misread)
         assert stop.fastest <= 1.0 + 0.3
-        assert np.all(np.abs(stop.torque) <= arm.limits.brake)
+        assert np.all(np.abs(stop.torque) <= arm.limits.stop)
 
 
 @pytest.mark.parametrize(("name", "world"), CASES)

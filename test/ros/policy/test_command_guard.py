@@ -24,6 +24,7 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from sac_ros.policy.runtime import Policy
+from sac_ros.policy.safety_config import JointLimits, SafetyConfig
 from sac_ros.robots.arm import load_arm
 from sac_ros.utils.package_share import share_path
 
@@ -138,7 +139,7 @@ def test_when_policy_node_dies_in_a_motion_the_guard_stops_the_arm(
     chain.processes["policy_node"].send_signal(how)
     chain.stands()
     braking = np.array([torque for at, torque in chain.commands if at > died + 0.7])
-    assert np.all(np.abs(braking) <= ARM.brake_limit + 1e-9)
+    assert np.all(np.abs(braking) <= JointLimits.of(ARM, SafetyConfig()).stop)
     assert chain.clear_fault() == ""
     count = len(chain.commands)
     if how is signal.SIGSTOP:
