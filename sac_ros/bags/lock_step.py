@@ -76,6 +76,10 @@ class _Doubting:
             other = also.next_state
         return found._replace(next_state=np.concatenate([after, other]))
 
+    def corrected(self, state: Any, beside: Any) -> Any:
+        """See `Policy.corrected`."""
+        return np.concatenate([self._policy.corrected(one, beside) for one in np.split(state, 2)])
+
 
 class LockStep:
     """Hands a control loop what happened to a recorded one, when that one saw it.

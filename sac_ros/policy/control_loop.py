@@ -166,6 +166,7 @@ class ControlLoop:
             command = self._stop_on(now, self._stop, act) if self._stop else act()
         if command is not None:
             self._publish(command, torque, stamp_ns if accepted else 0)
+            self.inference.published(command.torque)
         self._log_state(now, command, torque, stamp_ns, **seen)
         return command
 

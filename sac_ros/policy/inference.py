@@ -73,6 +73,7 @@ class Inference:
         self._late_since: float | None = None
         self._memory = np.zeros(self.policy.state_size, dtype=np.float32)
         self.torque: Array | None = None
+        self._beside: list[Array] = []
 
     def run_next(self, memory: NDArray[np.float32] | None) -> None:
         """Run on the next state, due or not; ``memory`` [m] is what it remembers, None: the same.
@@ -81,8 +82,17 @@ class Inference:
         """
         self._decimator.force()
         self._asked = None
+        self._beside.clear()
         if memory is not None:
             self._memory = memory
+
+    def published(self, torque: Array) -> None:
+        """Note what the robot got for a state, [n] N·m: the filter may have changed the policy's.
+
+        What the policy remembers is that of the torque that acted (`RememberedTorque`).
+        """
+        if self.torque is not None:
+            self._beside.append(torque - self.torque)
 
     @property
     def carries(self) -> bool:
@@ -131,6 +141,11 @@ class Inference:
             self._take(now, 0.0)
         if due and self._asked is None:
             self._asked = _Asked(now, stamp_ns, goal)
+            if self._beside:
+                beside = np.mean(self._beside, axis=0)
+                if beside.any() and np.isfinite(beside).all():
+                    self._memory = self.policy.corrected(self._memory, beside)
+                self._beside.clear()
             # Copies: the next state may come before the policy has read this one.
             self._worker.begin(self._work(position.copy(), velocity.copy(), goal, goal_velocity))
             if not looked:
@@ -158,6 +173,7 @@ class Inference:
         self.torque = answer.torque.astype(np.float64)
         if answer.next_state is not None:
             self._memory = answer.next_state
+        self._beside.clear()
         self.count += 1
 
     def _give_up(self, now: float, asked: _Asked) -> None:

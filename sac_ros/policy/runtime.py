@@ -182,6 +182,23 @@ class Policy:
         """Whether the graph follows goals that move."""
         return GOAL_VELOCITY in self._sizes
 
+    def corrected(self, state: FloatArray, beside: ArrayLike) -> FloatArray:
+        """Return a ``next_state`` as it is where another torque acted than the policy's.
+
+        Args:
+            state: [m], the last ``next_state``.
+            beside: [n] N·m, what acted on average until the next inference, less the torque of
+                the answer; see `RememberedTorque`.
+        """
+        remembered = self.spec.remembered_torque
+        if remembered is None:
+            return state
+        place = slice(remembered.offset, remembered.offset + self.spec.joints)
+        found = state.copy()
+        found[place] += np.asarray(remembered.gain) * beside
+        found[place] = np.clip(found[place], -1.0, 1.0)  # as the graph does
+        return found
+
     def terminate(self) -> None:
         """Have the inference that runs in another thread end soon, with an exception there."""
         self._options.terminate = True
@@ -191,6 +208,12 @@ class Policy:
         """Refuse a graph whose inputs or outputs are not those of the contract."""
         expected = {"input": self._sizes, "output": self._outputs}
         found = {"input": self._session.get_inputs(), "output": self._session.get_outputs()}
+        remembered, m = self.spec.remembered_torque, self.state_size
+        if remembered and remembered.offset + self.spec.joints > m:
+            raise self._error(
+                f"field remembered_torque.offset must be at most {m - self.spec.joints}, for "
+                f"{self.spec.joints} joints in a state of {m}; got {remembered.offset}"
+            )
         for kind, sizes in expected.items():
             names = [port.name for port in found[kind]]
             if sorted(names) != sorted(sizes):

@@ -167,6 +167,24 @@ class ArmModel:
 
 
 @dataclass(frozen=True)
+class RememberedTorque:
+    """Where the graph's ``next_state`` remembers the torque that it asked for.
+
+    A disturbance observer takes what the arm does not answer for a disturbance. Where another
+    torque τ_p was published than the policy's τ, it must know, or it winds up:
+
+        next_state[offset + i] += gain_i (τ_p − τ)_i
+
+    Attributes:
+        offset: place in ``next_state`` of the first joint.
+        gain: [n] 1/(N·m).
+    """
+
+    offset: int
+    gain: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class PolicySpec:
     """Everything that a robot, a bag or a person needs of a policy file.
 
@@ -191,6 +209,7 @@ class PolicySpec:
         evaluation: episodes, seeds, success, and so on; free.
         self_test: see `SelfTest`.
         arm_model: see `ArmModel`; None: a controlled stop brakes by ``stop_damping``.
+        remembered_torque: see `RememberedTorque`; None: nothing depends on what was published.
         schema_version: always `SCHEMA_VERSION` in memory.
     """
 
@@ -214,6 +233,7 @@ class PolicySpec:
     evaluation: dict[str, Any]
     self_test: SelfTest
     arm_model: ArmModel | None = None
+    remembered_torque: RememberedTorque | None = None
     schema_version: int = field(default=SCHEMA_VERSION)
 
     @property
@@ -289,6 +309,7 @@ class PolicySpec:
             evaluation=fields.mapping("evaluation"),
             self_test=_read_self_test(fields.nested("self_test"), n, len(goal.fields)),
             arm_model=_read_arm_model(fields, names),
+            remembered_torque=_read_remembered_torque(fields, n),
         )
         if any(map(float.__gt__, spec.brake_limit, spec.torque_limit)):
             fields.refuse("brake_limit", f"at most torque_limit, {list(spec.torque_limit)}")
@@ -373,6 +394,17 @@ def _read_arm_model(fields: JsonFields, names: tuple[str, ...]) -> ArmModel | No
         end_effector = model.numbers("end_effector", 3)
     model.refuse_unread()
     return ArmModel(joint_names, mass=mass, end_effector=end_effector, **rows)
+
+
+def _read_remembered_torque(fields: JsonFields, n: int) -> RememberedTorque | None:
+    if fields.is_null("remembered_torque"):
+        return None
+    remembered = fields.nested("remembered_torque")
+    found = RememberedTorque(
+        remembered.integer("offset", minimum=0), remembered.numbers("gain", n, positive=True)
+    )
+    remembered.refuse_unread()
+    return found
 
 
 def _read_term(fields: JsonFields) -> ObservationTerm:

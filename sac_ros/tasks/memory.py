@@ -115,6 +115,16 @@ class Memory:
         return slice(self.actions * n, (self.actions + 1) * n)
 
     @property
+    def remembered_torque(self) -> tuple[int, Array] | None:
+        """Where a state remembers τ_a, and [n] 1/(N·m), how much of it; None: nowhere.
+
+        Where another torque acted than that of the action, what it had more is added there.
+        """
+        if not self.observer_rate:
+            return None
+        return self._integral.start, self.period_s / self._span
+
+    @property
     def needs_frames(self) -> bool:
         """Whether `motion` looks at the frames."""
         return self.observer_rate > 0.0

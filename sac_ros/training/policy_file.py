@@ -22,6 +22,7 @@ from sac_ros.policy.spec import (
     ObservationTerm,
     OrientationSpec,
     PolicySpec,
+    RememberedTorque,
     SelfTest,
     TrainingRange,
 )
@@ -29,6 +30,7 @@ from sac_ros.robots.arm import Arm
 from sac_ros.robots.kinematics import quaternion_of
 from sac_ros.sac.networks import SquashedGaussianActor
 from sac_ros.sim.vector_env import ArmVectorEnv
+from sac_ros.tasks.memory import Memory
 from sac_ros.tasks.pose import LARGEST_TURN
 from sac_ros.tasks.task import Task
 from sac_ros.training.config import TrainConfig
@@ -134,8 +136,16 @@ def write_policy(
         },
         self_test=SelfTest({}, (), 1.0),  # the export fills it in
         arm_model=arm_model(arm),
+        remembered_torque=_remembered_torque(env.memory),
     )
     return export_policy(path, graph, spec, gate_states(env), home=arm.home.tolist())
+
+
+def _remembered_torque(memory: Memory) -> RememberedTorque | None:
+    if memory.remembered_torque is None:
+        return None
+    offset, gain = memory.remembered_torque
+    return RememberedTorque(offset, _numbers(gain))
 
 
 def _orientation(task: Task) -> OrientationSpec | None:

@@ -18,6 +18,7 @@ from sac_ros.policy.event_log import EventLog
 from sac_ros.policy.runtime import Policy
 from sac_ros.policy.safety_config import SafetyConfig
 from sac_ros.policy.safety_events import Command, Fault, Mode
+from sac_ros.policy.spec import RememberedTorque
 from sac_ros.policy.worker import Worker
 from sac_ros.robots.arm import load_arm
 from sac_ros.utils.errors import ConfigurationError, GoalError, NonFiniteGoalError
@@ -107,6 +108,29 @@ def test_the_state_starts_at_zeros_and_is_fed_back(tmp_path: Path, size: int) ->
     scale = np.array(robot.loop.policy.spec.action_scale)
     np.testing.assert_allclose(robot.states(1).torque, first * scale, rtol=1e-5)
     np.testing.assert_allclose(robot.states(5).torque, second * scale, rtol=1e-5)
+
+
+def test_a_policy_remembers_the_torque_that_was_published_and_not_the_one_it_asked_for(
+    tmp_path: Path,
+) -> None:
+    """Of 5 states with one answer the first three get less than it asked for."""
+    gain = (0.01, 0.02, 0.05)
+    path = write_tiny_policy(
+        tmp_path / "a.onnx", state_size=3, remembered_torque=RememberedTorque(0, gain)
+    )
+    config = SafetyConfig(soft_start_s=0.0, slew_limit=1200.0)
+    robot = Robot(Policy.load(path), config)
+    robot.loop.set_goal(NOW, "base", GOAL)
+    state, scale = (robot.position, robot.velocity, GOAL), robot.loop.policy.spec.action_scale
+    first = tiny_action(*state, np.zeros(3))
+    asked = first * scale
+    published = np.array([robot.states(1).torque for _ in range(5)])
+    assert (np.abs(published[0]) < 0.9 * np.abs(asked)).all()
+    remembered = first + gain * (published - asked).mean(axis=0)
+    robot.states(1)
+    expected = tiny_action(*state, remembered) * scale
+    np.testing.assert_allclose(robot.loop.inference.torque, expected, rtol=1e-5)
+    assert not np.allclose(tiny_action(*state, first) * scale, expected, rtol=1e-3)
 
 
 def test_after_an_action_that_was_not_finite_the_policy_can_start_anew(tmp_path: Path) -> None:

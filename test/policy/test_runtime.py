@@ -32,7 +32,7 @@ from tiny_policy import (
 from sac_ros.policy import runtime
 from sac_ros.policy.onnx_scan import refuse_unsafe
 from sac_ros.policy.runtime import Policy
-from sac_ros.policy.spec import SPEC_KEY, GoalSpec
+from sac_ros.policy.spec import SPEC_KEY, GoalSpec, RememberedTorque
 from sac_ros.utils.errors import PolicyFileError
 
 
@@ -139,6 +139,26 @@ def test_a_state_that_is_missing_or_of_another_width_is_refused(path: Path) -> N
         policy(np.zeros(3), np.zeros(3), np.zeros(3))
     with pytest.raises(ValueError, match=r"state must have shape \[5\] or \[batch, 5\]"):
         policy(np.zeros(3), np.zeros(3), np.zeros(3), state=np.zeros(3))
+
+
+def test_a_state_is_corrected_by_the_torque_that_acted_beside_the_policys(path: Path) -> None:
+    remembered = RememberedTorque(1, (0.1, 0.2, 0.5))
+    policy = Policy.load(write_tiny_policy(path, state_size=5, remembered_torque=remembered))
+    state = np.array([0.1, 0.2, 0.3, 0.4, 0.5], np.float32)
+    found = policy.corrected(state, [-2.0, 1.0, 9.0])
+    np.testing.assert_allclose(found, [0.1, 0.0, 0.5, 1.0, 0.5], atol=1e-6)  # at most 1
+    np.testing.assert_array_equal(state, np.array([0.1, 0.2, 0.3, 0.4, 0.5], np.float32))
+    plain = Policy.load(write_tiny_policy(path, state_size=5))
+    assert plain.corrected(state, [-2.0, 1.0, 9.0]) is state
+
+
+def test_a_torque_is_remembered_within_the_state(path: Path) -> None:
+    remembered = RememberedTorque(3, (1.0, 1.0, 1.0))
+    model = tiny_model(tiny_spec(state_size=5, remembered_torque=remembered), state_size=5)
+    assert (
+        "field remembered_torque.offset must be at most 2, for 3 joints in a state of 5; got 3"
+        in (refusal(path, model))
+    )
 
 
 def test_a_missing_file_is_refused(path: Path) -> None:

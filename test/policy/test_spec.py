@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tiny_policy import tiny_spec
 
 from sac_ros.policy.safety_config import JointLimits, SafetyConfig
-from sac_ros.policy.spec import GoalSpec, ObservationTerm, PolicySpec
+from sac_ros.policy.spec import GoalSpec, ObservationTerm, PolicySpec, RememberedTorque
 from sac_ros.robots.arm import load_arm
 from sac_ros.training.policy_file import arm_model
 from sac_ros.utils.errors import PolicyFileError
@@ -57,6 +57,9 @@ def specs(draw: st.DrawFn) -> PolicySpec:
             draw(positive),
         ),
         training=draw(st.dictionaries(text, st.one_of(finite, text, st.booleans(), st.none()))),
+        remembered_torque=draw(
+            st.none() | st.builds(RememberedTorque, st.integers(0, 99), per_joint)
+        ),
     )
 
 
@@ -83,7 +86,7 @@ def test_json_round_trips_exactly(spec: PolicySpec) -> None:
 def test_the_json_starts_with_the_schema_version_and_follows_the_contract() -> None:
     names = list(json.loads(tiny_spec().to_json()))
     assert names[:4] == ["schema_version", "name", "arm", "package_version"]
-    assert names[-2:] == ["self_test", "arm_model"]
+    assert names[-3:] == ["self_test", "arm_model", "remembered_torque"]
 
 
 def test_who_carries_a_torque_can_ask_for_four_times_that_of_an_action_up_to_the_limit() -> None:
@@ -131,7 +134,29 @@ def test_a_model_of_another_arm_is_refused(field: str, value: Any, expected: str
 
 
 @pytest.mark.parametrize(
-    "field", [f.name for f in dataclasses.fields(PolicySpec) if f.name != "arm_model"]
+    ("value", "expected"),
+    [
+        ({"offset": -1, "gain": [1.0] * 3}, "offset must be a whole number of at least 0"),
+        ({"offset": 0, "gain": [1.0] * 2}, "gain must be a list of 3 numbers above 0"),
+        ({"offset": 0, "gain": [1.0, 0.0, 1.0]}, "gain must be a list of 3 numbers above 0"),
+    ],
+)
+def test_a_place_where_no_torque_can_be_remembered_is_refused(
+    value: dict[str, Any], expected: str
+) -> None:
+    spec = PolicySpec.from_json(changed("remembered_torque", ...), SOURCE)
+    assert spec.remembered_torque is None
+    with pytest.raises(PolicyFileError, match=f"field remembered_torque.{expected}"):
+        PolicySpec.from_json(changed("remembered_torque", value), SOURCE)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        each.name
+        for each in dataclasses.fields(PolicySpec)
+        if each.name not in ("arm_model", "remembered_torque")
+    ],
 )
 def test_a_missing_field_is_refused_by_name(field: str) -> None:
     with pytest.raises(PolicyFileError) as error:

@@ -38,6 +38,25 @@ def test_the_last_actions_are_remembered_newest_first() -> None:
     np.testing.assert_array_equal(observations[:, columns[1]], np.hstack((actions[3], actions[2])))
 
 
+@pytest.mark.parametrize("prior", ["none", "computed_torque"])
+def test_what_a_state_remembers_of_a_torque_is_where_it_says_and_as_much(prior: str) -> None:
+    env, rng = world(prior=prior), np.random.default_rng(0)
+    for _ in range(20):
+        env.step(env.warm_up_actions(rng))
+    memory, motion, state, n = env.memory, env._motion, env._memory, env.arm.joints
+    carried, action = memory.carried(state, motion), rng.uniform(-0.3, 0.3, (ARMS, n))
+    torque = memory.torque(action, motion, state)
+    more = 0.1 * rng.uniform(-1.0, 1.0, (ARMS, n)) * env.action_scale
+    plain = memory.after(state, action, torque, motion, carried)
+    other = memory.after(state, action, torque + more, motion, carried)
+    assert memory.remembered_torque is not None
+    offset, gain = memory.remembered_torque
+    expected = plain.copy()
+    expected[:, offset : offset + n] += gain * more
+    np.testing.assert_allclose(other, expected, atol=1e-12)
+    assert world(observer_rate=0.0).memory.remembered_torque is None
+
+
 @pytest.mark.parametrize("backend", ["bullet", "mujoco"])
 def test_an_arm_that_moves_as_its_model_says_carries_nothing(backend: str) -> None:
     env, rng = world(backend), np.random.default_rng(0)

@@ -19,7 +19,7 @@ import torch
 from export_call import ExportCall, export_call
 
 from sac_ros.policy.runtime import Policy
-from sac_ros.policy.spec import SPEC_KEY
+from sac_ros.policy.spec import SPEC_KEY, RememberedTorque
 from sac_ros.utils.errors import PolicyFileError
 
 TOLERANCE = 1e-4
@@ -362,6 +362,8 @@ def test_a_policy_that_remembers_more_answers_and_remembers_as_the_simulator_doe
     limit = call.env.arm.torque_limit
     assert np.max(np.abs(answer.torque - torque) / limit) <= TOLERANCE
     np.testing.assert_allclose(answer.next_state, remembered, atol=1e-5)
+    offset, gain = call.env.memory.remembered_torque or (0, np.zeros(0))
+    assert exported.spec.remembered_torque == RememberedTorque(offset, tuple(gain.tolist()))
     broken = spoilt(call)
     broken.graph._memory = dataclasses.replace(call.env.memory, observer_rate=2.1)
     with pytest.raises(PolicyFileError):

@@ -84,6 +84,10 @@ class TextbookPolicy(Policy):
         gravity = self._gravity(position)
         return Answer(gravity, np.zeros_like(gravity), gravity)
 
+    def corrected(self, state: Any, beside: Any) -> Any:  # noqa: ARG002
+        """See `Policy.corrected`; this controller remembers no torque."""
+        return state
+
     def terminate(self) -> None:
         """Nothing runs that could be ended: an answer takes milliseconds."""
 
