@@ -13,38 +13,38 @@ import numpy as np
 from sac_ros.policy.safety_config import Array
 
 
-def reaction_within(wanted: Array, low: Array, high: Array, matrix: Array) -> Array:
-    """Return λ [..., n] that keeps x = wanted + matrix λ within low and high.
+def reaction_within(unbounded: Array, low: Array, high: Array, matrix: Array) -> Array:
+    """Return λ [..., n] that keeps x = unbounded + matrix λ within low and high.
 
     λ_i is 0 where x_i is between its bounds and points inwards where it is at one of them: x is
-    the point nearest to ``wanted`` in the norm of matrix⁻¹. All zeros where that is ``wanted``.
+    the point nearest to ``unbounded`` in the norm of matrix⁻¹.
 
     Args:
-        wanted: [..., n].
+        unbounded: [..., n].
         low: [..., n], at most 0.
         high: [..., n], at least 0.
         matrix: [..., n, n], symmetric and positive definite.
     """
-    reaction = np.zeros_like(wanted)
-    beyond = ((wanted < low) | (wanted > high)).any(-1)
+    reaction = np.zeros_like(unbounded)
+    beyond = ((unbounded < low) | (unbounded > high)).any(-1)
     if beyond.any():
-        n = wanted.shape[-1]
-        low, high = np.broadcast_to(low, wanted.shape), np.broadcast_to(high, wanted.shape)
-        matrix = np.broadcast_to(matrix, (*wanted.shape, n))
+        n = unbounded.shape[-1]
+        low, high = np.broadcast_to(low, unbounded.shape), np.broadcast_to(high, unbounded.shape)
+        matrix = np.broadcast_to(matrix, (*unbounded.shape, n))
         for row in np.argwhere(beyond):
             at = tuple(row)
-            reaction[at] = _complementary(wanted[at], low[at], high[at], matrix[at])
+            reaction[at] = _complementary(unbounded[at], low[at], high[at], matrix[at])
     return reaction
 
 
-def _complementary(wanted: Array, low: Array, high: Array, matrix: Array) -> Array:
+def _complementary(unbounded: Array, low: Array, high: Array, matrix: Array) -> Array:
     """`reaction_within` for one row: a linear complementarity problem by principal pivoting.
 
     All joints of the wrong kind change it at once (Júdice and Pires 1994), which takes two or
     three rounds; after 2n rounds only the first of them (Murty 1974), which ends. Were it ever to
-    take 20n, ``wanted`` is scaled down to the bounds.
+    take 20n, ``unbounded`` is scaled down to the bounds.
     """
-    n = len(wanted)
+    n = len(unbounded)
     at = np.zeros(n)  # −1, 0, 1: at the low bound, between them, at the high one
     tiny = 1e-9 * np.maximum(np.abs(low), high)
     for turn in range(20 * n):
@@ -52,8 +52,10 @@ def _complementary(wanted: Array, low: Array, high: Array, matrix: Array) -> Arr
         (bound,) = np.nonzero(at)
         if len(bound):
             there = np.where(at > 0.0, high, low)[bound]
-            reaction[bound] = np.linalg.solve(matrix[np.ix_(bound, bound)], there - wanted[bound])
-        x = wanted + matrix @ reaction
+            reaction[bound] = np.linalg.solve(
+                matrix[np.ix_(bound, bound)], there - unbounded[bound]
+            )
+        x = unbounded + matrix @ reaction
         side = np.where(x > high + tiny, 1.0, np.where(x < low - tiny, -1.0, 0.0))
         wrong = np.where(at == 0.0, side != 0.0, reaction * at > 0.0)
         if not wrong.any():
@@ -61,6 +63,6 @@ def _complementary(wanted: Array, low: Array, high: Array, matrix: Array) -> Arr
         if turn >= 2 * n:
             wrong[np.argmax(wrong) + 1 :] = False
         at[wrong] = np.where(at == 0.0, side, 0.0)[wrong]
-    bounds = np.where(wanted > 0.0, high, low)
-    share = (bounds / np.where(wanted == 0.0, 1e-300, wanted)).min()
-    return np.asarray(np.linalg.solve(matrix, (min(share, 1.0) - 1.0) * wanted))
+    bounds = np.where(unbounded > 0.0, high, low)
+    share = (bounds / np.where(unbounded == 0.0, 1e-300, unbounded)).min()
+    return np.asarray(np.linalg.solve(matrix, (min(share, 1.0) - 1.0) * unbounded))

@@ -77,7 +77,8 @@ class SafetyConfig:
     )
     brake_limit: tuple[float, ...] = setting(
         (),
-        "largest braking torque of each joint, at most the policy's own; empty: the policy's",
+        "largest braking torque of each joint; empty: the policy's, and for a stop of the whole "
+        "arm what its model asks for",
         above=0.0,
         unit="N·m",
     )

@@ -171,7 +171,7 @@ class RememberedTorque:
     """Where the graph's ``next_state`` remembers the torque that it asked for.
 
     A disturbance observer takes what the arm does not answer for a disturbance. Where another
-    torque τ_p was published than the policy's τ, it must know, or it winds up:
+    torque τ_p was published than the policy's τ, it winds up without this correction:
 
         next_state[offset + i] += gain_i (τ_p − τ)_i
 

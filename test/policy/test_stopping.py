@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,7 @@ from sac_ros.policy.safety_config import JointLimits, SafetyConfig
 from sac_ros.policy.safety_events import Fault, Mode
 from sac_ros.robots.arm import Arm, load_arm
 from sac_ros.robots.dynamics import damped_torque
-from sac_ros.sim.backend import Backend, make_backend
+from sac_ros.sim.backend import Backend, JointProperties, make_backend
 
 MODELS = Path(__file__).parents[2] / "models"
 STATE_PERIOD = 0.002  # s
@@ -172,7 +173,7 @@ def test_no_joint_is_driven_across_its_position_limit(name: str, world: str) -> 
             torque = safety.command(now, push).torque
 
 
-def cross_speed(name: str, world: str, seed: int, *, bounded: bool) -> float:
+def cross_speed(name: str, world: str, seed: int, *, bounded: bool, load_kg: float = 0.0) -> float:
     """rad/s at which a joint is beyond a limit and moves on, in 3 s of random commands.
 
     Judged is the time before the arm hits itself, which throws a wrist as no torque does: within
@@ -182,10 +183,15 @@ def cross_speed(name: str, world: str, seed: int, *, bounded: bool) -> float:
         name, world: of the simulated arm.
         seed: of where it starts and what is asked of it.
         bounded: by the policy's graph; else torques up to the torque limits.
+        load_kg: at the last link, of which the policy file's model knows nothing.
     """
     robot = moving_arm(name, world)
     arm, n, rng = robot.arm, robot.arm.joints, np.random.default_rng(seed)
     low, high = arm.position_limit.T
+    mass = np.append(arm.bodies.mass[:-1], arm.bodies.mass[-1] + load_kg)
+    robot.backend.set_properties(
+        dataclasses.replace(arm.bodies, mass=mass), JointProperties.of(arm)
+    )
     while robot.backend.contacts(start := rng.uniform(low + 0.05, high - 0.05)):
         pass
     robot.backend.reset(start)
@@ -221,6 +227,7 @@ def cross_speed(name: str, world: str, seed: int, *, bounded: bool) -> float:
             safety.clear_fault(now)
     crossed = next((step for step, speed in enumerate(speeds) if speed > 0.05), 0)
     hit = next((step for step in range(crossed) if robot.backend.contacts(path[step])), None)
+    robot.backend.set_properties(arm.bodies, JointProperties.of(arm))
     return float(max(speeds[:hit]))
 
 
@@ -240,6 +247,15 @@ def test_none_of_fifty_combinations_drives_a_joint_across_its_position_limit(
 ) -> None:
     speeds = {seed: cross_speed(name, world, seed, bounded=bounded) for seed in range(50)}
     assert max(speeds.values()) <= 0.05
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("bounded", [True, False])
+@pytest.mark.parametrize("world", ["bullet", "mujoco"])
+@pytest.mark.parametrize("name", ["iiwa", "panda"])
+def test_nor_does_any_with_an_unknown_load_of_2_kg(name: str, world: str, bounded: bool) -> None:
+    for seed in range(10):
+        assert cross_speed(name, world, seed, bounded=bounded, load_kg=2.0) <= 0.05
 
 
 @pytest.mark.parametrize("steps", [1, 500])

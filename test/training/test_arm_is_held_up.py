@@ -131,7 +131,7 @@ def test_an_arm_that_nothing_holds_falls(loop: Callable[..., Loop], configuratio
     # The fault that takes g(q) away: what the tests above would see without it.
     opened = loop("policy", configuration)
     opened.controller.safety.fault(Fault.POLICY_OUTPUT, "on purpose")
-    assert np.abs(opened.run(1.0) - configuration).max() > 1.0
+    assert np.abs(opened.run(1.0) - configuration).max() > 0.5
 
 
 @configurations

@@ -113,7 +113,7 @@ class PolicyDiagnostics:
             "refused_goals": str(self.refused_goals),
             "last_refused_goal": self.last_refused_goal,
         }
-        for name in ("torque", "velocity", "brake"):
+        for name in ("torque", "velocity", "brake", "stop"):
             values[f"{name}_limit"] = str(np.round(getattr(safety.limits, name), 3).tolist())
         for name, milliseconds in self.latency.take().items():
             values[f"latency_{name}_ms"] = f"{milliseconds:.3f}"
