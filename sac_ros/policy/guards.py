@@ -96,7 +96,7 @@ def all_finite(values: Array) -> bool:
 def braking_torque(position: Array, velocity: Array, limits: JointLimits) -> Array:
     """Return the torque of a controlled stop, each joint's within its stop limit.
 
-        τ = −M(q) q̈,   q̈_i = q̇_i / T_i,   1 / T_i = max(1 / 0.08 s, min(|q̇_i| / 2 d_i, 40 / s))
+        τ = −M(q) a,   a_i = q̇_i / T_i,   1 / T_i = max(1 / 0.08 s, min(|q̇_i| / 2 d_i, 40 / s))
 
     Alone it takes the speed of every joint to 1/e in T = 0.08 s, and no joint disturbs another.
     One that cannot stop so before its position limit, d_i from 0.03 rad before it, is braked
@@ -123,11 +123,8 @@ def braking_torque(position: Array, velocity: Array, limits: JointLimits) -> Arr
     hastened = np.abs(velocity) / (2.0 * np.maximum(ahead, 1e-3))
     rate = np.minimum(np.maximum(hastened, 1.0 / BRAKE_TIME), HARDEST)
     torque = -(mass @ (rate * velocity)[..., None])[..., 0]
-    nearest = (
-        torque
-        + (mass @ reaction_within(torque, -limits.stop, limits.stop, mass)[..., None])[..., 0]
-    )
-    return _within(nearest, -limits.stop, limits.stop)
+    reaction = reaction_within(torque, -limits.stop, limits.stop, mass)
+    return _within(torque + (mass @ reaction[..., None])[..., 0], -limits.stop, limits.stop)
 
 
 def clamp(torque: Array, limits: JointLimits) -> Array:

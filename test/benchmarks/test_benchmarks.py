@@ -40,6 +40,7 @@ def check_result(result: dict[str, Any], repetitions: int) -> None:
         assert figure["name"] in text(result)
 
 
+@pytest.mark.long
 def test_the_update_rate_is_measured_for_all_sizes_and_variants() -> None:
     result = UpdateRate(
         hidden_sizes=((8, 8), (4,)), batch_size=16, turns=1, repetitions=2, peers=(SB3,)
@@ -66,6 +67,7 @@ def test_the_bag_rate_is_measured_for_both_storages() -> None:
     assert [figure["unit"] for figure in result["figures"]] == units * 2
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's figures are Linux's")
 def test_the_bag_memory_is_that_of_the_command() -> None:
     result = BagMemory(states=(500, 5000)).measure()
