@@ -32,7 +32,7 @@ _HERE = Path(__file__).parent
 sys.path[:0] = [str(_HERE / "support"), str(_HERE.parent / "examples"), str(_HERE.parent)]
 
 # A busy machine makes no test wrong.
-hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("default", deadline=None, max_examples=50)
 
 # Of `make mutation`: a mutant either fails some of the first examples, or the same ones each time.
 hypothesis.settings.register_profile(

@@ -60,6 +60,7 @@ def test_the_env_rate_is_measured_on_the_same_motion() -> None:
     assert [figure["unit"] for figure in result["figures"]] == ["steps/s", "steps/s", "%"] * 2
 
 
+@pytest.mark.long
 def test_the_bag_rate_is_measured_for_both_storages() -> None:
     result = BagRate(seconds=1.0, repetitions=2).measure()
     check_result(result, repetitions=2)

@@ -13,6 +13,7 @@ from benchmarks.node_driver import Answers, forwarding_times
 from benchmarks.node_latency import ECHO, GUARD, GUARDED, OURS, NodeLatency
 
 
+@pytest.mark.long
 def test_the_policy_node_and_an_echo_answer_states() -> None:
     result = NodeLatency(
         rates_hz=(100.0,), seconds=1.0, turns=1, warm_up=0.2, contestants=(OURS, GUARDED, ECHO)

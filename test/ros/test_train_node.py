@@ -156,6 +156,7 @@ def test_the_arm_is_what_robot_state_publisher_has_on_its_topic(
     trains_the_plain_arm(training(arm="robot_description"), eventually)
 
 
+@pytest.mark.long
 def test_the_arm_is_the_urdf_in_a_parameter(
     training: Callable[..., Training], tmp_path: Path, eventually: Eventually
 ) -> None:
@@ -295,6 +296,7 @@ def test_ctrl_c_while_it_starts_up_ends_it_and_the_name_stays_free(
     find_run_directory(TrainConfig(directory=str(root), name=name, resume=resume))
 
 
+@pytest.mark.long
 def test_a_second_ctrl_c_does_not_cut_the_first_one_short(
     training: Callable[..., Training], eventually: Eventually
 ) -> None:
