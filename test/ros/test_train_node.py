@@ -274,6 +274,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_resume_goes_on_with_the_settings_of_the_
     assert Policy.load(resumed.directory / "policy.onnx").spec.training["env_steps"] >= more
 
 
+@pytest.mark.long
 def test_sigterm_is_as_good_as_ctrl_c(
     training: Callable[..., Training], eventually: Eventually
 ) -> None:

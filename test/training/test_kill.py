@@ -27,7 +27,7 @@ def steps_of(path: Path) -> int:
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_a_training_that_is_killed_at_any_moment_goes_on_from_its_last_checkpoint(
     trainer: Trainer, tmp_path: Path, eventually: Eventually, kills: int
 ) -> None:
