@@ -145,7 +145,7 @@ def test_from_1_m_per_s_an_arm_stands_within_half_a_second_and_15_cm(
         np.testing.assert_array_equal(stop.torque[-1], 0.0)
 
 
-@pytest.mark.parametrize(("name", "world"), CASES[::2] + CASES[3:4])
+@pytest.mark.parametrize(("name", "world"), CASES[:1] + CASES[5:])
 def test_no_joint_is_driven_across_its_position_limit(name: str, world: str) -> None:
     robot = moving_arm(name, world)
     arm, n = robot.arm, robot.arm.joints

@@ -80,7 +80,7 @@ def report(output: Path) -> str:
     ("how", "code"),
     [
         pytest.param(signal.SIGINT, 130, marks=pytest.mark.long),
-        (signal.SIGKILL, -signal.SIGKILL),
+        pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.long),
     ],
 )
 def test_a_sweep_whose_driver_is_ended_goes_on_and_loses_no_trial(
@@ -120,7 +120,6 @@ def test_a_trial_whose_process_is_killed_on_a_cluster_is_trained_to_its_end(
     assert len([*output.glob("trial_*")]) == 2
 
 
-@pytest.mark.long
 def test_a_grid_trains_all_of_it_and_keeps_the_policies(tmp_path: Path) -> None:
     space = space_file(tmp_path, space={"arm": {"grid": ["panda"]}})
     output = tmp_path / "all"

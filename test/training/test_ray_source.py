@@ -138,6 +138,7 @@ def test_every_transition_of_every_actor_arrives_once(
     assert shared.replay.episodes_done > 0
 
 
+@pytest.mark.long
 def test_a_slow_learner_asks_for_fewer_chunks_and_one_that_waits_for_more(
     open_source: Callable[..., RaySource], eventually: Callable[..., None]
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_slow_learner_asks_for_fewer_chunks_and_one_that_waits_for_more(
         assert source.advance(source.shared.replay.env_steps + 1, never)
 
 
+@pytest.mark.long
 def test_chunks_of_killed_actors_are_dropped_whole_and_others_take_their_places(
     open_source: Callable[..., RaySource],
     monkeypatch: pytest.MonkeyPatch,
