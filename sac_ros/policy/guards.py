@@ -118,9 +118,8 @@ def braking_torque(position: Array, velocity: Array, limits: JointLimits) -> Arr
     if limits.mass_matrix is None:
         return _within(-limits.stop_damping * velocity, -limits.stop, limits.stop)
     mass = limits.mass_matrix(position)
-    low, high = limits.position[:, 0], limits.position[:, 1]
-    ahead = np.where(velocity > 0.0, high - position, position - low) - STANDOFF
-    hastened = np.abs(velocity) / (2.0 * np.maximum(ahead, 1e-3))
+    left = np.maximum(_ahead(position, velocity, limits) - STANDOFF, 1e-3)
+    hastened = np.abs(velocity) / (2.0 * left)
     rate = np.minimum(np.maximum(hastened, 1.0 / BRAKE_TIME), HARDEST)
     torque = -(mass @ (rate * velocity)[..., None])[..., 0]
     reaction = reaction_within(torque, -limits.stop, limits.stop, mass)
@@ -174,8 +173,7 @@ def stop_fraction(position: Array, velocity: Array, limits: JointLimits) -> Arra
     limit takes, ends before the position limit. The whole arm is stopped, since the torques of
     other joints could drive this one on.
     """
-    low, high = limits.position[:, 0], limits.position[:, 1]
-    ahead = np.where(velocity > 0.0, high - position, position - low)
+    ahead = _ahead(position, velocity, limits)
     speed = np.abs(velocity)
     allowed = np.minimum(_speed_before(ahead, speed, limits), limits.velocity)
     excess = (speed - CREEP) / allowed - 1.0
@@ -285,6 +283,12 @@ def stop_at_end_effector_limits(
                 after = (1.0 - fraction) * before + fraction * stop
             steps.append((kind, before, after))
     return steps
+
+
+def _ahead(position: Array, velocity: Array, limits: JointLimits) -> Array:
+    """[...] rad from each joint to the position limit that it moves towards."""
+    low, high = limits.position[:, 0], limits.position[:, 1]
+    return np.where(velocity > 0.0, high - position, position - low)
 
 
 def _speeds(position: Array, velocity: Array, limits: JointLimits) -> tuple[Array, Array]:
